@@ -1,0 +1,112 @@
+//! What is wrong with a group: one word of a closed list. What to do about it is the plan's affair.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::names::NodeAddr;
+use crate::time::Instant;
+use crate::topology::{Phase, Reason, Topology};
+use crate::verdict::{Doubt, Electorate, Verdict, Witness};
+use crate::view::{Role, Sighting};
+
+/// What is wrong with the master, most urgent first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Diagnosis {
+    /// An epoch was opened and not published.
+    ChangeUnfinished,
+    /// It must be replaced.
+    MasterLost(Reason),
+    /// A quorum can't reach it, but this replica still hears it: it is isolated from us and left alone.
+    MasterIsolated(NodeAddr),
+    /// A quorum can't reach it; until this time a replica whose link stands may show that it still hears it.
+    AwaitingWitness(Instant),
+    /// Some monitors can't reach it, but no quorum.
+    MasterDoubted,
+    /// Nothing is known of it yet.
+    MasterUnknown,
+    /// It is there.
+    Healthy,
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ChangeUnfinished => f.write_str("a change of master is under way"),
+            Self::MasterLost(reason) => write!(f, "the master is lost ({reason})"),
+            Self::MasterIsolated(witness) => {
+                write!(f, "the master is out of our reach, but {witness} still hears it: left alone")
+            }
+            Self::AwaitingWitness(_) => f.write_str("the master is out of reach, asking its replicas"),
+            Self::MasterDoubted => f.write_str("some monitors cannot reach the master, but no quorum"),
+            Self::MasterUnknown => f.write_str("nothing is known of the master yet"),
+            Self::Healthy => f.write_str("the master is well"),
+        }
+    }
+}
+
+/// Everything that a diagnosis rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The present.
+    pub now: Instant,
+    /// What was agreed.
+    pub record: &'a Topology,
+    /// Since when this reader knows of this epoch and phase: what was asked before says nothing about it.
+    pub record_since: Instant,
+    /// The votes.
+    pub electorate: Electorate<'a>,
+    /// The reader's own last answers of the nodes.
+    pub sightings: &'a BTreeMap<NodeAddr, Sighting>,
+    /// What was seen of the replicas since the master came into doubt; `None` if it is not in doubt.
+    pub doubt: Option<&'a Doubt>,
+}
+
+impl Facts<'_> {
+    /// What the votes say of `node`.
+    pub fn verdict(&self, node: &NodeAddr) -> Verdict {
+        self.electorate.verdict(node, self.now)
+    }
+
+    /// The last answer of `node` that was asked for since `from` and since this epoch and phase began.
+    pub fn fresh(&self, node: &NodeAddr, from: Option<Instant>) -> Option<&Sighting> {
+        let since = from.map_or(self.record_since, |from| from.max(self.record_since));
+        self.sightings.get(node).filter(|sighting| sighting.asked > since)
+    }
+}
+
+/// Says what is wrong with the master.
+pub fn diagnose(facts: &Facts<'_>) -> Diagnosis {
+    let record = facts.record;
+    if matches!(record.phase, Phase::FailingOver(_)) {
+        return Diagnosis::ChangeUnfinished;
+    }
+    if let Verdict::Down(reason) = facts.verdict(&record.master) {
+        return beyond_reach(facts, reason);
+    }
+    if let Some(sighting) = facts.fresh(&record.master, None) {
+        let same_run = record.master_run.as_ref().is_none_or(|run| *run == sighting.run);
+        match sighting.role {
+            Role::Replica { .. } => return Diagnosis::MasterLost(Reason::Demoted),
+            Role::Master { .. } if !same_run => return Diagnosis::MasterLost(Reason::Restarted),
+            Role::Master { .. } => {}
+        }
+    }
+    match facts.verdict(&record.master) {
+        Verdict::Doubted => Diagnosis::MasterDoubted,
+        Verdict::Unknown => Diagnosis::MasterUnknown,
+        Verdict::Up | Verdict::Down(_) => Diagnosis::Healthy,
+    }
+}
+
+fn beyond_reach(facts: &Facts<'_>, reason: Reason) -> Diagnosis {
+    // A master that answers, though only with errors, is not out of reach: its replicas may well hear it.
+    let Some(doubt) = facts.doubt.filter(|_| reason != Reason::Unusable) else {
+        return Diagnosis::MasterLost(reason);
+    };
+    let policy = &facts.record.policy;
+    match doubt.witness(&facts.record.master, facts.electorate.own, facts.sightings, policy, facts.now) {
+        Witness::Speaks(node) => Diagnosis::MasterIsolated(node),
+        Witness::Awaited(until) => Diagnosis::AwaitingWitness(until),
+        Witness::None => Diagnosis::MasterLost(reason),
+    }
+}

@@ -1,0 +1,46 @@
+//! What a decider is told: present values, so that a late one is late and not wrong.
+
+use std::collections::BTreeMap;
+
+use crate::names::{NodeAddr, Term};
+use crate::step::{ActionId, Outcome};
+use crate::time::Instant;
+use crate::topology::Versioned;
+use crate::view::{Ballots, Peers, Sighting};
+
+/// Whether this monitor leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leadership {
+    /// Another leads, or nobody.
+    Following,
+    /// This one leads.
+    Leading(Term),
+    /// This one led, and may no longer: hands off until it is known.
+    Suspended,
+}
+
+/// What this monitor sees of the nodes, from its [`crate::observer::Observer`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// Its votes.
+    pub ballots: Ballots,
+    /// The last answer of each node.
+    pub sightings: BTreeMap<NodeAddr, Sighting>,
+    /// Since when each troubled node has been in trouble.
+    pub troubles: BTreeMap<NodeAddr, Instant>,
+}
+
+/// What the decider is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Whether this monitor leads.
+    Leadership(Leadership),
+    /// What stands in the store.
+    TopologyRead(Versioned),
+    /// What the other live monitors vote.
+    ReportsRead(Peers),
+    /// What this monitor sees.
+    Observed(Observation),
+    /// What came of an action.
+    Finished(ActionId, Outcome),
+}

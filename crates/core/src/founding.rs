@@ -1,0 +1,71 @@
+//! The first record of a group, made from nothing or from the predecessor's document. It commands no node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::names::{Epoch, MonitorId, NodeAddr};
+use crate::plan::CLOSED;
+use crate::policy::Policy;
+use crate::position::{Lineage, Lineages};
+use crate::start::{StartRefusal, name_master};
+use crate::step::{Purpose, Step};
+use crate::topology::{Member, Phase, Topology, Version};
+use crate::view::{Evidence, Peers};
+
+/// What a first record is made of.
+pub(crate) struct Founding<'a> {
+    pub(crate) me: &'a MonitorId,
+    pub(crate) peers: &'a Peers,
+    pub(crate) configured: &'a [NodeAddr],
+    pub(crate) policy: &'a Policy,
+    /// What the configured nodes said when they were looked at; empty before.
+    pub(crate) said: &'a BTreeMap<NodeAddr, Evidence>,
+}
+
+impl Founding<'_> {
+    /// The predecessor's document as a record of epoch 0: its master and nodes, and those of ours that it lacks.
+    pub(crate) fn adopt(&self, expected: Version, master: &Member, replicas: &[Member]) -> Step {
+        let mut members = vec![master.clone()];
+        members.extend(replicas.iter().cloned());
+        for addr in self.configured {
+            if !members.iter().any(|member| member.addr == *addr) {
+                members.push(Member { addr: addr.clone(), ok: false });
+            }
+        }
+        self.commit(expected, Epoch(0), master.addr.clone(), members)
+    }
+
+    /// The record with the master that the start rules name.
+    pub(crate) fn found(&self, expected: Version) -> Result<Step, StartRefusal> {
+        let master = name_master(self.configured, self.said)?;
+        let member = |addr: &NodeAddr| Member { addr: addr.clone(), ok: self.said.contains_key(addr) };
+        let members = self.configured.iter().map(member).collect();
+        Ok(self.commit(expected, Epoch(1), master, members))
+    }
+
+    fn commit(&self, expected: Version, epoch: Epoch, master: NodeAddr, members: Vec<Member>) -> Step {
+        let said = self.said.get(&master).filter(|evidence| evidence.role.is_master());
+        let lineage = |evidence: &Evidence| Lineage {
+            replid: evidence.history.replid.clone(),
+            epoch,
+            start: 0,
+            parent: None,
+        };
+        let mut monitors: BTreeSet<_> = self.peers.keys().cloned().collect();
+        monitors.insert(self.me.clone());
+        let record = Topology {
+            epoch,
+            phase: Phase::Steady,
+            master,
+            master_run: said.map(|evidence| evidence.run.clone()),
+            members,
+            lineages: Lineages::new(said.map(lineage).into_iter().collect()),
+            monitors,
+            policy: self.policy.clone(),
+            min_replicas_to_write: said
+                .and_then(|evidence| evidence.min_replicas_to_write)
+                .filter(|it| *it != CLOSED)
+                .unwrap_or(0),
+        };
+        Step::Commit { expected, record: Box::new(record), purpose: Purpose::Found }
+    }
+}

@@ -1,0 +1,38 @@
+//! The words and the decisions of redis-failover.
+//!
+//! This crate never reads a clock, draws no random number, does no I/O and starts no thread: whoever calls it hands
+//! in the time and the facts, and carries out what it answers. Its contract is five calls on [`Decider`]:
+//! [`handle`](Decider::handle) takes in a fact, [`poll_action`](Decider::poll_action) gives the next thing to do,
+//! [`poll_timeout`](Decider::poll_timeout) says when to ask again, [`status`](Decider::status) explains, and
+//! [`nodes`](Decider::nodes) names whom to watch. [`Observer`] turns the outcomes of probes into the votes that
+//! the decider counts. The same facts always lead to the same actions.
+
+pub mod candidate;
+pub mod decider;
+pub mod diagnosis;
+pub mod event;
+mod founding;
+pub mod names;
+pub mod observer;
+pub mod plan;
+pub mod policy;
+pub mod position;
+pub mod start;
+pub mod step;
+pub mod time;
+pub mod topology;
+pub mod verdict;
+pub mod view;
+
+pub use decider::{Decider, Status};
+pub use diagnosis::Diagnosis;
+pub use event::{Event, Leadership, Observation};
+pub use names::{Epoch, MonitorId, NodeAddr, ReplId, RunId, Term};
+pub use observer::{Observer, Probe};
+pub use policy::Policy;
+pub use position::{History, Lineage, Lineages, Position};
+pub use step::{Action, ActionId, Outcome, Purpose, Step};
+pub use time::Instant;
+pub use topology::{Change, Found, Intent, Member, Phase, Reason, Topology, Version, Versioned};
+pub use verdict::Verdict;
+pub use view::{Ballot, Ballots, Evidence, Link, Peers, Report, Role, Sighting, Vote};

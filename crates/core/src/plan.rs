@@ -1,0 +1,326 @@
+//! The next step, and only the next: a pure function of what is recorded, seen and held as evidence.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::candidate::{Ranking, rank_candidates};
+use crate::diagnosis::{Diagnosis, Facts, diagnose};
+use crate::names::{NodeAddr, RunId};
+use crate::position::Lineage;
+use crate::step::{Purpose, Step};
+use crate::time::Instant;
+use crate::topology::{Change, Intent, Phase, Reason, Topology, Version};
+use crate::verdict::Verdict;
+use crate::view::{Ballot, Evidence, Link, Role, Sighting, Vote};
+
+/// `min-replicas-to-write` of a promoted master that is not published yet: no group has so many replicas, so it
+/// takes no write, whoever follows it.
+pub const CLOSED: u32 = 1_000_000;
+
+/// A replica whose link is down for less long is still published as `OK`.
+const LINK_GRACE: Duration = Duration::from_secs(5);
+
+/// How long a node that was told something is given before it is told again.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
+
+/// What this leader did and learned in this term. Nothing of it outlives the term.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// What nodes said on the connections over which they were frozen, and which still stand.
+    pub evidence: BTreeMap<NodeAddr, Evidence>,
+    /// Whether `evidence` is the answer to a freeze of the present attempt.
+    pub frozen: bool,
+    /// What became of the recorded intent.
+    pub promotion: Promotion,
+    /// Nothing is begun before this time: attempts have failed.
+    pub rest_until: Option<Instant>,
+    /// The master that was opened, and when.
+    pub opened: Option<(NodeAddr, RunId, Instant)>,
+    /// When each node was last told to follow.
+    pub told: BTreeMap<NodeAddr, Instant>,
+    /// The nodes whose configuration files do not know their role yet.
+    pub unsaved: BTreeSet<NodeAddr>,
+}
+
+/// What became of the recorded intent, as far as this leader knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Promotion {
+    /// Nothing was done about it in this term.
+    #[default]
+    Untried,
+    /// It was commanded, and the answer is not known.
+    Unclear,
+    /// The node is a master, in the intended run and with the intended history: it may be published.
+    Confirmed(Evidence),
+    /// It was not carried out, or not by the intended run. A new epoch is needed.
+    Failed,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This.
+    Do(Step),
+    /// Nothing, until something is seen or this time comes.
+    Wait(Option<Instant>),
+    /// Nothing: nobody may take over. The nodes must be frozen and read again later.
+    Stuck(Ranking),
+}
+
+/// Says what comes next.
+pub fn plan(facts: &Facts<'_>, version: Version, progress: &Progress) -> Next {
+    let planner = Planner { facts, version, progress };
+    match diagnose(facts) {
+        Diagnosis::ChangeUnfinished => match &facts.record.phase {
+            Phase::FailingOver(change) => planner.finish(change),
+            Phase::Steady => Next::Wait(None),
+        },
+        Diagnosis::MasterLost(reason) => planner.replace(reason),
+        Diagnosis::AwaitingWitness(until) => Next::Wait(Some(until)),
+        Diagnosis::MasterDoubted | Diagnosis::MasterUnknown if planner.sees_master() => planner.tend(),
+        Diagnosis::MasterIsolated(_) | Diagnosis::MasterDoubted | Diagnosis::MasterUnknown => {
+            let matures = facts.electorate.matures(&facts.record.master, facts.now);
+            planner.refresh().map_or(Next::Wait(matures), Next::Do)
+        }
+        Diagnosis::Healthy => planner.tend(),
+    }
+}
+
+/// Whether what a promoted node says is what the intent asked for.
+pub fn confirms(intent: &Intent, evidence: &Evidence) -> bool {
+    let parted = (intent.replid.clone(), intent.offset + 1);
+    evidence.run == intent.run
+        && evidence.role.is_master()
+        && evidence.history.previous.as_ref() == Some(&parted)
+}
+
+struct Planner<'a> {
+    facts: &'a Facts<'a>,
+    version: Version,
+    progress: &'a Progress,
+}
+
+impl Planner<'_> {
+    /// Goes on with a change that was recorded, by this leader or by an earlier one.
+    fn finish(&self, change: &Change) -> Next {
+        let intent = &change.intent;
+        match &self.progress.promotion {
+            Promotion::Confirmed(evidence) => Next::Do(self.publish(intent, evidence)),
+            Promotion::Failed => self.replace(change.reason),
+            Promotion::Unclear => Next::Do(Step::Look { nodes: vec![intent.node.clone()] }),
+            Promotion::Untried => match self.progress.evidence.get(&intent.node) {
+                Some(evidence) => Next::Do(Step::Promote {
+                    intent: intent.clone(),
+                    closable: evidence.min_replicas_to_write.is_some(),
+                }),
+                // An earlier leader's intent: it may have been carried out. What that leader froze is no
+                // evidence for us.
+                None => Next::Do(Step::Look { nodes: vec![intent.node.clone()] }),
+            },
+        }
+    }
+
+    /// Freezes, chooses, and opens an epoch for the choice.
+    fn replace(&self, reason: Reason) -> Next {
+        if !self.progress.frozen {
+            return match self.progress.rest_until.filter(|until| *until > self.facts.now) {
+                Some(until) => Next::Wait(Some(until)),
+                None => Next::Do(self.freeze()),
+            };
+        }
+        let ranking = rank_candidates(self.facts.record, &self.progress.evidence, &self.unusable());
+        match ranking.chosen.clone() {
+            Some(node) => Next::Do(self.open_epoch(reason, node)),
+            None => Next::Stuck(ranking),
+        }
+    }
+
+    fn freeze(&self) -> Step {
+        let up = |node: &&NodeAddr| {
+            self.facts.electorate.own.get(*node).is_some_and(|ballot| ballot.vote == Vote::Up)
+        };
+        let awaited = self.facts.record.nodes().filter(up).cloned().collect();
+        Step::Freeze { nodes: self.facts.record.nodes().cloned().collect(), awaited }
+    }
+
+    fn unusable(&self) -> BTreeSet<NodeAddr> {
+        let unusable = |node: &&NodeAddr| self.facts.verdict(node) == Verdict::Down(Reason::Unusable);
+        self.facts.record.nodes().filter(unusable).cloned().collect()
+    }
+
+    fn open_epoch(&self, reason: Reason, node: NodeAddr) -> Step {
+        let record = self.facts.record;
+        let evidence = &self.progress.evidence[&node];
+        let intent = Intent {
+            node,
+            run: evidence.run.clone(),
+            replid: evidence.history.replid.clone(),
+            offset: evidence.history.offset,
+        };
+        let votes = self.facts.electorate.ballots(&record.master);
+        let votes = votes.into_iter().map(|(id, Ballot { vote, .. })| (id, vote)).collect();
+        let own_number = evidence.min_replicas_to_write.filter(|number| *number != CLOSED);
+        let mut opened = Topology {
+            epoch: record.epoch.next(),
+            phase: Phase::FailingOver(Change { reason, votes, intent }),
+            min_replicas_to_write: own_number.unwrap_or(record.min_replicas_to_write),
+            ..record.clone()
+        };
+        mark(&mut opened, &record.master, false);
+        self.commit(opened, Purpose::OpenEpoch)
+    }
+
+    fn publish(&self, intent: &Intent, evidence: &Evidence) -> Step {
+        let record = self.facts.record;
+        let lineage = Lineage {
+            replid: evidence.history.replid.clone(),
+            epoch: record.epoch,
+            start: intent.offset,
+            parent: Some(intent.replid.clone()),
+        };
+        let mut published = Topology {
+            phase: Phase::Steady,
+            master: intent.node.clone(),
+            master_run: Some(intent.run.clone()),
+            lineages: record.lineages.with(lineage),
+            ..record.clone()
+        };
+        mark(&mut published, &intent.node, true);
+        self.commit(published, Purpose::Publish)
+    }
+
+    fn commit(&self, record: Topology, purpose: Purpose) -> Step {
+        Step::Commit { expected: self.version, record: Box::new(record), purpose }
+    }
+
+    /// Whether this monitor itself reaches the master: tending changes no master, so it needs no quorum.
+    fn sees_master(&self) -> bool {
+        let master = &self.facts.record.master;
+        let up = self.facts.electorate.own.get(master).is_some_and(|ballot| ballot.vote == Vote::Up);
+        up && self.facts.fresh(master, None).is_some()
+    }
+
+    /// Keeps a group with a living master in order.
+    fn tend(&self) -> Next {
+        let record = self.facts.record;
+        if let Some(open) = self.open() {
+            return Next::Do(open);
+        }
+        let (astray, again) = self.astray();
+        if !astray.is_empty() {
+            return Next::Do(Step::Follow {
+                nodes: astray,
+                master: record.master.clone(),
+                min_replicas_to_write: record.min_replicas_to_write,
+            });
+        }
+        if let Some(refresh) = self.refresh() {
+            return Next::Do(refresh);
+        }
+        if !self.progress.unsaved.is_empty() {
+            return Next::Do(Step::Persist { nodes: self.progress.unsaved.iter().cloned().collect() });
+        }
+        Next::Wait(again)
+    }
+
+    /// Opens the master once in a term, and again where it was found closed: a promotion that a deposed leader sent
+    /// may arrive late, and closes.
+    fn open(&self) -> Option<Step> {
+        let record = self.facts.record;
+        let now = self.facts.now;
+        let run = record.master_run.clone()?;
+        let opened = self.progress.opened.as_ref().filter(|(node, r, _)| *node == record.master && *r == run);
+        let closed_again = |since: Instant| {
+            let seen = self.facts.fresh(&record.master, Some(since));
+            let guarded = seen.is_some_and(|sighting| sighting.guarded) && record.min_replicas_to_write == 0;
+            guarded && now.since(since) >= TELL_AGAIN
+        };
+        let resting = self.progress.rest_until.is_some_and(|until| until > now);
+        let due = opened.is_none_or(|(_, _, since)| closed_again(*since)) && !resting;
+        due.then(|| Step::Open {
+            node: record.master.clone(),
+            run,
+            min_replicas_to_write: record.min_replicas_to_write,
+        })
+    }
+
+    /// The nodes that must be told whom to follow, and when to look at the others again.
+    fn astray(&self) -> (Vec<NodeAddr>, Option<Instant>) {
+        let record = self.facts.record;
+        let mut astray = Vec::new();
+        let mut again = None::<Instant>;
+        for node in record.nodes().filter(|node| **node != record.master) {
+            let told = self.progress.told.get(node).copied();
+            let wrong = self.progress.evidence.contains_key(node)
+                || self.facts.fresh(node, told).is_some_and(|sighting| !self.follows_master(sighting));
+            match told.map(|told| told + TELL_AGAIN).filter(|until| *until > self.facts.now) {
+                Some(until) if wrong => again = Some(again.map_or(until, |other| other.min(until))),
+                _ if wrong => astray.push(node.clone()),
+                _ => {}
+            }
+        }
+        (astray, again)
+    }
+
+    /// By address, or, where another spelling of it is in use, by the history it receives.
+    fn follows_master(&self, sighting: &Sighting) -> bool {
+        let record = self.facts.record;
+        match &sighting.role {
+            Role::Master { .. } => false,
+            Role::Replica { of, .. } if of.as_ref() == Some(&record.master) => true,
+            Role::Replica { link, .. } => {
+                let current = record.lineages.current().map(|lineage| &lineage.replid);
+                *link == Link::Up && current == Some(&sighting.history.replid)
+            }
+        }
+    }
+
+    /// What was seen of nodes and monitors, if it is not what is recorded.
+    fn refresh(&self) -> Option<Step> {
+        let record = self.facts.record;
+        let mut seen = record.clone();
+        let electorate = &self.facts.electorate;
+        seen.monitors.insert(electorate.me.clone());
+        seen.monitors.extend(electorate.peers.keys().cloned());
+        for member in &mut seen.members {
+            member.ok = self.published_as(&member.addr).unwrap_or(member.ok);
+        }
+        if let Some(sighting) = self.facts.fresh(&record.master, None).filter(|it| it.role.is_master()) {
+            let current = record.lineages.current();
+            if record.master_run.is_none() {
+                seen.master_run = Some(sighting.run.clone());
+            }
+            if current.is_none_or(|lineage| lineage.replid != sighting.history.replid) {
+                // A master renames its history when it gets its first replica.
+                seen.lineages = record.lineages.with(Lineage {
+                    replid: sighting.history.replid.clone(),
+                    epoch: record.epoch,
+                    start: current.map_or(0, |_| sighting.history.offset),
+                    parent: current.map(|lineage| lineage.replid.clone()),
+                });
+            }
+        }
+        (seen != *record).then(|| self.commit(seen, Purpose::Refresh))
+    }
+
+    /// `OK`, `KO`, or as it was.
+    fn published_as(&self, node: &NodeAddr) -> Option<bool> {
+        let link = match self.facts.fresh(node, None).map(|sighting| &sighting.role) {
+            Some(Role::Replica { link, .. }) => Some(*link),
+            Some(Role::Master { .. }) | None => None,
+        };
+        match (self.facts.verdict(node), link) {
+            (Verdict::Down(_), _) | (_, Some(Link::Syncing)) => Some(false),
+            (Verdict::Up, _) if *node == self.facts.record.master => Some(true),
+            (Verdict::Up, Some(Link::Up)) => Some(true),
+            (_, Some(Link::Down { seconds })) if seconds >= LINK_GRACE.as_secs() => Some(false),
+            (Verdict::Up | Verdict::Doubted | Verdict::Unknown, _) => None,
+        }
+    }
+}
+
+fn mark(record: &mut Topology, node: &NodeAddr, ok: bool) {
+    for member in record.members.iter_mut().filter(|member| member.addr == *node) {
+        member.ok = ok;
+    }
+}

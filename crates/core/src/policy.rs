@@ -1,0 +1,100 @@
+//! What a group's operators chose: quorum and deadlines, valid by construction. It decides nothing.
+
+use std::time::Duration;
+
+/// A group's settings, the same for all its monitors. Kept in the group's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    quorum: Option<u32>,
+    down_after: Duration,
+    probe_interval: Duration,
+}
+
+/// Why settings cannot stand together; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// A quorum of nobody would let a single mistake through.
+    #[error("quorum 0 is not possible: use 1 or more, or leave it out for the majority of the monitors")]
+    NoQuorum,
+    /// Below this, ordinary pauses of a busy machine look like death.
+    #[error("down-after {0:?} is too short: use 50ms or more")]
+    DownAfter(Duration),
+    /// A node must be asked at least twice before it is taken for silent.
+    #[error("probe-interval {interval:?} does not fit down-after {down_after:?}: use 10ms up to half of it")]
+    ProbeInterval {
+        /// What was asked for.
+        interval: Duration,
+        /// What it has to fit.
+        down_after: Duration,
+    },
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { quorum: None, down_after: Duration::from_secs(1), probe_interval: Duration::from_millis(200) }
+    }
+}
+
+impl Policy {
+    /// A policy of these settings; `quorum` `None` is the majority of the registered monitors.
+    ///
+    /// # Errors
+    /// When the settings contradict each other or leave no room for a slow answer.
+    pub fn new(
+        quorum: Option<u32>,
+        down_after: Duration,
+        probe_interval: Duration,
+    ) -> Result<Self, PolicyError> {
+        if quorum == Some(0) {
+            return Err(PolicyError::NoQuorum);
+        }
+        if down_after < Duration::from_millis(50) {
+            return Err(PolicyError::DownAfter(down_after));
+        }
+        if probe_interval < Duration::from_millis(10) || probe_interval * 2 > down_after {
+            return Err(PolicyError::ProbeInterval { interval: probe_interval, down_after });
+        }
+        Ok(Self { quorum, down_after, probe_interval })
+    }
+
+    /// The chosen quorum, `None` for the majority.
+    pub fn quorum(&self) -> Option<u32> {
+        self.quorum
+    }
+
+    /// How long a question may stay unanswered before the node counts as silent.
+    pub fn down_after(&self) -> Duration {
+        self.down_after
+    }
+
+    /// How often a node is asked while nothing is in doubt.
+    pub fn probe_interval(&self) -> Duration {
+        self.probe_interval
+    }
+
+    /// How many of `registered` monitors must agree. Dead monitors count: a quorum never shrinks by itself.
+    pub fn quorum_of(&self, registered: usize) -> usize {
+        self.quorum.map_or(registered / 2 + 1, |quorum| usize::try_from(quorum).unwrap_or(usize::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_quorum_is_a_majority_of_the_registered() {
+        let quorums: Vec<_> = (0..=5).map(|n| Policy::default().quorum_of(n)).collect();
+        assert_eq!(quorums, [1, 1, 2, 2, 3, 3]);
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        let ms = Duration::from_millis;
+        assert_eq!(Policy::new(Some(0), ms(1000), ms(200)), Err(PolicyError::NoQuorum));
+        assert!(matches!(Policy::new(None, ms(49), ms(10)), Err(PolicyError::DownAfter(_))));
+        assert!(matches!(Policy::new(None, ms(300), ms(151)), Err(PolicyError::ProbeInterval { .. })));
+        assert!(matches!(Policy::new(None, ms(300), ms(9)), Err(PolicyError::ProbeInterval { .. })));
+        assert!(Policy::new(Some(2), ms(300), ms(150)).is_ok());
+    }
+}

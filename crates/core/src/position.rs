@@ -1,0 +1,175 @@
+//! Which of two nodes holds more of the group's history. It compares what nodes say; it never asks them.
+
+use crate::names::{Epoch, ReplId};
+
+/// What a node says of its data: Redis's `master_replid`, offset, `master_replid2`, `second_repl_offset`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The history that the node goes on with.
+    pub replid: ReplId,
+    /// Bytes of it that the node has applied (`slave_repl_offset`, on a master `master_repl_offset`).
+    pub offset: u64,
+    /// The history that it came from, and the first offset that no longer belongs to that one.
+    pub previous: Option<(ReplId, u64)>,
+}
+
+/// One recorded history: the writes of one published master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// Its name on the nodes.
+    pub replid: ReplId,
+    /// The epoch in which it was published.
+    pub epoch: Epoch,
+    /// The offset at which it left its parent.
+    pub start: u64,
+    /// The history that it continues; `None` for the group's first, or after an unrecorded past.
+    pub parent: Option<ReplId>,
+}
+
+/// How far a node has come: first in which lineage, then how far in it. Greater holds more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    lineage: usize,
+    offset: u64,
+}
+
+impl Position {
+    /// Bytes of its lineage that the node has.
+    pub fn offset(self) -> u64 {
+        self.offset
+    }
+
+    /// Bytes by which this position is ahead of `other`; `None` if another lineage lies between.
+    pub fn ahead_of(self, other: Self) -> Option<u64> {
+        (self.lineage == other.lineage).then(|| self.offset.saturating_sub(other.offset))
+    }
+}
+
+/// The lineages of a group, oldest first; the last is the published master's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineages(Vec<Lineage>);
+
+/// How many lineages are kept: a node that was away for longer is synced in full anyway.
+const KEPT: usize = 64;
+
+impl Lineages {
+    /// The lineages in the order in which they were published.
+    pub fn new(lineages: Vec<Lineage>) -> Self {
+        let excess = lineages.len().saturating_sub(KEPT);
+        Self(lineages.into_iter().skip(excess).collect())
+    }
+
+    /// All of them, oldest first.
+    pub fn as_slice(&self) -> &[Lineage] {
+        &self.0
+    }
+
+    /// The published master's, if one was recorded.
+    pub fn current(&self) -> Option<&Lineage> {
+        self.0.last()
+    }
+
+    /// These lineages with a newer one.
+    #[must_use]
+    pub fn with(&self, lineage: Lineage) -> Self {
+        let older = self.0.iter().filter(|known| known.replid != lineage.replid).cloned();
+        let mut all: Vec<_> = older.collect();
+        all.push(lineage);
+        Self::new(all)
+    }
+
+    /// Where a node with this history stands, or `None` if the group never recorded such a history.
+    ///
+    /// A node below its lineage's start counts in the parent: a replica is told the new name before it gets
+    /// the data. An unrecorded name is judged by the one before it, up to where the two part.
+    pub fn locate(&self, history: &History) -> Option<Position> {
+        if let Some(lineage) = self.index_of(&history.replid) {
+            return Some(self.descend(lineage, history.offset));
+        }
+        let (previous, parted_at) = history.previous.as_ref()?;
+        let lineage = self.index_of(previous)?;
+        Some(self.descend(lineage, history.offset.min(parted_at.saturating_sub(1))))
+    }
+
+    fn index_of(&self, replid: &ReplId) -> Option<usize> {
+        self.0.iter().position(|known| known.replid == *replid)
+    }
+
+    fn descend(&self, mut lineage: usize, offset: u64) -> Position {
+        while offset < self.0[lineage].start {
+            match self.0[lineage].parent.as_ref().and_then(|parent| self.index_of(parent)) {
+                // A parent is always older; the comparison keeps a damaged record from looping.
+                Some(parent) if parent < lineage => lineage = parent,
+                _ => break,
+            }
+        }
+        Position { lineage, offset }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lineages() -> Lineages {
+        Lineages::new(vec![
+            Lineage { replid: ReplId("a".into()), epoch: Epoch(1), start: 0, parent: None },
+            Lineage {
+                replid: ReplId("b".into()),
+                epoch: Epoch(2),
+                start: 100,
+                parent: Some(ReplId("a".into())),
+            },
+        ])
+    }
+
+    fn at(replid: &str, offset: u64, previous: Option<(&str, u64)>) -> Option<Position> {
+        let previous = previous.map(|(replid, end)| (ReplId(replid.into()), end));
+        lineages().locate(&History { replid: ReplId(replid.into()), offset, previous })
+    }
+
+    #[test]
+    fn a_later_lineage_beats_any_offset_of_an_older_one() {
+        assert!(at("b", 100, None) > at("a", 1_000_000, None));
+        assert!(at("b", 101, None) > at("b", 100, None));
+    }
+
+    #[test]
+    fn below_its_start_a_node_counts_in_the_parent() {
+        assert_eq!(at("b", 99, None), at("a", 99, None));
+        assert!(at("b", 99, None) < at("a", 100, None));
+    }
+
+    #[test]
+    fn an_unrecorded_name_is_judged_by_the_one_before_and_only_as_far() {
+        assert_eq!(at("x", 500, Some(("b", 151))), at("b", 150, None));
+        assert_eq!(at("x", 120, Some(("b", 151))), at("b", 120, None));
+        assert_eq!(at("x", 120, Some(("y", 1))), None);
+        assert_eq!(at("x", 120, None), None);
+    }
+
+    #[test]
+    fn only_the_newest_are_kept() {
+        let many = (0..100).map(|n| Lineage {
+            replid: ReplId(n.to_string()),
+            epoch: Epoch(n),
+            start: 0,
+            parent: None,
+        });
+        let kept = Lineages::new(many.collect());
+        assert_eq!(kept.as_slice().len(), KEPT);
+        assert_eq!(kept.current().map(|lineage| lineage.epoch), Some(Epoch(99)));
+    }
+
+    #[test]
+    fn a_lineage_whose_parent_is_itself_does_not_loop() {
+        let own = Lineage {
+            replid: ReplId("a".into()),
+            epoch: Epoch(1),
+            start: 10,
+            parent: Some(ReplId("a".into())),
+        };
+        let history = History { replid: ReplId("a".into()), offset: 5, previous: None };
+        assert_eq!(Lineages::new(vec![own]).locate(&history).map(Position::offset), Some(5));
+    }
+}

@@ -1,0 +1,139 @@
+//! The closed list of what a leader may do, and what may come of it. It carries nothing out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::names::{NodeAddr, RunId, Term};
+use crate::topology::{Intent, Topology, Version};
+use crate::view::Evidence;
+
+/// Names one action, so that a late outcome is not taken for a newer action's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ActionId(pub u64);
+
+/// One thing to do now, in this term only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// To be given back with the outcome.
+    pub id: ActionId,
+    /// The term in which it was decided: whoever no longer leads in it must not carry it out.
+    pub term: Term,
+    /// What to do.
+    pub step: Step,
+}
+
+/// What a leader may do. Every step is safe to repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Replace the record, if it is still the one of `expected` and the term's lock still stands.
+    Commit {
+        /// What the new record was computed from.
+        expected: Version,
+        /// The new record.
+        record: Box<Topology>,
+        /// For the log.
+        purpose: Purpose,
+    },
+    /// Tell nodes to follow nobody and read them, each on a connection that is then kept for the promotion.
+    ///
+    /// A node that is a master loses its clients in the same transaction.
+    Freeze {
+        /// The nodes to freeze.
+        nodes: Vec<NodeAddr>,
+        /// Those that answer the monitors: only for these is it worth waiting.
+        awaited: BTreeSet<NodeAddr>,
+    },
+    /// Read nodes without changing them.
+    Look {
+        /// The nodes to read.
+        nodes: Vec<NodeAddr>,
+    },
+    /// Make the intended node a master that takes no writes yet, on the connection on which it was frozen.
+    Promote {
+        /// The node, and what it must be.
+        intent: Intent,
+        /// Whether it lets itself be closed to writes (CONFIG is allowed).
+        closable: bool,
+    },
+    /// Let the published master take writes, with the settings that a master of this group carries.
+    Open {
+        /// The master.
+        node: NodeAddr,
+        /// The life of its process that was published.
+        run: RunId,
+        /// The operator's `min-replicas-to-write`.
+        min_replicas_to_write: u32,
+    },
+    /// Make nodes replicas of the published master; one that is a master itself loses its clients.
+    Follow {
+        /// The nodes.
+        nodes: Vec<NodeAddr>,
+        /// Whom to follow.
+        master: NodeAddr,
+        /// The operator's `min-replicas-to-write`, for a node that still carries the closing one.
+        min_replicas_to_write: u32,
+    },
+    /// Have nodes write their role into their configuration files, where they have one.
+    Persist {
+        /// The nodes.
+        nodes: Vec<NodeAddr>,
+    },
+}
+
+/// What a commit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The group's first record.
+    Found,
+    /// A new epoch with its intent.
+    OpenEpoch,
+    /// The new master.
+    Publish,
+    /// What was seen of nodes and monitors.
+    Refresh,
+}
+
+/// What came of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The commit was written as this version.
+    Committed(Version),
+    /// The commit was not written: the lock or the expected version no longer stands.
+    NotCommitted,
+    /// The commit may have been written: the record must be read again before anything is decided.
+    CommitUnknown,
+    /// What the nodes said; those that gave no answer in time are missing.
+    Read(BTreeMap<NodeAddr, Evidence>),
+    /// What the node said after it was promoted; `None` if its connection broke: it may have been promoted.
+    Promoted(Option<Evidence>),
+    /// The nodes that carried the step out.
+    Done(BTreeSet<NodeAddr>),
+    /// It was not begun: the term was over, or the program is ending.
+    NotBegun,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Commit { record, purpose, .. } => match purpose {
+                Purpose::Found => write!(f, "commit epoch {}: found master {}", record.epoch, record.master),
+                Purpose::OpenEpoch => write!(f, "commit epoch {}: open", record.epoch),
+                Purpose::Publish => {
+                    write!(f, "commit epoch {}: publish master {}", record.epoch, record.master)
+                }
+                Purpose::Refresh => write!(f, "commit epoch {}: refresh", record.epoch),
+            },
+            Self::Freeze { nodes, .. } => write!(f, "freeze {}", list(nodes)),
+            Self::Look { nodes } => write!(f, "look {}", list(nodes)),
+            Self::Promote { intent, .. } => write!(f, "promote {}", intent.node),
+            Self::Open { node, .. } => write!(f, "open {node}"),
+            Self::Follow { nodes, master, .. } => write!(f, "follow {master}: {}", list(nodes)),
+            Self::Persist { nodes } => write!(f, "persist {}", list(nodes)),
+        }
+    }
+}
+
+fn list(nodes: &[NodeAddr]) -> String {
+    let each: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+    each.join(" ")
+}

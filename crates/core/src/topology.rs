@@ -1,0 +1,164 @@
+//! The record: what the group agreed on. It is read from the store and replaced whole, never patched in place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId};
+use crate::policy::Policy;
+use crate::position::Lineages;
+use crate::view::Vote;
+
+/// Who is who in one group, and everything a new leader needs to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topology {
+    /// How many changes of master there were.
+    pub epoch: Epoch,
+    /// Whether the master may be written to, or a change is under way.
+    pub phase: Phase,
+    /// The published master; while a change is under way the old one.
+    pub master: NodeAddr,
+    /// The life of the master's process that was published; `None` until it was seen once.
+    pub master_run: Option<RunId>,
+    /// All nodes of the group in the operator's order, the master among them.
+    pub members: Vec<Member>,
+    /// The histories that positions are compared in.
+    pub lineages: Lineages,
+    /// The monitors whose votes make the quorum, dead or alive.
+    pub monitors: BTreeSet<MonitorId>,
+    /// The group's settings.
+    pub policy: Policy,
+    /// The operator's own `min-replicas-to-write`, to be restored when the master is opened.
+    pub min_replicas_to_write: u32,
+}
+
+impl Topology {
+    /// The nodes' addresses in the operator's order.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeAddr> {
+        self.members.iter().map(|member| &member.addr)
+    }
+
+    /// How many monitors must agree that a node is down.
+    pub fn quorum(&self) -> usize {
+        self.policy.quorum_of(self.monitors.len())
+    }
+}
+
+/// One node of the group as published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its address.
+    pub addr: NodeAddr,
+    /// The predecessor's `OK` (true) or `KO` (false).
+    pub ok: bool,
+}
+
+/// Whether the group has a master that may be written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The published master takes writes.
+    Steady,
+    /// An epoch was opened with this intent; nobody is master until it is published.
+    FailingOver(Change),
+}
+
+/// A change of master under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Why it was begun.
+    pub reason: Reason,
+    /// What each monitor said of the old master when it was begun.
+    pub votes: BTreeMap<MonitorId, Vote>,
+    /// The one choice of this epoch.
+    pub intent: Intent,
+}
+
+/// The node chosen to be promoted, and what it was when it was chosen: any other run or history is another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The node.
+    pub node: NodeAddr,
+    /// The life of its process.
+    pub run: RunId,
+    /// The history it held, frozen.
+    pub replid: ReplId,
+    /// How much of it.
+    pub offset: u64,
+}
+
+/// Why a change of master was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A quorum found its port closed.
+    Refused,
+    /// A quorum got no answer for longer than `down_after`.
+    Silent,
+    /// A quorum got answers, but none that a client could use, for longer than `down_after`.
+    Unusable,
+    /// It was found a replica.
+    Demoted,
+    /// It was found in another life of its process.
+    Restarted,
+}
+
+impl Reason {
+    /// The word that is written into the record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+            Self::Unusable => "unusable",
+            Self::Demoted => "demoted",
+            Self::Restarted => "restarted",
+        }
+    }
+
+    /// The reason that has this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Refused, Self::Silent, Self::Unusable, Self::Demoted, Self::Restarted]
+            .into_iter()
+            .find(|reason| reason.word() == word)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Which writing of the record was read. A later one has the greater `order`, also after the record was deleted
+/// and made anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// Grows with every write.
+    pub order: i64,
+    /// The store's version of the published document.
+    pub document: i32,
+    /// The store's version of the monitors' state; `None` where there is none yet.
+    pub state: Option<i32>,
+}
+
+/// What stands in the store for the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing was ever published.
+    Nothing,
+    /// The predecessor's document: a master and its replicas, with their `OK`, and nothing else.
+    Predecessor {
+        /// Its master.
+        master: Member,
+        /// Its replicas in their order.
+        replicas: Vec<Member>,
+    },
+    /// Our record.
+    Record(Box<Topology>),
+}
+
+/// What was read from the store, and which writing of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned {
+    /// To be given back with a commit.
+    pub version: Version,
+    /// The content.
+    pub found: Found,
+}

@@ -1,0 +1,167 @@
+//! What monitors see: votes, reports, sightings and evidence. Present values only, never differences.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::names::{MonitorId, NodeAddr, RunId};
+use crate::position::History;
+use crate::time::Instant;
+
+/// What one monitor believes of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Vote {
+    /// It answers.
+    Up,
+    /// Its port is closed: the process is gone.
+    Refused,
+    /// A question has waited longer than `down_after`.
+    Silent,
+    /// It answers, but cannot serve: it is loading its data.
+    Unusable,
+    /// Not known: not asked yet, or it will not talk to us. Counts neither way.
+    Unknown,
+}
+
+impl Vote {
+    /// The word that is written into reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+            Self::Unusable => "unusable",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The vote that has this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Up, Self::Refused, Self::Silent, Self::Unusable, Self::Unknown]
+            .into_iter()
+            .find(|vote| vote.word() == word)
+    }
+}
+
+impl fmt::Display for Vote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A vote and since when it stands, on the reader's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ballot {
+    /// The vote.
+    pub vote: Vote,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// One monitor's ballots.
+pub type Ballots = BTreeMap<NodeAddr, Ballot>;
+
+/// A monitor's votes as it publishes them: each with its age at the time of writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Who votes.
+    pub monitor: MonitorId,
+    /// Where that monitor can be asked (`--listen`), if anywhere.
+    pub address: Option<String>,
+    /// Its votes and their ages.
+    pub votes: BTreeMap<NodeAddr, (Vote, Duration)>,
+}
+
+impl Report {
+    /// The report of these ballots, written `now`.
+    pub fn of(monitor: MonitorId, address: Option<String>, ballots: &Ballots, now: Instant) -> Self {
+        let votes = ballots
+            .iter()
+            .map(|(node, ballot)| (node.clone(), (ballot.vote, now.since(ballot.since))))
+            .collect();
+        Self { monitor, address, votes }
+    }
+
+    /// The ballots on the clock of a reader that saw this writing for the first time `seen`.
+    pub fn ballots(&self, seen: Instant) -> Ballots {
+        let ballot = |(vote, age): &(Vote, Duration)| Ballot { vote: *vote, since: seen.before(*age) };
+        self.votes.iter().map(|(node, vote)| (node.clone(), ballot(vote))).collect()
+    }
+}
+
+/// The ballots of all live monitors but the reader's own.
+pub type Peers = BTreeMap<MonitorId, Ballots>;
+
+/// The replication link of a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Connected and receiving.
+    Up,
+    /// Not connected.
+    Down {
+        /// For how many seconds, as the replica says.
+        seconds: u64,
+    },
+    /// Being filled with a full copy; its own data may be gone already.
+    Syncing,
+}
+
+/// What a node says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It takes writes.
+    Master {
+        /// How many replicas it sees.
+        replicas: u32,
+    },
+    /// It follows.
+    Replica {
+        /// Whom, as Redis writes it; `None` where that is no address.
+        of: Option<NodeAddr>,
+        /// Its link.
+        link: Link,
+        /// Bytes received (`slave_read_repl_offset`), applied or not.
+        received: u64,
+    },
+}
+
+impl Role {
+    /// Whether it is a master.
+    pub fn is_master(&self) -> bool {
+        matches!(self, Self::Master { .. })
+    }
+}
+
+/// One answered probe of a monitor's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// When the question was sent, not when the answer came.
+    pub asked: Instant,
+    /// The life of the process.
+    pub run: RunId,
+    /// What it is.
+    pub role: Role,
+    /// What it holds.
+    pub history: History,
+    /// Whether it has a `min-replicas-to-write` above 0, and so may refuse writes.
+    pub guarded: bool,
+}
+
+/// What a node said of itself on the connection over which it is commanded.
+///
+/// Evidence is void once that connection breaks or the node was told to follow somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The life of the process.
+    pub run: RunId,
+    /// What it was before it was frozen (for a mere look: what it is).
+    pub role: Role,
+    /// What it holds, frozen.
+    pub history: History,
+    /// Redis's `replica-priority`: lower is preferred, 0 never.
+    pub priority: u32,
+    /// How many keys it holds in all databases.
+    pub keys: u64,
+    /// Its `min-replicas-to-write`; `None` where CONFIG is not allowed.
+    pub min_replicas_to_write: Option<u32>,
+}

@@ -1,0 +1,208 @@
+//! A model of Redis servers: roles, histories, asynchronous replication, restarts. It keeps no time.
+
+use std::collections::BTreeMap;
+
+use redis_failover_core::plan::CLOSED;
+use redis_failover_core::{Evidence, History, Instant, Link, NodeAddr, ReplId, Role, RunId, Sighting};
+
+/// One server.
+#[derive(Clone, Debug)]
+pub(super) struct Redis {
+    pub(super) state: State,
+    pub(super) run: u32,
+    pub(super) follows: Option<Follows>,
+    pub(super) replid: String,
+    pub(super) offset: u64,
+    pub(super) previous: Option<(String, u64)>,
+    pub(super) keys: u64,
+    pub(super) priority: u32,
+    /// It receives nothing, though its link stands.
+    pub(super) lagging: bool,
+    /// It is in the middle of a full copy for as long as this is set.
+    pub(super) half_synced: bool,
+    pub(super) min_replicas: u32,
+    /// Commands in its socket while it hangs.
+    pub(super) queued: Vec<Command>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Running,
+    Dead,
+    Hung,
+    Loading,
+}
+
+/// Whom a replica follows; nobody when it is frozen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Follows(pub(super) Option<String>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Freeze,
+    Promote { run: u32 },
+    Open(u32),
+    Follow(String, u32),
+}
+
+impl Redis {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            state: State::Running,
+            run: 1,
+            follows: None,
+            replid: format!("{name}1"),
+            offset: 0,
+            previous: None,
+            keys: 0,
+            priority: 100,
+            lagging: false,
+            half_synced: false,
+            min_replicas: 0,
+            queued: Vec::new(),
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, name: &str, command: &Command) {
+        match command {
+            Command::Freeze => {
+                self.follows = Some(Follows(None));
+                self.half_synced = false;
+            }
+            // A connection can't outlive a process.
+            Command::Promote { run } if *run != self.run => {}
+            Command::Promote { .. } => {
+                self.min_replicas = CLOSED;
+                if self.follows.take().is_some() {
+                    self.previous = Some((self.replid.clone(), self.offset + 1));
+                    self.replid = format!("{name}{}p{}", self.run, self.offset);
+                }
+            }
+            Command::Open(number) => self.min_replicas = *number,
+            Command::Follow(master, number) => {
+                self.follows = Some(Follows(Some(master.clone())));
+                if self.min_replicas == CLOSED {
+                    self.min_replicas = *number;
+                }
+            }
+        }
+    }
+
+    /// A new life: with the data of its disk, or with none.
+    pub(super) fn restart(&mut self, name: &str, empty: bool) {
+        self.state = State::Running;
+        self.run += 1;
+        self.min_replicas = 0;
+        self.queued.clear();
+        if self.follows.is_none() || empty {
+            // A restarted master goes on under a new name; with a snapshot it remembers the old one.
+            self.previous = (!empty).then(|| (self.replid.clone(), self.offset + 1));
+            self.replid = format!("{name}{}", self.run);
+        }
+        if empty {
+            (self.offset, self.keys, self.follows) = (0, 0, None);
+        }
+    }
+
+    fn role(&self, replicas: u32, link: Link) -> Role {
+        match &self.follows {
+            None => Role::Master { replicas },
+            Some(Follows(of)) => Role::Replica {
+                of: of.as_ref().map(|of| addr(of)).or_else(|| "127.0.0.1:1".parse().ok()),
+                link,
+                received: self.offset,
+            },
+        }
+    }
+
+    fn history(&self) -> History {
+        let previous = self.previous.as_ref().map(|(replid, end)| (ReplId(replid.clone()), *end));
+        History { replid: ReplId(self.replid.clone()), offset: self.offset, previous }
+    }
+
+    pub(super) fn run_id(&self) -> RunId {
+        RunId(self.run.to_string())
+    }
+}
+
+pub(super) fn addr(name: &str) -> NodeAddr {
+    NodeAddr::new(name, 6379)
+}
+
+/// All servers of the group.
+#[derive(Default)]
+pub(super) struct Servers(pub(super) BTreeMap<String, Redis>);
+
+impl Servers {
+    pub(super) fn get(&mut self, name: &str) -> Result<&mut Redis, String> {
+        self.0.get_mut(name).ok_or_else(|| format!("there is no node {name}"))
+    }
+
+    pub(super) fn link(&self, name: &str) -> Link {
+        let redis = &self.0[name];
+        match redis.follows.as_ref().and_then(|Follows(of)| of.as_ref()) {
+            _ if redis.half_synced => Link::Syncing,
+            Some(of) if self.feeds(of) => Link::Up,
+            _ => Link::Down { seconds: 0 },
+        }
+    }
+
+    fn feeds(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|master| matches!(master.state, State::Running | State::Hung))
+    }
+
+    fn role_of(&self, name: &str) -> Role {
+        let follows_it = |redis: &&Redis| {
+            redis.state == State::Running && redis.follows == Some(Follows(Some(name.to_owned())))
+        };
+        let replicas = self.0.values().filter(follows_it).count();
+        self.0[name].role(u32::try_from(replicas).unwrap_or(u32::MAX), self.link(name))
+    }
+
+    pub(super) fn sighting(&self, name: &str, asked: Instant) -> Sighting {
+        let redis = &self.0[name];
+        Sighting {
+            asked,
+            run: redis.run_id(),
+            role: self.role_of(name),
+            history: redis.history(),
+            guarded: redis.min_replicas > 0,
+        }
+    }
+
+    pub(super) fn evidence(&self, name: &str) -> Evidence {
+        let redis = &self.0[name];
+        Evidence {
+            run: redis.run_id(),
+            role: self.role_of(name),
+            history: redis.history(),
+            priority: redis.priority,
+            keys: redis.keys,
+            min_replicas_to_write: Some(redis.min_replicas),
+        }
+    }
+
+    /// Replication catches up; returns a line for each resync.
+    pub(super) fn replicate(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let names: Vec<_> = self.0.keys().cloned().collect();
+        for name in names {
+            let replica = &self.0[&name];
+            let receives = replica.state == State::Running && !replica.lagging && !replica.half_synced;
+            let Some(Follows(Some(of))) = replica.follows.clone().filter(|_| receives) else { continue };
+            let Some(master) = self.0.get(&of).filter(|master| master.state == State::Running).cloned()
+            else {
+                continue;
+            };
+            let replica = self.get(&name).expect("it was just there");
+            if replica.replid != master.replid {
+                let end = master.previous.filter(|(replid, _)| *replid == replica.replid).map(|(_, end)| end);
+                let kind = if end.is_some_and(|end| replica.offset < end) { "partial" } else { "full" };
+                lines.push(format!("{name} {kind} sync from {of}"));
+            }
+            replica.replid = master.replid;
+            (replica.offset, replica.keys, replica.previous) = (master.offset, master.keys, None);
+        }
+        lines
+    }
+}

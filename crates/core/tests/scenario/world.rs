@@ -1,0 +1,527 @@
+//! The group, its monitors and the store, moved on one millisecond at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use redis_failover_core::{
+    Action, ActionId, Ballots, Decider, Event, Found, Instant, Leadership, MonitorId, NodeAddr, Observation,
+    Observer, Outcome, Peers, Phase, Policy, Probe, Report, Step, Term, Topology, Version, Versioned,
+};
+
+use super::redis::{Command, Follows, Redis, Servers, State, addr};
+
+/// How long a dead leader's lock stands.
+const SESSION: u64 = 2_000;
+
+/// The script's world.
+#[derive(Default)]
+pub(super) struct World {
+    now: u64,
+    servers: Servers,
+    nodes: Vec<String>,
+    monitors: BTreeMap<String, Monitor>,
+    reporting: Vec<String>,
+    leader: Option<String>,
+    free_at: Option<u64>,
+    term: i64,
+    record: Option<Versioned>,
+    order: i64,
+    /// The accident that waits for the leader's next step of this kind.
+    accident: Option<(String, Accident)>,
+    late: Vec<(u64, String, Command)>,
+    pub(super) trace: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Accident {
+    /// The leader dies and nothing was sent.
+    Before,
+    /// It was carried out; the leader dies before it hears of it.
+    After,
+    /// The leader dies; the commands arrive 60 ms later.
+    Late,
+    /// The leader lives; the connections break and nothing was carried out.
+    Lost,
+    /// The candidate restarts just before.
+    Restart,
+    /// The candidate dies just before.
+    Kill,
+}
+
+struct Monitor {
+    alive: bool,
+    observer: Observer,
+    decider: Decider,
+    next_probe: BTreeMap<String, u64>,
+    in_doubt: bool,
+    /// Something happened since the decider was asked last.
+    stirred: bool,
+    connected: BTreeSet<String>,
+    running: Option<(u64, ActionId, Outcome)>,
+    published: Option<Report>,
+    voted: Option<Ballots>,
+    told: Option<String>,
+}
+
+impl World {
+    fn instant(&self) -> Instant {
+        Instant::from_millis(1_000_000 + self.now)
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.trace, "{:>6} {line}", self.now).expect("a string takes everything");
+    }
+
+    /// Carries out one line of the script.
+    pub(super) fn line(&mut self, words: &[&str]) -> Result<(), String> {
+        match words {
+            ["nodes", names @ ..] => self.add_nodes(names),
+            ["monitors", names @ ..] => self.add_monitors(names),
+            ["run", time] => {
+                let until = self.now + millis(time)?;
+                while self.now < until {
+                    self.step();
+                }
+            }
+            ["at", step, accident] => self.accident = Some(((*step).to_owned(), accident_of(accident)?)),
+            ["kill", "leader"] => self.kill_leader(),
+            ["kill", "monitor", name] => self.kill_monitor(name)?,
+            ["restart", "monitors"] => self.restart_monitors(),
+            ["expect", rest @ ..] => self.expect(rest)?,
+            [verb, name, rest @ ..] => self.node_command(verb, name, rest)?,
+            _ => return Err("not understood".into()),
+        }
+        if !matches!(words, ["run" | "nodes" | "monitors" | "expect", ..]) {
+            self.say(&format!("* {}", words.join(" ")));
+        }
+        Ok(())
+    }
+
+    fn add_nodes(&mut self, names: &[&str]) {
+        for name in names {
+            self.nodes.push((*name).to_owned());
+            self.servers.0.insert((*name).to_owned(), Redis::new(name));
+        }
+    }
+
+    fn add_monitors(&mut self, names: &[&str]) {
+        for name in names {
+            let monitor = self.monitor(name);
+            self.monitors.insert((*name).to_owned(), monitor);
+        }
+        self.elect();
+    }
+
+    fn monitor(&self, name: &str) -> Monitor {
+        let id: MonitorId = name.parse().expect("a monitor's name");
+        let nodes: Vec<_> = self.nodes.iter().map(|node| addr(node)).collect();
+        let policy = Policy::default();
+        let mut decider = Decider::new(id, nodes.clone(), policy.clone(), self.instant());
+        if let Some(record) = &self.record {
+            decider.handle(self.instant(), Event::TopologyRead(record.clone()));
+        }
+        Monitor {
+            alive: true,
+            observer: Observer::new(&policy, nodes, self.instant()),
+            decider,
+            next_probe: self.nodes.iter().map(|node| (node.clone(), self.now + 1)).collect(),
+            in_doubt: false,
+            stirred: true,
+            connected: BTreeSet::new(),
+            running: None,
+            published: None,
+            voted: None,
+            told: None,
+        }
+    }
+
+    fn node_command(&mut self, verb: &str, name: &str, rest: &[&str]) -> Result<(), String> {
+        let redis = self.servers.get(name)?;
+        match (verb, rest) {
+            ("kill", []) => redis.state = State::Dead,
+            ("hang", []) => redis.state = State::Hung,
+            ("load", []) => redis.state = State::Loading,
+            ("wake", []) => {
+                redis.state = State::Running;
+                for command in std::mem::take(&mut redis.queued) {
+                    redis.carry_out(name, &command);
+                }
+            }
+            ("restart", []) => redis.restart(name, false),
+            ("restart", ["empty"]) => redis.restart(name, true),
+            ("lag", []) => redis.lagging = true,
+            ("catch-up", []) => redis.lagging = false,
+            ("half-sync", []) => redis.half_synced = true,
+            ("priority", [number]) => redis.priority = number.parse().map_err(|_| "no number")?,
+            ("write", [bytes]) => {
+                redis.offset += bytes.parse::<u64>().map_err(|_| "no number")?;
+                redis.keys += 1;
+            }
+            ("demote", []) => redis.follows = Some(Follows(None)),
+            ("follow", [of]) => redis.follows = Some(Follows(Some((*of).to_owned()))),
+            _ => return Err("not understood".into()),
+        }
+        Ok(())
+    }
+
+    fn kill_leader(&mut self) {
+        if let Some(name) = self.leader.clone() {
+            self.kill_monitor(&name).expect("the leader is a monitor");
+        }
+    }
+
+    fn kill_monitor(&mut self, name: &str) -> Result<(), String> {
+        let monitor = self.monitors.get_mut(name).ok_or("no such monitor")?;
+        monitor.alive = false;
+        monitor.running = None;
+        if self.leader.as_deref() == Some(name) {
+            self.leader = None;
+            self.free_at = Some(self.now + SESSION);
+        }
+        Ok(())
+    }
+
+    fn restart_monitors(&mut self) {
+        let names: Vec<_> = self.monitors.keys().cloned().collect();
+        for name in names {
+            let fresh = self.monitor(&name);
+            self.monitors.insert(name, fresh);
+        }
+        self.leader = None;
+        self.free_at = Some(self.now + SESSION);
+    }
+
+    fn elect(&mut self) {
+        let Some(name) = self.monitors.iter().find(|(_, it)| it.alive).map(|(name, _)| name.clone()) else {
+            return;
+        };
+        self.term += 1;
+        self.say(&format!("+leader {name}"));
+        let (now, term) = (self.instant(), Term(self.term));
+        let decider = &mut self.monitors.get_mut(&name).expect("it was just found").decider;
+        decider.handle(now, Event::Leadership(Leadership::Leading(term)));
+        if self.record.is_none() {
+            let nothing = Versioned { version: Version::default(), found: Found::Nothing };
+            decider.handle(now, Event::TopologyRead(nothing));
+        }
+        self.leader = Some(name);
+        self.free_at = None;
+    }
+
+    fn step(&mut self) {
+        self.now += 1;
+        if self.free_at.is_some_and(|at| self.now >= at) {
+            self.elect();
+        }
+        let (due, later) = std::mem::take(&mut self.late).into_iter().partition(|(at, ..)| *at <= self.now);
+        self.late = later;
+        for (_, name, command) in due as Vec<(u64, String, Command)> {
+            self.say(&format!("late arrival at {name}: {command:?}"));
+            self.command(&name, &command);
+        }
+        for line in self.servers.replicate() {
+            self.say(&line);
+        }
+        let names: Vec<_> = self.monitors.keys().filter(|name| self.monitors[*name].alive).cloned().collect();
+        for name in &names {
+            self.observe(name);
+        }
+        self.exchange_reports(&names);
+        for name in &names {
+            self.act(name);
+        }
+    }
+
+    fn observe(&mut self, name: &str) {
+        let now = self.instant();
+        let monitor = self.monitors.get_mut(name).expect("a monitor");
+        let mut seen = false;
+        let in_doubt = monitor.observer.in_doubt(now);
+        let pace = if in_doubt { 20 } else { 200 };
+        let look_now = in_doubt && !std::mem::replace(&mut monitor.in_doubt, in_doubt);
+        for (node, next) in &mut monitor.next_probe {
+            let state = self.servers.0[node].state;
+            let address = addr(node);
+            let mut tell = |probe| {
+                seen = true;
+                monitor.observer.probed(now, now, &address, probe);
+            };
+            let closed = state == State::Dead && monitor.connected.remove(node);
+            if closed {
+                tell(Probe::Lost);
+            }
+            *next = (*next).min(self.now + pace);
+            if *next > self.now && !closed && !look_now {
+                continue;
+            }
+            *next = self.now + pace;
+            tell(Probe::Sent);
+            match state {
+                State::Dead => tell(Probe::Refused),
+                State::Hung => {}
+                State::Loading => tell(Probe::Unusable),
+                State::Running => tell(Probe::Answered(self.servers.sighting(node, now))),
+            }
+            if state != State::Dead {
+                monitor.connected.insert(node.clone());
+            }
+        }
+        if now >= monitor.observer.poll_timeout() {
+            monitor.observer.tick(now);
+            seen = true;
+        }
+        if seen {
+            let observation = Observation {
+                ballots: monitor.observer.ballots(),
+                sightings: monitor.observer.sightings(),
+                troubles: monitor.observer.troubles(),
+            };
+            monitor.decider.handle(now, Event::Observed(observation));
+            monitor.stirred = true;
+        }
+    }
+
+    /// A dead monitor's report stands as long as its session: here it goes at once, which is the harder case.
+    fn exchange_reports(&mut self, names: &[String]) {
+        let now = self.instant();
+        let mut changed = self.reporting != names;
+        self.reporting = names.to_vec();
+        for name in names {
+            let monitor = self.monitors.get_mut(name).expect("a monitor");
+            let ballots = monitor.observer.ballots();
+            if monitor.voted.as_ref() != Some(&ballots) {
+                let id = name.parse().expect("a monitor's name");
+                monitor.published = Some(Report::of(id, None, &ballots, now));
+                monitor.voted = Some(ballots);
+                changed = true;
+            }
+        }
+        for name in names.iter().filter(|_| changed) {
+            let others = names.iter().filter(|other| *other != name);
+            let reports = others.filter_map(|other| self.monitors[other].published.as_ref());
+            let peers: Peers = reports.map(|it| (it.monitor.clone(), it.ballots(now))).collect();
+            let monitor = self.monitors.get_mut(name).expect("a monitor");
+            monitor.decider.handle(now, Event::ReportsRead(peers));
+            monitor.stirred = true;
+        }
+    }
+
+    fn act(&mut self, name: &str) {
+        let now = self.instant();
+        let monitor = self.monitors.get_mut(name).expect("a monitor");
+        if let Some((_, id, outcome)) = monitor.running.take_if(|(at, ..)| *at <= self.now) {
+            monitor.decider.handle(now, Event::Finished(id, outcome));
+            monitor.stirred = true;
+        }
+        let due = monitor.decider.poll_timeout().is_some_and(|at| now >= at);
+        if !std::mem::take(&mut monitor.stirred) && !due {
+            return;
+        }
+        let action = monitor.decider.poll_action(now);
+        let status = monitor.decider.status(now);
+        let said = status.diagnosis.map(|it| it.to_string()).or(status.refusal.map(|it| it.to_string()));
+        if self.leader.as_deref() == Some(name) && said.is_some() && said != monitor.told {
+            monitor.told.clone_from(&said);
+            self.say(&format!("{name}: {}", said.unwrap_or_default()));
+        }
+        if let Some(action) = action {
+            self.begin(name, &action);
+        }
+    }
+
+    fn begin(&mut self, name: &str, action: &Action) {
+        self.say(&format!("{name}> {}", action.step));
+        let kind = action.step.to_string();
+        let mut accident = None;
+        if let Some((_, it)) = self.accident.take_if(|(step, _)| kind.contains(&step.replace('_', " "))) {
+            accident = Some(it);
+        }
+        if let (Some(Accident::Restart | Accident::Kill), Step::Promote { intent, .. }) =
+            (accident, &action.step)
+        {
+            let node = intent.node.host().to_owned();
+            let redis = self.servers.get(&node).expect("the candidate is a node");
+            if accident == Some(Accident::Kill) {
+                redis.state = State::Dead;
+            } else {
+                redis.restart(&node, false);
+            }
+        }
+        let outcome = match accident {
+            Some(Accident::Before) => None,
+            Some(Accident::Lost) => Some(Outcome::Promoted(None)),
+            Some(Accident::Late) => {
+                self.send_late(&action.step);
+                None
+            }
+            _ => Some(self.carry_out(&action.step)).filter(|_| accident != Some(Accident::After)),
+        };
+        let Some(outcome) = outcome else {
+            self.say("-leader dies");
+            return self.kill_leader();
+        };
+        let monitor = self.monitors.get_mut(name).expect("a monitor");
+        monitor.running = Some((self.now + 2, action.id, outcome));
+    }
+
+    fn send_late(&mut self, step: &Step) {
+        if let Step::Promote { intent, .. } = step {
+            let run = intent.run.0.parse().expect("a run of this model");
+            self.late.push((
+                self.now + 60 + SESSION,
+                intent.node.host().to_owned(),
+                Command::Promote { run },
+            ));
+        }
+    }
+
+    /// Sends a command; a hung server finds it when it wakes, a dead one never.
+    fn command(&mut self, name: &str, command: &Command) -> bool {
+        let redis = self.servers.get(name).expect("commands go to nodes");
+        match redis.state {
+            State::Running => redis.carry_out(name, command),
+            State::Hung => redis.queued.push(command.clone()),
+            State::Dead | State::Loading => {}
+        }
+        redis.state == State::Running
+    }
+
+    fn carry_out(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::Commit { expected, record, .. } => self.commit(*expected, record),
+            Step::Freeze { nodes, .. } => Outcome::Read(self.read(nodes, Some(&Command::Freeze))),
+            Step::Look { nodes } => Outcome::Read(self.read(nodes, None)),
+            Step::Promote { intent, .. } => {
+                let name = intent.node.host();
+                let run = intent.run.0.parse().expect("a run of this model");
+                let same = self.servers.0[name].run == run;
+                let answered = self.command(name, &Command::Promote { run }) && same;
+                Outcome::Promoted(answered.then(|| self.servers.evidence(name)))
+            }
+            Step::Open { node, min_replicas_to_write, .. } => {
+                let answered = self.command(node.host(), &Command::Open(*min_replicas_to_write));
+                Outcome::Done(answered.then(|| node.clone()).into_iter().collect())
+            }
+            Step::Follow { nodes, master, min_replicas_to_write } => {
+                let command = Command::Follow(master.host().to_owned(), *min_replicas_to_write);
+                let done = nodes.iter().filter(|node| self.command(node.host(), &command));
+                Outcome::Done(done.cloned().collect())
+            }
+            Step::Persist { nodes } => Outcome::Done(nodes.iter().cloned().collect()),
+        }
+    }
+
+    fn read(
+        &mut self,
+        nodes: &[NodeAddr],
+        command: Option<&Command>,
+    ) -> BTreeMap<NodeAddr, redis_failover_core::Evidence> {
+        let mut said = BTreeMap::new();
+        for node in nodes {
+            let before = self.servers.evidence(node.host());
+            let answers = match command {
+                Some(command) => self.command(node.host(), command),
+                None => self.servers.0[node.host()].state == State::Running,
+            };
+            if answers {
+                said.insert(node.clone(), before);
+            }
+        }
+        said
+    }
+
+    fn commit(&mut self, expected: Version, record: &Topology) -> Outcome {
+        let version = self.record.as_ref().map(|it| it.version).unwrap_or_default();
+        if version != expected {
+            return Outcome::NotCommitted;
+        }
+        self.order += 1;
+        let number = i32::try_from(self.order).expect("a short scenario");
+        let version = Version { order: self.order, document: number, state: Some(number) };
+        let phase = if record.phase == Phase::Steady { "steady" } else { "failing over" };
+        self.say(&format!("record: epoch {}, {phase}, master {}", record.epoch, record.master));
+        let read = Versioned { version, found: Found::Record(Box::new(record.clone())) };
+        self.record = Some(read.clone());
+        let now = self.instant();
+        for (name, monitor) in &mut self.monitors {
+            if self.leader.as_deref() != Some(name) {
+                monitor.decider.handle(now, Event::TopologyRead(read.clone()));
+            }
+        }
+        Outcome::Committed(version)
+    }
+
+    fn topology(&self) -> Result<&Topology, String> {
+        match self.record.as_ref().map(|it| &it.found) {
+            Some(Found::Record(record)) => Ok(record),
+            _ => Err("there is no record".into()),
+        }
+    }
+
+    fn expect(&mut self, words: &[&str]) -> Result<(), String> {
+        let holds = |found: String, wanted: &str| {
+            if found == wanted { Ok(()) } else { Err(format!("it is {found}")) }
+        };
+        match words {
+            ["no", "record"] => self.topology().map_or(Ok(()), |record| Err(format!("{record:?}"))),
+            ["master", name] => holds(self.topology()?.master.host().to_owned(), name),
+            ["epoch", epoch] => holds(self.topology()?.epoch.to_string(), epoch),
+            ["phase", "steady"] if self.topology()?.phase == Phase::Steady => Ok(()),
+            ["phase", "failing-over"] if self.topology()?.phase != Phase::Steady => Ok(()),
+            ["ok", nodes @ ..] => {
+                let ok = self.topology()?.members.iter().filter(|member| member.ok);
+                let ok: Vec<_> = ok.map(|member| member.addr.host()).collect();
+                holds(ok.join(" "), &nodes.join(" "))
+            }
+            ["masters", names @ ..] => {
+                let master = |(_, it): &(&String, &Redis)| it.follows.is_none() && it.state == State::Running;
+                let masters: Vec<_> =
+                    self.servers.0.iter().filter(master).map(|(name, _)| name.as_str()).collect();
+                holds(masters.join(" "), &names.join(" "))
+            }
+            [name, "follows", of] => match &self.servers.get(name)?.follows {
+                Some(Follows(found)) => holds(found.clone().unwrap_or_else(|| "nobody".into()), of),
+                None => Err("it is a master".into()),
+            },
+            [name, "keys", keys] => holds(self.servers.get(name)?.keys.to_string(), keys),
+            [name, "min-replicas", number] => holds(self.servers.get(name)?.min_replicas.to_string(), number),
+            ["trace", text @ ..] if self.trace.contains(&text.join(" ")) => Ok(()),
+            ["never", text @ ..] if !self.trace.contains(&text.join(" ")) => Ok(()),
+            ["within", time, text @ ..] => self.within(millis(time)?, &text.join(" ")),
+            _ => Err("it does not hold".into()),
+        }
+    }
+
+    /// The last line with `text` came within `limit` of the last accident (a line with `*`).
+    fn within(&self, limit: u64, text: &str) -> Result<(), String> {
+        let time = |line: &str| line.trim_start().split(' ').next().and_then(|word| word.parse::<u64>().ok());
+        let accident = self.trace.lines().rfind(|line| line.contains(" * ")).and_then(time);
+        let event = self.trace.lines().rfind(|line| line.contains(text)).and_then(time);
+        match (accident, event) {
+            (Some(from), Some(to)) if to >= from && to - from <= limit => Ok(()),
+            other => Err(format!("accident and event at {other:?}")),
+        }
+    }
+}
+
+fn accident_of(word: &str) -> Result<Accident, String> {
+    Ok(match word {
+        "leader-dies-before" => Accident::Before,
+        "leader-dies-after" => Accident::After,
+        "leader-dies-late-delivery" => Accident::Late,
+        "lost" => Accident::Lost,
+        "candidate-restarts" => Accident::Restart,
+        "candidate-dies" => Accident::Kill,
+        _ => return Err(format!("no such accident: {word}")),
+    })
+}
+
+fn millis(text: &str) -> Result<u64, String> {
+    let number = |digits: &str| digits.parse::<u64>().map_err(|_| format!("`{text}` is no time"));
+    let time = match text.strip_suffix("ms") {
+        Some(digits) => Duration::from_millis(number(digits)?),
+        None => Duration::from_secs(number(text.strip_suffix('s').unwrap_or(text))?),
+    };
+    u64::try_from(time.as_millis()).map_err(|error| error.to_string())
+}
