@@ -37,7 +37,9 @@ impl Founding<'_> {
     /// The record with the master that the start rules name.
     pub(crate) fn found(&self, expected: Version) -> Result<Step, StartRefusal> {
         let master = name_master(self.configured, self.said)?;
-        let member = |addr: &NodeAddr| Member { addr: addr.clone(), ok: self.said.contains_key(addr) };
+        // A replica is published as `OK` when it was seen to follow, not before.
+        let ok = |addr: &NodeAddr| *addr == master && self.said.contains_key(addr);
+        let member = |addr: &NodeAddr| Member { addr: addr.clone(), ok: ok(addr) };
         let members = self.configured.iter().map(member).collect();
         Ok(self.commit(expected, Epoch(1), master, members))
     }
