@@ -1,0 +1,28 @@
+//! A laboratory: real Redis and `ZooKeeper` servers, for tests.
+//!
+//! A test starts what it needs ([`Redis`], [`ZooKeeper`], any [`Process`]), harms it (kill, freeze, restart) and
+//! waits for what must follow with [`eventually`]. Everything is synchronous, so that it serves plain tests and
+//! asynchronous ones alike; in the latter, mind that these calls block their thread.
+//!
+//! What the lab promises:
+//! - nothing it starts outlives the test, even when the test is killed with `SIGKILL` (see [`Process`]);
+//! - a failing test shows the last lines of every server's log;
+//! - tests may run in parallel, in threads and in processes, without sharing a port or a directory;
+//! - a program that is not installed fails the test, with the name of the package to install.
+//!
+//! What it never does: skip a test, use a server that was already running, listen on anything but 127.0.0.1, or know
+//! anything of the crates it helps to test. It needs Linux (it reads `/proc`), and no privileges.
+
+mod eventually;
+mod ports;
+mod process;
+mod redis;
+mod resp;
+mod zookeeper;
+
+pub use eventually::{ensure_eq, eventually};
+pub use ports::free_port;
+pub use process::{Process, is_alive};
+pub use redis::{Redis, RedisBuilder};
+pub use resp::{Connection, Reply};
+pub use zookeeper::ZooKeeper;

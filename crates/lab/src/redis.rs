@@ -1,0 +1,248 @@
+//! One Redis server.
+//!
+//! It runs from a configuration file in a directory of its own, as servers in the field do: `CONFIG REWRITE` works,
+//! and what it wrote counts at the next start. It never writes a snapshot or an append-only file unless told to, so
+//! a restarted server is empty, the case that a failover must survive.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::process::find_program;
+use crate::{Connection, Process, Reply, eventually, free_port};
+
+const START_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A running Redis server on 127.0.0.1; dropping it kills it and deletes its directory.
+#[derive(Debug)]
+pub struct Redis {
+    // Before the directory, because fields are dropped in this order.
+    process: Process,
+    directory: TempDir,
+    port: u16,
+    password: Option<String>,
+}
+
+/// What a [`Redis`] is to be started with.
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until `start`"]
+pub struct RedisBuilder {
+    options: Vec<(String, String)>,
+    password: Option<String>,
+}
+
+impl RedisBuilder {
+    /// Adds a line to the configuration file; the value stands there as given, so quote what needs quotes.
+    pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts the server as a replica of `master`.
+    pub fn replica_of(self, master: &Redis) -> Self {
+        self.option("replicaof", format!("{} {}", Ipv4Addr::LOCALHOST, master.port))
+    }
+
+    /// Asks clients for this password, and gives it to the master.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Starts the server, and returns when it answers.
+    ///
+    /// # Panics
+    ///
+    /// When `redis-server` is not installed, or does not answer in time.
+    pub fn start(self) -> Redis {
+        let directory =
+            TempDir::with_prefix("redis-failover-lab-redis-").expect("a writable temporary directory");
+        let port = free_port();
+        fs::write(directory.path().join("redis.conf"), self.config(port)).expect("the directory is ours");
+        let process = spawn(directory.path(), port, &[]);
+        let mut redis = Redis { process, directory, port, password: self.password };
+        redis.await_answer();
+        redis
+    }
+
+    /// The configuration file; the directory is the one that the server is started in.
+    fn config(&self, port: u16) -> String {
+        let mut lines = vec![
+            format!("bind {}", Ipv4Addr::LOCALHOST),
+            format!("port {port}"),
+            "save \"\"".to_owned(),
+            "appendonly no".to_owned(),
+            // Instead of five seconds in which more replicas could come: a first synchronisation is immediate.
+            "repl-diskless-sync-delay 0".to_owned(),
+            "enable-debug-command local".to_owned(),
+        ];
+        if let Some(password) = &self.password {
+            lines.push(format!("requirepass {password:?}"));
+            lines.push(format!("masterauth {password:?}"));
+        }
+        lines.extend(self.options.iter().map(|(name, value)| format!("{name} {value}")));
+        lines.join("\n")
+    }
+}
+
+impl Redis {
+    /// Describes a server that is not yet started.
+    pub fn builder() -> RedisBuilder {
+        RedisBuilder::default()
+    }
+
+    /// Starts an empty master.
+    ///
+    /// # Panics
+    ///
+    /// As [`RedisBuilder::start`] does.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// The address, as `127.0.0.1:PORT`.
+    pub fn addr(&self) -> String {
+        self.socket_address().to_string()
+    }
+
+    /// The port; it stays the same for life.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process, which is another one after a restart.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Kills the server as a crash would; see [`Process::kill`].
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Freezes the server; see [`Process::stop`].
+    pub fn stop(&self) {
+        self.process.stop();
+    }
+
+    /// Ends a freeze; see [`Process::cont`].
+    pub fn cont(&self) {
+        self.process.cont();
+    }
+
+    /// Starts the server again as a supervisor does, and returns when it answers; one that still runs is killed.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer in time.
+    pub fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    /// Restarts the server with more arguments on its command line, as `["--replicaof", "127.0.0.1 6379"]`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer in time.
+    pub fn restart_with(&mut self, arguments: &[&str]) {
+        self.process.kill();
+        self.process = spawn(self.directory.path(), self.port, arguments);
+        self.await_answer();
+    }
+
+    /// Opens a connection, and authenticates if the server was built with a password.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer, or refuses the password.
+    pub fn connect(&self) -> Result<Connection, String> {
+        let mut connection = Connection::open(self.socket_address())?;
+        if let Some(password) = &self.password {
+            connection.command(&["AUTH", password])?.into_result()?;
+        }
+        Ok(connection)
+    }
+
+    /// Sends one command on a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// When no reply arrives. A reply that is an error is a reply: see [`Reply::into_result`].
+    pub fn command(&self, words: &[&str]) -> Result<Reply, String> {
+        self.connect()?.command(words)
+    }
+
+    /// The fields of a section of `INFO`.
+    ///
+    /// # Errors
+    ///
+    /// When no reply arrives, or an error.
+    pub fn info(&self, section: &str) -> Result<BTreeMap<String, String>, String> {
+        match self.command(&["INFO", section])?.into_result()? {
+            Reply::Bulk(text) => Ok(fields(&text)),
+            other => Err(format!("unexpected reply to INFO: {other:?}")),
+        }
+    }
+
+    /// The role in the server's own words: `master` or `slave`.
+    ///
+    /// # Errors
+    ///
+    /// When no reply arrives, or an error.
+    pub fn role(&self) -> Result<String, String> {
+        self.info("replication")?.remove("role").ok_or_else(|| "INFO names no role".to_owned())
+    }
+
+    /// Sets a key.
+    ///
+    /// # Errors
+    ///
+    /// When no reply arrives (the key may be set), or an error (it is not).
+    pub fn set(&self, key: &str, value: &str) -> Result<(), String> {
+        self.command(&["SET", key, value])?.into_result().map(drop)
+    }
+
+    /// Gets the value of a key, if it is set.
+    ///
+    /// # Errors
+    ///
+    /// When no reply arrives, or an error.
+    pub fn get(&self, key: &str) -> Result<Option<String>, String> {
+        match self.command(&["GET", key])?.into_result()? {
+            Reply::Bulk(value) => Ok(Some(value)),
+            Reply::Nil => Ok(None),
+            other => Err(format!("unexpected reply to GET: {other:?}")),
+        }
+    }
+
+    fn socket_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Waits for any answer but "loading": a replica may be told to refuse `PING` while its master is away.
+    fn await_answer(&mut self) {
+        eventually(START_DEADLINE, &format!("redis {} answers", self.addr()), || {
+            assert!(self.process.is_running(), "redis {} has ended; its log follows", self.addr());
+            match self.command(&["PING"])? {
+                Reply::Error(text) if text.starts_with("LOADING") => Err(text),
+                _ => Ok(()),
+            }
+        });
+    }
+}
+
+fn spawn(directory: &Path, port: u16, arguments: &[&str]) -> Process {
+    let mut command = Command::new(find_program("redis-server", "redis-server"));
+    command.current_dir(directory).arg(directory.join("redis.conf")).args(arguments);
+    Process::spawn(&format!("redis {}:{port}", Ipv4Addr::LOCALHOST), command, &directory.join("redis.log"))
+}
+
+fn fields(info: &str) -> BTreeMap<String, String> {
+    let fields = info.lines().filter_map(|line| line.split_once(':'));
+    fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
