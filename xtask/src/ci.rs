@@ -1,0 +1,117 @@
+//! `cargo xtask ci`, a list of steps, and `cargo xtask fix`, its writing twin.
+//!
+//! `ci` never writes to the repository (`--locked` keeps even `Cargo.lock` as it is) and never compiles a
+//! tool.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::command::{self, cargo};
+use crate::{docs, test, tidy};
+
+/// Checks everything; the first failure ends it with the command that reproduces it.
+pub(crate) fn check(except_tests: bool) -> Result<()> {
+    steps(except_tests, command::succeeds(&mut cargo("deny --version"))).into_iter().try_for_each(Step::run)
+}
+
+/// Repairs what a machine can. Lints come first, for their repairs may need formatting.
+pub(crate) fn fix() -> Result<()> {
+    let lints = "clippy --fix --allow-dirty --allow-staged --allow-no-vcs --workspace --all-targets";
+    command::run(&mut cargo(lints))?;
+    command::run(&mut cargo("fmt --all"))?;
+    docs::run(false)
+}
+
+struct Step {
+    name: &'static str,
+    work: Work,
+}
+
+enum Work {
+    /// Another program.
+    Program(Command),
+    /// A task of ours, and how to call it.
+    Task(&'static str, fn() -> Result<()>),
+    /// Nothing, and why.
+    Skipped(&'static str),
+}
+
+fn steps(except_tests: bool, has_deny: bool) -> Vec<Step> {
+    let mut doc = cargo("doc --workspace --no-deps --locked");
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    let deny = if has_deny {
+        Work::Program(cargo("deny --locked check"))
+    } else {
+        Work::Skipped("cargo-deny is not installed (`cargo install --locked cargo-deny`)")
+    };
+    let steps = [
+        ("format", Work::Program(cargo("fmt --all --check"))),
+        ("clippy", Work::Program(cargo("clippy --workspace --all-targets --locked -- -D warnings"))),
+        ("doc", Work::Program(doc)),
+        ("tidy", Work::Task("cargo xtask tidy", tidy::run)),
+        ("docs", Work::Task("cargo xtask docs --check", || docs::run(true))),
+        ("deny", deny),
+        ("test", Work::Task("cargo xtask test", || test::run(&[]))),
+    ];
+    let wanted = |step: &Step| !(except_tests && step.name == "test");
+    steps.into_iter().map(|(name, work)| Step { name, work }).filter(wanted).collect()
+}
+
+impl Step {
+    fn run(self) -> Result<()> {
+        let Self { name, work } = self;
+        let started = Instant::now();
+        let (typed, outcome) = match work {
+            Work::Skipped(why) => {
+                println!("==> {name}: did not run, {why}");
+                return Ok(());
+            }
+            Work::Program(mut command) => {
+                let typed = command::typed(&command);
+                println!("==> {name}: {typed}");
+                (typed, command::run(&mut command))
+            }
+            Work::Task(typed, task) => {
+                println!("==> {name}: {typed}");
+                (typed.to_owned(), task())
+            }
+        };
+        println!("    {name} took {:.1} s", started.elapsed().as_secs_f64());
+        outcome.with_context(|| format!("{name} failed, to be reproduced with `{typed}`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(steps: &[Step]) -> Vec<&str> {
+        steps.iter().map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn tests_come_last_or_not_at_all() {
+        let all = steps(false, true);
+        let without = steps(true, true);
+        assert_eq!(names(&all), ["format", "clippy", "doc", "tidy", "docs", "deny", "test"]);
+        assert_eq!(names(&without), names(&all[..6]));
+    }
+
+    #[test]
+    fn a_missing_tool_is_said_and_is_no_failure() {
+        let deny = steps(true, false).pop().unwrap();
+        assert!(matches!(deny.work, Work::Skipped(why) if why.contains("cargo-deny")));
+        assert!(deny.run().is_ok());
+    }
+
+    #[test]
+    fn a_failure_says_how_to_reproduce_it() {
+        let failing = Step { name: "lint", work: Work::Program(Command::new("false")) };
+        let error = failing.run().unwrap_err();
+        assert_eq!(error.to_string(), "lint failed, to be reproduced with `false`");
+        let failing = Step { name: "own", work: Work::Task("cargo xtask own", || anyhow::bail!("no")) };
+        assert!(format!("{:#}", failing.run().unwrap_err()).contains("cargo xtask own`: no"));
+    }
+}

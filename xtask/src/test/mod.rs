@@ -1,0 +1,82 @@
+//! `cargo xtask test`: the servers, the runner, and a look at what it left behind.
+//!
+//! Deadlines live in the tests, not here. Nothing is built beforehand: cargo builds the binary that the
+//! end-to-end tests of its package start. After a suite that passed it prints nothing, so that the runner's
+//! summary stays last.
+
+mod leftovers;
+mod no_services;
+mod packages;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::command::{self, cargo};
+
+/// How long a server may take to notice that its test is gone.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Runs all tests, or with arguments what these make of it.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    packages::ensure()?;
+    let before = leftovers::processes();
+    if before.is_empty() {
+        println!("leftover processes are not looked for: there is no /proc here");
+    }
+    let outcome = run_tests(arguments);
+    let left = leftovers::wait(&before, GRACE);
+    for process in &left {
+        eprintln!("left behind: {process}");
+    }
+    match (outcome, left.len()) {
+        (outcome, 0) => outcome,
+        (Ok(()), left) => bail!("the tests passed, but processes are left behind: {left}"),
+        (Err(error), left) => {
+            Err(error.context(format!("the tests failed, and processes are left behind: {left}")))
+        }
+    }
+}
+
+/// Without arguments the whole workspace is tested, for the root manifest is virtual. Saying `--workspace` would
+/// make `-p` in the arguments mean nothing.
+fn run_tests(arguments: &[String]) -> Result<()> {
+    if !command::succeeds(&mut cargo("nextest --version")) {
+        let arguments = for_cargo_test(arguments);
+        return command::run(cargo("test --locked --no-fail-fast").args(arguments));
+    }
+    if arguments.is_empty() {
+        // nextest does not run the examples in the documentation.
+        command::run(&mut cargo("test --locked --doc --quiet"))?;
+    }
+    command::run(cargo("nextest run --locked").args(arguments))
+}
+
+/// `cargo test` knows no test groups: two at a time in all, because each may start a world of servers.
+fn for_cargo_test(arguments: &[String]) -> Vec<String> {
+    let mut arguments = arguments.to_vec();
+    if !arguments.iter().any(|argument| argument.starts_with("--test-threads")) {
+        if !arguments.iter().any(|argument| argument == "--") {
+            arguments.push("--".into());
+        }
+        arguments.push("--test-threads=2".into());
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(arguments: &[&str]) -> String {
+        for_cargo_test(&arguments.iter().map(ToString::to_string).collect::<Vec<_>>()).join(" ")
+    }
+
+    #[test]
+    fn cargo_test_runs_two_at_a_time_unless_told_otherwise() {
+        assert_eq!(rewritten(&[]), "-- --test-threads=2");
+        assert_eq!(rewritten(&["-p", "x"]), "-p x -- --test-threads=2");
+        assert_eq!(rewritten(&["x", "--", "--nocapture"]), "x -- --nocapture --test-threads=2");
+        assert_eq!(rewritten(&["--", "--test-threads=1"]), "-- --test-threads=1");
+    }
+}

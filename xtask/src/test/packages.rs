@@ -1,0 +1,211 @@
+//! The servers that the tests need: what is missing, and how to get it.
+//!
+//! It installs only as root and only with apt; otherwise it prints the line to type. It never calls `sudo`,
+//! and it never installs what is already there.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use super::no_services::NoServices;
+use crate::command;
+
+/// Something the tests start or import.
+struct Need {
+    name: &'static str,
+    is_present: fn() -> bool,
+    apt: &'static str,
+    /// Empty where the manager has no such package; then `by_hand` is said.
+    dnf: &'static str,
+    /// Empty as above.
+    brew: &'static str,
+    by_hand: &'static str,
+}
+
+const NEEDS: [Need; 4] = [
+    Need {
+        name: "redis-server",
+        is_present: || in_path("redis-server"),
+        apt: "redis-server",
+        dnf: "redis",
+        brew: "redis",
+        by_hand: "build it from https://redis.io/downloads",
+    },
+    Need {
+        name: "ZooKeeper",
+        is_present: has_zookeeper,
+        apt: "zookeeper",
+        dnf: "",
+        brew: "",
+        by_hand: "unpack a release of https://zookeeper.apache.org and export ZOOKEEPER_HOME",
+    },
+    Need {
+        name: "a Java runtime",
+        is_present: || in_path("java"),
+        apt: "default-jre-headless",
+        dnf: "java-headless",
+        brew: "openjdk",
+        by_hand: "get one from https://adoptium.net",
+    },
+    Need {
+        name: "kazoo for /usr/bin/python3",
+        is_present: || command::succeeds(Command::new("/usr/bin/python3").args(["-c", "import kazoo"])),
+        apt: "python3-kazoo",
+        dnf: "python3-kazoo",
+        brew: "",
+        by_hand: "/usr/bin/python3 -m pip install --user kazoo",
+    },
+];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Manager {
+    Apt,
+    Dnf,
+    Brew,
+}
+
+impl Manager {
+    fn find() -> Option<Self> {
+        let managers = [("apt-get", Self::Apt), ("dnf", Self::Dnf), ("brew", Self::Brew)];
+        managers.into_iter().find_map(|(program, manager)| in_path(program).then_some(manager))
+    }
+
+    fn package(self, need: &Need) -> &'static str {
+        match self {
+            Self::Apt => need.apt,
+            Self::Dnf => need.dnf,
+            Self::Brew => need.brew,
+        }
+    }
+}
+
+/// Makes sure that all is there, by installing it where that is allowed.
+///
+/// # Errors
+///
+/// When something is missing and may not or could not be installed; what to do is part of the error.
+pub(crate) fn ensure() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let manager = Manager::find();
+    let is_root = command::output(Command::new("id").arg("-u"))?.trim() == "0";
+    if !is_root || manager != Some(Manager::Apt) {
+        bail!("{}", advice(manager, is_root, &missing));
+    }
+    install(&missing.iter().map(|need| need.apt).collect::<Vec<_>>())?;
+    match self::missing().first() {
+        Some(need) => bail!("{} is still missing although {} is installed", need.name, need.apt),
+        None => Ok(()),
+    }
+}
+
+fn missing() -> Vec<&'static Need> {
+    NEEDS.iter().filter(|need| !(need.is_present)()).collect()
+}
+
+/// Installs without starting anything: the tests start their own servers, on ports of their own.
+fn install(packages: &[&str]) -> Result<()> {
+    let _no_services = NoServices::begin(Path::new("/usr/sbin/policy-rc.d"))?;
+    let apt = || {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        apt.args(["-qq", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120"]);
+        apt
+    };
+    println!("installing {}", packages.join(" "));
+    command::run(apt().arg("update"))?;
+    command::run(apt().args(["install", "-y", "--no-install-recommends"]).args(packages))
+}
+
+/// What to type, on one line, and what no package manager here can do.
+fn advice(manager: Option<Manager>, is_root: bool, missing: &[&Need]) -> String {
+    let package = |need: &Need| manager.map_or("", |manager| manager.package(need));
+    let (with_package, by_hand): (Vec<&Need>, Vec<&Need>) =
+        missing.iter().partition(|need| !package(need).is_empty());
+    let names: Vec<&str> = missing.iter().map(|need| need.name).collect();
+    let mut lines = vec![format!("the tests need {}", names.join(", "))];
+    if !with_package.is_empty() {
+        let sudo = if is_root { "" } else { "sudo " };
+        let install = match manager {
+            Some(Manager::Apt) => format!("{sudo}apt-get install --no-install-recommends"),
+            Some(Manager::Dnf) => format!("{sudo}dnf install"),
+            // Homebrew refuses to run as root.
+            Some(Manager::Brew) | None => "brew install".to_owned(),
+        };
+        let packages: Vec<&str> = with_package.into_iter().map(package).collect();
+        lines.push(format!("    {install} {}", packages.join(" ")));
+    }
+    lines.extend(by_hand.iter().map(|need| format!("    {}: {}", need.name, need.by_hand)));
+    lines.join("\n")
+}
+
+fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// As the tests look for it: in an unpacked archive of Apache's if there is one, else where Debian puts its
+/// jars.
+fn has_zookeeper() -> bool {
+    match std::env::var_os("ZOOKEEPER_HOME") {
+        Some(home) => holds_zookeeper(&PathBuf::from(home).join("lib")),
+        None => Path::new("/usr/share/java/zookeeper.jar").is_file(),
+    }
+}
+
+/// Whether there is a `zookeeper-3.9.3.jar` or the like.
+fn holds_zookeeper(folder: &Path) -> bool {
+    let is_jar = |path: &Path| {
+        let name = path.file_name().and_then(OsStr::to_str);
+        name.is_some_and(|name| name.starts_with("zookeeper")) && path.extension() == Some(OsStr::new("jar"))
+    };
+    folder.read_dir().is_ok_and(|entries| entries.flatten().any(|entry| is_jar(&entry.path())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needs(positions: &[usize]) -> Vec<&'static Need> {
+        positions.iter().map(|position| &NEEDS[*position]).collect()
+    }
+
+    #[test]
+    fn only_what_is_missing_is_named() {
+        let text = advice(Some(Manager::Apt), false, &needs(&[1, 3]));
+        let lines: Vec<&str> = text.lines().collect();
+        let line = "    sudo apt-get install --no-install-recommends zookeeper python3-kazoo";
+        assert_eq!(lines, ["the tests need ZooKeeper, kazoo for /usr/bin/python3", line]);
+    }
+
+    #[test]
+    fn what_has_no_package_is_done_by_hand() {
+        let text = advice(Some(Manager::Dnf), true, &needs(&[0, 1]));
+        assert!(text.contains("\n    dnf install redis\n"), "{text}");
+        assert!(text.contains("ZOOKEEPER_HOME"), "{text}");
+        let text = advice(Some(Manager::Brew), false, &needs(&[0, 2]));
+        assert!(text.ends_with("\n    brew install redis openjdk"), "{text}");
+        let text = advice(None, false, &needs(&[0]));
+        assert!(text.contains("https://") && !text.contains("install"), "{text}");
+    }
+
+    #[test]
+    fn zookeeper_is_found_by_its_jar() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!holds_zookeeper(&folder.path().join("missing")));
+        std::fs::write(folder.path().join("zookeeper.txt"), "").unwrap();
+        assert!(!holds_zookeeper(folder.path()));
+        std::fs::write(folder.path().join("zookeeper-3.9.3.jar"), "").unwrap();
+        assert!(holds_zookeeper(folder.path()));
+    }
+
+    #[test]
+    fn a_program_is_looked_for_in_the_path() {
+        assert!(in_path("sh"));
+        assert!(!in_path("no-such-program"));
+    }
+}
