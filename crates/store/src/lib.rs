@@ -1,0 +1,113 @@
+//! What all monitors of a group share: the record, the reports, the lead. [`Store`] says it in the monitors'
+//! words, [`ZooKeeper`] keeps it.
+//!
+//! A store decides nothing and never talks to Redis. It never overwrites what it cannot read, never writes
+//! equal data, and never lets a monitor that does not lead change the record: each commit is one transaction
+//! with a check of the leader's lock. Only the module `zookeeper` knows the `ZooKeeper` client; only `wire`
+//! knows the JSON.
+
+mod feed;
+mod names;
+pub mod wire;
+mod zookeeper;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use redis_failover_core::{Leadership, MonitorId, Report, Term, Topology, Version, Versioned};
+
+pub use feed::Feed;
+pub use names::{ConnectString, ConnectStringError, GroupPath, GroupPathError};
+pub use wire::Unreadable;
+pub use zookeeper::{Connection, Leader, Snapshot, StoreError, ZooKeeper, ZooKeeperCampaign, ZooKeeperGroup};
+
+/// What the monitors of one group share. A handle is cheap to clone; all clones are one monitor.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// How this store lets a monitor stand for the lead.
+    type Campaign: Campaign;
+
+    /// What stands in the store for the group.
+    fn record(&self) -> Feed<Sight>;
+
+    /// Asks for a fresh look at the record: [`Store::record`] then yields once more, even if nothing changed.
+    fn reread(&self);
+
+    /// The reports of all live monitors, this one's too.
+    fn reports(&self) -> Feed<Arc<BTreeMap<MonitorId, SeenReport>>>;
+
+    /// Makes `report` this monitor's own; the latest wins.
+    ///
+    /// It is written when there is a session, again with each new session, and only when its votes changed.
+    /// It vanishes with the session. While another session holds a report of the same monitor this one waits.
+    fn publish(&self, report: Report);
+
+    /// Stands for the lead as `me`, which other monitors may ask at `address`.
+    fn campaign(&self, me: &MonitorId, address: Option<&str>) -> Self::Campaign;
+}
+
+/// One monitor's standing for the lead of one group. Dropping it resigns.
+pub trait Campaign: Send + Sync + 'static {
+    /// Whether this monitor leads. What it says may be some milliseconds old: see [`Campaign::holds`].
+    fn leadership(&self) -> Feed<Leadership>;
+
+    /// Whether this monitor leads in `term` right now, by this machine's monotonic clock.
+    ///
+    /// To be asked immediately before each command to Redis. It asks nobody, and does not block.
+    fn holds(&self, term: Term) -> bool;
+
+    /// Writes `record` if this monitor leads in `term` and `expected` is still what stands.
+    ///
+    /// Equal data is not written; if nothing differs, `expected` is returned and nothing was asked of the
+    /// store. Dropping the future has the outcome of [`CommitError::Unknown`].
+    ///
+    /// # Errors
+    /// See [`CommitError`]: each says what may be assumed.
+    fn commit(
+        &self,
+        term: Term,
+        expected: Version,
+        record: &Topology,
+    ) -> impl Future<Output = Result<Version, CommitError>> + Send;
+
+    /// Gives up the lead and returns when the lock is deleted or that took too long; then it vanishes with
+    /// the session. [`Campaign::leadership`] is `Following` from then on.
+    fn resign(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// Why a commit did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// This monitor does not lead in that term. Nothing was written.
+    #[error("not written: this monitor does not lead (any more)")]
+    Fenced,
+    /// Another version stands. Nothing was written; read again.
+    #[error("not written: another version of the record stands; read it again")]
+    Conflict,
+    /// The store refused, and will refuse again. Nothing was written.
+    #[error("not written: {0}")]
+    Refused(StoreError),
+    /// It may have been written, or may still be: read again before anything is decided.
+    #[error("perhaps written, read the record again: {0}")]
+    Unknown(StoreError),
+}
+
+/// A look at the record.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// What was read; `None` until the first look. An `Err` stands until the document is mended.
+    pub read: Option<Result<Versioned, Arc<Unreadable>>>,
+    /// When it was last looked at; it is known to be the latest only for as long as the store is connected.
+    pub at: Option<Instant>,
+}
+
+/// A monitor's report and which writing of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenReport {
+    /// The report.
+    pub report: Report,
+    /// Grows with each writing: two equal reports of different writings are told apart by it.
+    pub order: i64,
+    /// When this writing was first seen here; the ages in the report count up to the writing.
+    pub seen_at: Instant,
+}

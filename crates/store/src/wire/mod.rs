@@ -1,0 +1,151 @@
+//! The documents in JSON: format 1. It reads and writes bytes; it never decides what they mean for the group.
+//!
+//! Keys that it does not know are kept. What it cannot read it refuses with an [`Unreadable`] that names the
+//! znode: a store that cannot read a document must not overwrite it.
+
+mod document;
+mod report;
+mod state;
+
+use redis_failover_core::{Found, Member, Topology};
+use serde_json::{Map, Value};
+
+pub(crate) use document::document_bytes;
+pub(crate) use report::{Lock, lock_bytes, parse_lock, parse_report, report_bytes};
+pub(crate) use state::state_bytes;
+
+/// The format that is written, and the greatest that is understood.
+pub const FORMAT: u64 = 1;
+
+/// Why a document cannot be used. It was left as it is, and is left so until somebody mends it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is not what its znode is for.
+    #[error("{znode} is left as it is, it cannot be used: {why}; it begins with `{found}` ({hint})")]
+    Garbage {
+        /// Which znode.
+        znode: String,
+        /// What is wrong.
+        why: String,
+        /// How it begins.
+        found: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A newer version of this program wrote it.
+    #[error(
+        "{znode} has format {format}, this version understands up to {FORMAT}: it is left \
+         alone (upgrade this monitor)"
+    )]
+    NewerFormat {
+        /// Which znode.
+        znode: String,
+        /// Its format.
+        format: u64,
+    },
+    /// The published document and the monitors' state are of different changes: somebody else wrote one of
+    /// them.
+    #[error(
+        "{znode} and {znode}/state contradict each other: {why} (end whatever else writes {znode}, such as \
+         the predecessor's monitor; then set {znode} right, or delete {znode}/state and the key `format` in \
+         {znode} to begin anew from what {znode} says)"
+    )]
+    Contradiction {
+        /// The published document's znode.
+        znode: String,
+        /// In what they differ.
+        why: String,
+    },
+}
+
+/// What stands in the published document and in the state beside it; `None` where the znode is missing.
+///
+/// `znode` is only for messages.
+///
+/// # Errors
+/// When it is none of: nothing, the predecessor's document, our record.
+pub fn read(znode: &str, document: Option<&[u8]>, state: Option<&[u8]>) -> Result<Found, Unreadable> {
+    let published = document::parse(znode, document.unwrap_or_default())?;
+    let state = state.map(|bytes| state::parse(&format!("{znode}/state"), bytes)).transpose()?;
+    let contradiction = |why: String| Err(Unreadable::Contradiction { znode: znode.to_owned(), why });
+    match (published, state) {
+        (document::Published::Nothing, None) => Ok(Found::Nothing),
+        (document::Published::Predecessor { master, replicas }, None) => {
+            Ok(Found::Predecessor { master, replicas })
+        }
+        (document::Published::Ours { .. }, None) => {
+            contradiction("the first is ours, the second is missing".to_owned())
+        }
+        (document::Published::Nothing, Some(_)) => {
+            contradiction("the first names no master, the second does".to_owned())
+        }
+        (document::Published::Predecessor { .. }, Some(_)) => {
+            contradiction("the first is the predecessor's, the second is ours".to_owned())
+        }
+        (document::Published::Ours { master, replicas, epoch }, Some(mut record)) => {
+            if master.addr != record.master {
+                return contradiction(format!(
+                    "the first names the master {}, the second {}",
+                    master.addr, record.master
+                ));
+            }
+            if epoch != record.epoch.0 {
+                let ours = record.epoch;
+                return contradiction(format!("the first is of epoch {epoch}, the second of epoch {ours}"));
+            }
+            // The state says who belongs to the group; the document adds how each was seen.
+            mark(&mut record, &master, &replicas);
+            Ok(Found::Record(Box::new(record)))
+        }
+    }
+}
+
+fn mark(record: &mut Topology, master: &Member, replicas: &[Member]) {
+    for member in &mut record.members {
+        let published = std::iter::once(master).chain(replicas).find(|known| known.addr == member.addr);
+        member.ok = published.is_some_and(|known| known.ok);
+    }
+}
+
+fn garbage(znode: &str, bytes: &[u8], why: impl Into<String>) -> Unreadable {
+    let text = String::from_utf8_lossy(bytes);
+    let found = text.chars().take(60).flat_map(char::escape_debug).collect();
+    let hint = "delete or mend it if nobody needs it";
+    Unreadable::Garbage { znode: znode.to_owned(), why: why.into(), found, hint }
+}
+
+fn object(znode: &str, bytes: &[u8]) -> Result<Map<String, Value>, Unreadable> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(garbage(znode, bytes, "it is JSON, but not an object")),
+        Err(error) => Err(garbage(znode, bytes, format!("it is not JSON: {error}"))),
+    }
+}
+
+/// The format of an object of ours; `None` where it has none.
+fn format_of(znode: &str, bytes: &[u8], object: &Map<String, Value>) -> Result<Option<u64>, Unreadable> {
+    match object.get("format").map(Value::as_u64) {
+        None => Ok(None),
+        Some(Some(format)) if format > FORMAT => {
+            Err(Unreadable::NewerFormat { znode: znode.to_owned(), format })
+        }
+        Some(Some(format)) if format > 0 => Ok(Some(format)),
+        Some(_) => Err(garbage(znode, bytes, "its `format` is no positive number")),
+    }
+}
+
+/// `ours` written over `base`: the keys that `base` has beside ours stay, each where it was.
+fn merged(base: Option<&[u8]>, ours: Vec<(&str, Option<Value>)>) -> Vec<u8> {
+    let base = base.and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(bytes).ok());
+    let mut object = base.unwrap_or_default();
+    for (key, value) in ours {
+        match value {
+            Some(value) => drop(object.insert(key.to_owned(), value)),
+            None => drop(object.shift_remove(key)),
+        }
+    }
+    Value::Object(object).to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The short-lived documents: a monitor's report and its lock. Each is read with mercy: they vanish by
+//! themselves.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis_failover_core::{MonitorId, NodeAddr, Report, Vote};
+use serde::{Deserialize, Serialize};
+
+use super::{FORMAT, Unreadable, format_of, garbage, object};
+
+#[derive(Serialize, Deserialize)]
+struct ReportV1 {
+    format: u64,
+    monitor: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    votes: BTreeMap<String, VoteV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct VoteV1 {
+    vote: String,
+    age_ms: u64,
+}
+
+/// The report as it is written.
+pub(crate) fn report_bytes(report: &Report) -> Vec<u8> {
+    let vote = |(node, (vote, age)): (&NodeAddr, &(Vote, Duration))| {
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        (node.to_string(), VoteV1 { vote: vote.word().to_owned(), age_ms })
+    };
+    let report = ReportV1 {
+        format: FORMAT,
+        monitor: report.monitor.to_string(),
+        address: report.address.clone(),
+        votes: report.votes.iter().map(vote).collect(),
+    };
+    serde_json::to_vec(&report).unwrap_or_default()
+}
+
+/// The report that stands in `znode`, which is named after monitor `id`.
+///
+/// A word that is no vote here is `Unknown`: it counts neither way.
+pub(crate) fn parse_report(znode: &str, id: &MonitorId, bytes: &[u8]) -> Result<Report, Unreadable> {
+    format_of(znode, bytes, &object(znode, bytes)?)?;
+    let report: ReportV1 =
+        serde_json::from_slice(bytes).map_err(|error| garbage(znode, bytes, error.to_string()))?;
+    if report.monitor != id.to_string() {
+        return Err(garbage(znode, bytes, format!("it is the report of `{}`", report.monitor)));
+    }
+    let votes = report.votes.into_iter().map(|(node, vote)| {
+        let node = node.parse::<NodeAddr>().map_err(|error| garbage(znode, bytes, error.to_string()))?;
+        let age = Duration::from_millis(vote.age_ms);
+        Ok((node, (Vote::from_word(&vote.vote).unwrap_or(Vote::Unknown), age)))
+    });
+    Ok(Report { monitor: id.clone(), address: report.address, votes: votes.collect::<Result<_, _>>()? })
+}
+
+/// Who stands behind a lock node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lock {
+    pub(crate) monitor: String,
+    #[serde(default)]
+    pub(crate) address: Option<String>,
+}
+
+/// The lock's data as it is written.
+pub(crate) fn lock_bytes(lock: &Lock) -> Vec<u8> {
+    serde_json::to_vec(lock).unwrap_or_default()
+}
+
+/// Who stands behind a lock; `None` where another program put it there.
+pub(crate) fn parse_lock(bytes: &[u8]) -> Option<Lock> {
+    serde_json::from_slice(bytes).ok()
+}

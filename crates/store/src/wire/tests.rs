@@ -1,0 +1,246 @@
+use std::time::Duration;
+
+use redis_failover_core::{
+    Change, Epoch, Intent, Lineage, Lineages, Phase, Policy, Reason, ReplId, Report, RunId, Vote,
+};
+
+use super::*;
+
+macro_rules! golden {
+    ($name:literal) => {
+        include_str!(concat!("../../tests/wire/v1/", $name)).trim_end().as_bytes()
+    };
+}
+
+fn member(addr: &str, ok: bool) -> Member {
+    Member { addr: addr.parse().unwrap(), ok }
+}
+
+fn steady() -> Topology {
+    let lineage = |replid: &str, epoch, start, parent: Option<&str>| Lineage {
+        replid: ReplId(replid.to_owned()),
+        epoch: Epoch(epoch),
+        start,
+        parent: parent.map(|parent| ReplId(parent.to_owned())),
+    };
+    Topology {
+        epoch: Epoch(3),
+        phase: Phase::Steady,
+        master: "10.0.0.1:6379".parse().unwrap(),
+        master_run: Some(RunId("run-of-one".to_owned())),
+        members: vec![
+            member("10.0.0.2:6379", true),
+            member("10.0.0.1:6379", true),
+            member("[::1]:6380", false),
+        ],
+        lineages: Lineages::new(vec![lineage("a", 0, 0, None), lineage("b", 3, 4711, Some("a"))]),
+        monitors: ["m1", "m2", "m3"].map(|id| id.parse().unwrap()).into(),
+        policy: Policy::new(Some(2), Duration::from_secs(1), Duration::from_millis(200)).unwrap(),
+        min_replicas_to_write: 1,
+    }
+}
+
+fn failing_over() -> Topology {
+    let votes = [("m1", Vote::Silent), ("m2", Vote::Up), ("m3", Vote::Silent)];
+    let mut record = steady();
+    record.epoch = Epoch(4);
+    record.members[1].ok = false;
+    record.phase = Phase::FailingOver(Change {
+        reason: Reason::Silent,
+        votes: votes.map(|(id, vote)| (id.parse().unwrap(), vote)).into(),
+        intent: Intent {
+            node: "10.0.0.2:6379".parse().unwrap(),
+            run: RunId("run-of-two".to_owned()),
+            replid: ReplId("b".to_owned()),
+            offset: u64::MAX,
+        },
+    });
+    record
+}
+
+fn adopted() -> Topology {
+    Topology {
+        epoch: Epoch(0),
+        master_run: None,
+        members: vec![member("10.0.0.1:6379", true)],
+        lineages: Lineages::default(),
+        monitors: ["m1".parse().unwrap()].into(),
+        policy: Policy::default(),
+        min_replicas_to_write: 0,
+        ..steady()
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_samples_of_format_1_are_read_and_written_byte_for_byte() {
+    let samples: [(Topology, &[u8], &[u8]); 3] = [
+        (steady(), golden!("steady.document.json"), golden!("steady.state.json")),
+        (failing_over(), golden!("failing_over.document.json"), golden!("failing_over.state.json")),
+        (adopted(), golden!("adopted.document.json"), golden!("adopted.state.json")),
+    ];
+    for (record, document, state) in samples {
+        assert_eq!(text(&document_bytes(&record, None)), text(document));
+        assert_eq!(text(&state_bytes(&record, None)), text(state));
+        // Written over themselves they stay as they are, and so they are not written at all.
+        assert_eq!(text(&document_bytes(&record, Some(document))), text(document));
+        assert_eq!(text(&state_bytes(&record, Some(state))), text(state));
+        assert_eq!(read("/g", Some(document), Some(state)), Ok(Found::Record(Box::new(record))));
+    }
+}
+
+#[test]
+fn in_a_change_the_old_master_is_ko_and_no_slave_whatever_the_record_says() {
+    let mut record = failing_over();
+    record.members[1].ok = true;
+    assert_eq!(text(&document_bytes(&record, None)), text(golden!("failing_over.document.json")));
+}
+
+#[test]
+fn the_predecessors_document_is_read_as_it_is() {
+    let found = Found::Predecessor {
+        master: member("localhost:6379", true),
+        replicas: vec![member("localhost:6389", true), member("localhost:6399", false)],
+    };
+    assert_eq!(read("/g", Some(golden!("predecessor.document.json")), None), Ok(found));
+}
+
+#[test]
+fn slaves_are_ordered_by_number() {
+    let many: Vec<String> = (0..12).rev().map(|n| format!(r#""{n}":["h:{}","OK"]"#, 100 + n)).collect();
+    let document = format!(r#"{{"master":["h:1","KO"],"slaves":{{{}}}}}"#, many.join(","));
+    let Ok(Found::Predecessor { replicas, .. }) = read("/g", Some(document.as_bytes()), None) else {
+        panic!("not the predecessor's");
+    };
+    assert!(replicas.iter().map(|member| member.addr.port()).eq(100..112));
+}
+
+#[test]
+fn nothing_is_nothing() {
+    for document in [None, Some(""), Some(" \n"), Some("{}"), Some(r#"{"owner":"team-a"}"#)] {
+        assert_eq!(read("/g", document.map(str::as_bytes), None), Ok(Found::Nothing), "{document:?}");
+    }
+}
+
+#[test]
+fn foreign_keys_stay_where_they_are() {
+    let base = br#"{"o":0,"slaves":{},"run":"old","master":["h:1","OK"],"n":0}"#;
+    assert_eq!(
+        text(&document_bytes(&adopted(), Some(base))),
+        r#"{"o":0,"slaves":{},"master":["10.0.0.1:6379","OK"],"n":0,"format":1,"epoch":0,"phase":"steady"}"#
+    );
+    let base = br#"{"later":1,"format":1}"#;
+    assert!(text(&state_bytes(&adopted(), Some(base))).starts_with(r#"{"later":1,"format":1,"epoch":0,"#));
+}
+
+#[test]
+fn garbage_is_refused_and_named() {
+    for document in [
+        "what?",
+        "[]",
+        "7",
+        r#"{"master":"h:1"}"#,
+        r#"{"master":["h:1"]}"#,
+        r#"{"master":["h","OK"]}"#,
+        r#"{"master":["h:1","ok"]}"#,
+        r#"{"master":["h:1","OK","OK"]}"#,
+        r#"{"master":["h:1","OK"],"slaves":[]}"#,
+        r#"{"master":["h:1","OK"],"slaves":{"a":["h:2","OK"]}}"#,
+        r#"{"master":["h:1","OK"],"slaves":{"0":["h:2"]}}"#,
+        r#"{"slaves":{}}"#,
+        r#"{"format":1}"#,
+        r#"{"format":1,"master":["h:1","OK"]}"#,
+        r#"{"format":"1","master":["h:1","OK"]}"#,
+        r#"{"format":0,"master":["h:1","OK"]}"#,
+    ] {
+        let error = read("/redis/g", Some(document.as_bytes()), None).expect_err(document);
+        assert!(matches!(error, Unreadable::Garbage { .. }), "{error:?}");
+        let message = error.to_string();
+        assert!(message.contains("/redis/g") && message.contains("mend it"), "{message}");
+    }
+    let long = "x".repeat(1000);
+    assert!(read("/g", Some(long.as_bytes()), None).unwrap_err().to_string().len() < 300);
+    assert!(read("/g", Some(b"\xff\xfe"), None).is_err());
+}
+
+#[test]
+fn a_state_that_does_not_fit_is_refused() {
+    let good = text(golden!("failing_over.state.json"));
+    let document = golden!("failing_over.document.json");
+    for (what, with) in [
+        (r#""format":1,"#, ""),
+        (r#""phase":"failing_over""#, r#""phase":"steady""#),
+        (r#""phase":"failing_over""#, r#""phase":"dancing""#),
+        (r#""reason":"silent""#, r#""reason":"bored""#),
+        (r#""m2":"up""#, r#""m2":"perhaps""#),
+        (r#""down_after_ms":1000"#, r#""down_after_ms":1"#),
+        (r#""master":"10.0.0.1:6379""#, r#""master":"10.0.0.7:6379""#),
+        (r#""offset":18446744073709551615"#, r#""offset":-1"#),
+    ] {
+        let state = good.replace(what, with);
+        assert_ne!(state, good, "{what}");
+        let error = read("/g", Some(document), Some(state.as_bytes())).expect_err(with);
+        assert!(matches!(&error, Unreadable::Garbage { znode, .. } if znode == "/g/state"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_newer_format_is_left_to_newer_monitors() {
+    let newer = br#"{"format":2,"master":["h:1","OK"],"slaves":{}}"#;
+    let error = read("/g", Some(newer), None).unwrap_err();
+    assert_eq!(error, Unreadable::NewerFormat { znode: "/g".to_owned(), format: 2 });
+    assert!(error.to_string().contains("upgrade"));
+    let error = read("/g", Some(golden!("steady.document.json")), Some(br#"{"format":3}"#)).unwrap_err();
+    assert_eq!(error, Unreadable::NewerFormat { znode: "/g/state".to_owned(), format: 3 });
+}
+
+#[test]
+fn a_pair_that_contradicts_itself_is_refused() {
+    let document = golden!("steady.document.json");
+    let state = golden!("steady.state.json");
+    let other_master = text(document).replace("10.0.0.1:6379", "10.0.0.3:6379");
+    let other_epoch = text(document).replace(r#""epoch":3"#, r#""epoch":2"#);
+    let pairs: [(&[u8], Option<&[u8]>); 5] = [
+        (document, None),
+        (b"", Some(state)),
+        (golden!("predecessor.document.json"), Some(state)),
+        (other_master.as_bytes(), Some(state)),
+        (other_epoch.as_bytes(), Some(state)),
+    ];
+    for (document, state) in pairs {
+        let error = read("/g", Some(document), state).unwrap_err();
+        assert!(matches!(error, Unreadable::Contradiction { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn replicas_that_only_the_document_names_change_nothing() {
+    let document = text(golden!("steady.document.json")).replace("10.0.0.2:6379", "10.0.0.9:6379");
+    let found = read("/g", Some(document.as_bytes()), Some(golden!("steady.state.json")));
+    let mut expected = steady();
+    expected.members[0].ok = false;
+    assert_eq!(found, Ok(Found::Record(Box::new(expected))));
+}
+
+#[test]
+fn reports_are_read_and_written_byte_for_byte() {
+    let votes = [("10.0.0.1:6379", Vote::Refused, 12), ("[::1]:6380", Vote::Up, 60_000)];
+    let vote =
+        |(node, vote, age): (&str, Vote, u64)| (node.parse().unwrap(), (vote, Duration::from_millis(age)));
+    let id: redis_failover_core::MonitorId = "m1".parse().unwrap();
+    let report = Report {
+        monitor: id.clone(),
+        address: Some("10.0.0.9:8080".to_owned()),
+        votes: votes.map(vote).into(),
+    };
+    assert_eq!(text(&report_bytes(&report)), text(golden!("report.json")));
+    assert_eq!(parse_report("/g/monitors/m1", &id, golden!("report.json")), Ok(report));
+    assert!(parse_report("/g/monitors/m2", &"m2".parse().unwrap(), golden!("report.json")).is_err());
+    assert!(parse_report("/g/monitors/m1", &id, b"what?").is_err());
+    let newer = text(golden!("report.json")).replace("refused", "dizzy");
+    let read = parse_report("/g/monitors/m1", &id, newer.as_bytes()).unwrap();
+    assert_eq!(read.votes[&"10.0.0.1:6379".parse().unwrap()].0, Vote::Unknown);
+}

@@ -1,0 +1,340 @@
+//! The election: an ephemeral sequential lock node, and whoever has the lowest leads. No recipe of the client
+//! library is used (Z2, Z3).
+//!
+//! It never believes that it leads on the word of a state alone: after each doubt it looks at its lock again.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis_failover_core::{Leadership, MonitorId, Term, Topology, Version};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+use zookeeper_client::{Error, EventType, OneshotWatcher, SessionState, StateWatcher};
+
+use super::Owner;
+use super::commit;
+use super::record::Record;
+use super::session::{Session, Shared};
+use super::znodes::{SEQUENTIAL, Znodes, ensure, sequence};
+use crate::feed::Feed;
+use crate::wire::{Lock, lock_bytes};
+use crate::{Campaign, CommitError};
+
+/// The rest after something failed.
+const REST: Duration = Duration::from_millis(100);
+
+/// Tells the campaigns of one process apart: several may stand in one session.
+static CAMPAIGNS: AtomicU64 = AtomicU64::new(0);
+
+/// Whether one campaign leads; written by the session's thread and by the watchdog.
+pub(super) struct Standing {
+    leadership: watch::Sender<Leadership>,
+    lock: Mutex<Option<Held>>,
+    doubt: Notify,
+}
+
+/// The lock node that makes its holder the leader.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) path: String,
+    pub(super) term: Term,
+}
+
+impl Standing {
+    /// Hands off until the lock was looked at again.
+    pub(super) fn suspend(&self) {
+        let suspended = self.leadership.send_if_modified(|leadership| {
+            let leads = matches!(leadership, Leadership::Leading(_));
+            if leads {
+                *leadership = Leadership::Suspended;
+            }
+            leads
+        });
+        if suspended {
+            self.doubt.notify_one();
+        }
+    }
+
+    fn follow(&self) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.set(Leadership::Following);
+    }
+
+    fn lead(&self, held: Held) {
+        let term = held.term;
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        self.set(Leadership::Leading(term));
+    }
+
+    fn set(&self, new: Leadership) {
+        self.leadership.send_if_modified(|old| std::mem::replace(old, new) != new);
+    }
+
+    fn leads(&self, term: Term) -> bool {
+        *self.leadership.borrow() == Leadership::Leading(term)
+    }
+
+    /// The lock of `term`, if that is the present one and not in doubt.
+    pub(super) fn held(&self, term: Term) -> Option<Held> {
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.clone().filter(|held| held.term == term && self.leads(term))
+    }
+}
+
+/// A monitor's standing for the lead of a [`super::ZooKeeperGroup`].
+pub struct ZooKeeperCampaign {
+    owner: Arc<Owner>,
+    znodes: Znodes,
+    record: Arc<Record>,
+    pub(super) standing: Arc<Standing>,
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for ZooKeeperCampaign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let leadership = *self.standing.leadership.borrow();
+        f.debug_struct("ZooKeeperCampaign").field("leadership", &leadership).finish_non_exhaustive()
+    }
+}
+
+impl ZooKeeperCampaign {
+    pub(super) fn stand(
+        owner: Arc<Owner>,
+        znodes: Znodes,
+        record: Arc<Record>,
+        me: &MonitorId,
+        address: Option<&str>,
+    ) -> Self {
+        let standing = Arc::new(Standing {
+            leadership: watch::Sender::new(Leadership::Following),
+            lock: Mutex::default(),
+            doubt: Notify::new(),
+        });
+        owner.shared.watch_over(&standing);
+        let (stop, stops) = watch::channel(false);
+        let (done, stopped) = watch::channel(false);
+        let candidate = Candidate {
+            shared: Arc::clone(&owner.shared),
+            znodes: znodes.clone(),
+            standing: Arc::clone(&standing),
+            number: CAMPAIGNS.fetch_add(1, Ordering::Relaxed),
+            data: lock_bytes(&Lock { monitor: me.to_string(), address: address.map(str::to_owned) }),
+        };
+        drop(owner.shared.spawn(candidate.stand_until(stops, done)));
+        Self { owner, znodes, record, standing, stop, stopped }
+    }
+}
+
+impl Campaign for ZooKeeperCampaign {
+    fn leadership(&self) -> Feed<Leadership> {
+        self.standing.leadership.subscribe().into()
+    }
+
+    fn holds(&self, term: Term) -> bool {
+        self.standing.leads(term) && self.owner.shared.pulse.is_alive()
+    }
+
+    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
+        let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
+        commit::commit(&self.owner.shared, &self.znodes, &self.record, held.path, expected, record).await
+    }
+
+    async fn resign(&self) {
+        self.stop.send_replace(true);
+        let mut stopped = self.stopped.clone();
+        // If it takes longer, the lock vanishes with the session.
+        let _ = timeout(super::CLOSE_LIMIT, stopped.wait_for(|stopped| *stopped)).await;
+    }
+}
+
+impl Drop for ZooKeeperCampaign {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+struct Candidate {
+    shared: Arc<Shared>,
+    znodes: Znodes,
+    standing: Arc<Standing>,
+    number: u64,
+    data: Vec<u8>,
+}
+
+/// What a look at the locks showed.
+enum Look {
+    /// Our lock is the first.
+    First(Held, OneshotWatcher),
+    /// Another is before ours.
+    Behind(OneshotWatcher, OneshotWatcher),
+    /// Look again.
+    Changed,
+}
+
+impl Candidate {
+    async fn stand_until(self, mut stops: watch::Receiver<bool>, done: watch::Sender<bool>) {
+        tokio::select! {
+            biased;
+            _ = stops.wait_for(|stop| *stop) => {}
+            () = self.stand() => {}
+        }
+        self.standing.follow();
+        let session = self.shared.sessions.borrow().clone();
+        if let Some(session) = session {
+            // A create that was under way is before this in the server's queue: nothing is left behind.
+            for name in self.own(&session).await.unwrap_or_default() {
+                let path = self.znodes.lock(&name);
+                let _ = session.limited(session.client.delete(&path, None)).await;
+            }
+        }
+        done.send_replace(true);
+    }
+
+    /// Stands in each session anew. It returns only when the store is gone.
+    async fn stand(&self) {
+        let mut sessions = self.shared.sessions.subscribe();
+        loop {
+            let session = sessions.borrow_and_update().clone();
+            let over = match &session {
+                None => sessions.changed().await,
+                Some(session) => tokio::select! {
+                    biased;
+                    over = sessions.changed() => over,
+                    () = self.stand_in(session) => Ok(()),
+                },
+            };
+            self.standing.follow();
+            if over.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Stands in one session. It never returns; the session's end drops it.
+    async fn stand_in(&self, session: &Session) {
+        let mut states = session.client.state_watcher();
+        let mut failures = 0_u32;
+        loop {
+            self.await_connected(session, &mut states).await;
+            let sent = Instant::now();
+            match self.look(session).await {
+                Ok(look) => {
+                    failures = 0;
+                    self.shared.pulse.beat(sent);
+                    self.act(look, &mut states).await;
+                }
+                Err(error) => {
+                    // The outcome is unknown; whatever was created is found by the next look.
+                    self.standing.suspend();
+                    failures += 1;
+                    if failures == 3 {
+                        tracing::warn!(path = self.znodes.leader, %error, "cannot stand; trying on");
+                    }
+                    sleep(REST).await;
+                }
+            }
+        }
+    }
+
+    async fn await_connected(&self, session: &Session, states: &mut StateWatcher) {
+        let mut state = session.client.state();
+        while state != SessionState::SyncConnected {
+            self.standing.suspend();
+            state = states.changed().await;
+        }
+    }
+
+    /// Says what the look showed, and returns when it is time for the next.
+    async fn act(&self, look: Look, states: &mut StateWatcher) {
+        let (own, ahead) = match look {
+            Look::Changed => return self.standing.follow(),
+            Look::First(held, own) => {
+                self.standing.lead(held);
+                (own, None)
+            }
+            Look::Behind(own, ahead) => {
+                self.standing.follow();
+                (own, Some(ahead))
+            }
+        };
+        let ahead = async {
+            match ahead {
+                Some(ahead) => ahead.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            event = own.changed() => if event.event_type == EventType::NodeDeleted {
+                // Somebody removed our lock: that is how a leader is deposed.
+                self.standing.follow();
+            },
+            _ = ahead => {}
+            _ = states.changed() => {}
+            () = self.standing.doubt.notified() => {}
+        }
+    }
+
+    async fn look(&self, session: &Session) -> Result<Look, Error> {
+        let names = match session.limited(session.client.list_children(&self.znodes.leader)).await {
+            Err(Error::NoNode) => Vec::new(),
+            names => names?,
+        };
+        let mut own = self.own_of(session, &names);
+        let Some(name) = (!own.is_empty()).then(|| own.remove(0)) else {
+            self.standing.follow();
+            self.create(session).await?;
+            return Ok(Look::Changed);
+        };
+        for surplus in own {
+            session.limited(session.client.delete(&self.znodes.lock(&surplus), None)).await?;
+        }
+        let path = self.znodes.lock(&name);
+        let (stat, watcher) = session.limited(session.client.check_and_watch_stat(&path)).await?;
+        let Some(stat) = stat else { return Ok(Look::Changed) };
+        if stat.ephemeral_owner != session.id {
+            tracing::warn!(path, "the server gave the session another id; beginning a new session");
+            self.shared.renew();
+            return Ok(Look::Changed);
+        }
+        let mine = sequence(&name);
+        let ahead = names.iter().filter(|other| sequence(other).is_some() && sequence(other) < mine);
+        let Some(ahead) = ahead.max_by_key(|other| sequence(other)) else {
+            return Ok(Look::First(Held { path, term: Term(stat.czxid) }, watcher));
+        };
+        let ahead = self.znodes.lock(ahead);
+        match session.limited(session.client.check_and_watch_stat(&ahead)).await? {
+            (Some(_), gone) => Ok(Look::Behind(watcher, gone)),
+            (None, _) => Ok(Look::Changed),
+        }
+    }
+
+    async fn create(&self, session: &Session) -> Result<(), Error> {
+        let prefix = self.znodes.lock(&self.prefix(session));
+        match session.limited(session.client.create(&prefix, &self.data, &SEQUENTIAL)).await {
+            Ok(_) => Ok(()),
+            Err(Error::NoNode) => ensure(session, &self.znodes.leader).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The beginning of our locks' names. Session and campaign are in it so that we find ours again after an
+    /// unknown outcome, and never take another's for ours, though numbers begin anew with a new parent.
+    fn prefix(&self, session: &Session) -> String {
+        format!("lock-{:016x}.{}-", session.id, self.number)
+    }
+
+    fn own_of(&self, session: &Session, names: &[String]) -> Vec<String> {
+        let prefix = self.prefix(session);
+        let mut own: Vec<_> = names.iter().filter(|name| name.starts_with(&prefix)).cloned().collect();
+        own.sort_by_key(|name| sequence(name));
+        own
+    }
+
+    async fn own(&self, session: &Session) -> Result<Vec<String>, Error> {
+        let names = session.limited(session.client.list_children(&self.znodes.leader)).await?;
+        Ok(self.own_of(session, &names))
+    }
+}

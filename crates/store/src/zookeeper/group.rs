@@ -1,0 +1,112 @@
+//! One group on the session: the [`Store`] of a monitor. It starts each task when it is first needed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use redis_failover_core::{MonitorId, Report};
+use tokio::sync::watch;
+
+use super::election::ZooKeeperCampaign;
+use super::publisher::{self, Published};
+use super::record::Record;
+use super::reports;
+use super::session::Shared;
+use super::snapshot::{self, Snapshot};
+use super::znodes::Znodes;
+use super::{Owner, StoreError};
+use crate::feed::Feed;
+use crate::names::GroupPath;
+use crate::{SeenReport, Sight, Store};
+
+type Reports = Arc<BTreeMap<MonitorId, SeenReport>>;
+
+/// One group of a [`super::ZooKeeper`].
+#[derive(Clone)]
+pub struct ZooKeeperGroup {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    owner: Arc<Owner>,
+    znodes: Znodes,
+    record: OnceLock<Arc<Record>>,
+    reports: OnceLock<watch::Receiver<Reports>>,
+    published: OnceLock<watch::Sender<Option<Published>>>,
+}
+
+impl fmt::Debug for ZooKeeperGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ZooKeeperGroup").field("znodes", &self.inner.znodes).finish_non_exhaustive()
+    }
+}
+
+impl ZooKeeperGroup {
+    pub(super) fn new(owner: Arc<Owner>, path: &GroupPath) -> Self {
+        let znodes = Znodes::new(owner.shared.servers.absolute(path));
+        let (record, reports, published) = Default::default();
+        Self { inner: Arc::new(Inner { owner, znodes, record, reports, published }) }
+    }
+
+    /// One look at everything, within `limit`, for people. It follows nothing and creates nothing.
+    ///
+    /// # Errors
+    /// When there is no session, or not all answers, in time.
+    pub async fn snapshot(&self, limit: Duration) -> Result<Snapshot, StoreError> {
+        snapshot::take(self.shared(), &self.inner.znodes, limit).await
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.inner.owner.shared
+    }
+
+    fn record_task(&self) -> &Arc<Record> {
+        self.inner.record.get_or_init(|| Record::follow(self.shared(), &self.inner.znodes))
+    }
+}
+
+impl Store for ZooKeeperGroup {
+    type Campaign = ZooKeeperCampaign;
+
+    fn record(&self) -> Feed<Sight> {
+        self.record_task().feed()
+    }
+
+    fn reread(&self) {
+        self.record_task().reread();
+    }
+
+    fn reports(&self) -> Feed<Reports> {
+        let receiver = self.inner.reports.get_or_init(|| {
+            let (sender, receiver) = watch::channel(Reports::default());
+            drop(self.shared().spawn(reports::follow(
+                Arc::clone(self.shared()),
+                self.inner.znodes.clone(),
+                sender,
+            )));
+            receiver
+        });
+        receiver.clone().into()
+    }
+
+    fn publish(&self, report: Report) {
+        let published = self.inner.published.get_or_init(|| {
+            let (sender, receiver) = watch::channel(None);
+            let shared = Arc::clone(self.shared());
+            drop(self.shared().spawn(publisher::publish(shared, self.inner.znodes.clone(), receiver)));
+            sender
+        });
+        published.send_replace(Some(Published { report, at: Instant::now() }));
+    }
+
+    fn campaign(&self, me: &MonitorId, address: Option<&str>) -> ZooKeeperCampaign {
+        ZooKeeperCampaign::stand(
+            Arc::clone(&self.inner.owner),
+            self.inner.znodes.clone(),
+            Arc::clone(self.record_task()),
+            me,
+            address,
+        )
+    }
+}

@@ -1,0 +1,155 @@
+//! The store on `ZooKeeper`: one session for many groups, on a thread of its own.
+//!
+//! Only this module names the client library, whose faults it works round
+//! (docs/design/0002-zookeeper-client.md). It never deletes and recreates a document, never uses persistent
+//! watches, and never takes an error for a "no": what the server did not refuse in so many words may have
+//! happened.
+
+mod commit;
+mod election;
+mod group;
+mod publisher;
+mod pulse;
+mod record;
+mod reports;
+mod session;
+mod snapshot;
+mod znodes;
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+
+use crate::feed::Feed;
+use crate::names::{ConnectString, GroupPath};
+pub use election::ZooKeeperCampaign;
+pub use group::ZooKeeperGroup;
+use session::Shared;
+pub use snapshot::{Leader, Snapshot};
+
+/// How long [`ZooKeeper::close`] waits for the server's word.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
+/// How the session is doing, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// There is no session yet, or none any more: it tries for ever.
+    Connecting {
+        /// Why the last attempt failed.
+        last_error: Option<String>,
+    },
+    /// The session is alive as far as is known.
+    Connected {
+        /// Its id, as `ZooKeeper` logs it.
+        session: i64,
+        /// The time-out that was asked for.
+        asked: Duration,
+        /// The time-out that the servers granted; all deadlines follow it.
+        negotiated: Duration,
+    },
+    /// The connection broke; the session may still be saved.
+    Disconnected,
+    /// [`ZooKeeper::close`] was called, or all handles were dropped.
+    Closed,
+}
+
+/// Why the store could not do something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There was no session in time.
+    #[error("no connection to ZooKeeper at {servers} within {waited:?}{}", because(.last_error.as_deref()))]
+    NoSession {
+        /// Which servers were tried.
+        servers: String,
+        /// For how long.
+        waited: Duration,
+        /// What the last attempt met.
+        last_error: Option<String>,
+    },
+    /// There was no answer in time.
+    #[error("no answer from ZooKeeper within {0:?}")]
+    NoAnswer(Duration),
+    /// The store was closed.
+    #[error("the connection to ZooKeeper was closed here")]
+    Closed,
+    /// The server or the client library said so.
+    #[error("{znode}: {why}")]
+    Failed {
+        /// Which znode it was about.
+        znode: String,
+        /// What was said.
+        why: String,
+    },
+}
+
+fn because(error: Option<&str>) -> String {
+    error.map(|error| format!(": {error}")).unwrap_or_default()
+}
+
+/// One session with an ensemble. Cheap to clone; when the last handle (groups and campaigns count) is
+/// dropped, the session is closed.
+#[derive(Clone, Debug)]
+pub struct ZooKeeper {
+    owner: Arc<Owner>,
+}
+
+/// Ends the thread when nobody needs it any more. The thread's own tasks hold only [`Shared`].
+#[derive(Debug)]
+pub(crate) struct Owner {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.begin_close();
+    }
+}
+
+impl ZooKeeper {
+    /// A session with the ensemble. It returns at once and connects in the background, for ever if need be.
+    ///
+    /// # Errors
+    /// When the operating system grants no thread or no file descriptor.
+    pub fn connect(servers: ConnectString, session_timeout: Duration) -> io::Result<Self> {
+        // A thread of its own: the client can spin without yielding (Z4), and nobody else must freeze with
+        // it.
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let shared = Arc::new(Shared::new(servers, session_timeout, runtime.handle().clone()));
+        let (session, watchdog) = (Arc::clone(&shared), Arc::clone(&shared));
+        thread::Builder::new().name("zookeeper".to_owned()).spawn(move || {
+            runtime.block_on(session::run(&session));
+            session.closed();
+        })?;
+        let owner = Arc::new(Owner { shared });
+        thread::Builder::new().name("zookeeper-watchdog".to_owned()).spawn(move || watchdog.guard())?;
+        Ok(Self { owner })
+    }
+
+    /// How the session is doing.
+    pub fn state(&self) -> Feed<Connection> {
+        self.owner.shared.connection.subscribe().into()
+    }
+
+    /// The group that is published at `path` below the connect string's chroot.
+    pub fn group(&self, path: &GroupPath) -> ZooKeeperGroup {
+        ZooKeeperGroup::new(Arc::clone(&self.owner), path)
+    }
+
+    /// Closes the session and returns when the servers know it, or after three seconds.
+    ///
+    /// Locks and reports vanish with it at once. All handles are of no use from then on.
+    pub async fn close(&self) {
+        self.owner.shared.begin_close();
+        let mut connection = self.owner.shared.connection.subscribe();
+        let closed = connection.wait_for(|state| *state == Connection::Closed);
+        // Whether it was in time makes no difference: the session expires by itself.
+        let _ = tokio::time::timeout(CLOSE_LIMIT, closed).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

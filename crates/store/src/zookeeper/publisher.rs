@@ -1,0 +1,176 @@
+//! This monitor's own report. It never overwrites the report of another session.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis_failover_core::Report;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use zookeeper_client::{Error, OneshotWatcher, SessionState, StateWatcher};
+
+use super::session::{Session, Shared};
+use super::znodes::{EPHEMERAL, Znodes, ensure};
+use crate::wire::report_bytes;
+
+/// The rest after something failed.
+const REST: Duration = Duration::from_millis(100);
+
+/// Two moments of one vote that are closer than this are the same moment, taken twice.
+const SAME: Duration = Duration::from_millis(50);
+
+/// A report and when it was handed in.
+#[derive(Clone, Debug)]
+pub(super) struct Published {
+    pub(super) report: Report,
+    pub(super) at: Instant,
+}
+
+impl Published {
+    /// The report as of now: its votes have grown older.
+    fn now(&self) -> Report {
+        let mut report = self.report.clone();
+        let waited = self.at.elapsed();
+        report.votes.values_mut().for_each(|(_, age)| *age += waited);
+        report
+    }
+
+    /// Whether this says the same as `other`: the same votes, standing since the same moments.
+    fn says_the_same(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.report, &other.report);
+        let moved = self.at.saturating_duration_since(other.at);
+        ours.monitor == theirs.monitor
+            && ours.address == theirs.address
+            && ours.votes.len() == theirs.votes.len()
+            && ours.votes.iter().zip(&theirs.votes).all(
+                |((node, (vote, age)), (other_node, (other, was)))| {
+                    node == other_node && vote == other && age.abs_diff(*was + moved) <= SAME
+                },
+            )
+    }
+}
+
+/// Keeps this monitor's report written until the store is gone.
+pub(super) async fn publish(
+    shared: Arc<Shared>,
+    znodes: Znodes,
+    mut published: watch::Receiver<Option<Published>>,
+) {
+    let mut sessions = shared.sessions.subscribe();
+    loop {
+        let session = sessions.borrow_and_update().clone();
+        let over = match &session {
+            None => sessions.changed().await,
+            Some(session) => tokio::select! {
+                biased;
+                over = sessions.changed() => over,
+                () = publish_in(session, &znodes, &mut published) => Ok(()),
+            },
+        };
+        if over.is_err() {
+            return;
+        }
+    }
+}
+
+/// Publishes in one session. It returns when nobody can publish any more; the session's end drops it.
+async fn publish_in(session: &Session, znodes: &Znodes, published: &mut watch::Receiver<Option<Published>>) {
+    let mut failures = 0_u32;
+    loop {
+        let Err(error) = keep_written(session, znodes, published).await;
+        failures += 1;
+        if failures % 100 == 3 {
+            tracing::warn!(path = znodes.monitors, %error, "cannot write this monitor's report; trying on");
+        }
+        sleep(REST).await;
+    }
+}
+
+async fn keep_written(
+    session: &Session,
+    znodes: &Znodes,
+    published: &mut watch::Receiver<Option<Published>>,
+) -> Result<Infallible, Error> {
+    let mut states = session.client.state_watcher();
+    let mut written: Option<Published> = None;
+    let mut warned = false;
+    loop {
+        let Some(latest) = published.borrow_and_update().clone() else {
+            next(published).await;
+            continue;
+        };
+        let znode = znodes.report(&latest.report.monitor);
+        let (stat, changed) = session.limited(session.client.check_and_watch_stat(&znode)).await?;
+        match stat {
+            None => written = create(session, znodes, &znode, &latest).await?.then_some(latest),
+            Some(stat) if stat.ephemeral_owner == session.id => {
+                if !written.as_ref().is_some_and(|written| latest.says_the_same(written)) {
+                    let bytes = report_bytes(&latest.now());
+                    session.limited(session.client.set_data(&znode, &bytes, None)).await?;
+                    written = Some(latest);
+                }
+            }
+            Some(_) => {
+                written = None;
+                if !std::mem::replace(&mut warned, true) {
+                    tracing::warn!(
+                        znode,
+                        "another session holds the report of this monitor's id; waiting for it \
+                         to end. If this does not pass within a session time-out, two monitors have one id: \
+                         give each its own --id"
+                    );
+                }
+            }
+        }
+        if written.is_some() {
+            warned = false;
+        }
+        wait(&mut states, published, changed, written.as_ref()).await;
+    }
+}
+
+/// Whether it was created; if not, another session was faster, and the watch on the znode has rung.
+async fn create(session: &Session, znodes: &Znodes, znode: &str, latest: &Published) -> Result<bool, Error> {
+    loop {
+        let bytes = report_bytes(&latest.now());
+        match session.limited(session.client.create(znode, &bytes, &EPHEMERAL)).await {
+            Ok(_) => return Ok(true),
+            Err(Error::NodeExists) => return Ok(false),
+            Err(Error::NoNode) => ensure(session, &znodes.monitors).await?,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Returns when another look is needed: a report that says something else, or something happened to the
+/// znode.
+async fn wait(
+    states: &mut StateWatcher,
+    published: &mut watch::Receiver<Option<Published>>,
+    changed: OneshotWatcher,
+    written: Option<&Published>,
+) {
+    let news = async {
+        loop {
+            next(published).await;
+            let latest = published.borrow_and_update().clone();
+            let same = latest.zip(written).is_some_and(|(latest, written)| latest.says_the_same(written));
+            if !same {
+                return;
+            }
+        }
+    };
+    let reconnected = async { while states.changed().await != SessionState::SyncConnected {} };
+    tokio::select! {
+        () = news => {}
+        _ = changed.changed() => {}
+        () = reconnected => {}
+    }
+}
+
+async fn next(published: &mut watch::Receiver<Option<Published>>) {
+    if published.changed().await.is_err() {
+        // Nobody can publish any more; what is written stays until the session ends.
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,162 @@
+//! The reports of all live monitors. A report that cannot be read is left out and named once; it never stops
+//! the others.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis_failover_core::MonitorId;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use zookeeper_client::{Error, OneshotWatcher};
+
+use super::session::{Session, Shared};
+use super::znodes::Znodes;
+use crate::SeenReport;
+use crate::wire::parse_report;
+
+/// The rest after something failed.
+const REST: Duration = Duration::from_millis(100);
+
+type Reports = BTreeMap<MonitorId, SeenReport>;
+
+/// Whose watch rang.
+enum Rung {
+    List,
+    One(MonitorId),
+}
+
+/// Follows the reports until the store is gone.
+pub(super) async fn follow(shared: Arc<Shared>, znodes: Znodes, sender: watch::Sender<Arc<Reports>>) {
+    let mut sessions = shared.sessions.subscribe();
+    loop {
+        let session = sessions.borrow_and_update().clone();
+        let over = match &session {
+            None => sessions.changed().await,
+            Some(session) => tokio::select! {
+                biased;
+                over = sessions.changed() => over,
+                () = follow_in(session, &znodes, &sender) => Ok(()),
+            },
+        };
+        if over.is_err() {
+            return;
+        }
+    }
+}
+
+/// Follows in one session. It never returns; the session's end drops it.
+async fn follow_in(session: &Session, znodes: &Znodes, sender: &watch::Sender<Arc<Reports>>) {
+    let mut failures = 0_u32;
+    loop {
+        let mut follower =
+            Follower { session, znodes, sender, bells: JoinSet::new(), watched: BTreeMap::new() };
+        let Err(error) = follower.run().await;
+        failures += 1;
+        if failures % 100 == 3 {
+            tracing::warn!(path = znodes.monitors, %error, "cannot read the reports; trying on");
+        }
+        sleep(REST).await;
+    }
+}
+
+struct Follower<'a> {
+    session: &'a Session,
+    znodes: &'a Znodes,
+    sender: &'a watch::Sender<Arc<Reports>>,
+    bells: JoinSet<Rung>,
+    /// The monitors on whose report a watch is set, and the writing that was read last.
+    watched: BTreeMap<MonitorId, i64>,
+}
+
+impl Follower<'_> {
+    async fn run(&mut self) -> Result<Infallible, Error> {
+        let mut reports = Reports::clone(&self.sender.borrow());
+        let mut rung = Rung::List;
+        loop {
+            match rung {
+                Rung::List => self.read_list(&mut reports).await?,
+                Rung::One(id) => self.read_one(id, &mut reports).await?,
+            }
+            self.sender.send_if_modified(|sent| {
+                let differs = **sent != reports;
+                if differs {
+                    *sent = Arc::new(reports.clone());
+                }
+                differs
+            });
+            rung = match self.bells.join_next().await {
+                Some(Ok(rung)) => rung,
+                // Cannot be: a watch is always set on the list, and none is aborted while this runs.
+                _ => return Err(Error::UnexpectedError("a watch was lost".to_owned())),
+            };
+        }
+    }
+
+    fn set(&mut self, watcher: OneshotWatcher, rung: Rung) {
+        self.bells.spawn(async move {
+            watcher.changed().await;
+            rung
+        });
+    }
+
+    async fn read_list(&mut self, reports: &mut Reports) -> Result<(), Error> {
+        let client = &self.session.client;
+        let names = match self.session.limited(client.list_and_watch_children(&self.znodes.monitors)).await {
+            Ok((names, watcher)) => {
+                self.set(watcher, Rung::List);
+                names
+            }
+            Err(Error::NoNode) => {
+                let (stat, watcher) =
+                    self.session.limited(client.check_and_watch_stat(&self.znodes.monitors)).await?;
+                if stat.is_some() {
+                    // It was made between the two questions.
+                    return Box::pin(self.read_list(reports)).await;
+                }
+                self.set(watcher, Rung::List);
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        let ids: Vec<MonitorId> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        reports.retain(|id, _| ids.contains(id));
+        for id in ids {
+            if !self.watched.contains_key(&id) {
+                self.read_one(id, reports).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_one(&mut self, id: MonitorId, reports: &mut Reports) -> Result<(), Error> {
+        self.watched.remove(&id);
+        let znode = self.znodes.report(&id);
+        let read = self.session.limited(self.session.client.get_and_watch_data(&znode)).await;
+        let (bytes, stat, watcher) = match read {
+            Err(Error::NoNode) => {
+                reports.remove(&id);
+                return Ok(());
+            }
+            read => read?,
+        };
+        self.set(watcher, Rung::One(id.clone()));
+        self.watched.insert(id.clone(), stat.mzxid);
+        if reports.get(&id).is_some_and(|seen| seen.order == stat.mzxid) {
+            // The same writing, seen again in a new session: it was first seen then, not now.
+            return Ok(());
+        }
+        match parse_report(&znode, &id, &bytes) {
+            Ok(report) => {
+                reports.insert(id, SeenReport { report, order: stat.mzxid, seen_at: Instant::now() });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a monitor's report is left out");
+                reports.remove(&id);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! The session: connects for ever, tells everybody of each new session, and sees that nobody believes a
+//! stalled one.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use zookeeper_client::{Client, Error, SessionState};
+
+use super::election::Standing;
+use super::pulse::Pulse;
+use super::{CLOSE_LIMIT, Connection, StoreError};
+use crate::names::ConnectString;
+
+/// The rest between two attempts to connect.
+const REST: Duration = Duration::from_millis(200);
+
+/// What the session's thread shares with all handles.
+pub(super) struct Shared {
+    pub(super) servers: ConnectString,
+    asked: Duration,
+    handle: Handle,
+    pub(super) pulse: Pulse,
+    pub(super) sessions: watch::Sender<Option<Session>>,
+    pub(super) connection: watch::Sender<Connection>,
+    closing: watch::Sender<bool>,
+    /// Somebody found that the servers replaced the session behind the client's back.
+    replaced: Notify,
+    standings: Mutex<Vec<Weak<Standing>>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("servers", &self.servers).finish_non_exhaustive()
+    }
+}
+
+/// One session. Its znodes that are ephemeral carry its id.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) id: i64,
+    /// As negotiated.
+    pub(super) timeout: Duration,
+}
+
+impl Session {
+    /// The outcome of a request, or `Timeout`: requests wait without limit while there is no connection.
+    pub(super) async fn limited<T>(
+        &self,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        timeout(self.timeout, request).await.unwrap_or(Err(Error::Timeout))
+    }
+}
+
+impl Shared {
+    pub(super) fn new(servers: ConnectString, asked: Duration, handle: Handle) -> Self {
+        Self {
+            servers,
+            asked,
+            handle,
+            pulse: Pulse::new(asked),
+            sessions: watch::Sender::new(None),
+            connection: watch::Sender::new(Connection::Connecting { last_error: None }),
+            closing: watch::Sender::new(false),
+            replaced: Notify::new(),
+            standings: Mutex::default(),
+        }
+    }
+
+    /// Runs `work` on the session's thread until the store is closed; then it yields `None`.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        let mut closing = self.closing.subscribe();
+        self.handle.spawn(async move {
+            tokio::select! {
+                biased;
+                _ = closing.wait_for(|closing| *closing) => None,
+                done = work => Some(done),
+            }
+        })
+    }
+
+    /// The session within `limit`.
+    pub(super) async fn session(&self, limit: Duration) -> Result<Session, StoreError> {
+        let mut sessions = self.sessions.subscribe();
+        match timeout(limit, sessions.wait_for(Option::is_some)).await {
+            Ok(Ok(session)) => session.clone().ok_or(StoreError::Closed),
+            Ok(Err(_)) => Err(StoreError::Closed),
+            Err(_) => {
+                let last_error = match &*self.connection.borrow() {
+                    Connection::Connecting { last_error } => last_error.clone(),
+                    _ => None,
+                };
+                Err(StoreError::NoSession { servers: self.servers.to_string(), waited: limit, last_error })
+            }
+        }
+    }
+
+    /// Gives up the session: the servers have another in its place.
+    pub(super) fn renew(&self) {
+        self.replaced.notify_one();
+    }
+
+    pub(super) fn begin_close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    pub(super) fn closed(&self) {
+        self.connection.send_replace(Connection::Closed);
+    }
+
+    /// Has the watchdog suspend this standing when the session's thread stalls.
+    pub(super) fn watch_over(&self, standing: &Arc<Standing>) {
+        let mut standings = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
+        standings.retain(|known| known.strong_count() > 0);
+        standings.push(Arc::downgrade(standing));
+    }
+
+    fn suspend_all(&self) {
+        let standings = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
+        standings.iter().filter_map(Weak::upgrade).for_each(|standing| standing.suspend());
+    }
+
+    /// The watchdog's loop, on a thread outside the session's: that one may be stalled.
+    pub(super) fn guard(&self) {
+        while *self.connection.borrow() != Connection::Closed {
+            if !self.pulse.is_alive() {
+                self.suspend_all();
+            }
+            std::thread::sleep((self.pulse.limit() / 4).max(Duration::from_millis(1)));
+        }
+        self.suspend_all();
+    }
+}
+
+/// The session's life, on the session's thread. It returns when the store is closed.
+pub(super) async fn run(shared: &Shared) {
+    let mut closing = shared.closing.subscribe();
+    let work = async {
+        let mut last_error = None;
+        loop {
+            shared.connection.send_replace(Connection::Connecting { last_error: last_error.take() });
+            match connect(shared).await {
+                Ok(session) => live(shared, &session).await,
+                Err(error) => last_error = Some(error.to_string()),
+            }
+            shared.suspend_all();
+            shared.sessions.send_replace(None);
+            sleep(REST).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = closing.wait_for(|closing| *closing) => {}
+        () = work => {}
+    }
+    shared.suspend_all();
+    let last = shared.sessions.send_replace(None);
+    // The client closes its session when the last clone is gone; all tasks are ending now.
+    if let Some(mut states) = last.map(|session| session.client.state_watcher()) {
+        let closed = async { while !states.changed().await.is_terminated() {} };
+        let _ = timeout(CLOSE_LIMIT, closed).await;
+    }
+}
+
+async fn connect(shared: &Shared) -> Result<Session, Error> {
+    let connector = Client::connector().with_session_timeout(shared.asked).with_fail_eagerly();
+    // Slow servers may take the whole time-out; the client's own deadline is not to be relied upon (Z4).
+    let servers = shared.servers.for_client();
+    let connected = connector.connect(&servers);
+    let client = timeout(shared.asked * 2, connected).await.unwrap_or(Err(Error::Timeout))?;
+    Ok(Session { id: client.session_id().0, timeout: client.session_timeout(), client })
+}
+
+/// Tells everybody of the session, and returns when it is over.
+async fn live(shared: &Shared, session: &Session) {
+    let mut states = session.client.state_watcher();
+    let mut state = session.client.state();
+    shared.pulse.set_session_timeout(session.timeout);
+    shared.sessions.send_replace(Some(session.clone()));
+    let beating = beat(shared, session);
+    tokio::pin!(beating);
+    while !state.is_terminated() {
+        shared.connection.send_replace(match state {
+            SessionState::SyncConnected => Connection::Connected {
+                session: session.id,
+                asked: shared.asked,
+                negotiated: session.timeout,
+            },
+            _ => Connection::Disconnected,
+        });
+        tokio::select! {
+            changed = states.changed() => state = changed,
+            () = &mut beating => {}
+            () = shared.replaced.notified() => return,
+        }
+    }
+}
+
+/// Keeps the pulse while the client is connected. It never returns.
+///
+/// The client's state is believed only as long as the beats follow each other closely: after a pause of this
+/// thread (a stopped process) the state is what it was before. Then only an answer counts, from when it was
+/// asked for.
+async fn beat(shared: &Shared, session: &Session) {
+    let mut last: Option<Instant> = None;
+    loop {
+        let now = Instant::now();
+        let unbroken = last.is_some_and(|last| now - last <= shared.pulse.limit());
+        if session.client.state() != SessionState::SyncConnected {
+            last = None;
+        } else if unbroken {
+            shared.pulse.beat(now);
+            last = Some(now);
+        } else {
+            shared.suspend_all();
+            if session.limited(session.client.check_stat("/")).await.is_ok() {
+                shared.pulse.beat(now);
+                last = Some(now);
+            }
+        }
+        sleep((shared.pulse.limit() / 5).max(Duration::from_millis(1))).await;
+    }
+}

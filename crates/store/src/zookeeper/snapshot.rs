@@ -1,0 +1,104 @@
+//! One look at a group, for people and tools. It sets no watch and writes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis_failover_core::{MonitorId, Report, Term, Versioned};
+use tokio::time::timeout;
+use zookeeper_client::Error;
+
+use super::StoreError;
+use super::record::{read_both, understand};
+use super::session::{Session, Shared};
+use super::znodes::{Znodes, failed, sequence};
+use crate::wire::{Unreadable, parse_lock, parse_report};
+
+/// What stood in the store at one moment, give or take.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The record.
+    pub record: Result<Versioned, Unreadable>,
+    /// The reports of the live monitors that can be read.
+    pub reports: BTreeMap<MonitorId, Report>,
+    /// Who leads, if anybody does.
+    pub leader: Option<Leader>,
+}
+
+/// Who holds the first lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// Its id.
+    pub monitor: String,
+    /// Where it can be asked, if anywhere.
+    pub address: Option<String>,
+    /// Its time in the lead.
+    pub term: Term,
+}
+
+pub(super) async fn take(
+    shared: &Arc<Shared>,
+    znodes: &Znodes,
+    limit: Duration,
+) -> Result<Snapshot, StoreError> {
+    let begun = Instant::now();
+    let session = shared.session(limit).await?;
+    let left = limit.saturating_sub(begun.elapsed());
+    let znodes = znodes.clone();
+    let work = shared.spawn(async move {
+        look(&session, &znodes).await.map_err(|error| failed(&session, &znodes.document, &error))
+    });
+    match timeout(left, work).await {
+        Ok(Ok(Some(snapshot))) => snapshot,
+        Ok(_) => Err(StoreError::Closed),
+        Err(_) => Err(StoreError::NoAnswer(left)),
+    }
+}
+
+async fn look(session: &Session, znodes: &Znodes) -> Result<Snapshot, Error> {
+    session.limited(session.client.sync(&znodes.document)).await?;
+    let (document, state) = read_both(session, znodes).await?;
+    let (raw, found) = understand(znodes, document, state);
+    let record = found.map(|found| Versioned { version: raw.version, found });
+    let mut reports = BTreeMap::new();
+    for name in children(session, &znodes.monitors).await? {
+        let Ok(id) = name.parse::<MonitorId>() else { continue };
+        let znode = znodes.report(&id);
+        let Some((bytes, _)) = data(session, &znode).await? else { continue };
+        if let Ok(report) = parse_report(&znode, &id, &bytes) {
+            reports.insert(id, report);
+        }
+    }
+    Ok(Snapshot { record, reports, leader: leader(session, znodes).await? })
+}
+
+async fn leader(session: &Session, znodes: &Znodes) -> Result<Option<Leader>, Error> {
+    let mut locks = children(session, &znodes.leader).await?;
+    locks.retain(|name| sequence(name).is_some());
+    locks.sort_by_key(|name| sequence(name));
+    for name in locks {
+        // One that vanished meanwhile makes the next one the leader.
+        if let Some((bytes, stat)) = data(session, &znodes.lock(&name)).await? {
+            let (monitor, address) = match parse_lock(&bytes) {
+                Some(lock) => (lock.monitor, lock.address),
+                None => (name, None),
+            };
+            return Ok(Some(Leader { monitor, address, term: Term(stat.czxid) }));
+        }
+    }
+    Ok(None)
+}
+
+async fn children(session: &Session, znode: &str) -> Result<Vec<String>, Error> {
+    match session.limited(session.client.list_children(znode)).await {
+        Err(Error::NoNode) => Ok(Vec::new()),
+        names => names,
+    }
+}
+
+async fn data(session: &Session, znode: &str) -> Result<super::record::Content, Error> {
+    match session.limited(session.client.get_data(znode)).await {
+        Err(Error::NoNode) => Ok(None),
+        content => content.map(Some),
+    }
+}

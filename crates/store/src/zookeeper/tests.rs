@@ -1,0 +1,107 @@
+//! What can only be tested from inside: a stalled thread, and the server's own "no".
+
+use redis_failover_core::{
+    Epoch, Leadership, Lineages, Member, MonitorId, Phase, Policy, Term, Topology, Version,
+};
+use redis_failover_lab as lab;
+
+use super::*;
+use crate::{Campaign, CommitError, Store};
+
+const SESSION: Duration = Duration::from_secs(4);
+
+async fn leading(campaign: &ZooKeeperCampaign) -> Term {
+    let mut leadership = campaign.leadership();
+    let work = async {
+        loop {
+            if let Leadership::Leading(term) = leadership.next().await {
+                return term;
+            }
+        }
+    };
+    tokio::time::timeout(SESSION * 3, work).await.expect("it leads")
+}
+
+fn record() -> Topology {
+    let master: redis_failover_core::NodeAddr = "h:1".parse().unwrap();
+    Topology {
+        epoch: Epoch(1),
+        phase: Phase::Steady,
+        members: vec![Member { addr: master.clone(), ok: true }],
+        master,
+        master_run: None,
+        lineages: Lineages::default(),
+        monitors: ["m1".parse().unwrap()].into(),
+        policy: Policy::default(),
+        min_replicas_to_write: 0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_thread_suspends_within_its_limit() {
+    let server = lab::ZooKeeper::start(1);
+    let zookeeper = ZooKeeper::connect(server.connect_string().parse().unwrap(), SESSION).unwrap();
+    let group = zookeeper.group(&"/g".parse().unwrap());
+    let me: MonitorId = "m1".parse().unwrap();
+    let campaign = group.campaign(&me, None);
+    let term = leading(&campaign).await;
+    let mut leadership = campaign.leadership();
+    assert_eq!(leadership.next().await, Leadership::Leading(term));
+
+    let shared = &zookeeper.owner.shared;
+    let (go_on, stall) = std::sync::mpsc::channel::<()>();
+    drop(shared.spawn(async move { stall.recv().is_ok() }));
+    let begun = std::time::Instant::now();
+    let suspended = tokio::time::timeout(SESSION, leadership.next()).await;
+    assert_eq!(suspended, Ok(Leadership::Suspended));
+    assert!(begun.elapsed() < SESSION / 4, "{:?}", begun.elapsed());
+    assert!(!campaign.holds(term));
+    let commit = campaign.commit(term, Version::default(), &record()).await;
+    assert_eq!(commit, Err(CommitError::Fenced));
+
+    go_on.send(()).unwrap();
+    assert_eq!(leading(&campaign).await, term);
+    assert!(campaign.holds(term));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_refuses_what_this_process_does_not_know_yet() {
+    let server = lab::ZooKeeper::start(1);
+    let zookeeper = ZooKeeper::connect(server.connect_string().parse().unwrap(), SESSION).unwrap();
+    let group = zookeeper.group(&"/g".parse().unwrap());
+    let campaign = group.campaign(&"m1".parse().unwrap(), None);
+    let term = leading(&campaign).await;
+    let shared = &zookeeper.owner.shared;
+    let znodes = znodes::Znodes::new("/g".to_owned());
+    let followed = record::Record::follow(shared, &znodes);
+    let mut feed = followed.feed();
+    let version = loop {
+        if let Some(Ok(read)) = feed.next().await.read
+            && read.version.document >= 0
+        {
+            break read.version;
+        }
+    };
+    let lock = campaign.standing.held(term).unwrap().path;
+    let record = record();
+    let commit = |lock: &str| commit::commit(shared, &znodes, &followed, lock.to_owned(), version, &record);
+
+    let gone = format!("{lock}0");
+    assert_eq!(commit(&gone).await, Err(CommitError::Fenced), "the lock is gone");
+    // As if another session had written, and this one had not heard of it.
+    {
+        let mut known = followed.known.lock().await;
+        known.as_mut().unwrap().version.document += 1;
+    }
+    let ahead = Version { document: version.document + 1, ..version };
+    let outcome = commit::commit(shared, &znodes, &followed, lock.clone(), ahead, &record).await;
+    assert_eq!(outcome, Err(CommitError::Conflict), "the version is another");
+    followed.known.lock().await.as_mut().unwrap().version.document -= 1;
+    assert!(commit(&lock).await.is_ok());
+    // Nobody is kept waiting by a thread that stands still.
+    let (go_on, stall) = std::sync::mpsc::channel::<()>();
+    drop(shared.spawn(async move { stall.recv().is_ok() }));
+    let outcome = commit(&lock).await;
+    assert!(matches!(outcome, Err(CommitError::Unknown(_))), "{outcome:?}");
+    go_on.send(()).unwrap();
+}
