@@ -1,0 +1,79 @@
+//! The command line: one file for each command. It reads the store for people, and needs no running monitor.
+
+mod check_config;
+mod run;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::RunArgs;
+use crate::failure::{Failure, Kind};
+
+/// Automatic failover for Redis and Valkey, coordinated by `ZooKeeper`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "redis-failover",
+    version,
+    about = "Automatic failover for Redis and Valkey, coordinated by ZooKeeper.",
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 ZooKeeper unreachable."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// How log lines are written, to standard error.
+    #[arg(long, global = true, value_enum, default_value = "text", env = "REDIS_FAILOVER_LOG_FORMAT")]
+    pub log_format: LogFormat,
+
+    /// Which log lines: error, warn, info, debug or trace, or per module as tracing's filters write it.
+    #[arg(
+        long,
+        global = true,
+        default_value = "info,zookeeper_client=warn",
+        value_name = "FILTER",
+        env = "REDIS_FAILOVER_LOG"
+    )]
+    pub log: String,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch a group, and replace its master when it is lost.
+    #[command(alias = "monitor")]
+    Run(RunArgs),
+    /// Show who is who in a group, and what the monitors see.
+    Status(status::StatusArgs),
+    /// Check the options of `run`, and show what they mean; connects to nobody.
+    CheckConfig(RunArgs),
+}
+
+impl Cli {
+    /// Carries the command out.
+    ///
+    /// # Errors
+    /// What a person must be told.
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Run(args) => run::run(args),
+            Command::Status(args) => status::run(&args),
+            Command::CheckConfig(args) => check_config::run(args),
+        }
+    }
+}
+
+/// The runtime that commands run on: what waits is the network, so one thread serves.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Kind::Failed, format!("no runtime: {error}")))
+}

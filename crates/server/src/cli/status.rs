@@ -1,0 +1,151 @@
+//! `redis-failover status`: who is who, from the record and the monitors' reports. It needs no monitor to answer.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use redis_failover_core::{Found, Phase, Topology, Versioned};
+use redis_failover_store::{Snapshot, ZooKeeper};
+use serde_json::{Value, json};
+
+use crate::config::StoreArgs;
+use crate::failure::{Failure, Kind};
+
+/// What `status` is asked.
+#[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_secs(5);
+
+pub(super) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
+    let snapshot = super::runtime()?.block_on(snapshot(&args.store))?;
+    let path = &args.store.path;
+    let read = snapshot.record.as_ref().map_err(|unreadable| Failure::new(Kind::Failed, unreadable))?;
+    let record = match &read.found {
+        Found::Record(record) => record,
+        Found::Nothing => {
+            return Err(Failure::new(Kind::Failed, format!("nothing is published at {path}"))
+                .hint("is the path right (-p), and does a monitor run for it?"));
+        }
+        Found::Predecessor { master, .. } => {
+            let message =
+                format!("{path} holds a predecessor's document (master {}) and no record", master.addr);
+            return Err(Failure::new(Kind::Failed, message)
+                .hint("a monitor that leads will adopt it: redis-failover run"));
+        }
+    };
+    if args.json {
+        println!("{}", as_json(path.as_str(), record, read, &snapshot));
+    } else {
+        print!("{}", as_text(path.as_str(), record, &snapshot));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn snapshot(store: &StoreArgs) -> Result<Snapshot, Failure> {
+    let zookeeper = ZooKeeper::connect(store.zkhosts.clone(), LIMIT)
+        .map_err(|error| Failure::new(Kind::Failed, format!("no thread for ZooKeeper: {error}")))?;
+    let snapshot = zookeeper.group(&store.path).snapshot(LIMIT).await;
+    zookeeper.close().await;
+    snapshot.map_err(|error| {
+        Failure::new(Kind::StoreUnreachable, error).hint("are the servers right (-z), and do they run?")
+    })
+}
+
+fn phase(record: &Topology) -> &'static str {
+    match record.phase {
+        Phase::Steady => "steady",
+        Phase::FailingOver(_) => "failing_over",
+    }
+}
+
+fn word(ok: bool) -> &'static str {
+    if ok { "OK" } else { "KO" }
+}
+
+fn as_text(path: &str, record: &Topology, snapshot: &Snapshot) -> String {
+    let mut text = format!("group    {path}\nepoch    {}\nphase    {}\n", record.epoch, phase(record));
+    let mut line = |args: std::fmt::Arguments<'_>| {
+        writeln!(text, "{args}").expect("a string takes everything");
+    };
+    if let Phase::FailingOver(change) = &record.phase {
+        line(format_args!(
+            "change   {} is {}, {} takes over",
+            record.master, change.reason, change.intent.node
+        ));
+    }
+    line(format_args!("from     the record in ZooKeeper\n"));
+    line(format_args!("{:<32} {:<8} {:<4} votes", "node", "role", "is"));
+    for member in &record.members {
+        let role = if member.addr == record.master { "master" } else { "replica" };
+        let votes: Vec<_> = votes(snapshot, &member.addr).map(|(id, vote)| format!("{id}: {vote}")).collect();
+        let addr = member.addr.to_string();
+        line(format_args!("{addr:<32} {role:<8} {:<4} {}", word(member.ok), votes.join(", ")));
+    }
+    line(format_args!("\n{:<32} {:<8} listens", "monitor", "is"));
+    for id in &record.monitors {
+        let report = snapshot.reports.get(id);
+        let leads = snapshot.leader.as_ref().is_some_and(|leader| leader.monitor == id.to_string());
+        let is = if leads { "leader" } else { report.map_or("gone", |_| "standby") };
+        let address = report.and_then(|report| report.address.as_deref()).unwrap_or("-");
+        let id = id.to_string();
+        line(format_args!("{id:<32} {is:<8} {address}"));
+    }
+    let quorum = record.quorum();
+    line(format_args!("\nquorum   {quorum} of {} registered monitors", record.monitors.len()));
+    text
+}
+
+fn votes<'a>(
+    snapshot: &'a Snapshot,
+    node: &'a redis_failover_core::NodeAddr,
+) -> impl Iterator<Item = (String, String)> + 'a {
+    let vote =
+        |report: &redis_failover_core::Report| report.votes.get(node).map(|(vote, _)| vote.to_string());
+    snapshot.reports.iter().filter_map(move |(id, report)| Some((id.to_string(), vote(report)?)))
+}
+
+fn as_json(path: &str, record: &Topology, read: &Versioned, snapshot: &Snapshot) -> Value {
+    let nodes: Vec<_> = record
+        .members
+        .iter()
+        .map(|member| {
+            let votes: serde_json::Map<_, _> =
+                votes(snapshot, &member.addr).map(|(id, vote)| (id, vote.into())).collect();
+            json!({
+                "node": member.addr.to_string(),
+                "role": if member.addr == record.master { "master" } else { "replica" },
+                "ok": member.ok,
+                "votes": votes,
+            })
+        })
+        .collect();
+    let monitors: Vec<_> = record
+        .monitors
+        .iter()
+        .map(|id| json!({ "id": id.to_string(), "live": snapshot.reports.contains_key(id) }))
+        .collect();
+    json!({
+        "group": path,
+        "epoch": record.epoch.0,
+        "phase": phase(record),
+        "master": record.master.to_string(),
+        "nodes": nodes,
+        "monitors": monitors,
+        "leader": snapshot.leader.as_ref().map(|leader| json!({
+            "id": leader.monitor, "address": leader.address, "term": leader.term.0,
+        })),
+        "quorum": record.quorum(),
+        "version": read.version.order,
+        "source": "record",
+    })
+}

@@ -1,0 +1,183 @@
+//! Reads what Redis says of itself in INFO. It parses text that a foreign server wrote, and never panics on it.
+
+use std::collections::BTreeMap;
+
+use redis_failover_core::{Evidence, History, Link, NodeAddr, ReplId, Role, RunId};
+
+/// The fields of one or more INFO sections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Info(BTreeMap<String, String>);
+
+/// What an INFO lacks; the server is none that we know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("INFO has no usable field `{0}`")]
+pub(crate) struct InfoError(&'static str);
+
+/// The name that Redis gives to no history.
+const NO_HISTORY: char = '0';
+
+impl Info {
+    /// Reads the text of a reply; lines that are no fields are passed over.
+    pub(crate) fn parse(text: &str) -> Self {
+        let fields =
+            text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(':'));
+        Self(fields.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect())
+    }
+
+    /// The life of the process, from the section `server`.
+    ///
+    /// # Errors
+    /// When the section is missing.
+    pub(crate) fn run(&self) -> Result<RunId, InfoError> {
+        self.text("run_id").map(|run| RunId(run.to_owned()))
+    }
+
+    /// What the node is, from the section `replication`.
+    ///
+    /// # Errors
+    /// When the section is missing.
+    pub(crate) fn role(&self) -> Result<Role, InfoError> {
+        match self.text("role")? {
+            "master" => Ok(Role::Master { replicas: self.number("connected_slaves")? }),
+            "slave" => {
+                let of = format!("{}:{}", self.text("master_host")?, self.text("master_port")?);
+                // Older servers do not tell received from applied.
+                let received = self.number("slave_read_repl_offset").or_else(|_| self.offset())?;
+                Ok(Role::Replica { of: of.parse::<NodeAddr>().ok(), link: self.link()?, received })
+            }
+            _ => Err(InfoError("role")),
+        }
+    }
+
+    fn link(&self) -> Result<Link, InfoError> {
+        if self.text("master_sync_in_progress")? != "0" {
+            return Ok(Link::Syncing);
+        }
+        match self.text("master_link_status")? {
+            "up" => Ok(Link::Up),
+            // -1 stands for a link that never was.
+            _ => Ok(Link::Down { seconds: self.number("master_link_down_since_seconds").unwrap_or(0) }),
+        }
+    }
+
+    /// What the node holds, from the section `replication`.
+    ///
+    /// # Errors
+    /// When the section is missing.
+    pub(crate) fn history(&self) -> Result<History, InfoError> {
+        let replid = ReplId(self.text("master_replid")?.to_owned());
+        let previous = self.text("master_replid2")?;
+        let known = previous.chars().any(|digit| digit != NO_HISTORY);
+        let end = self.number("second_repl_offset").ok().filter(|_| known);
+        let previous = end.map(|end| (ReplId(previous.to_owned()), end));
+        Ok(History { replid, offset: self.offset()?, previous })
+    }
+
+    /// Bytes of its history that the node has applied.
+    fn offset(&self) -> Result<u64, InfoError> {
+        self.number("slave_repl_offset").or_else(|_| self.number("master_repl_offset"))
+    }
+
+    /// How many keys there are in all databases, from the section `keyspace`.
+    pub(crate) fn keys(&self) -> u64 {
+        let databases = self
+            .0
+            .iter()
+            .filter(|(name, _)| name.strip_prefix("db").is_some_and(|number| number.parse::<u32>().is_ok()));
+        let keys = |value: &str| value.strip_prefix("keys=")?.split(',').next()?.parse::<u64>().ok();
+        databases.filter_map(|(_, value)| keys(value)).sum()
+    }
+
+    /// Redis's `replica-priority`; masters do not tell theirs, and keep the server's default.
+    pub(crate) fn priority(&self) -> u32 {
+        self.number("slave_priority").unwrap_or(100)
+    }
+
+    /// Whether a `min-replicas-to-write` above 0 is set: only then a master counts its good replicas.
+    pub(crate) fn guarded(&self) -> bool {
+        self.0.contains_key("min_slaves_good_slaves")
+    }
+
+    /// The server's version, from the section `server`.
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.0.get("redis_version").map(String::as_str)
+    }
+
+    fn text(&self, name: &'static str) -> Result<&str, InfoError> {
+        self.0.get(name).map(String::as_str).ok_or(InfoError(name))
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &'static str) -> Result<T, InfoError> {
+        self.text(name)?.parse().map_err(|_| InfoError(name))
+    }
+}
+
+/// Evidence from what a node was before (`before`) and what it said of itself in the same transaction (`now`).
+///
+/// # Errors
+/// When a section is missing.
+pub(crate) fn evidence(
+    before: &Info,
+    now: &Info,
+    min_replicas_to_write: Option<u32>,
+) -> Result<Evidence, InfoError> {
+    Ok(Evidence {
+        run: now.run()?,
+        role: before.role()?,
+        history: now.history()?,
+        priority: now.priority(),
+        keys: now.keys(),
+        min_replicas_to_write,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPLICA: &str = "# Replication\r\nrole:slave\r\nmaster_host:::1\r\nmaster_port:6379\r\n\
+        master_link_status:down\r\nmaster_last_io_seconds_ago:-1\r\nmaster_sync_in_progress:0\r\n\
+        slave_read_repl_offset:120\r\nslave_repl_offset:100\r\nmaster_link_down_since_seconds:7\r\n\
+        slave_priority:10\r\nslave_read_only:1\r\nconnected_slaves:0\r\n\
+        master_replid:abc\r\nmaster_replid2:def\r\nmaster_repl_offset:100\r\nsecond_repl_offset:51\r\n";
+
+    #[test]
+    fn a_replica_with_a_broken_link() {
+        let info = Info::parse(REPLICA);
+        let link = Link::Down { seconds: 7 };
+        let of = Some(NodeAddr::new("::1", 6379));
+        assert_eq!(info.role(), Ok(Role::Replica { of, link, received: 120 }));
+        let history = info.history().expect("a history");
+        assert_eq!(history.offset, 100);
+        assert_eq!(history.previous, Some((ReplId("def".into()), 51)));
+        assert_eq!(info.priority(), 10);
+    }
+
+    #[test]
+    fn a_replica_in_a_full_sync_is_syncing_whatever_its_link_says() {
+        let info = Info::parse(&REPLICA.replace("sync_in_progress:0", "sync_in_progress:1"));
+        assert!(matches!(info.role(), Ok(Role::Replica { link: Link::Syncing, .. })));
+    }
+
+    #[test]
+    fn a_master_without_a_past() {
+        let zeros = "0".repeat(40);
+        let info = Info::parse(&format!(
+            "run_id:r1\r\nrole:master\r\nconnected_slaves:2\r\nmaster_replid:abc\r\nmaster_replid2:{zeros}\r\n\
+             master_repl_offset:5\r\nsecond_repl_offset:-1\r\ndb0:keys=3,expires=0\r\ndb11:keys=4,expires=0\r\n"
+        ));
+        assert_eq!(info.role(), Ok(Role::Master { replicas: 2 }));
+        assert_eq!(info.history().expect("a history").previous, None);
+        assert_eq!(info.keys(), 7);
+        assert!(!info.guarded());
+    }
+
+    #[test]
+    fn text_that_is_no_info_is_an_error_that_names_the_field() {
+        let error = Info::parse("hello\r\n\r\nrole").role().expect_err("no role");
+        assert_eq!(error.to_string(), "INFO has no usable field `role`");
+        let odd = REPLICA.replace("master_repl_offset:100", "master_repl_offset:-3");
+        let odd = Info::parse(&odd.replace("slave_repl_offset:100", "slave_repl_offset:x"));
+        assert!(odd.history().is_err());
+    }
+}

@@ -1,0 +1,179 @@
+//! One line for each change that an operator cares about, named as Sentinel names it. It never repeats a line.
+
+use std::collections::BTreeMap;
+
+use redis_failover_core::{
+    Ballots, Diagnosis, Epoch, Leadership, NodeAddr, Outcome, Phase, Status, Step, Topology, Verdict, Vote,
+};
+use tracing::{error, info, warn};
+
+/// What was said last, so that only changes are said.
+#[derive(Default)]
+pub(super) struct Journal {
+    group: String,
+    leadership: Option<Leadership>,
+    votes: BTreeMap<NodeAddr, Vote>,
+    verdicts: BTreeMap<NodeAddr, Verdict>,
+    diagnosis: Option<Diagnosis>,
+    refusal: Option<String>,
+    stuck: Option<String>,
+    record_lost: bool,
+    record: Option<Topology>,
+}
+
+impl Journal {
+    /// A journal of the group of this name.
+    pub(super) fn new(group: &str) -> Self {
+        Self { group: group.to_owned(), ..Self::default() }
+    }
+
+    /// Says whose vote of ours changed.
+    pub(super) fn votes(&mut self, ballots: &Ballots) {
+        let group = &self.group;
+        for (node, ballot) in ballots {
+            let before = self.votes.insert(node.clone(), ballot.vote);
+            match (before, ballot.vote) {
+                (before, now) if before == Some(now) => {}
+                (Some(Vote::Refused | Vote::Silent | Vote::Unusable), Vote::Up) => {
+                    info!(event = "-sdown", %group, %node, "{node} answers again");
+                }
+                (_, Vote::Refused | Vote::Silent | Vote::Unusable) => {
+                    warn!(event = "+sdown", %group, %node, "{node} is {} for this monitor", ballot.vote);
+                }
+                (_, Vote::Up | Vote::Unknown) => {}
+            }
+        }
+    }
+
+    /// Says what changed in what the decider thinks.
+    pub(super) fn status(&mut self, status: &Status) {
+        let group = &self.group;
+        if self.leadership != Some(status.leadership) {
+            match (self.leadership, status.leadership) {
+                (_, Leadership::Leading(term)) => {
+                    info!(event = "+leader", %group, "this monitor leads, term {term}");
+                }
+                (Some(Leadership::Leading(_)), Leadership::Suspended) => {
+                    warn!(event = "-leader", %group, "the lead is in doubt: hands off");
+                }
+                (Some(Leadership::Leading(_) | Leadership::Suspended), Leadership::Following) => {
+                    warn!(event = "-leader", %group, "this monitor leads no more");
+                }
+                _ => info!(event = "+standby", %group, "this monitor stands by"),
+            }
+            self.leadership = Some(status.leadership);
+        }
+        let leads = matches!(status.leadership, Leadership::Leading(_));
+        for (node, verdict) in &status.verdicts {
+            let before = self.verdicts.insert(node.clone(), *verdict);
+            let was_down = matches!(before, Some(Verdict::Down(_)));
+            match verdict {
+                _ if !leads || before == Some(*verdict) => {}
+                Verdict::Down(reason) => {
+                    warn!(event = "+odown", %group, %node, "{node} is down: a quorum finds it {reason}");
+                }
+                Verdict::Up | Verdict::Doubted | Verdict::Unknown if was_down => {
+                    info!(event = "-odown", %group, %node, "{node} is no longer down");
+                }
+                Verdict::Up | Verdict::Doubted | Verdict::Unknown => {}
+            }
+        }
+        if leads && self.diagnosis != status.diagnosis {
+            if let Some(diagnosis) = &status.diagnosis {
+                info!(event = "diagnosis", %group, "{diagnosis}");
+            }
+            self.diagnosis.clone_from(&status.diagnosis);
+        }
+        self.hindrances(status);
+    }
+
+    fn hindrances(&mut self, status: &Status) {
+        let group = &self.group;
+        let refusal = status.refusal.as_ref().map(ToString::to_string);
+        if let Some(refusal) = refusal.as_ref().filter(|_| refusal != self.refusal) {
+            error!(event = "no-master", %group, "no master can be named: {refusal}");
+        }
+        self.refusal = refusal;
+        let stuck = status.stuck.as_ref().map(|ranking| {
+            let dropped = ranking.dropped.iter().map(|(node, why)| format!("{node}: {why}"));
+            dropped.collect::<Vec<_>>().join("; ")
+        });
+        if let Some(stuck) = stuck.as_ref().filter(|_| stuck != self.stuck) {
+            error!(event = "-failover-abort-no-good-slave", %group, "nobody may take over, trying again: {stuck}");
+        }
+        self.stuck = stuck;
+        if status.record_lost && !self.record_lost {
+            error!(
+                event = "record-lost", %group,
+                "the record in ZooKeeper is gone, or older than this monitor remembers: nothing is done until a \
+                 newer one stands (restart the monitors to follow what stands there now)"
+            );
+        }
+        self.record_lost = status.record_lost;
+    }
+
+    /// Says what changed in the record.
+    pub(super) fn record(&mut self, record: &Topology) {
+        let group = &self.group;
+        let before = self.record.replace(record.clone());
+        let epoch = |record: &Topology| record.epoch;
+        if before.as_ref().map(epoch) != Some(record.epoch) {
+            info!(event = "+new-epoch", %group, "epoch {}", record.epoch);
+        }
+        if before.as_ref().map(|it| &it.phase) != Some(&record.phase) {
+            match &record.phase {
+                Phase::FailingOver(change) => info!(
+                    event = "+try-failover", %group,
+                    "master {} is {}, {} is to take over", record.master, change.reason, change.intent.node
+                ),
+                Phase::Steady => info!(event = "+steady", %group, "master {}", record.master),
+            }
+        }
+        if let Some(old) = before.as_ref().map(|it| &it.master).filter(|old| **old != record.master) {
+            let (new, old_host, old_port) = (&record.master, old.host(), old.port());
+            info!(
+                event = "+switch-master", %group, epoch = record.epoch.0,
+                "{group} {old_host} {old_port} {} {}", new.host(), new.port()
+            );
+        }
+        for member in &record.members {
+            let was = before.as_ref().and_then(|it| it.members.iter().find(|old| old.addr == member.addr));
+            if was.is_some_and(|was| was.ok != member.ok) {
+                let word = if member.ok { "OK" } else { "KO" };
+                info!(event = "published", %group, node = %member.addr, "{} is published as {word}", member.addr);
+            }
+        }
+    }
+
+    /// Says what is done.
+    pub(super) fn step(&self, step: &Step) {
+        info!(event = "step", group = %self.group, "{step}");
+    }
+
+    /// Says what came of it, where that is not what was wanted.
+    pub(super) fn outcome(&self, outcome: &Outcome) {
+        let group = &self.group;
+        match outcome {
+            Outcome::Committed(_) | Outcome::Read(_) | Outcome::Promoted(Some(_)) | Outcome::Done(_) => {}
+            Outcome::NotCommitted => warn!(event = "step-failed", %group, "not committed"),
+            Outcome::CommitUnknown => warn!(event = "step-failed", %group, "commit unclear, reading again"),
+            Outcome::Promoted(None) => warn!(event = "step-failed", %group, "promotion unclear, looking"),
+            Outcome::NotBegun => {
+                warn!(event = "step-failed", %group, "not begun: this monitor leads no more");
+            }
+        }
+    }
+
+    /// Says once how the record differs from what this monitor was started with.
+    pub(super) fn differences(&self, record: &Topology, configured: &[NodeAddr]) {
+        let unknown = configured.iter().filter(|node| !record.nodes().any(|known| known == *node));
+        let unknown: Vec<_> = unknown.map(ToString::to_string).collect();
+        if record.epoch > Epoch(0) && !unknown.is_empty() {
+            warn!(
+                event = "config-differs", group = %self.group,
+                "not in the group's record and therefore not managed: {} (the record is followed, not --redishosts)",
+                unknown.join(", ")
+            );
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The monitor's loop: it hands facts to the observer and the decider and starts what comes out.
+//!
+//! It decides nothing and never waits for anything but the next fact.
+
+mod clock;
+mod executor;
+mod journal;
+mod prober;
+mod redis_admin;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis_failover_core::{
+    ActionId, Ballots, Decider, Event, MonitorId, NodeAddr, Observation, Observer, Outcome, Policy, Report,
+};
+use redis_failover_store::{Campaign, SeenReport, Sight, Store};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant as Moment, sleep_until};
+
+use crate::redis_link::Credentials;
+use clock::Clock;
+use executor::Executor;
+use journal::Journal;
+use prober::{Pace, Probed, Prober};
+
+/// How fast nodes are asked while something is in doubt.
+const DENSE: Duration = Duration::from_millis(20);
+
+/// What one monitor of one group is made of.
+pub(crate) struct Setup {
+    /// The group's name, for the log.
+    pub group: String,
+    /// This monitor.
+    pub id: MonitorId,
+    /// Where it can be asked.
+    pub address: Option<String>,
+    /// The nodes that seed a group without a record.
+    pub nodes: Vec<NodeAddr>,
+    /// The policy that seeds a group without a record.
+    pub policy: Policy,
+    /// Who we are to Redis.
+    pub credentials: Credentials,
+    /// How often INFO's slow sections are read.
+    pub slow_every: Duration,
+}
+
+/// One monitor of one group.
+pub(crate) struct Monitor<S: Store> {
+    setup: Setup,
+    store: S,
+    clock: Clock,
+    decider: Decider,
+    observer: Observer,
+    journal: Journal,
+    executor: Executor<S::Campaign>,
+    campaign: Arc<S::Campaign>,
+    probers: BTreeMap<NodeAddr, JoinHandle<()>>,
+    pace: watch::Sender<Pace>,
+    told: mpsc::UnboundedSender<Probed>,
+    finished: mpsc::UnboundedSender<(ActionId, Outcome)>,
+    published: Option<Ballots>,
+    compared: bool,
+}
+
+/// What the monitor's parts send it.
+pub(crate) struct Inbox {
+    told: mpsc::UnboundedReceiver<Probed>,
+    finished: mpsc::UnboundedReceiver<(ActionId, Outcome)>,
+}
+
+impl<S: Store> Monitor<S> {
+    /// A monitor that stands for the lead from now on, and its inbox.
+    pub(crate) fn new(setup: Setup, store: S) -> (Self, Inbox) {
+        let clock = Clock::start();
+        let now = clock.now();
+        let (told, told_inbox) = mpsc::unbounded_channel();
+        let (finished, finished_inbox) = mpsc::unbounded_channel();
+        let campaign = Arc::new(store.campaign(&setup.id, setup.address.as_deref()));
+        let name = format!("redis-failover:{}", setup.id);
+        let pace = Pace { interval: setup.policy.probe_interval(), patience: setup.policy.down_after() };
+        let monitor = Self {
+            clock,
+            decider: Decider::new(setup.id.clone(), setup.nodes.clone(), setup.policy.clone(), now),
+            observer: Observer::new(&setup.policy, setup.nodes.clone(), now),
+            journal: Journal::new(&setup.group),
+            executor: Executor::new(campaign.clone(), setup.credentials.clone(), name),
+            campaign,
+            probers: BTreeMap::new(),
+            pace: watch::Sender::new(pace),
+            told,
+            finished,
+            published: None,
+            compared: false,
+            setup,
+            store,
+        };
+        (monitor, Inbox { told: told_inbox, finished: finished_inbox })
+    }
+
+    /// Runs until `shutdown` completes; then gives up the lead.
+    pub(crate) async fn run(mut self, mut inbox: Inbox, shutdown: impl Future<Output = ()>) {
+        let mut record = self.store.record();
+        let mut reports = self.store.reports();
+        let mut leadership = self.campaign.leadership();
+        let mut shutdown = std::pin::pin!(shutdown);
+        self.watch_nodes();
+        loop {
+            let wake = self.wake();
+            tokio::select! {
+                () = &mut shutdown => break,
+                sight = record.next() => self.record(sight),
+                seen = reports.next() => self.reports(&seen),
+                leads = leadership.next() => self.decide(Event::Leadership(leads)),
+                Some(probed) = inbox.told.recv() => self.probed(probed, &mut inbox.told),
+                Some((id, outcome)) = inbox.finished.recv() => self.finished(id, outcome),
+                () = sleep_until(wake) => {}
+            }
+            self.tick();
+            self.act();
+        }
+        for prober in self.probers.values() {
+            prober.abort();
+        }
+        self.campaign.resign().await;
+    }
+
+    fn wake(&self) -> Moment {
+        let observer = self.observer.poll_timeout();
+        let next = self.decider.poll_timeout().map_or(observer, |decider| decider.min(observer));
+        self.clock.moment(next)
+    }
+
+    fn decide(&mut self, event: Event) {
+        self.decider.handle(self.clock.now(), event);
+    }
+
+    fn record(&mut self, sight: Sight) {
+        let read = match sight.read {
+            None => return,
+            Some(Ok(read)) => read,
+            Some(Err(unreadable)) => {
+                tracing::error!(event = "unreadable", group = %self.setup.group, "{unreadable}");
+                return;
+            }
+        };
+        let nodes = self.decider.nodes();
+        self.decide(Event::TopologyRead(read));
+        if let Some(record) = self.decider.record() {
+            if !std::mem::replace(&mut self.compared, true) {
+                self.journal.differences(record, &self.setup.nodes);
+            }
+            if self.decider.nodes() != nodes || record.policy != self.setup.policy {
+                self.setup.policy = record.policy.clone();
+                let (policy, nodes) = (&self.setup.policy, self.decider.nodes());
+                self.observer.reconfigure(policy, nodes, self.clock.now());
+                self.watch_nodes();
+            }
+        }
+    }
+
+    fn reports(&mut self, seen: &BTreeMap<MonitorId, SeenReport>) {
+        let others = seen.iter().filter(|(id, _)| **id != self.setup.id);
+        let ballots = |seen: &SeenReport| seen.report.ballots(self.clock.at(seen.seen_at.into()));
+        let peers = others.map(|(id, seen)| (id.clone(), ballots(seen))).collect();
+        self.decide(Event::ReportsRead(peers));
+    }
+
+    /// Takes in all that the probers have told so far: one look at the whole is enough.
+    fn probed(&mut self, first: Probed, more: &mut mpsc::UnboundedReceiver<Probed>) {
+        let mut next = Some(first);
+        while let Some(Probed { node, asked, at, probe }) = next {
+            self.observer.probed(asked, at, &node, probe);
+            next = more.try_recv().ok();
+        }
+        self.observed();
+    }
+
+    fn finished(&mut self, id: ActionId, outcome: Outcome) {
+        self.journal.outcome(&outcome);
+        let reread = matches!(outcome, Outcome::NotCommitted | Outcome::CommitUnknown);
+        self.decide(Event::Finished(id, outcome));
+        if reread {
+            self.store.reread();
+        }
+    }
+
+    /// Passes time in the observer, when it is due.
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        if now < self.observer.poll_timeout() {
+            return;
+        }
+        if self.observer.tick(now) {
+            tracing::warn!(event = "stalled", group = %self.setup.group, "this monitor stood still: it looks again");
+        }
+        self.observed();
+    }
+
+    /// Shows what is observed to the decider, to the other monitors, and to the probers.
+    fn observed(&mut self) {
+        let now = self.clock.now();
+        let ballots = self.observer.ballots();
+        self.journal.votes(&ballots);
+        if self.published.as_ref() != Some(&ballots) {
+            let (id, address) = (self.setup.id.clone(), self.setup.address.clone());
+            self.store.publish(Report::of(id, address, &ballots, now));
+            self.published = Some(ballots.clone());
+        }
+        let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
+        self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
+        let policy = &self.setup.policy;
+        let interval = if self.observer.in_doubt(now) { DENSE } else { policy.probe_interval() };
+        let pace = Pace { interval: interval.min(policy.probe_interval()), patience: policy.down_after() };
+        self.pace.send_if_modified(|present| std::mem::replace(present, pace) != pace);
+    }
+
+    /// Starts the next action, if there is one, and says what is new.
+    fn act(&mut self) {
+        let now = self.clock.now();
+        let action = self.decider.poll_action(now);
+        self.journal.status(&self.decider.status(now));
+        if let Some(record) = self.decider.record() {
+            self.journal.record(record);
+        }
+        let Some(action) = action else { return };
+        self.journal.step(&action.step);
+        let (executor, finished) = (self.executor.clone(), self.finished.clone());
+        tokio::spawn(async move {
+            let id = action.id;
+            let outcome = executor.carry_out(action).await;
+            // The monitor may have ended meanwhile.
+            let _ = finished.send((id, outcome));
+        });
+    }
+
+    /// Keeps one prober for each node.
+    fn watch_nodes(&mut self) {
+        let nodes = self.decider.nodes();
+        self.probers.retain(|node, prober| {
+            let stays = nodes.contains(node);
+            if !stays {
+                prober.abort();
+            }
+            stays
+        });
+        for node in nodes {
+            let prober = Prober {
+                node: node.clone(),
+                credentials: self.setup.credentials.clone(),
+                name: format!("redis-failover:{}:probe", self.setup.id),
+                pace: self.pace.subscribe(),
+                slow_every: self.setup.slow_every,
+                clock: self.clock,
+                told: self.told.clone(),
+            };
+            self.probers.entry(node).or_insert_with(|| tokio::spawn(prober.run()));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The administrative commands: the only place that changes a Redis server. It carries out, and decides nothing.
+//!
+//! Each function is one visit to one node over one connection. What it reads is read in the same transaction in
+//! which it commands.
+
+use redis::{Pipeline, RedisError, Value};
+use redis_failover_core::plan::CLOSED;
+use redis_failover_core::{Evidence, Intent, NodeAddr, RunId};
+
+use super::prober::text;
+use crate::info::{Info, InfoError, evidence};
+use crate::redis_link::{LinkError, RedisLink};
+
+/// Where a frozen node is told to look for its master: a port that nobody serves, so it is refused at once.
+const NOBODY: (&str, &str) = ("127.0.0.1", "1");
+
+/// Why a visit to a node did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AdminError {
+    /// No connection.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The connection broke, or the server refused: what was sent may have been carried out.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// The server answered something that is no INFO.
+    #[error(transparent)]
+    Info(#[from] InfoError),
+    /// It took too long; what was sent may be carried out later.
+    #[error("no answer in time")]
+    Late,
+    /// The node is in another life of its process than the one that is meant.
+    #[error("the process was restarted meanwhile")]
+    OtherRun,
+}
+
+/// What a node was found to be before it is commanded.
+struct Before {
+    is_master: bool,
+    min_replicas_to_write: Option<u32>,
+}
+
+/// Makes the node follow nobody, and reads it. A master loses its clients in the same transaction.
+///
+/// `patient` is false for a node that does not answer the monitors: everything is then sent at once, so that the
+/// node finds it in its socket when it wakes, and is no master any more before a client reaches it.
+pub(super) async fn freeze(link: &mut RedisLink, patient: bool) -> Result<Evidence, AdminError> {
+    let before = if patient { Some(look_before(link).await?) } else { None };
+    let mut commands = redis::pipe();
+    commands.atomic();
+    commands.cmd("INFO").arg("replication");
+    commands.cmd("REPLICAOF").arg(NOBODY.0).arg(NOBODY.1);
+    let cuts = before.as_ref().is_none_or(|before| before.is_master);
+    if cuts {
+        cut_clients(&mut commands);
+    }
+    read_all(&mut commands);
+    let replies = link.transact(&commands).await?;
+    let was = info(&replies, 0);
+    if !cuts && was.role()?.is_master() {
+        // It was made a master between the look and the transaction.
+        let mut late = redis::pipe();
+        cut_clients(&mut late);
+        link.ask(&late).await?;
+    }
+    let now = joined(&replies, replies.len().saturating_sub(3));
+    let min_replicas_to_write = before.and_then(|before| before.min_replicas_to_write);
+    Ok(evidence(&was, &now, min_replicas_to_write)?)
+}
+
+/// Reads the node and changes nothing.
+pub(super) async fn look(link: &mut RedisLink) -> Result<Evidence, AdminError> {
+    let mut questions = redis::pipe();
+    questions.atomic();
+    read_all(&mut questions);
+    let replies = link.transact(&questions).await?;
+    let now = joined(&replies, 0);
+    let before = look_before(link).await?;
+    Ok(evidence(&now, &now, before.min_replicas_to_write)?)
+}
+
+/// Makes the node a master that takes no write, and reads it.
+pub(super) async fn promote(link: &mut RedisLink, closable: bool) -> Result<Evidence, AdminError> {
+    let mut commands = redis::pipe();
+    commands.atomic();
+    if closable {
+        set_min_replicas(&mut commands, CLOSED);
+    }
+    commands.cmd("REPLICAOF").arg("NO").arg("ONE");
+    read_all(&mut commands);
+    let replies = link.transact(&commands).await?;
+    let now = joined(&replies, replies.len().saturating_sub(3));
+    Ok(evidence(&now, &now, closable.then_some(CLOSED))?)
+}
+
+/// Lets the node take writes, if it is still in the life that was published.
+///
+/// Where CONFIG is not allowed the node was never closed, and there is nothing to do.
+pub(super) async fn open(
+    link: &mut RedisLink,
+    run: &RunId,
+    min_replicas_to_write: u32,
+) -> Result<(), AdminError> {
+    let mut question = redis::pipe();
+    question.cmd("INFO").arg("server");
+    question.cmd("CONFIG").arg("GET").arg("min-replicas-to-write");
+    let replies = link.ask(&question).await?;
+    if info(&replies, 0).run()? != *run {
+        return Err(AdminError::OtherRun);
+    }
+    let Some(number) = replies.get(1).and_then(config_number) else { return Ok(()) };
+    let mut commands = redis::pipe();
+    if number == CLOSED {
+        set_min_replicas(&mut commands, min_replicas_to_write);
+    }
+    // So that replicas of an idle master can tell that they still hear it.
+    commands.cmd("CONFIG").arg("SET").arg("repl-ping-replica-period").arg("1");
+    // So that an idle master does not forget its history.
+    commands.cmd("CONFIG").arg("SET").arg("repl-backlog-ttl").arg("0");
+    let replies = link.ask(&commands).await?;
+    match replies.into_iter().next() {
+        Some(Value::ServerError(error)) if number == CLOSED => Err(RedisError::from(error).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the node a replica of `master`. A master loses its clients in the same transaction.
+pub(super) async fn follow(
+    link: &mut RedisLink,
+    master: &NodeAddr,
+    min_replicas_to_write: u32,
+) -> Result<(), AdminError> {
+    let before = look_before(link).await?;
+    let mut commands = redis::pipe();
+    commands.atomic();
+    commands.cmd("REPLICAOF").arg(master.host()).arg(master.port());
+    if before.is_master {
+        cut_clients(&mut commands);
+    }
+    if before.min_replicas_to_write == Some(CLOSED) {
+        set_min_replicas(&mut commands, min_replicas_to_write);
+    }
+    let replies = link.transact(&commands).await?;
+    match replies.into_iter().next() {
+        Some(Value::ServerError(error)) => Err(RedisError::from(error).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Has the node write its settings into its configuration file.
+pub(super) async fn persist(link: &mut RedisLink) -> Result<(), AdminError> {
+    let mut command = redis::pipe();
+    command.cmd("CONFIG").arg("REWRITE");
+    match link.ask(&command).await?.into_iter().next() {
+        Some(Value::ServerError(error)) => Err(RedisError::from(error).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether what was read is what `intent` asks for before it is promoted.
+pub(super) fn is_intended(intent: &Intent, held: &Evidence) -> bool {
+    held.run == intent.run && held.history.replid == intent.replid && held.history.offset == intent.offset
+}
+
+async fn look_before(link: &mut RedisLink) -> Result<Before, AdminError> {
+    let mut questions = redis::pipe();
+    questions.cmd("INFO").arg("replication");
+    questions.cmd("CONFIG").arg("GET").arg("min-replicas-to-write");
+    let replies = link.ask(&questions).await?;
+    Ok(Before {
+        is_master: info(&replies, 0).role()?.is_master(),
+        min_replicas_to_write: replies.get(1).and_then(config_number),
+    })
+}
+
+fn cut_clients(commands: &mut Pipeline) {
+    commands.cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
+    commands.cmd("CLIENT").arg("KILL").arg("TYPE").arg("pubsub");
+}
+
+fn set_min_replicas(commands: &mut Pipeline, number: u32) {
+    commands.cmd("CONFIG").arg("SET").arg("min-replicas-to-write").arg(number);
+}
+
+/// Three sections that together are the evidence. Redis before 7 answers one section a question.
+fn read_all(commands: &mut Pipeline) {
+    for section in ["server", "replication", "keyspace"] {
+        commands.cmd("INFO").arg(section);
+    }
+}
+
+fn info(replies: &[Value], index: usize) -> Info {
+    replies.get(index).and_then(text).map(|text| Info::parse(&text)).unwrap_or_default()
+}
+
+/// The three sections that begin at `first`, as one.
+fn joined(replies: &[Value], first: usize) -> Info {
+    let sections: Vec<_> = replies.iter().skip(first).take(3).filter_map(text).collect();
+    Info::parse(&sections.join("\n"))
+}
+
+/// The value of CONFIG GET; `None` where CONFIG is not allowed, or does not know the setting.
+fn config_number(reply: &Value) -> Option<u32> {
+    let value = match reply {
+        Value::Array(pair) => pair.get(1).and_then(text)?,
+        Value::Map(pairs) => pairs.first().and_then(|(_, value)| text(value))?,
+        _ => return None,
+    };
+    value.parse().ok()
+}

@@ -1,0 +1,93 @@
+//! The command line, by what it prints and how it exits. No server runs here.
+
+use std::process::{Command, Output};
+
+fn redis_failover(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
+    command.env_clear().args(arguments).output().expect("the program runs")
+}
+
+/// Asserts the exit code and that standard error has all `texts`.
+fn assert_fails(arguments: &[&str], code: i32, texts: &[&str]) {
+    let output = redis_failover(arguments);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    for text in texts {
+        assert!(error.contains(text), "{arguments:?} says:\n{error}\nwithout `{text}`");
+    }
+}
+
+const RIGHT: [&str; 6] = ["-z", "localhost:2181", "-p", "/redis/cluster", "-r", "a:6379,b:6379"];
+
+fn with<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&[command], &RIGHT[..], more].concat()
+}
+
+#[test]
+fn missing_options_are_named() {
+    assert_fails(&["run"], 2, &["--zkhosts <HOSTS>", "--path <PATH>", "--redishosts <NODES>"]);
+    assert_fails(&["status", "-z", "localhost:2181"], 2, &["--path <PATH>"]);
+    assert_fails(&[], 2, &["Usage: redis-failover"]);
+}
+
+#[test]
+fn a_wrong_option_names_the_nearest_right_one() {
+    assert_fails(&with("run", &["--redishost", "a:1"]), 2, &["'--redishosts'"]);
+    assert_fails(&with("run", &["--down-afer", "1s"]), 2, &["'--down-after'"]);
+    assert_fails(&["statsu", "-p", "/a"], 2, &["'status'"]);
+    assert_fails(&with("run", &["--log-format", "jsn"]), 2, &["'json'"]);
+}
+
+#[test]
+fn a_wrong_value_names_option_value_and_what_would_be_right() {
+    assert_fails(&["run", "-z", "h:1", "-p", "redis/cluster", "-r", "a:1"], 2, &["--path", "/redis/cluster"]);
+    assert_fails(&["run", "-z", "h:x", "-p", "/a", "-r", "a:1"], 2, &["--zkhosts", "h:x"]);
+    assert_fails(&["run", "-z", "h:1", "-p", "/a", "-r", "a:1,b"], 2, &["--redishosts", "`b`", "HOST:PORT"]);
+    assert_fails(&with("run", &["-s", "soon"]), 2, &["--sleeptime", "soon"]);
+    assert_fails(&with("run", &["-s", "0"]), 2, &["--sleeptime", "1..=86400"]);
+    assert_fails(&with("run", &["--down-after", "5"]), 2, &["--down-after", "500ms or 1s"]);
+    assert_fails(&with("run", &["--id", "a/b"]), 2, &["--id", "`a/b`"]);
+    assert_fails(&with("run", &["--quorum", "0"]), 2, &["--quorum"]);
+    assert_fails(&with("run", &["--session-timeout", "10ms"]), 2, &["--session-timeout", "tickTime"]);
+}
+
+#[test]
+fn values_that_do_not_fit_together_are_refused_before_anything_is_opened() {
+    let twice = ["check-config", "-z", "h:1", "-p", "/a", "-r", "a:1,b:1,a:1"];
+    assert_fails(&twice, 2, &["--redishosts names a:1 twice"]);
+    let fast = with("check-config", &["--down-after", "100ms", "--probe-interval", "80ms"]);
+    assert_fails(&fast, 2, &["probe-interval 80ms", "down-after 100ms"]);
+    assert_fails(&with("check-config", &["--redis-username", "u"]), 2, &["--redis-password-file"]);
+    let missing = with("check-config", &["--redis-password-file", "/nowhere"]);
+    assert_fails(&missing, 1, &["--redis-password-file /nowhere", "No such file"]);
+}
+
+#[test]
+fn check_config_shows_what_is_meant_and_no_secret() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "hunter2\n").expect("it is written");
+    let path = file.path().to_string_lossy().into_owned();
+    let output = redis_failover(&with("check-config", &["--id", "m1", "--redis-password-file", &path]));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for part in ["cluster at /redis/cluster", "a:6379, b:6379", "m1", "with a password", "every 30s"] {
+        assert!(text.contains(part), "{text}\nwithout `{part}`");
+    }
+    assert!(!text.contains("hunter2"));
+}
+
+#[test]
+fn the_predecessors_names_work() {
+    let long =
+        ["check-config", "--zkhosts", "h:1", "--path", "/a", "--redishosts", "a:1", "--sleeptime", "5"];
+    assert_eq!(redis_failover(&long).status.code(), Some(0));
+    let alias = redis_failover(&["monitor", "--help"]);
+    assert!(String::from_utf8_lossy(&alias.stdout).contains("--redishosts"));
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_exit_code_3() {
+    // Port 1 on loopback: refused at once.
+    assert_fails(&["status", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["ZooKeeper", "127.0.0.1:1", "hint:"]);
+}

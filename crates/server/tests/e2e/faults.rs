@@ -1,0 +1,264 @@
+//! What dies, hangs and comes back, and what must hold after it.
+
+use std::time::{Duration, Instant};
+
+use redis_failover_lab::{Redis, ensure_eq, eventually};
+
+use crate::world::{DEADLINE, Group, Servers};
+use crate::writer::{Account, Writer};
+
+/// On a crash under load the last replies may have left before the same writes went to the replicas: both are sent in
+/// one turn of the server's loop, so a writer that waits for each reply can lose one or two, never more.
+const LOST_AT_MOST: usize = 2;
+
+/// A test that takes longer than this to write again has found something.
+const GAP_AT_MOST: Duration = Duration::from_secs(8);
+
+fn assert_sound(account: &Account, lost_at_most: usize) {
+    assert!(account.lost <= lost_at_most, "{account:?}");
+    assert!(account.acknowledged >= 2_000, "{account:?}");
+    assert!(account.gap < GAP_AT_MOST, "{account:?}");
+}
+
+#[test]
+fn a_master_that_is_killed_is_replaced_and_nothing_caught_up_is_lost() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/kill");
+    let writer = Writer::start(&servers, &group, "kill");
+    writer.pause();
+    group.await_caught_up(0);
+    group.redis[0].kill();
+    writer.resume();
+    let master = group.await_successor(&servers, 0);
+    writer.write_more();
+    group.await_steady(&servers, master);
+    assert_sound(&writer.finish(&group.redis[master]), 0);
+}
+
+#[test]
+fn a_master_killed_under_load_comes_back_as_a_replica() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/return");
+    let writer = Writer::start(&servers, &group, "return");
+    group.redis[0].kill();
+    let master = group.await_successor(&servers, 0);
+    writer.write_more();
+    group.redis[0].restart();
+    group.await_steady(&servers, master);
+    writer.write_more();
+    let account = writer.finish(&group.redis[master]);
+    assert_sound(&account, LOST_AT_MOST);
+    assert_eq!(group.redis[0].role().expect("it answers"), "slave");
+}
+
+#[test]
+fn a_master_that_hangs_is_replaced_and_demoted_as_it_wakes() {
+    let servers = Servers::start();
+    let group = Group::start(&servers, "/redis/hang");
+    let writer = Writer::start(&servers, &group, "hang");
+    let before = partial_syncs(&group);
+    // A client that never hears of the change.
+    let mut client = group.redis[0].connect().expect("the master answers");
+    group.redis[0].stop();
+    let master = group.await_successor(&servers, 0);
+    writer.write_more();
+    group.redis[0].cont();
+    group.await_steady(&servers, master);
+    assert!(client.command(&["PING"]).is_err(), "the old master's clients are cut off");
+    writer.write_more();
+    assert_sound(&writer.finish(&group.redis[master]), LOST_AT_MOST);
+    assert!(partial_syncs(&group) > before, "the others followed without a full copy");
+}
+
+/// How many partial resyncs all nodes together have granted.
+fn partial_syncs(group: &Group) -> u64 {
+    let granted = |redis: &Redis| redis.info("stats").ok()?.get("sync_partial_ok")?.parse::<u64>().ok();
+    group.redis.iter().filter_map(granted).sum()
+}
+
+#[test]
+fn a_leader_that_is_killed_disturbs_nobody() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/leader");
+    let writer = Writer::start(&servers, &group, "leader");
+    let first = group.leader(&servers);
+    group.monitors.get_mut(&first).expect("the leader is one of them").kill();
+    let second = eventually(DEADLINE, "another monitor leads", || {
+        let leader = group.leader(&servers);
+        if leader == first { Err(leader) } else { Ok(leader) }
+    });
+    assert_ne!(first, second);
+    writer.write_more();
+    group.await_steady(&servers, 0);
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
+    let account = writer.finish(&group.redis[0]);
+    assert_sound(&account, 0);
+    assert_eq!(account.unknown, 0);
+    assert!(account.gap.as_millis() < 1_500, "no client notices: {account:?}");
+}
+
+#[test]
+fn leader_and_master_killed_together() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/both");
+    let writer = Writer::start(&servers, &group, "both");
+    writer.pause();
+    group.await_caught_up(0);
+    let leader = group.leader(&servers);
+    group.monitors.get_mut(&leader).expect("the leader is one of them").kill();
+    group.redis[0].kill();
+    writer.resume();
+    let master = group.await_successor(&servers, 0);
+    writer.write_more();
+    group.start_monitor(&servers, &leader);
+    group.redis[0].restart();
+    group.await_steady(&servers, master);
+    assert_sound(&writer.finish(&group.redis[master]), 0);
+}
+
+#[test]
+fn a_replica_that_dies_and_returns_changes_no_master() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/replica");
+    let writer = Writer::start(&servers, &group, "replica");
+    group.redis[2].kill();
+    eventually(DEADLINE, "it is published as KO", || {
+        let status = group.status(&servers)?;
+        ensure_eq(status["nodes"][2]["ok"].as_bool(), Some(false))
+    });
+    writer.write_more();
+    group.redis[2].restart();
+    group.await_steady(&servers, 0);
+    let account = writer.finish(&group.redis[0]);
+    assert_sound(&account, 0);
+    assert_eq!(account.unknown, 0);
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
+}
+
+#[test]
+fn one_zookeeper_server_killed_changes_no_master_and_stops_no_failover() {
+    let mut servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/zookeeper");
+    let writer = Writer::start(&servers, &group, "zookeeper");
+    let leader = servers.zookeeper.leader_index().expect("the ensemble has a leader");
+    servers.zookeeper.server(leader).kill();
+    writer.write_more();
+    group.await_steady(&servers, 0);
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
+    writer.pause();
+    group.await_caught_up(0);
+    group.redis[0].kill();
+    writer.resume();
+    let master = group.await_successor(&servers, 0);
+    writer.write_more();
+    group.redis[0].restart();
+    group.await_steady(&servers, master);
+    assert_sound(&writer.finish(&group.redis[master]), 0);
+}
+
+#[test]
+fn without_zookeeper_no_master_changes_and_with_it_the_failover_follows() {
+    let mut servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/gone");
+    for server in 0..3 {
+        servers.zookeeper.server(server).stop();
+    }
+    group.redis[0].kill();
+    let noticed = Instant::now();
+    // Longer than any session, and than down_after.
+    eventually(DEADLINE, "five seconds pass in which no replica is commanded", || {
+        for redis in &group.redis[1..] {
+            let info = redis.info("replication")?;
+            let port = group.redis[0].port().to_string();
+            assert_eq!((info["role"].as_str(), &info["master_port"]), ("slave", &port));
+        }
+        if noticed.elapsed() > Duration::from_secs(5) { Ok(()) } else { Err(String::from("not yet")) }
+    });
+    for server in 0..3 {
+        servers.zookeeper.server(server).cont();
+    }
+    let master = group.await_successor(&servers, 0);
+    group.redis[0].restart();
+    group.await_steady(&servers, master);
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 2);
+}
+
+#[test]
+fn a_leader_that_stood_still_while_another_took_over_changes_nothing() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/deposed");
+    let first = group.leader(&servers);
+    group.monitors[&first].stop();
+    group.redis[0].kill();
+    let master = group.await_successor(&servers, 0);
+    let mut steps = group.steps_of(&first);
+    group.monitors[&first].cont();
+    // It has the crash in its socket, and the votes of before: it must not act on them.
+    eventually(DEADLINE, "it knows that it leads no more", || {
+        if group.logged("this monitor leads no more") > 0 { Ok(()) } else { Err("not yet") }
+    });
+    group.redis[0].restart();
+    group.await_steady(&servers, master);
+    steps = group.steps_of(&first).split_off(steps.len());
+    assert_eq!(steps, Vec::<String>::new());
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 2);
+}
+
+#[test]
+fn a_quiet_group_writes_nothing() {
+    let servers = Servers::start();
+    let group = Group::start(&servers, "/redis/quiet");
+    let before = eventually(DEADLINE, "the group has come to rest", || servers.zxid());
+    let packets = servers.packets();
+    let begun = Instant::now();
+    eventually(DEADLINE, "ten seconds pass", || {
+        let elapsed = begun.elapsed();
+        if elapsed > Duration::from_secs(10) { Ok(()) } else { Err(format!("{elapsed:?}")) }
+    });
+    assert_eq!(servers.zxid().expect("it answers"), before);
+    // The client pings each 3/20 of the session's time-out: 33 times in ten seconds, from each of three monitors.
+    let received = servers.packets() - packets;
+    assert!(received <= 3 * 34, "{received} packets in ten quiet seconds are more than pings");
+    drop(group);
+}
+
+#[test]
+fn two_groups_share_an_ensemble_and_nothing_else() {
+    let servers = Servers::start();
+    let mut one = Group::start(&servers, "/redis/one");
+    let two = Group::start(&servers, "/redis/two");
+    let (first, second) = (Writer::start(&servers, &one, "one"), Writer::start(&servers, &two, "two"));
+    one.redis[0].kill();
+    let master = one.await_successor(&servers, 0);
+    first.write_more();
+    second.write_more();
+    one.redis[0].restart();
+    one.await_steady(&servers, master);
+    two.await_steady(&servers, 0);
+    assert_eq!(two.status(&servers).expect("a status")["epoch"], 1);
+    assert_sound(&first.finish(&one.redis[master]), LOST_AT_MOST);
+    assert_sound(&second.finish(&two.redis[0]), 0);
+}
+
+#[test]
+fn all_monitors_restarted_at_once_change_nothing_and_still_guard() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/monitors");
+    let writer = Writer::start(&servers, &group, "monitors");
+    for monitor in group.monitors.values_mut() {
+        monitor.kill();
+    }
+    writer.write_more();
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
+    writer.pause();
+    group.await_caught_up(0);
+    group.redis[0].kill();
+    writer.resume();
+    let master = group.await_successor(&servers, 0);
+    writer.write_more();
+    group.redis[0].restart();
+    group.await_steady(&servers, master);
+    assert_sound(&writer.finish(&group.redis[master]), 0);
+}

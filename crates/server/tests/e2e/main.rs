@@ -1,0 +1,10 @@
+//! The shipped binary on real Redis and a real ensemble of three, under real faults, with a writer that counts.
+//!
+//! Every test owns its servers and its ports. A gap is printed and only bounded generously here: how fast a failover
+//! is, is measured, not tested.
+
+mod document;
+mod faults;
+mod starts;
+mod world;
+mod writer;

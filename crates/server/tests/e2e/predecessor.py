@@ -1,0 +1,78 @@
+"""Does with the published document what the predecessor's client did, and notes each document that it saw.
+
+The predecessor read two keys of the document, `master` (a pair) and `slaves` (an object of pairs), connected to the
+master whatever its status, and kept the replicas whose status was OK. A document on which that fails would have ended
+its following for ever, so any exception here is the end.
+
+usage: predecessor.py ZOOKEEPER PATH REPORT
+       predecessor.py --publish ZOOKEEPER PATH DOCUMENT
+       predecessor.py --files FILE...
+REPORT gets one JSON line for each version of the document: master, status, the replicas that are OK, the raw text.
+With --publish it writes a document as the predecessor's monitor did; with --files it reads files.
+"""
+
+import json
+import signal
+import sys
+import threading
+
+from kazoo.client import KazooClient
+
+done = threading.Event()
+failure = []
+
+
+def connect(hosts):
+    zookeeper = KazooClient(hosts=hosts, timeout=4)
+    zookeeper.start(timeout=10)
+    return zookeeper
+
+
+def setup(data):
+    properties = json.loads(data)
+    host_master, status = properties["master"]
+    host, port = host_master.split(":")
+    int(port)
+    if status not in ("OK", "KO"):
+        raise ValueError("status %r" % status)
+    healthy = []
+    for name in properties["slaves"]:
+        int(name)
+        address, slave_status = properties["slaves"][name]
+        if slave_status == "OK":
+            healthy.append(address)
+        elif slave_status != "KO":
+            raise ValueError("status %r" % slave_status)
+    return {"master": host_master, "status": status, "healthy": sorted(healthy), "raw": data.decode()}
+
+
+def follow(zookeeper, path, report):
+    def changed(data, _stat):
+        try:
+            if data:
+                report.write(json.dumps(setup(data)) + "\n")
+                report.flush()
+        except Exception as error:
+            failure.append("%r on %r" % (error, data))
+            done.set()
+
+    zookeeper.DataWatch(path, changed)
+    done.wait()
+
+
+def publish(zookeeper, path, document):
+    zookeeper.ensure_path(path)
+    zookeeper.set(path, document.encode())
+
+
+signal.signal(signal.SIGTERM, lambda _signal, _frame: done.set())
+if sys.argv[1] == "--files":
+    for name in sys.argv[2:]:
+        with open(name, "rb") as document:
+            print(json.dumps(setup(document.read())))
+elif sys.argv[1] == "--publish":
+    publish(connect(sys.argv[2]), *sys.argv[3:5])
+else:
+    with open(sys.argv[3], "w") as out:
+        follow(connect(sys.argv[1]), sys.argv[2], out)
+sys.exit("\n".join(failure) if failure else 0)

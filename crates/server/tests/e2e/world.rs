@@ -1,0 +1,219 @@
+//! A ZooKeeper ensemble, Redis servers and monitors of one test, all its own, and how to ask them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use redis_failover_lab::{Process, Redis, Reply, ZooKeeper, ensure_eq, eventually};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything here may take; what is measured is measured elsewhere.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Time-out of the monitors' and the writer's sessions.
+const SESSION: &str = "2s";
+
+/// Servers that many groups may share.
+pub(crate) struct Servers {
+    pub(crate) zookeeper: ZooKeeper,
+    pub(crate) directory: TempDir,
+}
+
+impl Servers {
+    /// An ensemble of three.
+    pub(crate) fn start() -> Self {
+        Self { zookeeper: ZooKeeper::start(3), directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    /// The last transaction that any server knows, if all know the same.
+    pub(crate) fn zxid(&self) -> Result<String, String> {
+        let zxid = |server| {
+            let text = self.zookeeper.four_letter(server, "srvr")?;
+            let line = text.lines().find_map(|line| line.strip_prefix("Zxid: "));
+            line.map(str::to_owned).ok_or(text)
+        };
+        let first = zxid(0)?;
+        for server in 1..3 {
+            ensure_eq(&zxid(server)?, &first)?;
+        }
+        Ok(first)
+    }
+
+    /// How many packets all servers together have received from clients.
+    pub(crate) fn packets(&self) -> u64 {
+        let count = |server| {
+            let text = self.zookeeper.four_letter(server, "srvr").ok()?;
+            text.lines().find_map(|line| line.strip_prefix("Received: "))?.parse::<u64>().ok()
+        };
+        (0..3).map(|server| count(server).expect("srvr tells the packets")).sum()
+    }
+
+    /// A path for a file of this test.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Runs one of the Python programs beside this file until it is terminated.
+    pub(crate) fn python(&self, name: &str, program: &str, arguments: &[&str]) -> Process {
+        let mut command = python(program);
+        command.arg(self.zookeeper.connect_string()).args(arguments);
+        Process::spawn(name, command, &self.file(&format!("{name}.log")))
+    }
+}
+
+/// One of the Python programs beside this file. Debian's kazoo belongs to Debian's Python.
+pub(crate) fn python(program: &str) -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg("-u").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/").to_owned() + program);
+    command
+}
+
+/// One group: its nodes and its monitors.
+pub(crate) struct Group {
+    pub(crate) path: String,
+    pub(crate) redis: Vec<Redis>,
+    pub(crate) monitors: BTreeMap<String, Process>,
+    extra: Vec<(String, String)>,
+}
+
+impl Group {
+    /// Three fresh servers and three monitors, synced.
+    pub(crate) fn start(servers: &Servers, path: &str) -> Self {
+        let redis = (0..3).map(|_| Redis::builder().option("repl-diskless-sync-delay", "0").start());
+        let mut group = Self::of(path, redis.collect());
+        group.start_monitors(servers);
+        group.await_steady(servers, 0);
+        group
+    }
+
+    /// A group of these servers, without monitors yet.
+    pub(crate) fn of(path: &str, redis: Vec<Redis>) -> Self {
+        Self { path: path.to_owned(), redis, monitors: BTreeMap::new(), extra: Vec::new() }
+    }
+
+    /// Gives all monitors started from now on another environment variable.
+    pub(crate) fn environment(&mut self, name: &str, value: &str) {
+        self.extra.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The nodes as `-r` takes them.
+    pub(crate) fn nodes(&self) -> String {
+        self.redis.iter().map(Redis::addr).collect::<Vec<_>>().join(",")
+    }
+
+    /// Starts the monitors m1, m2 and m3.
+    pub(crate) fn start_monitors(&mut self, servers: &Servers) {
+        for id in ["m1", "m2", "m3"] {
+            self.start_monitor(servers, id);
+        }
+    }
+
+    /// Starts one monitor.
+    pub(crate) fn start_monitor(&mut self, servers: &Servers, id: &str) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
+        let zookeeper = servers.zookeeper.connect_string();
+        command.args(["run", "-z", &zookeeper, "-p", &self.path, "-r", &self.nodes()]);
+        command.args(["--id", id, "--session-timeout", SESSION]);
+        command.envs(self.extra.iter().cloned());
+        let log = servers.file(&format!("{}-{id}.log", self.path.replace('/', "_")));
+        let process = Process::spawn(&format!("monitor {id} of {}", self.path), command, &log);
+        self.monitors.insert(id.to_owned(), process);
+    }
+
+    /// What `redis-failover status --json` says.
+    pub(crate) fn status(&self, servers: &Servers) -> Result<Value, String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
+        command.args(["status", "--json", "-z", &servers.zookeeper.connect_string(), "-p", &self.path]);
+        let output = command.output().map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+    }
+
+    /// The id of the leading monitor.
+    pub(crate) fn leader(&self, servers: &Servers) -> String {
+        eventually(DEADLINE, "a monitor leads", || {
+            let status = self.status(servers)?;
+            status["leader"]["id"].as_str().map(str::to_owned).ok_or_else(|| status.to_string())
+        })
+    }
+
+    /// Waits until the document says that node `master` leads and all running nodes are OK, and the nodes are so.
+    ///
+    /// Exactly one running node is a master then, it takes writes, and the others have all that it has.
+    pub(crate) fn await_steady(&self, servers: &Servers, master: usize) {
+        eventually(DEADLINE, &format!("node {master} leads and the others follow"), || {
+            self.is_steady(servers, master)
+        });
+    }
+
+    fn is_steady(&self, servers: &Servers, master: usize) -> Result<(), String> {
+        let status = self.status(servers)?;
+        let address = self.redis[master].addr();
+        ensure_eq(status["phase"].as_str(), Some("steady"))?;
+        ensure_eq(status["master"].as_str(), Some(address.as_str()))?;
+        let leads = self.redis[master].info("replication")?;
+        for (index, redis) in self.redis.iter().enumerate() {
+            let Ok(info) = redis.info("replication") else { continue };
+            let ok = status["nodes"]
+                .as_array()
+                .and_then(|nodes| nodes.iter().find(|it| it["node"] == redis.addr()));
+            ensure_eq(ok.map(|node| &node["ok"]), Some(&Value::Bool(true)))?;
+            if index == master {
+                ensure_eq(info["role"].as_str(), "master")?;
+            } else {
+                ensure_eq(info["role"].as_str(), "slave")?;
+                ensure_eq(info["master_port"].as_str(), self.redis[master].port().to_string().as_str())?;
+                ensure_eq(info["master_link_status"].as_str(), "up")?;
+                ensure_eq(&info["master_replid"], &leads["master_replid"])?;
+            }
+        }
+        let running = self.redis.iter().filter(|redis| redis.role().is_ok()).count();
+        write_reaches(&self.redis[master], running - 1)
+    }
+
+    /// Waits until both replicas have all that node `master` has.
+    pub(crate) fn await_caught_up(&self, master: usize) {
+        eventually(DEADLINE, "the replicas have caught up", || write_reaches(&self.redis[master], 2));
+    }
+
+    /// Which node the document names, other than `old`, once it is steady.
+    pub(crate) fn await_successor(&self, servers: &Servers, old: usize) -> usize {
+        let old = self.redis[old].addr();
+        let address = eventually(DEADLINE, "another node leads", || {
+            let status = self.status(servers)?;
+            let master = status["master"].as_str().filter(|it| *it != old && status["phase"] == "steady");
+            master.map(str::to_owned).ok_or_else(|| status.to_string())
+        });
+        self.redis.iter().position(|redis| redis.addr() == address).expect("the master is one of the nodes")
+    }
+
+    /// The steps that monitor `id` has begun, from its log.
+    pub(crate) fn steps_of(&self, id: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.monitors[id].log()).unwrap_or_default();
+        log.lines().filter(|line| line.contains("event=\"step\"")).map(str::to_owned).collect()
+    }
+
+    /// How often the log of a monitor has `text`.
+    pub(crate) fn logged(&self, text: &str) -> usize {
+        let logs =
+            self.monitors.values().map(|monitor| fs::read_to_string(monitor.log()).unwrap_or_default());
+        logs.map(|log| log.matches(text).count()).sum()
+    }
+}
+
+/// Writes to `master` and waits for `replicas` to confirm it, on one connection.
+///
+/// A link that is up proves nothing: after a full copy the master holds the stream back until the replica's next
+/// acknowledgement, for up to a second.
+fn write_reaches(master: &Redis, replicas: usize) -> Result<(), String> {
+    let mut connection = master.connect()?;
+    connection.command(&["SET", "reaches", "all"])?.into_result()?;
+    let confirmed = connection.command(&["WAIT", &replicas.to_string(), "500"])?.into_result()?;
+    ensure_eq(confirmed, Reply::Integer(i64::try_from(replicas).map_err(|error| error.to_string())?))?;
+    Ok(())
+}
