@@ -127,3 +127,78 @@ fn nothing_better(
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::{Epoch, ReplId, RunId};
+    use crate::policy::Policy;
+    use crate::position::History;
+    use crate::topology::{Member, Phase};
+
+    fn node(name: &str) -> NodeAddr {
+        NodeAddr::new(name, 1)
+    }
+
+    /// The nodes a (master), b and c, whose recorded history is `r`.
+    fn record() -> Topology {
+        let lineage = Lineage { replid: ReplId("r".into()), epoch: Epoch(1), start: 0, parent: None };
+        Topology {
+            epoch: Epoch(1),
+            phase: Phase::Steady,
+            master: node("a"),
+            master_run: None,
+            members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
+            lineages: Lineages::new(vec![lineage]),
+            monitors: BTreeSet::new(),
+            policy: Policy::default(),
+            min_replicas_to_write: 0,
+        }
+    }
+
+    fn said(replid: &str, offset: u64, keys: u64) -> Evidence {
+        Evidence {
+            run: RunId("1".into()),
+            role: Role::Replica { of: None, link: Link::Down { seconds: 0 }, received: offset },
+            history: History { replid: ReplId(replid.into()), offset, previous: None },
+            priority: 100,
+            keys,
+            min_replicas_to_write: Some(0),
+        }
+    }
+
+    fn rank(evidence: &[(&str, Evidence)]) -> Ranking {
+        let evidence = evidence.iter().map(|(name, said)| (node(name), said.clone())).collect();
+        rank_candidates(&record(), &evidence, &BTreeSet::new())
+    }
+
+    #[test]
+    fn the_greatest_position_wins_whatever_the_order_of_the_list() {
+        assert_eq!(rank(&[("b", said("r", 5, 1)), ("c", said("r", 6, 1))]).chosen, Some(node("c")));
+        assert_eq!(rank(&[("b", said("r", 6, 1)), ("c", said("r", 6, 1))]).chosen, Some(node("b")));
+    }
+
+    #[test]
+    fn each_node_that_may_not_lead_says_why() {
+        let never = Evidence { priority: 0, ..said("r", 9, 1) };
+        let ranking = rank(&[("a", never), ("b", said("r", 9, 0)), ("c", said("x", 9, 1))]);
+        let why: Vec<_> = ranking.dropped.values().copied().collect();
+        assert_eq!(why, [Dropped::PriorityZero, Dropped::Empty, Dropped::UnknownHistory]);
+        assert_eq!(ranking.chosen, None);
+        assert_eq!(rank(&[]).dropped.len(), 3);
+    }
+
+    #[test]
+    fn after_all_died_the_recorded_master_is_taken_when_it_is_back_with_keys() {
+        assert_eq!(rank(&[("b", said("x", 0, 4))]).chosen, None, "another than the master proves nothing");
+        assert_eq!(rank(&[("a", said("x", 0, 4))]).chosen, Some(node("a")));
+        assert_eq!(rank(&[("a", said("x", 0, 0)), ("b", said("y", 0, 4))]).chosen, None);
+    }
+
+    #[test]
+    fn empty_nodes_lead_only_when_all_are_back_and_all_are_empty() {
+        let empty = || said("x", 0, 0);
+        assert_eq!(rank(&[("a", empty()), ("b", empty())]).chosen, None);
+        assert_eq!(rank(&[("a", empty()), ("b", empty()), ("c", empty())]).chosen, Some(node("a")));
+    }
+}

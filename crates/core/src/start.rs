@@ -10,15 +10,24 @@ use crate::view::{Evidence, Role};
 pub enum StartRefusal {
     /// More than one node might be the right one.
     #[error(
-        "several masters hold data or have replicas ({}): make all but the right one its replicas with REPLICAOF, or empty them, then it goes on by itself",
+        "several masters hold data or have replicas ({}): make all but the right one its replicas with REPLICAOF, \
+         or empty them, then it goes on by itself",
         with_keys(.0)
     )]
     SeveralMasters(BTreeMap<NodeAddr, u64>),
     /// A node that could not be asked may hold the data.
-    #[error("not all nodes could be asked ({} missing) and no answering master has replicas in the list: start the missing nodes, or leave them out of the list", list(.0))]
+    #[error(
+        "not all nodes could be asked ({} missing) and no answering master has replicas in the list: \
+         start the missing nodes, or leave them out of the list",
+        list(.0)
+    )]
     Missing(Vec<NodeAddr>),
     /// All are replicas, but not of one master in the list.
-    #[error("all nodes are replicas, and they do not all follow one node of the list ({}): make the right one a master with REPLICAOF NO ONE", list(.0))]
+    #[error(
+        "all nodes are replicas, and they do not all follow one node of the list ({}): \
+         make the right one a master with REPLICAOF NO ONE",
+        list(.0)
+    )]
     NoCommonMaster(Vec<NodeAddr>),
     /// Nobody answers.
     #[error("no node answers: start the Redis servers, or mend the list or the password")]

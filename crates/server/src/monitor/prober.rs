@@ -89,7 +89,7 @@ impl Prober {
                     if trouble.as_ref() != Some(&said) {
                         tracing::error!(
                             node = %self.node,
-                            "{said}: check the password, the ACL user and maxclients; it counts neither as up nor as down"
+                            "{said}: check the password, the ACL user and maxclients; it counts neither way"
                         );
                         trouble = Some(said);
                     }

@@ -1,3 +1,5 @@
+//! The documents against hand-written samples, and against everything that is none. No server runs here.
+
 use std::time::Duration;
 
 use redis_failover_core::{
