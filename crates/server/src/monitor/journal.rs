@@ -164,8 +164,8 @@ impl Journal {
         }
     }
 
-    /// Says once how the record differs from what this monitor was started with.
-    pub(super) fn differences(&self, record: &Topology, configured: &[NodeAddr]) {
+    /// Says once, at the start, what an operator may not have meant.
+    pub(super) fn doubts(&self, record: &Topology, configured: &[NodeAddr]) {
         let unknown = configured.iter().filter(|node| !record.nodes().any(|known| known == *node));
         let unknown: Vec<_> = unknown.map(ToString::to_string).collect();
         if record.epoch > Epoch(0) && !unknown.is_empty() {
@@ -173,6 +173,12 @@ impl Journal {
                 event = "config-differs", group = %self.group,
                 "not in the group's record and therefore not managed: {} (the record is followed, not --redishosts)",
                 unknown.join(", ")
+            );
+        }
+        if record.monitors.len() == 2 {
+            warn!(
+                event = "two-monitors", group = %self.group,
+                "two monitors are registered: both must agree, so neither can be missed; run three"
             );
         }
     }

@@ -150,7 +150,7 @@ impl<S: Store> Monitor<S> {
         self.decide(Event::TopologyRead(read));
         if let Some(record) = self.decider.record() {
             if !std::mem::replace(&mut self.compared, true) {
-                self.journal.differences(record, &self.setup.nodes);
+                self.journal.doubts(record, &self.setup.nodes);
             }
             if self.decider.nodes() != nodes || record.policy != self.setup.policy {
                 self.setup.policy = record.policy.clone();
