@@ -19,8 +19,10 @@ pub enum Dropped {
     PriorityZero,
     /// It was being filled with a full copy.
     HalfSynced,
-    /// It is empty while another holds keys.
+    /// It is empty while another holds keys, or came back empty while another is missing.
     Empty,
+    /// It was restarted since it last followed, and the recorded master, which may hold more, is missing.
+    Restarted,
     /// It holds a history that the group never recorded: nobody knows what is missing in it.
     UnknownHistory,
 }
@@ -32,7 +34,8 @@ impl fmt::Display for Dropped {
             Self::Unusable => "unusable",
             Self::PriorityZero => "replica-priority 0",
             Self::HalfSynced => "in the middle of a full sync",
-            Self::Empty => "empty while another holds keys",
+            Self::Empty => "empty while another holds keys or is missing",
+            Self::Restarted => "restarted since it last followed, and the recorded master is missing",
             Self::UnknownHistory => "its history is not in the record",
         })
     }
@@ -60,13 +63,12 @@ pub fn rank_candidates(
     unusable: &BTreeSet<NodeAddr>,
 ) -> Ranking {
     let lineages = lineages(record, evidence);
-    let keys_somewhere = evidence.values().any(|evidence| evidence.keys > 0);
     let mut ranking = Ranking { chosen: None, positions: BTreeMap::new(), dropped: BTreeMap::new() };
     for node in record.nodes() {
         let judged = match evidence.get(node) {
             None => Err(Dropped::NotFrozen),
             Some(_) if unusable.contains(node) => Err(Dropped::Unusable),
-            Some(evidence) => judge(evidence, &lineages, keys_somewhere),
+            Some(_) => judge(node, record, evidence, &lineages),
         };
         match judged {
             Ok(position) => drop(ranking.positions.insert(node.clone(), position)),
@@ -83,15 +85,27 @@ pub fn rank_candidates(
     ranking
 }
 
-fn judge(evidence: &Evidence, lineages: &Lineages, keys_somewhere: bool) -> Result<Position, Dropped> {
+fn judge(
+    node: &NodeAddr,
+    record: &Topology,
+    all: &BTreeMap<NodeAddr, Evidence>,
+    lineages: &Lineages,
+) -> Result<Position, Dropped> {
+    let evidence = &all[node];
+    let restarted = record.synced.get(node).is_some_and(|run| *run != evidence.run);
+    let keys_elsewhere = all.values().any(|other| other.keys > 0);
+    let missing = record.nodes().any(|other| !all.contains_key(other));
     if evidence.priority == 0 {
         return Err(Dropped::PriorityZero);
     }
     if matches!(evidence.role, Role::Replica { link: Link::Syncing, .. }) {
         return Err(Dropped::HalfSynced);
     }
-    if evidence.keys == 0 && keys_somewhere {
+    if evidence.keys == 0 && (keys_elsewhere || (restarted && missing)) {
         return Err(Dropped::Empty);
+    }
+    if restarted && !all.contains_key(&record.master) {
+        return Err(Dropped::Restarted);
     }
     lineages.locate(&evidence.history).ok_or(Dropped::UnknownHistory)
 }
@@ -148,6 +162,7 @@ mod tests {
             phase: Phase::Steady,
             master: node("a"),
             master_run: None,
+            synced: ["b", "c"].map(|name| (node(name), RunId("1".into()))).into(),
             members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
             lineages: Lineages::new(vec![lineage]),
             monitors: BTreeSet::new(),
@@ -189,7 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn after_all_died_the_recorded_master_is_taken_when_it_is_back_with_keys() {
+    fn after_all_died_the_first_back_does_not_win() {
+        let again = |keys| Evidence { run: RunId("2".into()), ..said("r", 5, keys) };
+        assert_eq!(rank(&[("b", again(1))]).dropped[&node("b")], Dropped::Restarted);
+        assert_eq!(rank(&[("b", again(0)), ("a", said("x", 0, 0))]).dropped[&node("b")], Dropped::Empty);
+        assert_eq!(rank(&[("b", again(1)), ("a", said("r", 9, 2))]).chosen, Some(node("a")));
+        assert_eq!(rank(&[("b", again(1)), ("c", said("r", 4, 1))]).chosen, Some(node("c")));
+    }
+
+    #[test]
+    fn after_all_died_the_recorded_the_recorded_master_is_taken_when_it_is_back_with_keys() {
         assert_eq!(rank(&[("b", said("x", 0, 4))]).chosen, None, "another than the master proves nothing");
         assert_eq!(rank(&[("a", said("x", 0, 4))]).chosen, Some(node("a")));
         assert_eq!(rank(&[("a", said("x", 0, 0)), ("b", said("y", 0, 4))]).chosen, None);

@@ -3,22 +3,23 @@
 //! It remembers only what this leader learned in this term, and forgets that with the term. Whoever leads next goes
 //! on from the record.
 
+mod outcomes;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::event::{Event, Leadership, Observation};
 use crate::founding::Founding;
 use crate::names::{MonitorId, NodeAddr};
-use crate::plan::{Next, Progress, Promotion, confirms, plan};
+use crate::plan::{Next, Progress, Promotion, plan};
 use crate::policy::Policy;
 use crate::start::StartRefusal;
-use crate::step::{Action, ActionId, Outcome, Purpose, Step};
+use crate::step::{Action, ActionId, Step};
 use crate::time::Instant;
-use crate::topology::{Found, Phase, Topology, Version, Versioned};
+use crate::topology::{Found, Topology, Versioned};
 use crate::verdict::{Doubt, Electorate, Verdict};
-use crate::view::{Evidence, Peers, Vote};
+use crate::view::{Peers, Vote};
 
 /// What the decider would tell a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +48,14 @@ pub struct Decider {
     read: Option<Versioned>,
     /// Since when the present epoch and phase are known here.
     record_since: Instant,
-    /// A commit failed, or its outcome is unknown: nothing is decided before the record was read again.
+    /// The term is new, a commit failed, or its outcome is unknown: nothing is decided before the record was read
+    /// again.
     must_read: bool,
-    /// What was read last is no successor of what is known.
+    /// What was read last is no successor of what is known, or cannot be read.
     record_lost: bool,
+    /// Nothing is begun before this time: the last action could not be begun, or its commit was not written.
+    pause_until: Option<Instant>,
+    failures: u32,
     peers: Peers,
     observation: Observation,
     doubt: Option<Doubt>,
@@ -62,12 +67,6 @@ pub struct Decider {
     stuck: Option<Ranking>,
     wake: Option<Instant>,
 }
-
-/// The rest after a first failed attempt; it doubles with each further one.
-const FIRST_REST: Duration = Duration::from_millis(100);
-
-/// The longest rest between attempts.
-const LONGEST_REST: Duration = Duration::from_secs(5);
 
 impl Decider {
     /// A decider for monitor `me`; `configured` and `policy` only seed a group that has no record yet.
@@ -81,6 +80,8 @@ impl Decider {
             record_since: now,
             must_read: false,
             record_lost: false,
+            pause_until: None,
+            failures: 0,
             peers: Peers::new(),
             observation: Observation::default(),
             doubt: None,
@@ -101,12 +102,15 @@ impl Decider {
                 if leadership != self.leadership {
                     self.leadership = leadership;
                     self.forget();
+                    // What was read before may be what an earlier leader has replaced since.
+                    self.must_read = true;
                 }
             }
             Event::TopologyRead(read) => {
                 self.must_read = false;
                 self.adopt(now, read);
             }
+            Event::TopologyUnreadable => self.record_lost = true,
             Event::ReportsRead(peers) => self.peers = peers,
             Event::Observed(observation) => self.observation = observation,
             Event::Finished(id, outcome) => {
@@ -123,6 +127,10 @@ impl Decider {
         self.wake = None;
         let Leadership::Leading(term) = self.leadership else { return None };
         if self.in_flight.is_some() || self.must_read || self.record_lost {
+            return None;
+        }
+        if let Some(until) = self.pause_until.filter(|until| *until > now) {
+            self.wake = Some(until);
             return None;
         }
         let step = self.next_step(now)?;
@@ -194,14 +202,17 @@ impl Decider {
     }
 
     fn adopt(&mut self, now: Instant, read: Versioned) {
+        // A lagging server's reading, or our own commit overtaken by the reading before it, is old news.
+        let known = self.read.as_ref().map(|known| known.version.order);
+        if read.version.order > 0 && known.is_some_and(|known| known > read.version.order) {
+            return;
+        }
         let epoch = self.record().map(|record| record.epoch);
         self.record_lost = match &read.found {
             Found::Record(record) => epoch.is_some_and(|known| known > record.epoch),
             Found::Nothing | Found::Predecessor { .. } => epoch.is_some(),
         };
-        // A lagging server's reading, or our own commit overtaken by the reading before it, is old news.
-        let old = self.read.as_ref().is_some_and(|known| known.version.order > read.version.order);
-        if self.record_lost || old {
+        if self.record_lost {
             return;
         }
         let changed = match (self.record(), &read.found) {
@@ -217,6 +228,10 @@ impl Decider {
 
     /// Keeps what the replicas still hear since the master came into trouble.
     fn follow_doubt(&mut self, now: Instant) {
+        if self.observation.sightings.is_empty() {
+            // This monitor stood still: what it heard before is no answer to a doubt that begins now.
+            self.doubt = None;
+        }
         let Some(facts) = self.facts(now) else { return };
         let master = &facts.record.master;
         let down = matches!(facts.verdict(master), Verdict::Down(_));
@@ -285,109 +300,5 @@ impl Decider {
                 None
             }
         }
-    }
-
-    fn finished(&mut self, now: Instant, step: Step, outcome: Outcome) {
-        match (step, outcome) {
-            (_, Outcome::NotBegun) => {}
-            (Step::Commit { record, purpose, .. }, Outcome::Committed(version)) => {
-                self.committed(now, *record, purpose, version);
-            }
-            (Step::Commit { .. }, _) => self.must_read = true,
-            (Step::Freeze { .. }, Outcome::Read(evidence)) => {
-                self.progress.evidence = evidence;
-                self.progress.frozen = true;
-            }
-            (Step::Look { .. }, Outcome::Read(evidence)) => self.looked(now, evidence),
-            (Step::Promote { intent, .. }, Outcome::Promoted(evidence)) => {
-                // Whatever came of it, what the node said before is over.
-                self.progress.evidence.remove(&intent.node);
-                self.progress.promotion = match evidence {
-                    Some(evidence) if confirms(&intent, &evidence) => Promotion::Confirmed(evidence),
-                    Some(_) | None => Promotion::Unclear,
-                };
-            }
-            (Step::Open { node, run, .. }, Outcome::Done(done)) => {
-                if done.contains(&node) {
-                    self.progress.opened = Some((node, run, now));
-                } else {
-                    self.progress.rest_until = Some(now + FIRST_REST);
-                }
-            }
-            (Step::Follow { nodes, .. }, Outcome::Done(done)) => {
-                for node in nodes {
-                    self.progress.evidence.remove(&node);
-                    self.progress.told.insert(node, now);
-                }
-                self.progress.unsaved.extend(done);
-            }
-            (Step::Persist { nodes }, _) => {
-                for node in nodes {
-                    self.progress.unsaved.remove(&node);
-                }
-            }
-            // An executor that answers another question than it was asked: ask again, after a rest.
-            (
-                Step::Freeze { .. }
-                | Step::Look { .. }
-                | Step::Promote { .. }
-                | Step::Open { .. }
-                | Step::Follow { .. },
-                _,
-            ) => self.rest(now),
-        }
-    }
-
-    fn committed(&mut self, now: Instant, record: Topology, purpose: Purpose, version: Version) {
-        self.adopt(now, Versioned { version, found: Found::Record(Box::new(record)) });
-        match purpose {
-            Purpose::Found => {
-                // What was looked at was not frozen: it is no evidence for anything else.
-                self.progress = Progress::default();
-                self.refusal = None;
-            }
-            Purpose::Publish => {
-                self.attempts = 0;
-                self.stuck = None;
-                self.progress.frozen = false;
-                self.progress.rest_until = None;
-                self.progress.opened = None;
-                self.progress.told.clear();
-                if let Some(master) = self.record().map(|record| record.master.clone()) {
-                    self.progress.evidence.remove(&master);
-                    self.progress.unsaved.insert(master);
-                }
-            }
-            Purpose::OpenEpoch | Purpose::Refresh => {}
-        }
-    }
-
-    fn looked(&mut self, now: Instant, evidence: BTreeMap<NodeAddr, Evidence>) {
-        let Some(record) = self.record() else {
-            self.progress.evidence = evidence;
-            self.progress.frozen = true;
-            return;
-        };
-        let Phase::FailingOver(change) = &record.phase else { return };
-        let said = evidence.get(&change.intent.node);
-        if let Some(said) = said.filter(|said| confirms(&change.intent, said)) {
-            self.progress.promotion = Promotion::Confirmed(said.clone());
-            return;
-        }
-        if self.progress.promotion == Promotion::Unclear {
-            self.rest(now);
-        }
-        self.progress.promotion = Promotion::Failed;
-        self.progress.evidence.clear();
-        self.progress.frozen = false;
-    }
-
-    /// Rests after a failed attempt, twice as long each time.
-    fn rest(&mut self, now: Instant) {
-        self.progress.frozen = false;
-        let rest = FIRST_REST.saturating_mul(1 << self.attempts.min(16)).min(LONGEST_REST);
-        self.attempts += 1;
-        self.progress.rest_until = Some(now + rest);
-        self.wake = self.progress.rest_until;
     }
 }

@@ -33,10 +33,12 @@ pub struct Observation {
 /// What the decider is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Whether this monitor leads.
+    /// Whether this monitor leads. Whoever hands this in has the record read again, and hands that in next.
     Leadership(Leadership),
     /// What stands in the store.
     TopologyRead(Versioned),
+    /// What stands in the store cannot be read, or contradicts itself.
+    TopologyUnreadable,
     /// What the other live monitors vote.
     ReportsRead(Peers),
     /// What this monitor sees.

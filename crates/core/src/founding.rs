@@ -22,15 +22,12 @@ pub(crate) struct Founding<'a> {
 }
 
 impl Founding<'_> {
-    /// The predecessor's document as a record of epoch 0: its master and nodes, and those of ours that it lacks.
+    /// The predecessor's document as a record of epoch 0: its master and its nodes, spelled as its clients know them.
+    ///
+    /// Configured nodes that it lacks are left out: they may be the same servers under another name.
     pub(crate) fn adopt(&self, expected: Version, master: &Member, replicas: &[Member]) -> Step {
         let mut members = vec![master.clone()];
         members.extend(replicas.iter().cloned());
-        for addr in self.configured {
-            if !members.iter().any(|member| member.addr == *addr) {
-                members.push(Member { addr: addr.clone(), ok: false });
-            }
-        }
         self.commit(expected, Epoch(0), master.addr.clone(), members)
     }
 
@@ -60,6 +57,7 @@ impl Founding<'_> {
             master,
             master_run: said.map(|evidence| evidence.run.clone()),
             members,
+            synced: BTreeMap::new(),
             lineages: Lineages::new(said.map(lineage).into_iter().collect()),
             monitors,
             policy: self.policy.clone(),

@@ -34,12 +34,27 @@ pub struct Progress {
     pub promotion: Promotion,
     /// Nothing is begun before this time: attempts have failed.
     pub rest_until: Option<Instant>,
-    /// The master that was opened, and when.
-    pub opened: Option<(NodeAddr, RunId, Instant)>,
+    /// The master that was opened.
+    pub opened: Option<Opened>,
+    /// The run that this leader promoted and published: nobody needs to be asked whether it is a master.
+    pub published: Option<RunId>,
     /// When each node was last told to follow.
     pub told: BTreeMap<NodeAddr, Instant>,
     /// The nodes whose configuration files do not know their role yet.
     pub unsaved: BTreeSet<NodeAddr>,
+}
+
+/// A master that this leader has opened to writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The node.
+    pub node: NodeAddr,
+    /// The life of its process.
+    pub run: RunId,
+    /// When it was last found open.
+    pub at: Instant,
+    /// How often that was checked.
+    pub times: u32,
 }
 
 /// What became of the recorded intent, as far as this leader knows.
@@ -77,12 +92,17 @@ pub fn plan(facts: &Facts<'_>, version: Version, progress: &Progress) -> Next {
         },
         Diagnosis::MasterLost(reason) => planner.replace(reason),
         Diagnosis::AwaitingWitness(until) => Next::Wait(Some(until)),
-        Diagnosis::MasterDoubted | Diagnosis::MasterUnknown if planner.sees_master() => planner.tend(),
-        Diagnosis::MasterIsolated(_) | Diagnosis::MasterDoubted | Diagnosis::MasterUnknown => {
+        // Tending changes no master, so it needs no quorum; but who does not see a master commands nobody.
+        Diagnosis::Healthy | Diagnosis::MasterDoubted | Diagnosis::MasterUnknown if planner.sees_master() => {
+            planner.tend()
+        }
+        Diagnosis::MasterIsolated(_)
+        | Diagnosis::MasterDoubted
+        | Diagnosis::MasterUnknown
+        | Diagnosis::Healthy => {
             let matures = facts.electorate.matures(&facts.record.master, facts.now);
             planner.refresh().map_or(Next::Wait(matures), Next::Do)
         }
-        Diagnosis::Healthy => planner.tend(),
     }
 }
 
@@ -125,7 +145,7 @@ impl Planner<'_> {
         if !self.progress.frozen {
             return match self.progress.rest_until.filter(|until| *until > self.facts.now) {
                 Some(until) => Next::Wait(Some(until)),
-                None => Next::Do(self.freeze()),
+                None => self.freeze(),
             };
         }
         let ranking = rank_candidates(self.facts.record, &self.progress.evidence, &self.unusable());
@@ -135,12 +155,16 @@ impl Planner<'_> {
         }
     }
 
-    fn freeze(&self) -> Step {
+    /// Freezes all nodes, if any answers: a master from which nobody can take over is not made to stand still.
+    fn freeze(&self) -> Next {
         let up = |node: &&NodeAddr| {
             self.facts.electorate.own.get(*node).is_some_and(|ballot| ballot.vote == Vote::Up)
         };
-        let awaited = self.facts.record.nodes().filter(up).cloned().collect();
-        Step::Freeze { nodes: self.facts.record.nodes().cloned().collect(), awaited }
+        let awaited: BTreeSet<_> = self.facts.record.nodes().filter(up).cloned().collect();
+        if awaited.is_empty() {
+            return Next::Stuck(rank_candidates(self.facts.record, &BTreeMap::new(), &BTreeSet::new()));
+        }
+        Next::Do(Step::Freeze { nodes: self.facts.record.nodes().cloned().collect(), awaited })
     }
 
     fn unusable(&self) -> BTreeSet<NodeAddr> {
@@ -193,9 +217,12 @@ impl Planner<'_> {
         Step::Commit { expected: self.version, record: Box::new(record), purpose }
     }
 
-    /// Whether this monitor itself reaches the master: tending changes no master, so it needs no quorum.
+    /// Whether this monitor itself knows the master as one: it made it, or it reaches it.
     fn sees_master(&self) -> bool {
         let master = &self.facts.record.master;
+        if self.progress.published.is_some() && self.progress.published == self.facts.record.master_run {
+            return true;
+        }
         let up = self.facts.electorate.own.get(master).is_some_and(|ballot| ballot.vote == Vote::Up);
         up && self.facts.fresh(master, None).is_some()
     }
@@ -217,30 +244,41 @@ impl Planner<'_> {
         if let Some(refresh) = self.refresh() {
             return Next::Do(refresh);
         }
-        if !self.progress.unsaved.is_empty() {
+        // A master that is still closed must not have that written into its file.
+        if self.opened().is_some() && !self.progress.unsaved.is_empty() {
             return Next::Do(Step::Persist { nodes: self.progress.unsaved.iter().cloned().collect() });
         }
         Next::Wait(again)
     }
 
-    /// Opens the master once in a term, and again where it was found closed: a promotion that a deposed leader sent
-    /// may arrive late, and closes.
+    /// What this leader knows of having opened the published master.
+    fn opened(&self) -> Option<&Opened> {
+        let record = self.facts.record;
+        let present = |opened: &&Opened| {
+            opened.node == record.master && Some(&opened.run) == record.master_run.as_ref()
+        };
+        self.progress.opened.as_ref().filter(present)
+    }
+
+    /// Opens the master once in a term, and looks again, ever more rarely, while it guards its writes: a promotion
+    /// that a deposed leader sent may arrive late, and closes.
     fn open(&self) -> Option<Step> {
         let record = self.facts.record;
         let now = self.facts.now;
         let run = record.master_run.clone()?;
-        let opened = self.progress.opened.as_ref().filter(|(node, r, _)| *node == record.master && *r == run);
-        let closed_again = |since: Instant| {
-            let seen = self.facts.fresh(&record.master, Some(since));
-            let guarded = seen.is_some_and(|sighting| sighting.guarded) && record.min_replicas_to_write == 0;
-            guarded && now.since(since) >= TELL_AGAIN
+        let guarded_since = |opened: &Opened| {
+            let seen = self.facts.fresh(&record.master, Some(opened.at));
+            let rest = TELL_AGAIN.saturating_mul(1 << opened.times.min(6));
+            seen.is_some_and(|sighting| sighting.guarded) && now.since(opened.at) >= rest
         };
         let resting = self.progress.rest_until.is_some_and(|until| until > now);
-        let due = opened.is_none_or(|(_, _, since)| closed_again(*since)) && !resting;
+        let opened = self.opened();
+        let due = opened.is_none_or(guarded_since) && !resting;
         due.then(|| Step::Open {
             node: record.master.clone(),
             run,
             min_replicas_to_write: record.min_replicas_to_write,
+            first: opened.is_none(),
         })
     }
 
@@ -251,8 +289,12 @@ impl Planner<'_> {
         let mut again = None::<Instant>;
         for node in record.nodes().filter(|node| **node != record.master) {
             let told = self.progress.told.get(node).copied();
-            let wrong = self.progress.evidence.contains_key(node)
-                || self.facts.fresh(node, told).is_some_and(|sighting| !self.follows_master(sighting));
+            let frozen = self.progress.evidence.get(node);
+            let seen = self.facts.fresh(node, told);
+            let run = frozen.map(|it| &it.run).or(seen.map(|it| &it.run));
+            // The master under another name must not be made its own replica.
+            let other = run.is_some() && run != record.master_run.as_ref();
+            let wrong = other && (frozen.is_some() || seen.is_some_and(|it| !self.follows_master(it)));
             match told.map(|told| told + TELL_AGAIN).filter(|until| *until > self.facts.now) {
                 Some(until) if wrong => again = Some(again.map_or(until, |other| other.min(until))),
                 _ if wrong => astray.push(node.clone()),
@@ -285,8 +327,17 @@ impl Planner<'_> {
         for member in &mut seen.members {
             member.ok = self.published_as(&member.addr).unwrap_or(member.ok);
         }
+        let current = record.lineages.current();
+        let synced = |it: &&Sighting| {
+            let up = matches!(it.role, Role::Replica { link: Link::Up, .. });
+            up && current.is_some_and(|lineage| lineage.replid == it.history.replid)
+        };
+        for node in record.nodes() {
+            if let Some(sighting) = self.facts.fresh(node, None).filter(synced) {
+                seen.synced.insert(node.clone(), sighting.run.clone());
+            }
+        }
         if let Some(sighting) = self.facts.fresh(&record.master, None).filter(|it| it.role.is_master()) {
-            let current = record.lineages.current();
             if record.master_run.is_none() {
                 seen.master_run = Some(sighting.run.clone());
             }

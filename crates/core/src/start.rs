@@ -15,6 +15,9 @@ pub enum StartRefusal {
         with_keys(.0)
     )]
     SeveralMasters(BTreeMap<NodeAddr, u64>),
+    /// Two addresses of the list lead to one server.
+    #[error("{} and {} are the same server: leave one of the two spellings out of the list", .0, .1)]
+    SameServer(NodeAddr, NodeAddr),
     /// A node that could not be asked may hold the data.
     #[error(
         "not all nodes could be asked ({} missing) and no answering master has replicas in the list: \
@@ -58,6 +61,9 @@ pub fn name_master(
     if said.is_empty() {
         return Err(StartRefusal::NobodyAnswers);
     }
+    if let Some((one, other)) = same_server(said) {
+        return Err(StartRefusal::SameServer(one, other));
+    }
     let missing: Vec<_> = nodes.iter().filter(|node| !said.contains_key(node)).cloned().collect();
     let masters = || nodes.iter().filter(|node| said.get(node).is_some_and(|it| it.role.is_master()));
     let counts = |node: &&NodeAddr| said[*node].keys > 0 || replicas(&said[*node]) > 0;
@@ -67,10 +73,18 @@ pub fn name_master(
             let keys = masters().filter(counts).map(|node| (node.clone(), said[node].keys));
             Err(StartRefusal::SeveralMasters(keys.collect()))
         }
-        (Some(master), None, _) if missing.is_empty() || replicas(&said[master]) > 0 => Ok(master.clone()),
-        (None, _, Some(first)) if missing.is_empty() && no_replica_with_keys(said) => Ok(first.clone()),
+        (Some(master), None, _) if strangers(master, said).is_empty() => {
+            let followed =
+                said.len() > 1 && said.keys().all(|node| node == master || follows(node, master, said));
+            let sure = missing.is_empty() || followed;
+            if sure { Ok(master.clone()) } else { Err(StartRefusal::Missing(missing)) }
+        }
+        (None, _, Some(first)) if missing.is_empty() && strangers(first, said).is_empty() => {
+            Ok(first.clone())
+        }
         (None, _, None) => common_master(nodes, said),
-        _ if missing.is_empty() => Err(StartRefusal::NoCommonMaster(replicas_of_others(said))),
+        (Some(master), ..) => Err(StartRefusal::NoCommonMaster(strangers(master, said))),
+        _ if missing.is_empty() => Err(StartRefusal::NoCommonMaster(said.keys().cloned().collect())),
         _ => Err(StartRefusal::Missing(missing)),
     }
 }
@@ -82,12 +96,30 @@ fn replicas(evidence: &Evidence) -> u32 {
     }
 }
 
-fn no_replica_with_keys(said: &BTreeMap<NodeAddr, Evidence>) -> bool {
-    said.values().all(|evidence| evidence.role.is_master() || evidence.keys == 0)
+/// Two addresses whose servers have one run id.
+fn same_server(said: &BTreeMap<NodeAddr, Evidence>) -> Option<(NodeAddr, NodeAddr)> {
+    let mut runs = BTreeMap::new();
+    said.iter().find_map(|(node, evidence)| {
+        let other: NodeAddr = runs.insert(&evidence.run, node.clone())?;
+        Some((other, node.clone()))
+    })
 }
 
-fn replicas_of_others(said: &BTreeMap<NodeAddr, Evidence>) -> Vec<NodeAddr> {
-    said.iter().filter(|(_, evidence)| !evidence.role.is_master()).map(|(node, _)| node.clone()).collect()
+/// Whether `node` is a replica of `master`, by address or, where that is spelled in another way, by its history.
+fn follows(node: &NodeAddr, master: &NodeAddr, said: &BTreeMap<NodeAddr, Evidence>) -> bool {
+    match &said[node].role {
+        Role::Master { .. } => false,
+        Role::Replica { of, .. } if of.as_ref() == Some(master) => true,
+        Role::Replica { .. } => said[node].history.replid == said[master].history.replid,
+    }
+}
+
+/// The replicas that hold keys and follow somebody else: following `master`, they would lose them.
+fn strangers(master: &NodeAddr, said: &BTreeMap<NodeAddr, Evidence>) -> Vec<NodeAddr> {
+    let stranger = |node: &&NodeAddr| {
+        !said[*node].role.is_master() && said[*node].keys > 0 && !follows(node, master, said)
+    };
+    said.keys().filter(stranger).cloned().collect()
 }
 
 fn common_master(nodes: &[NodeAddr], said: &BTreeMap<NodeAddr, Evidence>) -> Result<NodeAddr, StartRefusal> {
@@ -116,7 +148,7 @@ mod tests {
     fn said(role: Role, keys: u64) -> Evidence {
         let history = History { replid: ReplId("r".into()), offset: 0, previous: None };
         Evidence {
-            run: RunId("1".into()),
+            run: RunId(String::new()),
             role,
             history,
             priority: 100,
@@ -135,7 +167,13 @@ mod tests {
 
     fn name(answers: &[(&str, Evidence)]) -> Result<NodeAddr, StartRefusal> {
         let nodes = [node("a"), node("b"), node("c")];
-        name_master(&nodes, &answers.iter().map(|(name, said)| (node(name), said.clone())).collect())
+        let said = |(name, said): &(&str, Evidence)| {
+            // Each server has a run and a history of its own.
+            let history = History { replid: ReplId((*name).into()), ..said.history.clone() };
+            let run = RunId(if said.run.0.is_empty() { (*name).into() } else { said.run.0.clone() });
+            (node(name), Evidence { run, history, ..said.clone() })
+        };
+        name_master(&nodes, &answers.iter().map(said).collect())
     }
 
     #[test]
@@ -172,6 +210,19 @@ mod tests {
         assert!(matches!(split, Err(StartRefusal::NoCommonMaster(_))), "{split:?}");
         let stranger = name(&[("b", replica("x", 1)), ("c", replica("x", 1))]);
         assert!(matches!(stranger, Err(StartRefusal::NoCommonMaster(_))), "{stranger:?}");
+    }
+
+    #[test]
+    fn two_spellings_of_one_server_are_refused() {
+        let twin = || Evidence { run: RunId("twin".into()), ..master(0, 0) };
+        let twice = name(&[("a", twin()), ("b", master(0, 0)), ("c", twin())]);
+        assert_eq!(twice, Err(StartRefusal::SameServer(node("a"), node("c"))));
+    }
+
+    #[test]
+    fn a_replica_with_keys_of_somebody_else_is_not_made_to_throw_them_away() {
+        let stray = name(&[("a", master(1, 0)), ("b", replica("x", 500)), ("c", master(0, 0))]);
+        assert_eq!(stray, Err(StartRefusal::NoCommonMaster(vec![node("b")])));
     }
 
     #[test]

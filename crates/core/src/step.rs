@@ -63,6 +63,8 @@ pub enum Step {
         run: RunId,
         /// The operator's `min-replicas-to-write`.
         min_replicas_to_write: u32,
+        /// Whether it is the first time in this term; later only a closed master is opened again.
+        first: bool,
     },
     /// Make nodes replicas of the published master; one that is a master itself loses its clients.
     Follow {

@@ -130,9 +130,12 @@ impl Doubt {
     ) -> Witness {
         let deadline = self.since + policy.down_after();
         let mut witness = Witness::None;
-        let answering = own.iter().filter(|(node, ballot)| *node != master && ballot.vote == Vote::Up);
-        for (node, _) in answering {
-            let Some(sighting) = sightings.get(node) else { continue };
+        for (node, ballot) in own.iter().filter(|(node, _)| *node != master) {
+            if ballot.vote == Vote::Unknown && now < deadline {
+                // Not asked yet, or not since this monitor stood still.
+                witness = Witness::Awaited(deadline);
+            }
+            let Some(sighting) = sightings.get(node).filter(|_| ballot.vote == Vote::Up) else { continue };
             let hears = matches!(sighting.role, Role::Replica { link: Link::Up, .. });
             if sighting.asked > self.since && !hears {
                 continue;

@@ -78,6 +78,11 @@ impl Info {
         self.number("slave_repl_offset").or_else(|_| self.number("master_repl_offset"))
     }
 
+    /// Whether the data is still being read from disk, from the section `persistence`: what is counted is not all.
+    pub(crate) fn loading(&self) -> bool {
+        self.0.get("loading").is_some_and(|loading| loading != "0")
+    }
+
     /// How many keys there are in all databases, from the section `keyspace`.
     pub(crate) fn keys(&self) -> u64 {
         let databases = self

@@ -49,7 +49,8 @@ impl Redis {
     pub(super) fn new(name: &str) -> Self {
         Self {
             state: State::Running,
-            run: 1,
+            // No two servers have a run in common.
+            run: name.bytes().map(u32::from).sum::<u32>() * 1_000,
             follows: None,
             replid: format!("{name}1"),
             offset: 0,

@@ -201,10 +201,8 @@ impl World {
         let (now, term) = (self.instant(), Term(self.term));
         let decider = &mut self.monitors.get_mut(&name).expect("it was just found").decider;
         decider.handle(now, Event::Leadership(Leadership::Leading(term)));
-        if self.record.is_none() {
-            let nothing = Versioned { version: Version::default(), found: Found::Nothing };
-            decider.handle(now, Event::TopologyRead(nothing));
-        }
+        let nothing = Versioned { version: Version::default(), found: Found::Nothing };
+        decider.handle(now, Event::TopologyRead(self.record.clone().unwrap_or(nothing)));
         self.leader = Some(name);
         self.free_at = None;
     }

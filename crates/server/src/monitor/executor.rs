@@ -26,13 +26,18 @@ pub(super) struct Executor<C> {
     visitor: Visitor,
     /// The connections over which nodes were frozen, for the promotion, with what they said.
     frozen: Arc<Mutex<BTreeMap<NodeAddr, Frozen>>>,
+    /// The visits of the last freeze to nodes that did not answer in time.
+    stragglers: Arc<Mutex<JoinSet<Visit>>>,
 }
+
+/// What came of one visit of a freeze.
+type Visit = (NodeAddr, Result<Frozen, AdminError>);
 
 // Derived, it would ask for `C: Clone`.
 impl<C> Clone for Executor<C> {
     fn clone(&self) -> Self {
         let (campaign, frozen) = (self.campaign.clone(), self.frozen.clone());
-        Self { campaign, visitor: self.visitor.clone(), frozen }
+        Self { campaign, visitor: self.visitor.clone(), frozen, stragglers: self.stragglers.clone() }
     }
 }
 
@@ -57,7 +62,12 @@ impl Visitor {
 impl<C: Campaign> Executor<C> {
     /// An executor for the monitor that stands in `campaign`, known to Redis as `name`.
     pub(super) fn new(campaign: Arc<C>, credentials: Credentials, name: String) -> Self {
-        Self { campaign, visitor: Visitor { credentials, name }, frozen: Arc::default() }
+        Self {
+            campaign,
+            visitor: Visitor { credentials, name },
+            frozen: Arc::default(),
+            stragglers: Arc::default(),
+        }
     }
 
     /// Carries the action out and says what came of it.
@@ -68,19 +78,18 @@ impl<C: Campaign> Executor<C> {
         }
         match action.step {
             Step::Commit { expected, record, .. } => self.commit(term, expected, &record).await,
-            Step::Freeze { nodes, awaited } => Outcome::Read(self.freeze(nodes, &awaited).await),
+            Step::Freeze { nodes, awaited } => Outcome::Read(self.freeze(term, nodes, &awaited).await),
             Step::Look { nodes } => {
-                let visits =
-                    self.visit_all(nodes, |mut link| async move { redis_admin::look(&mut link).await });
-                Outcome::Read(visits.await)
+                let look = |mut link| async move { redis_admin::look(&mut link).await };
+                Outcome::Read(self.visit_all(term, nodes, look).await)
             }
             Step::Promote { intent, closable } => self.promote(term, &intent, closable).await,
-            Step::Open { node, run, min_replicas_to_write } => {
+            Step::Open { node, run, min_replicas_to_write, first } => {
                 let open = move |mut link| {
                     let run = run.clone();
-                    async move { redis_admin::open(&mut link, &run, min_replicas_to_write).await }
+                    async move { redis_admin::open(&mut link, &run, min_replicas_to_write, first).await }
                 };
-                Outcome::Done(self.visit_all(vec![node], open).await.into_keys().collect())
+                Outcome::Done(self.visit_all(term, vec![node], open).await.into_keys().collect())
             }
             Step::Follow { nodes, master, min_replicas_to_write } => {
                 // Told to follow, a node is no longer frozen: its connection is of no more use.
@@ -89,11 +98,11 @@ impl<C: Campaign> Executor<C> {
                     let master = master.clone();
                     async move { redis_admin::follow(&mut link, &master, min_replicas_to_write).await }
                 };
-                Outcome::Done(self.visit_all(nodes, follow).await.into_keys().collect())
+                Outcome::Done(self.visit_all(term, nodes, follow).await.into_keys().collect())
             }
             Step::Persist { nodes } => {
                 let persist = |mut link| async move { redis_admin::persist(&mut link).await };
-                Outcome::Done(self.visit_all(nodes, persist).await.into_keys().collect())
+                Outcome::Done(self.visit_all(term, nodes, persist).await.into_keys().collect())
             }
         }
     }
@@ -115,16 +124,23 @@ impl<C: Campaign> Executor<C> {
     /// Freezes all `nodes` at once. It waits for those `awaited`, and takes what the others say meanwhile.
     async fn freeze(
         &self,
+        term: Term,
         nodes: Vec<NodeAddr>,
         awaited: &BTreeSet<NodeAddr>,
     ) -> BTreeMap<NodeAddr, Evidence> {
         let mut missing = awaited.clone();
-        let mut visits = JoinSet::new();
+        // Late visits of an earlier freeze must not freeze whom this one promotes.
+        let mut visits = std::mem::take(&mut *self.stragglers.lock().await);
+        visits.shutdown().await;
         for node in nodes {
             let (visitor, patient) = (self.visitor.clone(), awaited.contains(&node));
+            let campaign = self.campaign.clone();
             visits.spawn(async move {
                 let visit = async {
                     let mut link = visitor.open(&node).await?;
+                    if !campaign.holds(term) {
+                        return Err(AdminError::Deposed);
+                    }
                     let said = redis_admin::freeze(&mut link, patient).await?;
                     Ok(Frozen { link, said })
                 };
@@ -144,7 +160,7 @@ impl<C: Campaign> Executor<C> {
             }
         }
         // A node that hangs keeps the command in its socket; that visit ends by its own limit.
-        visits.detach_all();
+        *self.stragglers.lock().await = visits;
         let said = frozen.iter().map(|(node, it)| (node.clone(), it.said.clone())).collect();
         *self.frozen.lock().await = frozen;
         said
@@ -169,7 +185,7 @@ impl<C: Campaign> Executor<C> {
     }
 
     /// Visits all `nodes` at once; those that did not answer well in time are missing in the result.
-    async fn visit_all<T, F, V>(&self, nodes: Vec<NodeAddr>, visit: V) -> BTreeMap<NodeAddr, T>
+    async fn visit_all<T, F, V>(&self, term: Term, nodes: Vec<NodeAddr>, visit: V) -> BTreeMap<NodeAddr, T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, AdminError>> + Send + 'static,
@@ -177,9 +193,15 @@ impl<C: Campaign> Executor<C> {
     {
         let mut visits = JoinSet::new();
         for node in nodes {
-            let (visitor, visit) = (self.visitor.clone(), visit.clone());
+            let (visitor, visit, campaign) = (self.visitor.clone(), visit.clone(), self.campaign.clone());
             visits.spawn(async move {
-                let whole = async { visit(visitor.open(&node).await?).await };
+                let whole = async {
+                    let link = visitor.open(&node).await?;
+                    if !campaign.holds(term) {
+                        return Err(AdminError::Deposed);
+                    }
+                    visit(link).await
+                };
                 let outcome = timeout(VISIT_LIMIT, whole).await.unwrap_or(Err(AdminError::Late));
                 (node, outcome)
             });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use redis_failover_core::{
-    Ballots, Diagnosis, Epoch, Leadership, NodeAddr, Outcome, Phase, Status, Step, Topology, Verdict, Vote,
+    Ballots, Diagnosis, Leadership, NodeAddr, Outcome, Phase, Status, Step, Topology, Verdict, Vote,
 };
 use tracing::{error, info, warn};
 
@@ -105,8 +105,8 @@ impl Journal {
         if status.record_lost && !self.record_lost {
             error!(
                 event = "record-lost", %group,
-                "the record in ZooKeeper is gone, or older than this monitor remembers: nothing is done until a \
-                 newer one stands (restart the monitors to follow what stands there now)"
+                "the record in ZooKeeper is gone, unreadable, or older than this monitor remembers: nothing is done \
+                 until a newer one stands (restart the monitors to follow what stands there now)"
             );
         }
         self.record_lost = status.record_lost;
@@ -168,7 +168,7 @@ impl Journal {
     pub(super) fn doubts(&self, record: &Topology, configured: &[NodeAddr]) {
         let unknown = configured.iter().filter(|node| !record.nodes().any(|known| known == *node));
         let unknown: Vec<_> = unknown.map(ToString::to_string).collect();
-        if record.epoch > Epoch(0) && !unknown.is_empty() {
+        if !unknown.is_empty() {
             warn!(
                 event = "config-differs", group = %self.group,
                 "not in the group's record and therefore not managed: {} (the record is followed, not --redishosts)",

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::{
-    ActionId, Ballots, Decider, Event, MonitorId, NodeAddr, Observation, Observer, Outcome, Policy, Report,
+    ActionId, Ballots, Decider, Event, Leadership, MonitorId, NodeAddr, Observation, Observer, Outcome,
+    Policy, Report,
 };
 use redis_failover_store::{Campaign, SeenReport, Sight, Store};
 use tokio::sync::{mpsc, watch};
@@ -62,6 +63,7 @@ pub(crate) struct Monitor<S: Store> {
     told: mpsc::UnboundedSender<Probed>,
     finished: mpsc::UnboundedSender<(ActionId, Outcome)>,
     published: Option<Ballots>,
+    running: Option<JoinHandle<()>>,
     compared: bool,
 }
 
@@ -93,6 +95,7 @@ impl<S: Store> Monitor<S> {
             told,
             finished,
             published: None,
+            running: None,
             compared: false,
             setup,
             store,
@@ -113,18 +116,26 @@ impl<S: Store> Monitor<S> {
                 () = &mut shutdown => break,
                 sight = record.next() => self.record(sight),
                 seen = reports.next() => self.reports(&seen),
-                leads = leadership.next() => self.decide(Event::Leadership(leads)),
+                leads = leadership.next() => self.lead(leads),
                 Some(probed) = inbox.told.recv() => self.probed(probed, &mut inbox.told),
                 Some((id, outcome)) = inbox.finished.recv() => self.finished(id, outcome),
                 () = sleep_until(wake) => {}
             }
+            self.follow_record();
             self.tick();
             self.act();
         }
-        for prober in self.probers.values() {
-            prober.abort();
-        }
+        self.probers.values().chain(&self.running).for_each(JoinHandle::abort);
         self.campaign.resign().await;
+    }
+
+    /// An action of a term that is over, or in doubt, goes no further.
+    fn lead(&mut self, leadership: Leadership) {
+        if let Some(running) = self.running.take() {
+            running.abort();
+        }
+        self.decide(Event::Leadership(leadership));
+        self.store.reread();
     }
 
     fn wake(&self) -> Moment {
@@ -143,22 +154,26 @@ impl<S: Store> Monitor<S> {
             Some(Ok(read)) => read,
             Some(Err(unreadable)) => {
                 tracing::error!(event = "unreadable", group = %self.setup.group, "{unreadable}");
-                return;
+                return self.decide(Event::TopologyUnreadable);
             }
         };
-        let nodes = self.decider.nodes();
         self.decide(Event::TopologyRead(read));
-        if let Some(record) = self.decider.record() {
-            if !std::mem::replace(&mut self.compared, true) {
-                self.journal.doubts(record, &self.setup.nodes);
-            }
-            if self.decider.nodes() != nodes || record.policy != self.setup.policy {
-                self.setup.policy = record.policy.clone();
-                let (policy, nodes) = (&self.setup.policy, self.decider.nodes());
-                self.observer.reconfigure(policy, nodes, self.clock.now());
-                self.watch_nodes();
-            }
+    }
+
+    /// Watches the record's nodes by the record's policy, also when the record is this monitor's own commit.
+    fn follow_record(&mut self) {
+        let Some(record) = self.decider.record() else { return };
+        if !std::mem::replace(&mut self.compared, true) {
+            self.journal.doubts(record, &self.setup.nodes);
         }
+        let watched = record.nodes().all(|node| self.probers.contains_key(node));
+        if watched && record.members.len() == self.probers.len() && record.policy == self.setup.policy {
+            return;
+        }
+        self.setup.policy = record.policy.clone();
+        let nodes = self.decider.nodes();
+        self.observer.reconfigure(&self.setup.policy, nodes, self.clock.now());
+        self.watch_nodes();
     }
 
     fn reports(&mut self, seen: &BTreeMap<MonitorId, SeenReport>) {
@@ -228,12 +243,13 @@ impl<S: Store> Monitor<S> {
         let Some(action) = action else { return };
         self.journal.step(&action.step);
         let (executor, finished) = (self.executor.clone(), self.finished.clone());
-        tokio::spawn(async move {
+        let running = tokio::spawn(async move {
             let id = action.id;
             let outcome = executor.carry_out(action).await;
             // The monitor may have ended meanwhile.
             let _ = finished.send((id, outcome));
         });
+        self.running = Some(running);
     }
 
     /// Keeps one prober for each node.

@@ -118,8 +118,11 @@ impl Prober {
             let Ok(replies) = replies else { return broken };
             broken = Broken::Ended;
             if slow {
-                slow_due = Moment::now() + self.slow_every;
                 server = replies.get(2).and_then(text).map(|text| Info::parse(&text)).unwrap_or_default();
+                if server.run().is_ok() {
+                    // A busy server answers nothing yet: it is asked again with the next probe.
+                    slow_due = Moment::now() + self.slow_every;
+                }
                 tracing::debug!(node = %self.node, version = server.version(), "slow sections read");
             }
             self.tell(asked, judge(asked, &replies, &server));

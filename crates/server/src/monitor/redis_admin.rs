@@ -26,9 +26,15 @@ pub(super) enum AdminError {
     /// The server answered something that is no INFO.
     #[error(transparent)]
     Info(#[from] InfoError),
+    /// This monitor no longer leads; nothing was sent.
+    #[error("this monitor leads no more")]
+    Deposed,
     /// It took too long; what was sent may be carried out later.
     #[error("no answer in time")]
     Late,
+    /// It is reading its data from disk: what it says of it is not all.
+    #[error("it is still loading its data")]
+    Loading,
     /// The node is in another life of its process than the one that is meant.
     #[error("the process was restarted meanwhile")]
     OtherRun,
@@ -46,16 +52,16 @@ struct Before {
 /// node finds it in its socket when it wakes, and is no master any more before a client reaches it.
 pub(super) async fn freeze(link: &mut RedisLink, patient: bool) -> Result<Evidence, AdminError> {
     let before = if patient { Some(look_before(link).await?) } else { None };
-    let mut commands = redis::pipe();
-    commands.atomic();
-    commands.cmd("INFO").arg("replication");
-    commands.cmd("REPLICAOF").arg(NOBODY.0).arg(NOBODY.1);
     let cuts = before.as_ref().is_none_or(|before| before.is_master);
-    if cuts {
-        cut_clients(&mut commands);
-    }
-    read_all(&mut commands);
-    let replies = link.transact(&commands).await?;
+    let commands = freezing(cuts);
+    let (replies, cuts) = match link.transact(&commands).await {
+        Err(error) if aborted(&error) && cuts => {
+            // Nothing was carried out. Without its clients cut off is better than not at all.
+            forbidden(&error);
+            (link.transact(&freezing(false)).await?, true)
+        }
+        replies => (replies?, cuts),
+    };
     let was = info(&replies, 0);
     if !cuts && was.role()?.is_master() {
         // It was made a master between the look and the transaction.
@@ -63,9 +69,21 @@ pub(super) async fn freeze(link: &mut RedisLink, patient: bool) -> Result<Eviden
         cut_clients(&mut late);
         link.ask(&late).await?;
     }
-    let now = joined(&replies, replies.len().saturating_sub(3));
+    let now = last(&replies)?;
     let min_replicas_to_write = before.and_then(|before| before.min_replicas_to_write);
     Ok(evidence(&was, &now, min_replicas_to_write)?)
+}
+
+fn freezing(cuts: bool) -> Pipeline {
+    let mut commands = redis::pipe();
+    commands.atomic();
+    commands.cmd("INFO").arg("replication");
+    commands.cmd("REPLICAOF").arg(NOBODY.0).arg(NOBODY.1);
+    if cuts {
+        cut_clients(&mut commands);
+    }
+    read_all(&mut commands);
+    commands
 }
 
 /// Reads the node and changes nothing.
@@ -74,32 +92,45 @@ pub(super) async fn look(link: &mut RedisLink) -> Result<Evidence, AdminError> {
     questions.atomic();
     read_all(&mut questions);
     let replies = link.transact(&questions).await?;
-    let now = joined(&replies, 0);
+    let now = last(&replies)?;
     let before = look_before(link).await?;
     Ok(evidence(&now, &now, before.min_replicas_to_write)?)
 }
 
 /// Makes the node a master that takes no write, and reads it.
 pub(super) async fn promote(link: &mut RedisLink, closable: bool) -> Result<Evidence, AdminError> {
+    let (replies, closed) = match link.transact(&promoting(closable)).await {
+        Err(error) if aborted(&error) && closable => {
+            // Nothing was carried out. CONFIG SET may be forbidden where CONFIG GET is not.
+            forbidden(&error);
+            (link.transact(&promoting(false)).await?, false)
+        }
+        replies => (replies?, closable),
+    };
+    let now = last(&replies)?;
+    Ok(evidence(&now, &now, closed.then_some(CLOSED))?)
+}
+
+fn promoting(closed: bool) -> Pipeline {
     let mut commands = redis::pipe();
     commands.atomic();
-    if closable {
+    if closed {
         set_min_replicas(&mut commands, CLOSED);
     }
     commands.cmd("REPLICAOF").arg("NO").arg("ONE");
     read_all(&mut commands);
-    let replies = link.transact(&commands).await?;
-    let now = joined(&replies, replies.len().saturating_sub(3));
-    Ok(evidence(&now, &now, closable.then_some(CLOSED))?)
+    commands
 }
 
 /// Lets the node take writes, if it is still in the life that was published.
 ///
-/// Where CONFIG is not allowed the node was never closed, and there is nothing to do.
+/// Where CONFIG is not allowed the node was never closed, and there is nothing to do. The other settings of a
+/// master are made only the `first` time: an operator may change them afterwards.
 pub(super) async fn open(
     link: &mut RedisLink,
     run: &RunId,
     min_replicas_to_write: u32,
+    first: bool,
 ) -> Result<(), AdminError> {
     let mut question = redis::pipe();
     question.cmd("INFO").arg("server");
@@ -113,10 +144,15 @@ pub(super) async fn open(
     if number == CLOSED {
         set_min_replicas(&mut commands, min_replicas_to_write);
     }
-    // So that replicas of an idle master can tell that they still hear it.
-    commands.cmd("CONFIG").arg("SET").arg("repl-ping-replica-period").arg("1");
-    // So that an idle master does not forget its history.
-    commands.cmd("CONFIG").arg("SET").arg("repl-backlog-ttl").arg("0");
+    if first {
+        // So that replicas of an idle master can tell that they still hear it.
+        commands.cmd("CONFIG").arg("SET").arg("repl-ping-replica-period").arg("1");
+        // So that an idle master does not forget its history.
+        commands.cmd("CONFIG").arg("SET").arg("repl-backlog-ttl").arg("0");
+    }
+    if commands.cmd_iter().next().is_none() {
+        return Ok(());
+    }
     let replies = link.ask(&commands).await?;
     match replies.into_iter().next() {
         Some(Value::ServerError(error)) if number == CLOSED => Err(RedisError::from(error).into()),
@@ -131,16 +167,23 @@ pub(super) async fn follow(
     min_replicas_to_write: u32,
 ) -> Result<(), AdminError> {
     let before = look_before(link).await?;
-    let mut commands = redis::pipe();
-    commands.atomic();
-    commands.cmd("REPLICAOF").arg(master.host()).arg(master.port());
+    let mut bare = redis::pipe();
+    bare.atomic();
+    bare.cmd("REPLICAOF").arg(master.host()).arg(master.port());
+    let mut commands = bare.clone();
     if before.is_master {
         cut_clients(&mut commands);
     }
     if before.min_replicas_to_write == Some(CLOSED) {
         set_min_replicas(&mut commands, min_replicas_to_write);
     }
-    let replies = link.transact(&commands).await?;
+    let replies = match link.transact(&commands).await {
+        Err(error) if aborted(&error) => {
+            forbidden(&error);
+            link.transact(&bare).await?
+        }
+        replies => replies?,
+    };
     match replies.into_iter().next() {
         Some(Value::ServerError(error)) => Err(RedisError::from(error).into()),
         _ => Ok(()),
@@ -160,6 +203,19 @@ pub(super) async fn persist(link: &mut RedisLink) -> Result<(), AdminError> {
 /// Whether what was read is what `intent` asks for before it is promoted.
 pub(super) fn is_intended(intent: &Intent, held: &Evidence) -> bool {
     held.run == intent.run && held.history.replid == intent.replid && held.history.offset == intent.offset
+}
+
+/// Whether a transaction was refused as a whole because one of its commands is not allowed: nothing was done.
+fn aborted(error: &RedisError) -> bool {
+    let text = error.to_string();
+    text.contains("EXECABORT") || text.contains("NOPERM") || text.contains("unknown command")
+}
+
+fn forbidden(error: &RedisError) {
+    tracing::error!(
+        "going on without CLIENT KILL and CONFIG SET, one of which this server does not allow us \
+         ({error}): let the ACL user run client|kill and config|set"
+    );
 }
 
 async fn look_before(link: &mut RedisLink) -> Result<Before, AdminError> {
@@ -182,21 +238,25 @@ fn set_min_replicas(commands: &mut Pipeline, number: u32) {
     commands.cmd("CONFIG").arg("SET").arg("min-replicas-to-write").arg(number);
 }
 
-/// Three sections that together are the evidence. Redis before 7 answers one section a question.
+/// The sections that together are the evidence. Redis before 7 answers one section a question.
 fn read_all(commands: &mut Pipeline) {
-    for section in ["server", "replication", "keyspace"] {
+    for section in SECTIONS {
         commands.cmd("INFO").arg(section);
     }
 }
+
+const SECTIONS: [&str; 4] = ["server", "replication", "persistence", "keyspace"];
 
 fn info(replies: &[Value], index: usize) -> Info {
     replies.get(index).and_then(text).map(|text| Info::parse(&text)).unwrap_or_default()
 }
 
-/// The three sections that begin at `first`, as one.
-fn joined(replies: &[Value], first: usize) -> Info {
-    let sections: Vec<_> = replies.iter().skip(first).take(3).filter_map(text).collect();
-    Info::parse(&sections.join("\n"))
+/// The sections at the end of the replies, as one.
+fn last(replies: &[Value]) -> Result<Info, AdminError> {
+    let first = replies.len().saturating_sub(SECTIONS.len());
+    let sections: Vec<_> = replies[first..].iter().filter_map(text).collect();
+    let info = Info::parse(&sections.join("\n"));
+    if info.loading() { Err(AdminError::Loading) } else { Ok(info) }
 }
 
 /// The value of CONFIG GET; `None` where CONFIG is not allowed, or does not know the setting.

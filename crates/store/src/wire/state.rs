@@ -21,6 +21,8 @@ struct StateV1 {
     #[serde(default)]
     master_run: Option<String>,
     nodes: Vec<String>,
+    #[serde(default)]
+    synced: BTreeMap<String, String>,
     monitors: BTreeSet<String>,
     policy: PolicyV1,
     min_replicas_to_write: u32,
@@ -98,6 +100,7 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         master,
         master_run: state.master_run.map(RunId),
         members: nodes.into_iter().map(|addr| Member { addr, ok: false }).collect(),
+        synced: state.synced.iter().map(synced).collect::<Result<_, _>>()?,
         lineages: Lineages::new(state.lineages.into_iter().map(lineage).collect()),
         monitors,
         policy: policy.map_err(|error| format!("its `policy`: {error}"))?,
@@ -107,6 +110,10 @@ fn topology(state: StateV1) -> Result<Topology, String> {
 
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn synced((node, run): (&String, &String)) -> Result<(NodeAddr, RunId), String> {
+    Ok((parsed(node)?, RunId(run.clone())))
 }
 
 fn lineage(lineage: LineageV1) -> Lineage {
@@ -149,6 +156,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
         down_after_ms: millis(record.policy.down_after()),
         probe_interval_ms: millis(record.policy.probe_interval()),
     };
+    let synced: BTreeMap<_, _> = record.synced.iter().map(|(node, run)| (node.to_string(), &run.0)).collect();
     let lineages: Vec<_> = record.lineages.as_slice().iter().map(lineage_v1).collect();
     merged(
         base,
@@ -159,6 +167,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("master", Some(json!(record.master.to_string()))),
             ("master_run", record.master_run.as_ref().map(|run| json!(run.0))),
             ("nodes", Some(json!(nodes))),
+            ("synced", (!synced.is_empty()).then(|| json!(synced))),
             ("monitors", Some(json!(monitors))),
             ("policy", Some(json!(policy))),
             ("min_replicas_to_write", Some(json!(record.min_replicas_to_write))),

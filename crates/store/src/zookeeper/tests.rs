@@ -30,6 +30,7 @@ fn record() -> Topology {
         members: vec![Member { addr: master.clone(), ok: true }],
         master,
         master_run: None,
+        synced: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default(),

@@ -101,6 +101,7 @@ pub(crate) fn record(epoch: u64) -> Topology {
         ],
         master,
         master_run: None,
+        synced: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: [id("m1")].into(),
         policy: Policy::default(),

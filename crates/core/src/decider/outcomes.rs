@@ -1,0 +1,141 @@
+//! What a decider learns from an action that has ended. It begins none.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Decider;
+use crate::names::NodeAddr;
+use crate::plan::{Opened, Progress, Promotion, confirms};
+use crate::step::{Outcome, Purpose, Step};
+use crate::time::Instant;
+use crate::topology::{Found, Phase, Topology, Version, Versioned};
+use crate::view::Evidence;
+
+/// The rest after a first failed attempt; it doubles with each further one.
+const FIRST_REST: Duration = Duration::from_millis(100);
+
+/// The longest rest between attempts.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+
+impl Decider {
+    pub(super) fn finished(&mut self, now: Instant, step: Step, outcome: Outcome) {
+        match (step, outcome) {
+            (_, Outcome::NotBegun) => self.pause(now),
+            (Step::Commit { record, purpose, .. }, Outcome::Committed(version)) => {
+                self.committed(now, *record, purpose, version);
+            }
+            (Step::Commit { .. }, _) => {
+                self.must_read = true;
+                self.pause(now);
+            }
+            (Step::Freeze { .. }, Outcome::Read(evidence)) => {
+                self.progress.evidence = evidence;
+                self.progress.frozen = true;
+            }
+            (Step::Look { .. }, Outcome::Read(evidence)) => self.looked(now, evidence),
+            (Step::Promote { intent, .. }, Outcome::Promoted(evidence)) => {
+                // Whatever came of it, what the node said before is over.
+                self.progress.evidence.remove(&intent.node);
+                self.progress.promotion = match evidence {
+                    Some(evidence) if confirms(&intent, &evidence) => Promotion::Confirmed(evidence),
+                    Some(_) | None => Promotion::Unclear,
+                };
+            }
+            (Step::Open { node, run, .. }, Outcome::Done(done)) => {
+                if done.contains(&node) {
+                    let before = self.progress.opened.take().filter(|opened| opened.run == run);
+                    let times = before.map_or(0, |opened| opened.times + 1);
+                    if times == 0 {
+                        self.progress.unsaved.insert(node.clone());
+                    }
+                    self.progress.opened = Some(Opened { node, run, at: now, times });
+                } else {
+                    self.progress.rest_until = Some(now + FIRST_REST);
+                }
+            }
+            (Step::Follow { nodes, .. }, Outcome::Done(done)) => {
+                for node in nodes {
+                    self.progress.evidence.remove(&node);
+                    self.progress.told.insert(node, now);
+                }
+                self.progress.unsaved.extend(done);
+            }
+            (Step::Persist { nodes }, _) => {
+                for node in nodes {
+                    self.progress.unsaved.remove(&node);
+                }
+            }
+            // An executor that answers another question than it was asked: ask again, after a rest.
+            (
+                Step::Freeze { .. }
+                | Step::Look { .. }
+                | Step::Promote { .. }
+                | Step::Open { .. }
+                | Step::Follow { .. },
+                _,
+            ) => self.rest(now),
+        }
+    }
+
+    fn committed(&mut self, now: Instant, record: Topology, purpose: Purpose, version: Version) {
+        self.failures = 0;
+        self.adopt(now, Versioned { version, found: Found::Record(Box::new(record)) });
+        match purpose {
+            Purpose::Found => {
+                // What was looked at was not frozen: it is no evidence for anything else.
+                self.progress = Progress::default();
+                self.refusal = None;
+            }
+            Purpose::Publish => {
+                self.attempts = 0;
+                self.stuck = None;
+                self.progress.frozen = false;
+                self.progress.rest_until = None;
+                self.progress.opened = None;
+                self.progress.told.clear();
+                let master = self.record().map(|it| (it.master.clone(), it.master_run.clone()));
+                if let Some((node, run)) = master {
+                    self.progress.evidence.remove(&node);
+                    self.progress.published = run;
+                }
+            }
+            Purpose::OpenEpoch | Purpose::Refresh => {}
+        }
+    }
+
+    fn looked(&mut self, now: Instant, evidence: BTreeMap<NodeAddr, Evidence>) {
+        let Some(record) = self.record() else {
+            self.progress.evidence = evidence;
+            self.progress.frozen = true;
+            return;
+        };
+        let Phase::FailingOver(change) = &record.phase else { return };
+        let said = evidence.get(&change.intent.node);
+        if let Some(said) = said.filter(|said| confirms(&change.intent, said)) {
+            self.progress.promotion = Promotion::Confirmed(said.clone());
+            return;
+        }
+        if self.progress.promotion == Promotion::Unclear {
+            self.rest(now);
+        }
+        self.progress.promotion = Promotion::Failed;
+        self.progress.evidence.clear();
+        self.progress.frozen = false;
+    }
+
+    /// Begins nothing for a moment, twice as long each time in a row.
+    fn pause(&mut self, now: Instant) {
+        let pause = FIRST_REST.saturating_mul(1 << self.failures.min(16)).min(LONGEST_REST);
+        self.failures += 1;
+        self.pause_until = Some(now + pause);
+    }
+
+    /// Rests after a failed attempt, twice as long each time.
+    pub(super) fn rest(&mut self, now: Instant) {
+        self.progress.frozen = false;
+        let rest = FIRST_REST.saturating_mul(1 << self.attempts.min(16)).min(LONGEST_REST);
+        self.attempts += 1;
+        self.progress.rest_until = Some(now + rest);
+        self.wake = self.progress.rest_until;
+    }
+}
