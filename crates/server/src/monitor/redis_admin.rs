@@ -3,7 +3,7 @@
 //! Each function is one visit to one node over one connection. What it reads is read in the same transaction in
 //! which it commands.
 
-use redis::{Pipeline, RedisError, Value};
+use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use redis_failover_core::plan::CLOSED;
 use redis_failover_core::{Evidence, Intent, NodeAddr, RunId};
 
@@ -207,8 +207,7 @@ pub(super) fn is_intended(intent: &Intent, held: &Evidence) -> bool {
 
 /// Whether a transaction was refused as a whole because one of its commands is not allowed: nothing was done.
 fn aborted(error: &RedisError) -> bool {
-    let text = error.to_string();
-    text.contains("EXECABORT") || text.contains("NOPERM") || text.contains("unknown command")
+    error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)
 }
 
 fn forbidden(error: &RedisError) {

@@ -83,6 +83,9 @@ fn the_predecessors_document_is_adopted_and_its_master_replaced() {
     let mut publish = python("predecessor.py");
     publish.args(["--publish", &servers.zookeeper.connect_string(), &group.path, &document]);
     assert!(publish.status().expect("python runs").success());
+    // The document's spelling counts, also for a monitor that was given another.
+    let port = group.redis[0].port();
+    group.also(format!("localhost:{port}"));
     group.start_monitors(&servers);
     group.await_steady(&servers, 1);
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 0);

@@ -82,3 +82,56 @@ fn a_monitor_that_ends_in_order_hands_over_at_once() {
     let epoch = group.status(&servers).expect("a status")["epoch"].clone();
     ensure_eq(epoch, 1).expect("no change of master");
 }
+
+/// Three servers on which the monitors' user may do all but `forbidden`.
+fn restricted(path: &str, forbidden: &str) -> Group {
+    let redis: Vec<_> =
+        (0..3).map(|_| Redis::builder().option("repl-diskless-sync-delay", "0").start()).collect();
+    for redis in &redis {
+        let user = ["ACL", "SETUSER", "ops", "on", ">ops", "~*", "&*", "+@all", forbidden];
+        redis.command(&user).and_then(redis_failover_lab::Reply::into_result).expect("an ACL user");
+    }
+    let mut group = Group::of(path, redis);
+    group.environment("REDIS_FAILOVER_REDIS_USERNAME", "ops");
+    group.environment("REDIS_FAILOVER_REDIS_PASSWORD", "ops");
+    group
+}
+
+#[test]
+fn a_user_who_may_not_set_the_configuration_still_fails_over() {
+    let servers = Servers::start();
+    let mut group = restricted("/redis/no-config-set", "-config|set");
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    group.redis[0].kill();
+    let master = group.await_successor(&servers, 0);
+    group.await_steady(&servers, master);
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 2);
+    assert!(group.logged("let the ACL user run client|kill and config|set") > 0);
+}
+
+#[test]
+fn a_user_who_may_not_kill_clients_still_demotes() {
+    let servers = Servers::start();
+    let mut group = restricted("/redis/no-client-kill", "-client|kill");
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    group.redis[0].stop();
+    let master = group.await_successor(&servers, 0);
+    group.redis[0].cont();
+    group.await_steady(&servers, master);
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 2);
+}
+
+#[test]
+fn two_spellings_of_one_server_are_refused() {
+    let servers = Servers::start();
+    let mut group = Group::of("/redis/spellings", vec![Redis::start()]);
+    group.also(format!("localhost:{}", group.redis[0].port()));
+    group.start_monitor(&servers, "m1");
+    eventually(DEADLINE, "both spellings are named", || {
+        if group.logged("are the same server") > 0 { Ok(()) } else { Err("not yet") }
+    });
+    assert_eq!(group.redis[0].role().expect("it answers"), "master");
+    assert!(group.status(&servers).is_err());
+}

@@ -77,6 +77,7 @@ pub(crate) struct Group {
     pub(crate) redis: Vec<Redis>,
     pub(crate) monitors: BTreeMap<String, Process>,
     extra: Vec<(String, String)>,
+    other_nodes: Vec<String>,
 }
 
 impl Group {
@@ -91,7 +92,13 @@ impl Group {
 
     /// A group of these servers, without monitors yet.
     pub(crate) fn of(path: &str, redis: Vec<Redis>) -> Self {
-        Self { path: path.to_owned(), redis, monitors: BTreeMap::new(), extra: Vec::new() }
+        Self {
+            path: path.to_owned(),
+            redis,
+            monitors: BTreeMap::new(),
+            extra: Vec::new(),
+            other_nodes: Vec::new(),
+        }
     }
 
     /// Gives all monitors started from now on another environment variable.
@@ -99,9 +106,14 @@ impl Group {
         self.extra.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Gives all monitors started from now on another node in their list.
+    pub(crate) fn also(&mut self, node: String) {
+        self.other_nodes.push(node);
+    }
+
     /// The nodes as `-r` takes them.
     pub(crate) fn nodes(&self) -> String {
-        self.redis.iter().map(Redis::addr).collect::<Vec<_>>().join(",")
+        self.redis.iter().map(Redis::addr).chain(self.other_nodes.clone()).collect::<Vec<_>>().join(",")
     }
 
     /// Starts the monitors m1, m2 and m3.
