@@ -302,3 +302,81 @@ impl Decider {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::names::Term;
+    use crate::step::Outcome;
+    use crate::topology::{Member, Version};
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(10_000 + millis)
+    }
+
+    /// A leader that adopts the predecessor's document: its first step is a commit.
+    fn adopting() -> (Decider, Versioned) {
+        let me: MonitorId = "m1".parse().expect("an id");
+        let master = Member { addr: NodeAddr::new("a", 1), ok: true };
+        let found = Found::Predecessor { master: master.clone(), replicas: Vec::new() };
+        let read = Versioned { version: Version { order: 7, document: 1, state: None }, found };
+        let mut decider = Decider::new(me, vec![master.addr], Policy::default(), at(0));
+        decider.handle(at(0), Event::Leadership(Leadership::Leading(Term(1))));
+        (decider, read)
+    }
+
+    #[test]
+    fn a_new_term_reads_the_record_before_it_decides() {
+        let (mut decider, read) = adopting();
+        assert_eq!(decider.poll_action(at(0)), None);
+        decider.handle(at(1), Event::TopologyRead(read.clone()));
+        assert!(decider.poll_action(at(1)).is_some());
+        decider.handle(at(2), Event::Leadership(Leadership::Suspended));
+        decider.handle(at(3), Event::Leadership(Leadership::Leading(Term(1))));
+        assert_eq!(decider.poll_action(at(3)), None, "what was read before the doubt is old");
+    }
+
+    #[test]
+    fn a_refused_commit_is_tried_again_ever_more_rarely() {
+        let (mut decider, read) = adopting();
+        let mut now = at(0);
+        let mut rests = Vec::new();
+        for _ in 0..4 {
+            decider.handle(now, Event::TopologyRead(read.clone()));
+            let action = decider.poll_action(now).expect("a commit");
+            decider.handle(now, Event::Finished(action.id, Outcome::NotCommitted));
+            assert_eq!(decider.poll_action(now), None, "nothing before the record is read again");
+            decider.handle(now, Event::TopologyRead(read.clone()));
+            assert_eq!(decider.poll_action(now), None, "nor at once then");
+            let wake = decider.poll_timeout().expect("a time to wake");
+            rests.push(wake.since(now));
+            now = wake;
+        }
+        assert_eq!(rests, [100, 200, 400, 800].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn nothing_is_done_while_the_record_is_lost_or_unreadable() {
+        let (mut decider, read) = adopting();
+        decider.handle(at(1), Event::TopologyRead(read.clone()));
+        decider.handle(at(2), Event::TopologyUnreadable);
+        assert_eq!(decider.poll_action(at(2)), None);
+        assert!(decider.status(at(2)).record_lost);
+        decider.handle(at(3), Event::TopologyRead(read));
+        assert!(decider.poll_action(at(3)).is_some());
+    }
+
+    #[test]
+    fn the_outcome_of_an_action_of_another_term_changes_nothing() {
+        let (mut decider, read) = adopting();
+        decider.handle(at(1), Event::TopologyRead(read.clone()));
+        let action = decider.poll_action(at(1)).expect("a commit");
+        decider.handle(at(2), Event::Leadership(Leadership::Following));
+        let before = decider.read.clone();
+        decider.handle(at(3), Event::Finished(action.id, Outcome::Committed(Version::default())));
+        assert_eq!(decider.read, before);
+        assert_eq!(decider.poll_action(at(3)), None);
+    }
+}

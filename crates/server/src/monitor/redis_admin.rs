@@ -267,3 +267,32 @@ fn config_number(reply: &Value) -> Option<u32> {
     };
     value.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    #[test]
+    fn a_server_that_still_loads_is_no_evidence() {
+        let with = |loading: &str| {
+            let persistence = format!("# Persistence\r\nloading:{loading}\r\n");
+            last(&["run_id:r\r\n", "role:master\r\n", &persistence, "db0:keys=3,expires=0\r\n"].map(reply))
+        };
+        assert_eq!(with("0").expect("it has loaded").keys(), 3);
+        assert!(matches!(with("1"), Err(AdminError::Loading)));
+    }
+
+    #[test]
+    fn the_number_of_config_get_in_both_protocols_and_where_it_is_forbidden() {
+        let pair = [reply("min-replicas-to-write"), reply("2")];
+        assert_eq!(config_number(&Value::Array(pair.clone().into())), Some(2));
+        let [name, number] = pair;
+        assert_eq!(config_number(&Value::Map(vec![(name, number)])), Some(2));
+        assert_eq!(config_number(&Value::Array(Vec::new())), None);
+        assert_eq!(config_number(&reply("NOPERM")), None);
+    }
+}
