@@ -30,6 +30,8 @@ pub struct Status {
     pub diagnosis: Option<Diagnosis>,
     /// What all votes say of each node.
     pub verdicts: BTreeMap<NodeAddr, Verdict>,
+    /// How many registered monitors are alive and how many must agree, where these are too few for any failover.
+    pub too_few: Option<(usize, usize)>,
     /// Why no master could be named at the start.
     pub refusal: Option<StartRefusal>,
     /// Why nobody could take over, when that was last tried.
@@ -168,6 +170,7 @@ impl Decider {
             leadership: self.leadership,
             diagnosis: facts.as_ref().map(diagnose),
             verdicts: facts.as_ref().map(verdicts).unwrap_or_default(),
+            too_few: facts.as_ref().and_then(|facts| facts.electorate.too_few()),
             refusal: self.refusal.clone(),
             stuck: self.stuck.clone(),
             record_lost: self.record_lost,

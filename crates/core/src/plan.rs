@@ -144,7 +144,8 @@ impl Planner<'_> {
     fn replace(&self, reason: Reason) -> Next {
         if !self.progress.frozen {
             return match self.progress.rest_until.filter(|until| *until > self.facts.now) {
-                Some(until) => Next::Wait(Some(until)),
+                // Nobody could take over: until somebody can, the document says that the master is gone.
+                Some(until) => self.refresh().map_or(Next::Wait(Some(until)), Next::Do),
                 None => self.freeze(),
             };
         }
@@ -361,6 +362,10 @@ impl Planner<'_> {
             Some(Role::Master { .. }) | None => None,
         };
         match (self.facts.verdict(node), link) {
+            // A master that is only out of our reach goes on serving those who reach it.
+            (Verdict::Down(_), _) if *node == self.facts.record.master => {
+                matches!(diagnose(self.facts), Diagnosis::MasterLost(_)).then_some(false)
+            }
             (Verdict::Down(_), _) | (_, Some(Link::Syncing)) => Some(false),
             (Verdict::Up, _) if *node == self.facts.record.master => Some(true),
             (Verdict::Up, Some(Link::Up)) => Some(true),

@@ -65,6 +65,14 @@ impl Electorate<'_> {
         }
     }
 
+    /// How many of the registered are alive and how many must agree, if these are too few.
+    pub fn too_few(&self) -> Option<(usize, usize)> {
+        let alive = |id: &&MonitorId| *id == self.me || self.peers.contains_key(*id);
+        let (alive, quorum) =
+            (self.registered.iter().filter(alive).count(), self.policy.quorum_of(self.registered.len()));
+        (alive < quorum).then_some((alive, quorum))
+    }
+
     /// When an `unusable` vote on `node` will begin to count, if one is waiting to.
     pub fn matures(&self, node: &NodeAddr, now: Instant) -> Option<Instant> {
         let waiting = self.ballots(node).into_values().filter(|ballot| !self.is_mature(ballot, now));

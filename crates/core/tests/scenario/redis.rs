@@ -21,6 +21,8 @@ pub(super) struct Redis {
     /// It is in the middle of a full copy for as long as this is set.
     pub(super) half_synced: bool,
     pub(super) min_replicas: u32,
+    /// The monitors can't reach it, its replicas can.
+    pub(super) isolated: bool,
     /// Commands in its socket while it hangs.
     pub(super) queued: Vec<Command>,
 }
@@ -60,6 +62,7 @@ impl Redis {
             lagging: false,
             half_synced: false,
             min_replicas: 0,
+            isolated: false,
             queued: Vec::new(),
         }
     }

@@ -150,6 +150,8 @@ impl World {
             }
             ("restart", []) => redis.restart(name, false),
             ("restart", ["empty"]) => redis.restart(name, true),
+            ("isolate", []) => redis.isolated = true,
+            ("join", []) => redis.isolated = false,
             ("lag", []) => redis.lagging = true,
             ("catch-up", []) => redis.lagging = false,
             ("half-sync", []) => redis.half_synced = true,
@@ -239,7 +241,8 @@ impl World {
         let pace = if in_doubt { 20 } else { 200 };
         let look_now = in_doubt && !std::mem::replace(&mut monitor.in_doubt, in_doubt);
         for (node, next) in &mut monitor.next_probe {
-            let state = self.servers.0[node].state;
+            let redis = &self.servers.0[node];
+            let state = if redis.isolated { State::Dead } else { redis.state };
             let address = addr(node);
             let mut tell = |probe| {
                 seen = true;
@@ -378,6 +381,7 @@ impl World {
     fn command(&mut self, name: &str, command: &Command) -> bool {
         let redis = self.servers.get(name).expect("commands go to nodes");
         match redis.state {
+            _ if redis.isolated => return false,
             State::Running => redis.carry_out(name, command),
             State::Hung => redis.queued.push(command.clone()),
             State::Dead | State::Loading => {}

@@ -15,6 +15,7 @@ pub(super) struct Journal {
     votes: BTreeMap<NodeAddr, Vote>,
     verdicts: BTreeMap<NodeAddr, Verdict>,
     diagnosis: Option<Diagnosis>,
+    too_few: Option<(usize, usize)>,
     refusal: Option<String>,
     stuck: Option<String>,
     record_lost: bool,
@@ -89,6 +90,15 @@ impl Journal {
 
     fn hindrances(&mut self, status: &Status) {
         let group = &self.group;
+        let leads = matches!(status.leadership, Leadership::Leading(_));
+        let too_few = status.too_few.filter(|_| leads);
+        if let Some((alive, quorum)) = too_few.filter(|_| too_few != self.too_few) {
+            error!(
+                event = "too-few-monitors", %group,
+                "{alive} of the registered monitors are alive and {quorum} must agree: no failover until more are"
+            );
+        }
+        self.too_few = too_few;
         let refusal = status.refusal.as_ref().map(ToString::to_string);
         if let Some(refusal) = refusal.as_ref().filter(|_| refusal != self.refusal) {
             error!(event = "no-master", %group, "no master can be named: {refusal}");
