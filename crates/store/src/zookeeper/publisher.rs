@@ -54,30 +54,17 @@ impl Published {
 pub(super) async fn publish(
     shared: Arc<Shared>,
     znodes: Znodes,
-    mut published: watch::Receiver<Option<Published>>,
+    published: watch::Receiver<Option<Published>>,
 ) {
-    let mut sessions = shared.sessions.subscribe();
-    loop {
-        let session = sessions.borrow_and_update().clone();
-        let over = match &session {
-            None => sessions.changed().await,
-            Some(session) => tokio::select! {
-                biased;
-                over = sessions.changed() => over,
-                () = publish_in(session, &znodes, &mut published) => Ok(()),
-            },
-        };
-        if over.is_err() {
-            return;
-        }
-    }
+    let publish = |session| publish_in(session, &znodes, published.clone());
+    shared.in_each_session(publish).await;
 }
 
 /// Publishes in one session. It returns when nobody can publish any more; the session's end drops it.
-async fn publish_in(session: &Session, znodes: &Znodes, published: &mut watch::Receiver<Option<Published>>) {
+async fn publish_in(session: Session, znodes: &Znodes, mut published: watch::Receiver<Option<Published>>) {
     let mut failures = 0_u32;
     loop {
-        let Err(error) = keep_written(session, znodes, published).await;
+        let Err(error) = keep_written(&session, znodes, &mut published).await;
         failures += 1;
         if failures % 100 == 3 {
             tracing::warn!(path = znodes.monitors, %error, "cannot write this monitor's report; trying on");

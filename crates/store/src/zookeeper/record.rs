@@ -60,28 +60,14 @@ impl Record {
     }
 
     async fn run(&self, shared: &Shared, znodes: &Znodes) {
-        let mut sessions = shared.sessions.subscribe();
-        loop {
-            let session = sessions.borrow_and_update().clone();
-            let over = match &session {
-                None => sessions.changed().await,
-                Some(session) => tokio::select! {
-                    biased;
-                    over = sessions.changed() => over,
-                    () = self.follow_in(session, znodes) => Ok(()),
-                },
-            };
-            if over.is_err() {
-                return;
-            }
-        }
+        shared.in_each_session(|session| self.follow_in(session, znodes)).await;
     }
 
     /// Follows in one session. It never returns; the session's end drops it.
-    async fn follow_in(&self, session: &Session, znodes: &Znodes) {
+    async fn follow_in(&self, session: Session, znodes: &Znodes) {
         let mut failures = 0_u32;
         loop {
-            let Err(error) = self.watch_and_read(session, znodes).await;
+            let Err(error) = self.watch_and_read(&session, znodes).await;
             failures += 1;
             if failures % 100 == 3 {
                 tracing::warn!(path = znodes.document, %error, "cannot read the record; trying on");

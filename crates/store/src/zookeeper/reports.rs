@@ -30,29 +30,15 @@ enum Rung {
 
 /// Follows the reports until the store is gone.
 pub(super) async fn follow(shared: Arc<Shared>, znodes: Znodes, sender: watch::Sender<Arc<Reports>>) {
-    let mut sessions = shared.sessions.subscribe();
-    loop {
-        let session = sessions.borrow_and_update().clone();
-        let over = match &session {
-            None => sessions.changed().await,
-            Some(session) => tokio::select! {
-                biased;
-                over = sessions.changed() => over,
-                () = follow_in(session, &znodes, &sender) => Ok(()),
-            },
-        };
-        if over.is_err() {
-            return;
-        }
-    }
+    shared.in_each_session(|session| follow_in(session, &znodes, &sender)).await;
 }
 
 /// Follows in one session. It never returns; the session's end drops it.
-async fn follow_in(session: &Session, znodes: &Znodes, sender: &watch::Sender<Arc<Reports>>) {
+async fn follow_in(session: Session, znodes: &Znodes, sender: &watch::Sender<Arc<Reports>>) {
     let mut failures = 0_u32;
     loop {
         let mut follower =
-            Follower { session, znodes, sender, bells: JoinSet::new(), watched: BTreeMap::new() };
+            Follower { session: &session, znodes, sender, bells: JoinSet::new(), watched: BTreeMap::new() };
         let Err(error) = follower.run().await;
         failures += 1;
         if failures % 100 == 3 {

@@ -88,6 +88,25 @@ impl Shared {
         })
     }
 
+    /// Does `work` in each session anew, until the store is gone. The end of a session drops its work.
+    pub(super) async fn in_each_session<W: Future<Output = ()>>(&self, work: impl Fn(Session) -> W) {
+        let mut sessions = self.sessions.subscribe();
+        loop {
+            let session = sessions.borrow_and_update().clone();
+            let over = match session {
+                None => sessions.changed().await,
+                Some(session) => tokio::select! {
+                    biased;
+                    over = sessions.changed() => over,
+                    () = work(session) => Ok(()),
+                },
+            };
+            if over.is_err() {
+                return;
+            }
+        }
+    }
+
     /// The session within `limit`.
     pub(super) async fn session(&self, limit: Duration) -> Result<Session, StoreError> {
         let mut sessions = self.sessions.subscribe();
