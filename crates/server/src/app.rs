@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use redis_failover_store::{Connection, Feed, GroupPath, Sight, Store, ZooKeeper, ZooKeeperGroup};
+use redis_failover_store::{
+    ConnectString, Connection, Feed, GroupPath, Sight, Store, ZooKeeper, ZooKeeperGroup,
+};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,7 +29,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     };
     let zookeeper = ZooKeeper::connect(config.zkhosts.clone(), config.session_timeout)
         .map_err(|error| Failure::new(Kind::Failed, format!("no thread for ZooKeeper: {error}")))?;
-    tokio::spawn(tell_connection(zookeeper.state()));
+    tokio::spawn(tell_connection(zookeeper.state(), config.zkhosts.clone()));
     let group = zookeeper.group(&config.path);
     tokio::select! {
         () = stop.any() => return Ok(()),
@@ -35,7 +37,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     }
     tracing::info!(
         event = "start", group = config.path.name(), id = %config.id,
-        "monitor {} of {} watches {} nodes", config.id, config.path, config.nodes.len()
+        "monitor {} of {}, {} nodes are listed", config.id, config.path, config.nodes.len()
     );
     let setup = Setup {
         group: config.path.name().to_owned(),
@@ -48,8 +50,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     };
     let (monitor, inbox) = Monitor::new(setup, group);
     monitor.run(inbox, stop.any()).await;
-    tracing::info!(event = "stop", "the lead is given up, the session is closed");
     zookeeper.close().await;
+    tracing::info!(event = "stop", "the session with ZooKeeper is closed");
     Ok(())
 }
 
@@ -69,15 +71,22 @@ async fn await_readable(group: &ZooKeeperGroup, path: &GroupPath) -> Result<(), 
 }
 
 /// Says how the ZooKeeper session fares, a line for each change.
-async fn tell_connection(mut state: Feed<Connection>) {
+async fn tell_connection(mut state: Feed<Connection>, servers: ConnectString) {
+    let mut told = None;
     loop {
-        match state.next().await {
+        let next = state.next().await;
+        // It is tried again several times a second; a failure like the last one is no news.
+        if told.as_ref() == Some(&next) {
+            continue;
+        }
+        match told.insert(next).clone() {
             Connection::Connecting { last_error: None } => {
-                tracing::info!(event = "zookeeper", "connecting to ZooKeeper");
+                tracing::info!(event = "zookeeper", "connecting to ZooKeeper at {servers}");
             }
-            Connection::Connecting { last_error: Some(error) } => {
-                tracing::warn!(event = "zookeeper", "no session with ZooKeeper: {error}");
-            }
+            Connection::Connecting { last_error: Some(error) } => tracing::warn!(
+                event = "zookeeper",
+                "no session with ZooKeeper at {servers}: {error}; trying on (are the servers right, and do they run?)"
+            ),
             Connection::Connected { session, asked, negotiated } => {
                 tracing::info!(
                     event = "zookeeper",

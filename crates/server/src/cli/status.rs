@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use redis_failover_core::{Found, Phase, Topology, Versioned};
+use redis_failover_core::{Found, NodeAddr, Phase, Report, Topology, Versioned, Vote};
 use redis_failover_store::{Snapshot, ZooKeeper};
 use serde_json::{Value, json};
 
@@ -100,17 +100,43 @@ fn as_text(path: &str, record: &Topology, snapshot: &Snapshot) -> String {
         let id = id.to_string();
         line(format_args!("{id:<32} {is:<8} {address}"));
     }
-    let quorum = record.quorum();
-    line(format_args!("\nquorum   {quorum} of {} registered monitors", record.monitors.len()));
+    let (quorum, alive) = (record.quorum(), alive(record, snapshot));
+    let registered = record.monitors.len();
+    line(format_args!("\nquorum   {quorum} of {registered} registered monitors, {alive} alive"));
+    for trouble in troubles(record, snapshot) {
+        line(format_args!("trouble  {trouble}"));
+    }
     text
 }
 
-fn votes<'a>(
-    snapshot: &'a Snapshot,
-    node: &'a redis_failover_core::NodeAddr,
-) -> impl Iterator<Item = (String, String)> + 'a {
-    let vote =
-        |report: &redis_failover_core::Report| report.votes.get(node).map(|(vote, _)| vote.to_string());
+/// How many registered monitors are alive.
+fn alive(record: &Topology, snapshot: &Snapshot) -> usize {
+    record.monitors.iter().filter(|id| snapshot.reports.contains_key(*id)).count()
+}
+
+/// What keeps the group from being well, as far as the record and the reports tell.
+fn troubles(record: &Topology, snapshot: &Snapshot) -> Vec<String> {
+    let mut troubles = Vec::new();
+    let (quorum, alive) = (record.quorum(), alive(record, snapshot));
+    if alive < quorum {
+        troubles.push(format!("{alive} monitors are alive and {quorum} must agree: no failover"));
+    }
+    if snapshot.leader.is_none() {
+        troubles.push("no monitor leads".to_owned());
+    }
+    let down = |report: &&Report| {
+        let vote = report.votes.get(&record.master).map(|(vote, _)| *vote);
+        matches!(vote, Some(Vote::Refused | Vote::Silent | Vote::Unusable))
+    };
+    let against = snapshot.reports.values().filter(down).count();
+    if record.phase == Phase::Steady && against > 0 {
+        troubles.push(format!("{against} monitors find the master {} down", record.master));
+    }
+    troubles
+}
+
+fn votes<'a>(snapshot: &'a Snapshot, node: &'a NodeAddr) -> impl Iterator<Item = (String, String)> + 'a {
+    let vote = |report: &Report| report.votes.get(node).map(|(vote, _)| vote.to_string());
     snapshot.reports.iter().filter_map(move |(id, report)| Some((id.to_string(), vote(report)?)))
 }
 
@@ -145,6 +171,7 @@ fn as_json(path: &str, record: &Topology, read: &Versioned, snapshot: &Snapshot)
             "id": leader.monitor, "address": leader.address, "term": leader.term.0,
         })),
         "quorum": record.quorum(),
+        "troubles": troubles(record, snapshot),
         "version": read.version.order,
         "source": "record",
     })

@@ -80,8 +80,12 @@ impl Journal {
             }
         }
         if leads && self.diagnosis != status.diagnosis {
-            if let Some(diagnosis) = &status.diagnosis {
-                info!(event = "diagnosis", %group, "{diagnosis}");
+            match &status.diagnosis {
+                Some(diagnosis @ (Diagnosis::Healthy | Diagnosis::ChangeUnfinished)) => {
+                    info!(event = "diagnosis", %group, "{diagnosis}");
+                }
+                Some(diagnosis) => warn!(event = "diagnosis", %group, "{diagnosis}"),
+                None => {}
             }
             self.diagnosis.clone_from(&status.diagnosis);
         }
@@ -183,6 +187,14 @@ impl Journal {
                 event = "config-differs", group = %self.group,
                 "not in the group's record and therefore not managed: {} (the record is followed, not --redishosts)",
                 unknown.join(", ")
+            );
+        }
+        let unlisted = record.nodes().filter(|node| !configured.contains(node)).map(ToString::to_string);
+        let unlisted: Vec<_> = unlisted.collect();
+        if !unlisted.is_empty() {
+            warn!(
+                event = "config-differs", group = %self.group,
+                "in the group's record and therefore managed, though not in --redishosts: {}", unlisted.join(", ")
             );
         }
         if record.monitors.len() == 2 {

@@ -223,6 +223,28 @@ fn a_quiet_group_writes_nothing() {
 }
 
 #[test]
+fn when_all_nodes_die_it_is_published_and_told_and_their_return_ends_it() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/all");
+    for redis in &mut group.redis {
+        redis.kill();
+    }
+    eventually(DEADLINE, "all are published as KO, and status names the trouble", || {
+        let status = group.status(&servers)?;
+        for node in 0..3 {
+            ensure_eq(status["nodes"][node]["ok"].as_bool(), Some(false))?;
+        }
+        let told = status["troubles"].to_string().contains("find the master");
+        if told { Ok(()) } else { Err(status.to_string()) }
+    });
+    // They keep nothing on disk: when all are back and all are empty there is nothing to wait for.
+    for redis in &mut group.redis {
+        redis.restart();
+    }
+    group.await_steady(&servers, 0);
+}
+
+#[test]
 fn two_groups_share_an_ensemble_and_nothing_else() {
     let servers = Servers::start();
     let mut one = Group::start(&servers, "/redis/one");
