@@ -19,6 +19,8 @@ pub enum Probe {
     Answered(Sighting),
     /// It was answered, but only by an error that says the node cannot serve (LOADING).
     Unusable,
+    /// It was answered, but the node takes no writes because it cannot save (MISCONF).
+    Misconf(Sighting),
     /// It was answered by an error that is nobody's death (BUSY, or NOPERM on an open connection).
     Alive,
     /// The node will not talk to us (NOAUTH, WRONGPASS, too many clients): our fault or the limit's.
@@ -34,6 +36,8 @@ pub enum Probe {
 pub struct Observer {
     down_after: Duration,
     interval: Duration,
+    misconf: Vote,
+    refusal_waits: bool,
     nodes: BTreeMap<NodeAddr, Watched>,
     next_tick: Instant,
     /// What was asked before this moment counts no more: the monitor itself stood still.
@@ -84,6 +88,8 @@ impl Observer {
         Self {
             down_after: policy.down_after(),
             interval: policy.probe_interval(),
+            misconf: misconf_vote(policy),
+            refusal_waits: policy.refusal_waits(),
             nodes: nodes.into_iter().map(|node| (node, Watched::new(now))).collect(),
             next_tick: now + policy.probe_interval(),
             valid_from: now,
@@ -103,6 +109,10 @@ impl Observer {
                 watched.answered(Vote::Up, at);
                 watched.sighting = Some(sighting);
             }
+            Probe::Misconf(sighting) => {
+                watched.answered(self.misconf, at);
+                watched.sighting = Some(sighting);
+            }
             Probe::Alive => watched.answered(Vote::Up, at),
             Probe::Unusable => {
                 watched.doubted.get_or_insert(at);
@@ -112,6 +122,10 @@ impl Observer {
             Probe::Lost => {
                 watched.doubted.get_or_insert(at);
                 watched.waiting.get_or_insert(at);
+            }
+            Probe::Refused if self.refusal_waits => {
+                watched.doubted.get_or_insert(at);
+                watched.waiting.get_or_insert(asked);
             }
             Probe::Refused => {
                 watched.doubted.get_or_insert(at);
@@ -186,6 +200,8 @@ impl Observer {
     pub fn reconfigure(&mut self, policy: &Policy, nodes: impl IntoIterator<Item = NodeAddr>, now: Instant) {
         self.down_after = policy.down_after();
         self.interval = policy.probe_interval();
+        self.misconf = misconf_vote(policy);
+        self.refusal_waits = policy.refusal_waits();
         let mut known = std::mem::take(&mut self.nodes);
         let kept = |node: NodeAddr| {
             let watched = known.remove(&node).unwrap_or_else(|| Watched::new(now));
@@ -193,6 +209,10 @@ impl Observer {
         };
         self.nodes = nodes.into_iter().map(kept).collect();
     }
+}
+
+fn misconf_vote(policy: &Policy) -> Vote {
+    if policy.misconf_is_unusable() { Vote::Unusable } else { Vote::Up }
 }
 
 #[cfg(test)]
@@ -275,6 +295,31 @@ mod tests {
             }
             assert_eq!(vote(&observer), expected, "{probe:?}");
         }
+    }
+
+    #[test]
+    fn a_server_that_cannot_save_is_what_the_policy_says() {
+        let Probe::Answered(sighting) = answer(at(200)) else { panic!("an answer has a sighting") };
+        for (unusable, expected) in [(false, Vote::Up), (true, Vote::Unusable)] {
+            let mut observer = observer();
+            let policy = Policy::default().misconf_unusable(unusable);
+            observer.reconfigure(&policy, [node()], at(100));
+            observer.probed(at(200), at(201), &node(), Probe::Misconf(sighting.clone()));
+            assert_eq!(vote(&observer), expected);
+        }
+    }
+
+    #[test]
+    fn where_a_firewall_may_refuse_refusal_waits_like_silence() {
+        let mut observer = observer();
+        observer.reconfigure(&Policy::default().patient_with_refusal(true), [node()], at(100));
+        for n in 1..=6 {
+            pass(&mut observer, at(n * 200 - 1));
+            assert_eq!(vote(&observer), Vote::Up, "at {n}");
+            observer.probed(at(n * 200), at(n * 200), &node(), Probe::Refused);
+        }
+        pass(&mut observer, at(1200));
+        assert_eq!(vote(&observer), Vote::Silent);
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub struct Policy {
     quorum: Option<u32>,
     down_after: Duration,
     probe_interval: Duration,
+    misconf_is_unusable: bool,
+    refusal_waits: bool,
 }
 
 /// Why settings cannot stand together; nothing was changed.
@@ -31,7 +33,13 @@ pub enum PolicyError {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { quorum: None, down_after: Duration::from_secs(1), probe_interval: Duration::from_millis(200) }
+        Self {
+            quorum: None,
+            down_after: Duration::from_secs(1),
+            probe_interval: Duration::from_millis(200),
+            misconf_is_unusable: false,
+            refusal_waits: false,
+        }
     }
 }
 
@@ -54,7 +62,29 @@ impl Policy {
         if probe_interval < Duration::from_millis(10) || probe_interval * 2 > down_after {
             return Err(PolicyError::ProbeInterval { interval: probe_interval, down_after });
         }
-        Ok(Self { quorum, down_after, probe_interval })
+        Ok(Self { quorum, down_after, probe_interval, ..Self::default() })
+    }
+
+    /// This policy, where a master that refuses writes because it cannot save (MISCONF) is unusable, or is not.
+    #[must_use]
+    pub fn misconf_unusable(self, misconf_is_unusable: bool) -> Self {
+        Self { misconf_is_unusable, ..self }
+    }
+
+    /// This policy, where a refused connection counts like a silent one: a firewall may refuse for a living server.
+    #[must_use]
+    pub fn patient_with_refusal(self, refusal_waits: bool) -> Self {
+        Self { refusal_waits, ..self }
+    }
+
+    /// Whether a master that refuses writes because it cannot save is unusable.
+    pub fn misconf_is_unusable(&self) -> bool {
+        self.misconf_is_unusable
+    }
+
+    /// Whether a refused connection counts like a silent one.
+    pub fn refusal_waits(&self) -> bool {
+        self.refusal_waits
     }
 
     /// The chosen quorum, `None` for the majority.

@@ -69,6 +69,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse_time)]
     probe_interval: Duration,
 
+    /// Replace a master that refuses writes because it cannot save to disk (MISCONF).
+    #[arg(long)]
+    misconf_is_unusable: bool,
+
+    /// Let a refused connection wait for down-after like a silent one: where a firewall may refuse for a living server.
+    #[arg(long)]
+    refusal_waits: bool,
+
     /// The ZooKeeper session's time-out: how long a dead monitor keeps the lead.
     #[arg(long, value_name = "TIME", default_value = "6s", value_parser = parse_time)]
     session_timeout: Duration,
@@ -121,7 +129,9 @@ impl RunArgs {
                 .hint("each server stands in the list once, spelled as its clients reach it"));
         }
         let policy = Policy::new(self.quorum, self.down_after, self.probe_interval)
-            .map_err(|error| usage(format!("the policy cannot stand: {error}")))?;
+            .map_err(|error| usage(format!("the policy cannot stand: {error}")))?
+            .misconf_unusable(self.misconf_is_unusable)
+            .patient_with_refusal(self.refusal_waits);
         if !(Duration::from_millis(400)..=Duration::from_mins(5)).contains(&self.session_timeout) {
             return Err(usage(format!("--session-timeout {:?} is out of range", self.session_timeout))
                 .hint("use 400ms to 300s; ZooKeeper grants 2 to 20 of its ticks (tickTime, 2s by default)"));

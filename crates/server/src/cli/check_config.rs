@@ -20,6 +20,8 @@ fn describe(config: &Config) -> String {
     let user = config.credentials.username.as_deref().unwrap_or("default");
     let password =
         if config.credentials.password.is_some() { "with a password" } else { "without a password" };
+    let misconf = if policy.misconf_is_unusable() { "is replaced" } else { "stays master" };
+    let refused = if policy.refusal_waits() { "waits like silence" } else { "counts at once" };
     format!(
         "the configuration is valid\n\
          group            {} at {}\n\
@@ -29,6 +31,8 @@ fn describe(config: &Config) -> String {
          listens          {listen}\n\
          quorum           {quorum}\n\
          down after       {:?}, asked every {:?}\n\
+         cannot save      {misconf}\n\
+         refused          {refused}\n\
          slow sections    every {:?}\n\
          redis user       {user}, {password}\n",
         config.path.name(),

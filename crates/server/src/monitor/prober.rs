@@ -160,7 +160,11 @@ fn questions(slow: bool) -> redis::Pipeline {
 }
 
 fn judge(asked: redis_failover_core::Instant, replies: &[Value], server: &Info) -> Probe {
-    if matches!(replies.first(), Some(Value::ServerError(error)) if error.code() == "LOADING") {
+    let refused = match replies.first() {
+        Some(Value::ServerError(error)) => error.code(),
+        _ => "",
+    };
+    if refused == "LOADING" {
         return Probe::Unusable;
     }
     let sighting = || {
@@ -173,8 +177,12 @@ fn judge(asked: redis_failover_core::Instant, replies: &[Value], server: &Info) 
             guarded: info.guarded(),
         })
     };
-    // BUSY, NOPERM and the like: it lives, and does not tell more.
-    sighting().map_or(Probe::Alive, Probe::Answered)
+    match sighting() {
+        Some(sighting) if refused == "MISCONF" => Probe::Misconf(sighting),
+        Some(sighting) => Probe::Answered(sighting),
+        // BUSY, NOPERM and the like: it lives, and does not tell more.
+        None => Probe::Alive,
+    }
 }
 
 /// The text of a reply that is one.

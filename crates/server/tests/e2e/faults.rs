@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use redis_failover_lab::{Redis, ensure_eq, eventually};
+use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
 
 use crate::world::{DEADLINE, Group, Servers};
 use crate::writer::{Account, Writer};
@@ -242,6 +242,41 @@ fn when_all_nodes_die_it_is_published_and_told_and_their_return_ends_it() {
         redis.restart();
     }
     group.await_steady(&servers, 0);
+}
+
+/// A group whose master can't save any more, and so refuses writes.
+fn group_that_cannot_save(servers: &Servers, path: &str, flags: Vec<&'static str>) -> Group {
+    let redis = (0..3).map(|_| {
+        let fast =
+            Redis::builder().option("repl-diskless-sync-delay", "0").option("repl-diskless-sync", "yes");
+        fast.option("save", "3600 1").option("enable-protected-configs", "yes").start()
+    });
+    let mut group = Group::of(path, redis.collect());
+    group.flags = flags;
+    group.start_monitors(servers);
+    group.await_steady(servers, 0);
+    let gone = tempfile::tempdir().expect("a directory");
+    let directory = gone.path().to_string_lossy().into_owned();
+    let command = |words: &[&str]| group.redis[0].command(words).and_then(Reply::into_result);
+    command(&["CONFIG", "SET", "dir", &directory]).expect("it obeys");
+    drop(gone);
+    command(&["BGSAVE"]).expect("it begins");
+    group
+}
+
+#[test]
+fn a_master_that_cannot_save_is_replaced_only_where_the_policy_says_so() {
+    let servers = Servers::start();
+    let left = group_that_cannot_save(&servers, "/redis/misconf-left", Vec::new());
+    eventually(DEADLINE, "it refuses writes", || {
+        let refusal = left.redis[0].set("a", "1").err().ok_or("it takes them")?;
+        if refusal.contains("MISCONF") { Ok(()) } else { Err("another refusal") }
+    });
+    let replaced = group_that_cannot_save(&servers, "/redis/misconf", vec!["--misconf-is-unusable"]);
+    let master = replaced.await_successor(&servers, 0);
+    // Without a directory the old master can't take a full copy: only the new one is looked at.
+    eventually(DEADLINE, "the new master takes writes", || replaced.redis[master].set("a", "1"));
+    assert_eq!(left.status(&servers).expect("a status")["epoch"], 1);
 }
 
 #[test]

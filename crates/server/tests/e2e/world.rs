@@ -78,6 +78,7 @@ pub(crate) struct Group {
     pub(crate) monitors: BTreeMap<String, Process>,
     extra: Vec<(String, String)>,
     other_nodes: Vec<String>,
+    pub(crate) flags: Vec<&'static str>,
 }
 
 impl Group {
@@ -98,6 +99,7 @@ impl Group {
             monitors: BTreeMap::new(),
             extra: Vec::new(),
             other_nodes: Vec::new(),
+            flags: Vec::new(),
         }
     }
 
@@ -128,7 +130,7 @@ impl Group {
         let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
         let zookeeper = servers.zookeeper.connect_string();
         command.args(["run", "-z", &zookeeper, "-p", &self.path, "-r", &self.nodes()]);
-        command.args(["--id", id, "--session-timeout", SESSION]);
+        command.args(["--id", id, "--session-timeout", SESSION]).args(&self.flags);
         command.envs(self.extra.iter().cloned());
         let log = servers.file(&format!("{}-{id}.log", self.path.replace('/', "_")));
         let process = Process::spawn(&format!("monitor {id} of {}", self.path), command, &log);

@@ -37,6 +37,10 @@ struct PolicyV1 {
     quorum: Option<u32>,
     down_after_ms: u64,
     probe_interval_ms: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    misconf_is_unusable: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    refusal_waits: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +97,10 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         Duration::from_millis(state.policy.down_after_ms),
         Duration::from_millis(state.policy.probe_interval_ms),
     );
+    let policy = policy.map_err(|error| format!("its `policy`: {error}"))?;
+    let policy = policy
+        .misconf_unusable(state.policy.misconf_is_unusable)
+        .patient_with_refusal(state.policy.refusal_waits);
     let monitors = state.monitors.iter().map(|id| parsed(id)).collect::<Result<_, _>>()?;
     Ok(Topology {
         epoch: Epoch(state.epoch),
@@ -103,7 +111,7 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         synced: state.synced.iter().map(synced).collect::<Result<_, _>>()?,
         lineages: Lineages::new(state.lineages.into_iter().map(lineage).collect()),
         monitors,
-        policy: policy.map_err(|error| format!("its `policy`: {error}"))?,
+        policy,
         min_replicas_to_write: state.min_replicas_to_write,
     })
 }
@@ -155,6 +163,8 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
         quorum: record.policy.quorum(),
         down_after_ms: millis(record.policy.down_after()),
         probe_interval_ms: millis(record.policy.probe_interval()),
+        misconf_is_unusable: record.policy.misconf_is_unusable(),
+        refusal_waits: record.policy.refusal_waits(),
     };
     let synced: BTreeMap<_, _> = record.synced.iter().map(|(node, run)| (node.to_string(), &run.0)).collect();
     let lineages: Vec<_> = record.lineages.as_slice().iter().map(lineage_v1).collect();

@@ -38,7 +38,10 @@ fn steady() -> Topology {
         synced: [("10.0.0.2:6379".parse().unwrap(), RunId("run-of-two".to_owned()))].into(),
         lineages: Lineages::new(vec![lineage("a", 0, 0, None), lineage("b", 3, 4711, Some("a"))]),
         monitors: ["m1", "m2", "m3"].map(|id| id.parse().unwrap()).into(),
-        policy: Policy::new(Some(2), Duration::from_secs(1), Duration::from_millis(200)).unwrap(),
+        policy: Policy::new(Some(2), Duration::from_secs(1), Duration::from_millis(200))
+            .unwrap()
+            .misconf_unusable(true)
+            .patient_with_refusal(true),
         min_replicas_to_write: 1,
     }
 }
