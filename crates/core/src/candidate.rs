@@ -21,7 +21,8 @@ pub enum Dropped {
     HalfSynced,
     /// It is empty while another holds keys, or came back empty while another is missing.
     Empty,
-    /// It was restarted since it last followed, and the recorded master, which may hold more, is missing.
+    /// It was restarted since it last followed, and the recorded master, which may hold more, is missing or is back
+    /// with keys under a name that can't be compared.
     Restarted,
     /// It holds a history that the group never recorded: nobody knows what is missing in it.
     UnknownHistory,
@@ -35,7 +36,7 @@ impl fmt::Display for Dropped {
             Self::PriorityZero => "replica-priority 0",
             Self::HalfSynced => "in the middle of a full sync",
             Self::Empty => "empty while another holds keys or is missing",
-            Self::Restarted => "restarted since it last followed, and the recorded master is missing",
+            Self::Restarted => "restarted since it last followed, and the recorded master may hold more",
             Self::UnknownHistory => "its history is not in the record",
         })
     }
@@ -104,7 +105,9 @@ fn judge(
     if evidence.keys == 0 && (keys_elsewhere || (restarted && missing)) {
         return Err(Dropped::Empty);
     }
-    if restarted && !all.contains_key(&record.master) {
+    let master = all.get(&record.master);
+    let may_hold_more = |it: &Evidence| it.keys > 0 && lineages.locate(&it.history).is_none();
+    if restarted && *node != record.master && master.is_none_or(may_hold_more) {
         return Err(Dropped::Restarted);
     }
     lineages.locate(&evidence.history).ok_or(Dropped::UnknownHistory)
@@ -209,6 +212,8 @@ mod tests {
         assert_eq!(rank(&[("b", again(1))]).dropped[&node("b")], Dropped::Restarted);
         assert_eq!(rank(&[("b", again(0)), ("a", said("x", 0, 0))]).dropped[&node("b")], Dropped::Empty);
         assert_eq!(rank(&[("b", again(1)), ("a", said("r", 9, 2))]).chosen, Some(node("a")));
+        // An append-only file brings all keys back, and a new name for them.
+        assert_eq!(rank(&[("b", again(1)), ("a", said("x", 0, 1001))]).chosen, Some(node("a")));
         assert_eq!(rank(&[("b", again(1)), ("c", said("r", 4, 1))]).chosen, Some(node("c")));
     }
 

@@ -129,7 +129,7 @@ fn troubles(record: &Topology, snapshot: &Snapshot) -> Vec<String> {
         matches!(vote, Some(Vote::Refused | Vote::Silent | Vote::Unusable))
     };
     let against = snapshot.reports.values().filter(down).count();
-    if record.phase == Phase::Steady && against > 0 {
+    if against > 0 {
         troubles.push(format!("{against} monitors find the master {} down", record.master));
     }
     troubles

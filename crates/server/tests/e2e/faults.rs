@@ -225,7 +225,19 @@ fn a_quiet_group_writes_nothing() {
 #[test]
 fn when_all_nodes_die_it_is_published_and_told_and_their_return_ends_it() {
     let servers = Servers::start();
-    let mut group = Group::start(&servers, "/redis/all");
+    // The replicas keep what their first copy left on disk, under a name that the record knows; the master's
+    // append-only file keeps everything, and gives it a new name.
+    let redis = ["yes", "no", "no"].map(|file| {
+        Redis::builder()
+            .option("repl-diskless-sync-delay", "0")
+            .option("appendonly", file)
+            .option("appendfsync", "always")
+            .start()
+    });
+    let mut group = Group::of("/redis/all", redis.into());
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    group.redis[0].set("kept", "yes").expect("it takes writes");
     for redis in &mut group.redis {
         redis.kill();
     }
@@ -237,11 +249,13 @@ fn when_all_nodes_die_it_is_published_and_told_and_their_return_ends_it() {
         let told = status["troubles"].to_string().contains("find the master");
         if told { Ok(()) } else { Err(status.to_string()) }
     });
-    // They keep nothing on disk: when all are back and all are empty there is nothing to wait for.
-    for redis in &mut group.redis {
-        redis.restart();
+    for node in [1, 2, 0] {
+        group.redis[node].restart();
     }
     group.await_steady(&servers, 0);
+    for redis in &group.redis {
+        assert_eq!(redis.get("kept").expect("it answers").as_deref(), Some("yes"));
+    }
 }
 
 /// A group whose master can't save any more, and so refuses writes.
