@@ -1,0 +1,146 @@
+//! The script's lines: what is done to the world, and what must hold of it. It moves no time by itself.
+
+use std::time::Duration;
+
+use redis_failover_core::{Found, Phase, Topology};
+
+use super::super::redis::{Follows, Redis, State};
+use super::{Accident, World};
+
+impl World {
+    /// Carries out one line of the script.
+    pub(in super::super) fn line(&mut self, words: &[&str]) -> Result<(), String> {
+        match words {
+            ["nodes", names @ ..] => self.add_nodes(names),
+            ["monitors", names @ ..] => self.add_monitors(names),
+            ["run", time] => {
+                let until = self.now + millis(time)?;
+                while self.now < until {
+                    self.step();
+                }
+            }
+            ["at", step, accident] => self.accident = Some(((*step).to_owned(), accident_of(accident)?)),
+            ["kill", "leader"] => self.kill_leader(),
+            ["kill", "monitor", name] => self.kill_monitor(name)?,
+            ["restart", "monitors"] => self.restart_monitors(),
+            ["expect", rest @ ..] => self.expect(rest)?,
+            [verb, name, rest @ ..] => self.node_command(verb, name, rest)?,
+            _ => return Err("not understood".into()),
+        }
+        if !matches!(words, ["run" | "nodes" | "monitors" | "expect", ..]) {
+            self.say(&format!("* {}", words.join(" ")));
+        }
+        Ok(())
+    }
+
+    fn node_command(&mut self, verb: &str, name: &str, rest: &[&str]) -> Result<(), String> {
+        let redis = self.servers.get(name)?;
+        match (verb, rest) {
+            ("kill", []) => redis.state = State::Dead,
+            ("hang", []) => redis.state = State::Hung,
+            ("load", []) => redis.state = State::Loading,
+            ("wake", []) => {
+                redis.state = State::Running;
+                for command in std::mem::take(&mut redis.queued) {
+                    redis.carry_out(name, &command);
+                }
+            }
+            ("restart", []) => redis.restart(name, false),
+            ("restart", ["empty"]) => redis.restart(name, true),
+            ("isolate", []) => redis.isolated = true,
+            ("join", []) => redis.isolated = false,
+            ("lag", []) => redis.lagging = true,
+            ("catch-up", []) => redis.lagging = false,
+            ("half-sync", []) => redis.half_synced = true,
+            ("priority", [number]) => redis.priority = number.parse().map_err(|_| "no number")?,
+            ("write", [bytes]) => {
+                redis.offset += bytes.parse::<u64>().map_err(|_| "no number")?;
+                redis.keys += 1;
+            }
+            ("demote", []) => redis.follows = Some(Follows(None)),
+            ("follow", [of]) => redis.follows = Some(Follows(Some((*of).to_owned()))),
+            _ => return Err("not understood".into()),
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, words: &[&str]) -> Result<(), String> {
+        let holds = |found: String, wanted: &str| {
+            if found == wanted { Ok(()) } else { Err(format!("it is {found}")) }
+        };
+        match words {
+            ["no", "record"] => self.topology().map_or(Ok(()), |record| Err(format!("{record:?}"))),
+            ["master", name] => holds(self.topology()?.master.host().to_owned(), name),
+            ["epoch", epoch] => holds(self.topology()?.epoch.to_string(), epoch),
+            ["phase", "steady"] if self.topology()?.phase == Phase::Steady => Ok(()),
+            ["phase", "failing-over"] if self.topology()?.phase != Phase::Steady => Ok(()),
+            ["ok", nodes @ ..] => {
+                let ok = self.topology()?.members.iter().filter(|member| member.ok);
+                let ok: Vec<_> = ok.map(|member| member.addr.host()).collect();
+                holds(ok.join(" "), &nodes.join(" "))
+            }
+            ["masters", names @ ..] => {
+                let master = |(_, it): &(&String, &Redis)| it.follows.is_none() && it.state == State::Running;
+                let masters: Vec<_> =
+                    self.servers.0.iter().filter(master).map(|(name, _)| name.as_str()).collect();
+                holds(masters.join(" "), &names.join(" "))
+            }
+            [name, "follows", of] => match &self.servers.get(name)?.follows {
+                Some(Follows(found)) => holds(found.clone().unwrap_or_else(|| "nobody".into()), of),
+                None => Err("it is a master".into()),
+            },
+            [name, "keys", keys] => holds(self.servers.get(name)?.keys.to_string(), keys),
+            [name, "min-replicas", number] => holds(self.servers.get(name)?.min_replicas.to_string(), number),
+            ["trace", text @ ..] if self.trace.contains(&text.join(" ")) => Ok(()),
+            ["never", text @ ..] if !self.trace.contains(&text.join(" ")) => Ok(()),
+            ["within", time, text @ ..] => self.within(millis(time)?, &text.join(" ")),
+            _ => Err("it does not hold".into()),
+        }
+    }
+
+    /// The last line with `text` came within `limit` of the last accident (a line with `*`).
+    fn within(&self, limit: u64, text: &str) -> Result<(), String> {
+        let time = |line: &str| line.trim_start().split(' ').next().and_then(|word| word.parse::<u64>().ok());
+        let accident = self.trace.lines().rfind(|line| line.contains(" * ")).and_then(time);
+        let event = self.trace.lines().rfind(|line| line.contains(text)).and_then(time);
+        match (accident, event) {
+            (Some(from), Some(to)) if to >= from && to - from <= limit => Ok(()),
+            other => Err(format!("accident and event at {other:?}")),
+        }
+    }
+
+    fn add_nodes(&mut self, names: &[&str]) {
+        for name in names {
+            self.nodes.push((*name).to_owned());
+            self.servers.0.insert((*name).to_owned(), Redis::new(name));
+        }
+    }
+
+    fn topology(&self) -> Result<&Topology, String> {
+        match self.record.as_ref().map(|it| &it.found) {
+            Some(Found::Record(record)) => Ok(record),
+            _ => Err("there is no record".into()),
+        }
+    }
+}
+
+fn accident_of(word: &str) -> Result<Accident, String> {
+    Ok(match word {
+        "leader-dies-before" => Accident::Before,
+        "leader-dies-after" => Accident::After,
+        "leader-dies-late-delivery" => Accident::Late,
+        "lost" => Accident::Lost,
+        "candidate-restarts" => Accident::Restart,
+        "candidate-dies" => Accident::Kill,
+        _ => return Err(format!("no such accident: {word}")),
+    })
+}
+
+fn millis(text: &str) -> Result<u64, String> {
+    let number = |digits: &str| digits.parse::<u64>().map_err(|_| format!("`{text}` is no time"));
+    let time = match text.strip_suffix("ms") {
+        Some(digits) => Duration::from_millis(number(digits)?),
+        None => Duration::from_secs(number(text.strip_suffix('s').unwrap_or(text))?),
+    };
+    u64::try_from(time.as_millis()).map_err(|error| error.to_string())
+}
