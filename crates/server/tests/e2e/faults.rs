@@ -20,17 +20,23 @@ fn assert_sound(account: &Account, lost_at_most: usize) {
     assert!(account.gap < GAP_AT_MOST, "{account:?}");
 }
 
+/// Kills node 0 while its replicas have all that it acknowledged, and returns who leads once the writer writes again.
+fn kill_caught_up_master(servers: &Servers, group: &mut Group, writer: &Writer) -> usize {
+    writer.pause();
+    group.await_caught_up(0);
+    group.redis[0].kill();
+    writer.resume();
+    let master = group.await_successor(servers, 0);
+    writer.write_more();
+    master
+}
+
 #[test]
 fn a_master_that_is_killed_is_replaced_and_nothing_caught_up_is_lost() {
     let servers = Servers::start();
     let mut group = Group::start(&servers, "/redis/kill");
     let writer = Writer::start(&servers, &group, "kill");
-    writer.pause();
-    group.await_caught_up(0);
-    group.redis[0].kill();
-    writer.resume();
-    let master = group.await_successor(&servers, 0);
-    writer.write_more();
+    let master = kill_caught_up_master(&servers, &mut group, &writer);
     group.await_steady(&servers, master);
     assert_sound(&writer.finish(&group.redis[master]), 0);
 }
@@ -145,12 +151,7 @@ fn one_zookeeper_server_killed_changes_no_master_and_stops_no_failover() {
     writer.write_more();
     group.await_steady(&servers, 0);
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
-    writer.pause();
-    group.await_caught_up(0);
-    group.redis[0].kill();
-    writer.resume();
-    let master = group.await_successor(&servers, 0);
-    writer.write_more();
+    let master = kill_caught_up_master(&servers, &mut group, &writer);
     group.redis[0].restart();
     group.await_steady(&servers, master);
     assert_sound(&writer.finish(&group.redis[master]), 0);
@@ -323,12 +324,7 @@ fn all_monitors_restarted_at_once_change_nothing_and_still_guard() {
     group.start_monitors(&servers);
     group.await_steady(&servers, 0);
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
-    writer.pause();
-    group.await_caught_up(0);
-    group.redis[0].kill();
-    writer.resume();
-    let master = group.await_successor(&servers, 0);
-    writer.write_more();
+    let master = kill_caught_up_master(&servers, &mut group, &writer);
     group.redis[0].restart();
     group.await_steady(&servers, master);
     assert_sound(&writer.finish(&group.redis[master]), 0);
