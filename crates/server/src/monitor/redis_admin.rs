@@ -26,6 +26,9 @@ pub(super) enum AdminError {
     /// The server answered something that is no INFO.
     #[error(transparent)]
     Info(#[from] InfoError),
+    /// The node is still a master: it refused REPLICAOF, as a server in cluster mode does.
+    #[error("it refused REPLICAOF and is still a master")]
+    NotObeyed,
     /// This monitor no longer leads; nothing was sent.
     #[error("this monitor leads no more")]
     Deposed,
@@ -70,6 +73,10 @@ pub(super) async fn freeze(link: &mut RedisLink, patient: bool) -> Result<Eviden
         link.ask(&late).await?;
     }
     let now = last(&replies)?;
+    if now.role()?.is_master() {
+        // What it said is no evidence: it goes on taking writes.
+        return Err(AdminError::NotObeyed);
+    }
     let min_replicas_to_write = before.and_then(|before| before.min_replicas_to_write);
     Ok(evidence(&was, &now, min_replicas_to_write)?)
 }
