@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 /// Who we are to Redis. The password appears in no log and no error.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Credentials {
+pub struct Credentials {
     /// The ACL user; `None` for the default one.
     pub username: Option<String>,
     /// Its password; `None` where the servers ask for none.

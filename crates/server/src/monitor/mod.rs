@@ -31,7 +31,8 @@ use prober::{Pace, Probed, Prober};
 const DENSE: Duration = Duration::from_millis(20);
 
 /// What one monitor of one group is made of.
-pub(crate) struct Setup {
+#[derive(Clone, Debug)]
+pub struct Setup {
     /// The group's name, for the log.
     pub group: String,
     /// This monitor.
@@ -48,8 +49,8 @@ pub(crate) struct Setup {
     pub slow_every: Duration,
 }
 
-/// One monitor of one group.
-pub(crate) struct Monitor<S: Store> {
+/// One monitor of one group: it watches the nodes, votes, and leads or stands by.
+pub struct Monitor<S: Store> {
     setup: Setup,
     store: S,
     clock: Clock,
@@ -67,15 +68,17 @@ pub(crate) struct Monitor<S: Store> {
     compared: bool,
 }
 
-/// What the monitor's parts send it.
-pub(crate) struct Inbox {
+/// What a monitor's parts send it; made with the monitor, to be given to [`Monitor::run`].
+pub struct Inbox {
     told: mpsc::UnboundedReceiver<Probed>,
     finished: mpsc::UnboundedReceiver<(ActionId, Outcome)>,
 }
 
 impl<S: Store> Monitor<S> {
     /// A monitor that stands for the lead from now on, and its inbox.
-    pub(crate) fn new(setup: Setup, store: S) -> (Self, Inbox) {
+    ///
+    /// To be called inside a tokio runtime. Nothing is asked of Redis before [`Monitor::run`].
+    pub fn new(setup: Setup, store: S) -> (Self, Inbox) {
         let clock = Clock::start();
         let now = clock.now();
         let (told, told_inbox) = mpsc::unbounded_channel();
@@ -104,7 +107,9 @@ impl<S: Store> Monitor<S> {
     }
 
     /// Runs until `shutdown` completes; then gives up the lead.
-    pub(crate) async fn run(mut self, mut inbox: Inbox, shutdown: impl Future<Output = ()>) {
+    ///
+    /// Dropping the future gives the lead up too, but only when the action under way has ended.
+    pub async fn run(mut self, mut inbox: Inbox, shutdown: impl Future<Output = ()>) {
         let mut record = self.store.record();
         let mut reports = self.store.reports();
         let mut leadership = self.campaign.leadership();

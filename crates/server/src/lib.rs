@@ -1,0 +1,51 @@
+//! The program `redis-failover`, and the monitor for a process that brings its own store.
+//!
+//! [`main`] is the whole program: it parses, runs and answers with the exit code. [`Monitor`] is one monitor over any
+//! [`Store`](redis_failover_store::Store): it reads no command line and no environment, installs no log and catches
+//! no signal; all of that is handed in.
+
+mod app;
+mod cli;
+mod config;
+mod failure;
+mod info;
+mod monitor;
+mod redis_link;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, LogFormat};
+use failure::{Failure, Kind};
+
+pub use monitor::{Inbox, Monitor, Setup};
+pub use redis_link::Credentials;
+
+/// The program: carries out what this process's command line says, and returns its exit code.
+///
+/// It exits by itself where the command line is wrong or asks for help.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start_log(&cli).and_then(|()| cli.run()) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn start_log(cli: &Cli) -> Result<(), Failure> {
+    let filter = EnvFilter::builder().parse(&cli.log).map_err(|error| {
+        Failure::new(Kind::Usage, format!("--log `{}`: {error}", cli.log))
+            .hint("use error, warn, info, debug or trace")
+    })?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.log_format {
+        LogFormat::Text => log.with_target(false).with_ansi(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
