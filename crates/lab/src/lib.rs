@@ -2,7 +2,8 @@
 //!
 //! A test starts what it needs ([`Redis`], [`ZooKeeper`], any [`Process`]), harms it (kill, freeze, restart) and
 //! waits for what must follow with [`eventually`]. Everything is synchronous, so that it serves plain tests and
-//! asynchronous ones alike; in the latter, mind that these calls block their thread.
+//! asynchronous ones alike; in the latter, mind that these calls block their thread. What a writer was told meanwhile,
+//! and what was lost of it, is kept in an [`Account`].
 //!
 //! What the lab promises:
 //! - nothing it starts outlives the test, even when the test is killed with `SIGKILL` (see [`Process`]);
@@ -13,6 +14,7 @@
 //! What it never does: skip a test, use a server that was already running, listen on anything but 127.0.0.1, or know
 //! anything of the crates it helps to test. It needs Linux (it reads `/proc`), and no privileges.
 
+mod account;
 mod eventually;
 mod ports;
 mod process;
@@ -20,6 +22,7 @@ mod redis;
 mod resp;
 mod zookeeper;
 
+pub use account::{Account, Write};
 pub use eventually::{ensure_eq, eventually};
 pub use ports::free_port;
 pub use process::{Process, is_alive};

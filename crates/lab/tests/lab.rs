@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_failover_lab::{
-    Connection, Process, Redis, Reply, ZooKeeper, ensure_eq, eventually, free_port, is_alive,
+    Account, Connection, Process, Redis, Reply, ZooKeeper, ensure_eq, eventually, free_port, is_alive,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -38,6 +38,24 @@ fn redis_answers() {
         redis.command(&["NONSENSE"]).unwrap().into_result().unwrap_err().starts_with("ERR unknown command")
     );
     assert_eq!(redis.command(&["DEBUG", "SLEEP", "0"]), Ok(Reply::Simple("OK".into())));
+}
+
+#[test]
+fn an_acknowledged_write_that_is_not_held_is_lost() {
+    let redis = Redis::start();
+    let mut account = Account::new("key");
+    // More than are read back at once.
+    for number in 0..1_200 {
+        account.acknowledge(number, Instant::now());
+    }
+    let held: Vec<_> = (0..1_200).filter(|number| ![0, 499, 500, 1_199].contains(number)).collect();
+    let words = held.iter().flat_map(|number| [account.key(*number), number.to_string()]);
+    let words: Vec<_> = std::iter::once("MSET".to_owned()).chain(words).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    assert_eq!(redis.command(&words), Ok(Reply::Simple("OK".into())));
+    redis.set(&account.key(700), "another value").unwrap();
+    let lost: Vec<_> = account.lost(&redis).unwrap().iter().map(|write| write.number).collect();
+    assert_eq!(lost, [0, 499, 500, 700, 1_199]);
 }
 
 #[test]
