@@ -1,16 +1,21 @@
-//! The documents that are generated: the command line reference, from the binary's own help.
+//! What is generated: core's table of Redis commands and the command line reference.
 //!
-//! It never edits a document that people write, and with `--check` it writes nothing.
+//! It never edits what people write, and with `--check` it writes nothing.
 
 mod cli;
+mod commands;
+mod redis;
+mod resp;
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-/// Writes every generated document, or with `check` fails where one is not what would be written.
+/// Writes all that is generated, or with `check` fails where something is not what would be written.
 pub(crate) fn run(check: bool) -> Result<()> {
+    // First, for without its table the binary that tells its own help cannot be built.
+    commands::run(check)?;
     publish(Path::new(cli::PATH), &cli::reference()?, check)
 }
 
