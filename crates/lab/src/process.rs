@@ -197,6 +197,6 @@ pub(crate) fn find_program(program: &str, package: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file());
     found.unwrap_or_else(|| {
-        panic!("`{program}` is not on the PATH; these tests need it: install the Debian package `{package}`")
+        panic!("`{program}` is not on the PATH: install the Debian package `{package}`")
     })
 }

@@ -197,7 +197,7 @@ fn class_path() -> String {
     for jar in &jars {
         assert!(
             Path::new(jar).is_file(),
-            "{jar} is missing; these tests need it: install the Debian packages `zookeeper` and \
+            "{jar} is missing: install the Debian packages `zookeeper` and \
              `default-jre-headless`, or set ZOOKEEPER_HOME to an unpacked Apache archive"
         );
     }
