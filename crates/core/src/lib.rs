@@ -33,6 +33,6 @@ pub use policy::Policy;
 pub use position::{History, Lineage, Lineages, Position};
 pub use step::{Action, ActionId, Outcome, Purpose, Step};
 pub use time::Instant;
-pub use topology::{Change, Found, Intent, Member, Phase, Reason, Topology, Version, Versioned};
+pub use topology::{Change, Found, Intent, Member, Phase, Publication, Reason, Topology, Version, Versioned};
 pub use verdict::Verdict;
 pub use view::{Ballot, Ballots, Evidence, Link, Peers, Report, Role, Sighting, Vote};
