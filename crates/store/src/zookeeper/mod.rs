@@ -5,6 +5,7 @@
 //! watches, and never takes an error for a "no": what the server did not refuse in so many words may have
 //! happened.
 
+mod bell;
 mod commit;
 mod election;
 mod group;
