@@ -9,6 +9,7 @@ mod bell;
 mod commit;
 mod election;
 mod group;
+mod publication;
 mod publisher;
 mod pulse;
 mod record;
