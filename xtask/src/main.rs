@@ -15,6 +15,7 @@
 mod ci;
 mod command;
 mod docs;
+mod packages;
 mod test;
 mod tidy;
 

@@ -8,6 +8,7 @@
 //! the decider counts. The same facts always lead to the same actions.
 
 pub mod candidate;
+pub mod commands;
 pub mod decider;
 pub mod diagnosis;
 pub mod event;

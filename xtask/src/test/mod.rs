@@ -5,21 +5,20 @@
 //! summary stays last.
 
 mod leftovers;
-mod no_services;
-mod packages;
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use crate::command::{self, cargo};
+use crate::packages::{self, JAVA, KAZOO, REDIS, ZOOKEEPER};
 
 /// How long a server may take to notice that its test is gone.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Runs all tests, or with arguments what these make of it.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    packages::ensure()?;
+    packages::ensure(&[&REDIS, &ZOOKEEPER, &JAVA, &KAZOO])?;
     let before = leftovers::processes();
     if before.is_empty() {
         println!("leftover processes are not looked for: there is no /proc here");

@@ -31,6 +31,8 @@ static NO_SERDE: Rule = Rule {
 };
 
 const MAX_LINES: usize = 400;
+/// As long as a Redis server has commands; `cargo xtask docs` writes it.
+const GENERATED: &str = "crates/core/src/commands/table.rs";
 const MAX_COLUMNS: usize = 120;
 /// The one place that sleeps: everything else waits through it.
 const SLEEPS: &str = "crates/lab/src/eventually.rs";
@@ -46,7 +48,7 @@ pub(super) fn check(source: &Source) -> Vec<Finding> {
     if !source.lines.first().is_some_and(|line| line.raw.starts_with("//!")) {
         find(1, &MODULE_DOC, "the file does not open with `//!`".into());
     }
-    if source.tests_from > MAX_LINES {
+    if source.tests_from > MAX_LINES && source.path != GENERATED {
         find(MAX_LINES + 1, &FILE_LENGTH, format!("{} lines, allowed are {MAX_LINES}", source.tests_from));
     }
     let is_core = source.path.starts_with("crates/core/src/");
@@ -93,11 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_file_is_found_unless_its_tests_make_it_long() {
+    fn a_long_file_is_found_unless_tests_or_a_server_make_it_long() {
         let lines = "x();\n".repeat(MAX_LINES);
         assert_eq!(found("crates/a/src/b.rs", &lines), [(401, "file length")]);
         assert_eq!(found("crates/a/src/b.rs", &format!("#[cfg(test)]\nmod tests {{\n{lines}}}\n")), []);
         assert_eq!(found("crates/a/src/b.rs", &lines[5..]), []);
+        assert_eq!(found(GENERATED, &lines), []);
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! The servers that the tests need: what is missing, and how to get it.
+//! The programs that a task needs beside cargo: what is missing, and how to get it.
 //!
 //! It installs only as root and only with apt; otherwise it prints the line to type. It never calls `sudo`,
 //! and it never installs what is already there.
+
+mod no_services;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,11 +11,11 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::no_services::NoServices;
 use crate::command;
+use no_services::NoServices;
 
-/// Something the tests start or import.
-struct Need {
+/// Something that a task starts or imports.
+pub(crate) struct Need {
     name: &'static str,
     is_present: fn() -> bool,
     apt: &'static str,
@@ -24,40 +26,42 @@ struct Need {
     by_hand: &'static str,
 }
 
-const NEEDS: [Need; 4] = [
-    Need {
-        name: "redis-server",
-        is_present: || in_path("redis-server"),
-        apt: "redis-server",
-        dnf: "redis",
-        brew: "redis",
-        by_hand: "build it from https://redis.io/downloads",
-    },
-    Need {
-        name: "ZooKeeper",
-        is_present: has_zookeeper,
-        apt: "zookeeper",
-        dnf: "",
-        brew: "",
-        by_hand: "unpack a release of https://zookeeper.apache.org and export ZOOKEEPER_HOME",
-    },
-    Need {
-        name: "a Java runtime",
-        is_present: || in_path("java"),
-        apt: "default-jre-headless",
-        dnf: "java-headless",
-        brew: "openjdk",
-        by_hand: "get one from https://adoptium.net",
-    },
-    Need {
-        name: "kazoo for /usr/bin/python3",
-        is_present: || command::succeeds(Command::new("/usr/bin/python3").args(["-c", "import kazoo"])),
-        apt: "python3-kazoo",
-        dnf: "python3-kazoo",
-        brew: "",
-        by_hand: "/usr/bin/python3 -m pip install --user kazoo",
-    },
-];
+/// A Redis server.
+pub(crate) static REDIS: Need = Need {
+    name: "redis-server",
+    is_present: || in_path("redis-server"),
+    apt: "redis-server",
+    dnf: "redis",
+    brew: "redis",
+    by_hand: "build it from https://redis.io/downloads",
+};
+/// ZooKeeper's jars.
+pub(crate) static ZOOKEEPER: Need = Need {
+    name: "ZooKeeper",
+    is_present: has_zookeeper,
+    apt: "zookeeper",
+    dnf: "",
+    brew: "",
+    by_hand: "unpack a release of https://zookeeper.apache.org and export ZOOKEEPER_HOME",
+};
+/// What runs ZooKeeper.
+pub(crate) static JAVA: Need = Need {
+    name: "a Java runtime",
+    is_present: || in_path("java"),
+    apt: "default-jre-headless",
+    dnf: "java-headless",
+    brew: "openjdk",
+    by_hand: "get one from https://adoptium.net",
+};
+/// The ZooKeeper client that plays the Python predecessor.
+pub(crate) static KAZOO: Need = Need {
+    name: "kazoo for /usr/bin/python3",
+    is_present: || command::succeeds(Command::new("/usr/bin/python3").args(["-c", "import kazoo"])),
+    apt: "python3-kazoo",
+    dnf: "python3-kazoo",
+    brew: "",
+    by_hand: "/usr/bin/python3 -m pip install --user kazoo",
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Manager {
@@ -81,13 +85,13 @@ impl Manager {
     }
 }
 
-/// Makes sure that all is there, by installing it where that is allowed.
+/// Makes sure that all of it is there, by installing it where that is allowed.
 ///
 /// # Errors
 ///
 /// When something is missing and may not or could not be installed; what to do is part of the error.
-pub(crate) fn ensure() -> Result<()> {
-    let missing = missing();
+pub(crate) fn ensure(needs: &[&Need]) -> Result<()> {
+    let missing = missing(needs);
     if missing.is_empty() {
         return Ok(());
     }
@@ -97,17 +101,17 @@ pub(crate) fn ensure() -> Result<()> {
         bail!("{}", advice(manager, is_root, &missing));
     }
     install(&missing.iter().map(|need| need.apt).collect::<Vec<_>>())?;
-    match self::missing().first() {
+    match self::missing(needs).first() {
         Some(need) => bail!("{} is still missing although {} is installed", need.name, need.apt),
         None => Ok(()),
     }
 }
 
-fn missing() -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| !(need.is_present)()).collect()
+fn missing<'a>(needs: &[&'a Need]) -> Vec<&'a Need> {
+    needs.iter().copied().filter(|need| !(need.is_present)()).collect()
 }
 
-/// Installs without starting anything: the tests start their own servers, on ports of their own.
+/// Installs without starting anything: our tasks start their own servers, on ports of their own.
 fn install(packages: &[&str]) -> Result<()> {
     let _no_services = NoServices::begin(Path::new("/usr/sbin/policy-rc.d"))?;
     let apt = || {
@@ -127,7 +131,7 @@ fn advice(manager: Option<Manager>, is_root: bool, missing: &[&Need]) -> String 
     let (with_package, by_hand): (Vec<&Need>, Vec<&Need>) =
         missing.iter().partition(|need| !package(need).is_empty());
     let names: Vec<&str> = missing.iter().map(|need| need.name).collect();
-    let mut lines = vec![format!("the tests need {}", names.join(", "))];
+    let mut lines = vec![format!("this needs {}", names.join(", "))];
     if !with_package.is_empty() {
         let sudo = if is_root { "" } else { "sudo " };
         let install = match manager {
@@ -170,26 +174,22 @@ fn holds_zookeeper(folder: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn needs(positions: &[usize]) -> Vec<&'static Need> {
-        positions.iter().map(|position| &NEEDS[*position]).collect()
-    }
-
     #[test]
     fn only_what_is_missing_is_named() {
-        let text = advice(Some(Manager::Apt), false, &needs(&[1, 3]));
+        let text = advice(Some(Manager::Apt), false, &[&ZOOKEEPER, &KAZOO]);
         let lines: Vec<&str> = text.lines().collect();
         let line = "    sudo apt-get install --no-install-recommends zookeeper python3-kazoo";
-        assert_eq!(lines, ["the tests need ZooKeeper, kazoo for /usr/bin/python3", line]);
+        assert_eq!(lines, ["this needs ZooKeeper, kazoo for /usr/bin/python3", line]);
     }
 
     #[test]
     fn what_has_no_package_is_done_by_hand() {
-        let text = advice(Some(Manager::Dnf), true, &needs(&[0, 1]));
+        let text = advice(Some(Manager::Dnf), true, &[&REDIS, &ZOOKEEPER]);
         assert!(text.contains("\n    dnf install redis\n"), "{text}");
         assert!(text.contains("ZOOKEEPER_HOME"), "{text}");
-        let text = advice(Some(Manager::Brew), false, &needs(&[0, 2]));
+        let text = advice(Some(Manager::Brew), false, &[&REDIS, &JAVA]);
         assert!(text.ends_with("\n    brew install redis openjdk"), "{text}");
-        let text = advice(None, false, &needs(&[0]));
+        let text = advice(None, false, &[&REDIS]);
         assert!(text.contains("https://") && !text.contains("install"), "{text}");
     }
 
@@ -201,6 +201,15 @@ mod tests {
         assert!(!holds_zookeeper(folder.path()));
         std::fs::write(folder.path().join("zookeeper-3.9.3.jar"), "").unwrap();
         assert!(holds_zookeeper(folder.path()));
+    }
+
+    #[test]
+    fn what_is_present_is_not_installed() {
+        let shell = Need { name: "a shell", is_present: || in_path("sh"), ..REDIS };
+        assert!(missing(&[&shell]).is_empty());
+        ensure(&[&shell]).unwrap();
+        let nothing = Need { name: "nothing", is_present: || false, ..REDIS };
+        assert_eq!(missing(&[&shell, &nothing]).len(), 1);
     }
 
     #[test]

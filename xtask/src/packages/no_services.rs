@@ -11,8 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-const POLICY: &str =
-    "#!/bin/sh\n# Written by `cargo xtask test` while it installs; may be removed.\nexit 101\n";
+const POLICY: &str = "#!/bin/sh\n# Written by `cargo xtask` while it installs; may be removed.\nexit 101\n";
 
 /// What a policy answers when it forbids.
 const FORBIDDEN: i32 = 101;

@@ -1,41 +1,25 @@
-//! The documents that are generated: for now the command line reference, from the binary's own help.
+//! The command line reference, from the binary's own help.
 //!
-//! It never edits a document that people write, and with `--check` it writes nothing.
+//! It never edits the help's words.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use crate::command::{self, cargo};
 
-const CLI: &str = "docs/reference/cli.md";
+/// Where the reference is.
+pub(super) const PATH: &str = "docs/reference/cli.md";
 /// How the binary's environment variables begin.
 const VARIABLES: &[u8] = b"REDIS_FAILOVER";
 
-/// Writes every generated document, or with `check` fails where one is not what would be written.
-pub(crate) fn run(check: bool) -> Result<()> {
-    publish(Path::new(CLI), &command_line_reference(help)?, check)
+/// The reference as Markdown.
+pub(super) fn reference() -> Result<String> {
+    render(help)
 }
 
-fn publish(path: &Path, text: &str, check: bool) -> Result<()> {
-    if fs::read_to_string(path).is_ok_and(|present| present == text) {
-        return Ok(());
-    }
-    let name = path.display();
-    if check {
-        bail!("{name} is stale or missing; `cargo xtask docs` renews it");
-    }
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    fs::write(path, text).with_context(|| format!("cannot write {name}"))
-}
-
-/// The reference as Markdown. `help` answers with the help of a subcommand, or of the program itself without
-/// one.
-fn command_line_reference(help: impl Fn(&[&str]) -> Result<String>) -> Result<String> {
+/// `help` answers with the help of a subcommand, or of the program itself without one.
+fn render(help: impl Fn(&[&str]) -> Result<String>) -> Result<String> {
     let top = help(&[])?;
     let mut page = String::from("# Command line\n\n");
     page += "<!-- Made by `cargo xtask docs` from the binary's own help. Edit the help, not this file. -->\n";
@@ -102,24 +86,10 @@ Options:
         let help = |words: &[&str]| {
             Ok(if words.is_empty() { TOP.into() } else { format!("Help of {} \n\n", words[0]) })
         };
-        let page = command_line_reference(help).unwrap();
+        let page = render(help).unwrap();
         assert!(page.starts_with("# Command line\n"));
         assert!(page.contains("## `redis-failover`\n\n```text\nFailover.\n"), "{page}");
         assert!(page.ends_with("\n## `redis-failover check-config`\n\n```text\nHelp of check-config\n```\n"));
         assert!(!page.contains("Start \n"), "trailing blanks survive");
-    }
-
-    #[test]
-    fn check_refuses_a_stale_page_and_writes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/page.md");
-        let error = publish(&path, "new", true).unwrap_err().to_string();
-        assert!(error.contains("page.md") && error.contains("`cargo xtask docs`"), "{error}");
-        assert!(!path.exists());
-
-        publish(&path, "new", false).unwrap();
-        publish(&path, "new", true).unwrap();
-        assert!(publish(&path, "newer", true).is_err());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     }
 }
