@@ -7,7 +7,9 @@
 //! | `fix` | its writing twin |
 //! | `tidy` | the rules of this repository that no compiler checks |
 //! | `test` | all tests, and the servers they need |
-//! | `docs` | the documents that are generated |
+//! | `docs` | what is generated: the command line reference, core's table of Redis commands |
+//! | `demo` | a group of real Redis servers that loses its master, and our programs at work |
+//! | `bench` | measurements, `bench client` for one |
 //!
 //! It never depends on our own crates: what checks them must build when they do not. It never calls `sudo`,
 //! and it never ends a process that it did not start.
@@ -18,6 +20,7 @@ mod docs;
 mod packages;
 mod test;
 mod tidy;
+mod trial;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -51,11 +54,25 @@ enum Task {
         #[arg(last = true)]
         runner: Vec<String>,
     },
-    /// Write the generated documents
+    /// Write what is generated: documents, and the table of Redis commands from a running server
     Docs {
-        /// Compare instead of writing, and fail where a document is stale
+        /// Compare instead of writing, and fail where something is stale
         #[arg(long)]
         check: bool,
+    },
+    /// Build the release and show a failover on real Redis servers
+    #[command(disable_help_flag = true)]
+    Demo {
+        /// Arguments for `redis-failover-trial demo`; `--help` shows them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build the release and measure it: `bench client`
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What to measure, then arguments for it; `--help` shows them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
 }
 
@@ -70,6 +87,7 @@ fn main() -> ExitCode {
 }
 
 fn run(task: &Task) -> Result<()> {
+    let caller = std::env::current_dir().context("the current directory is gone")?;
     // Asked for now and not when compiled: checkouts that share a target directory may share this very binary.
     let here = std::env::var_os("CARGO_MANIFEST_DIR").context("start it with `cargo xtask`")?;
     let root = Path::new(&here).join("..");
@@ -80,6 +98,8 @@ fn run(task: &Task) -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Test { runner } => test::run(runner),
         Task::Docs { check } => docs::run(*check),
+        Task::Demo { arguments } => trial::run("demo", arguments, &caller),
+        Task::Bench { arguments } => trial::run("bench", arguments, &caller),
     }
 }
 
@@ -99,5 +119,18 @@ mod tests {
         let words = ["cargo xtask", "test", "--", "--nocapture", "--", "name"];
         let Task::Test { runner } = Arguments::parse_from(words).task else { panic!("another task") };
         assert_eq!(runner, ["--nocapture", "--", "name"]);
+    }
+
+    #[test]
+    fn the_trial_gets_all_that_follows_its_name() {
+        let words = ["cargo xtask", "demo", "--seconds", "9", "--help", "-h", "--check", "--", "x"];
+        let Task::Demo { arguments } = Arguments::parse_from(words).task else { panic!("another task") };
+        assert_eq!(arguments, words[2..]);
+        let words = ["cargo xtask", "bench", "client", "--zookeeper", "-v"];
+        let Task::Bench { arguments } = Arguments::parse_from(words).task else { panic!("another task") };
+        assert_eq!(arguments, words[2..]);
+        let words = ["cargo xtask", "demo"];
+        let Task::Demo { arguments } = Arguments::parse_from(words).task else { panic!("another task") };
+        assert!(arguments.is_empty());
     }
 }

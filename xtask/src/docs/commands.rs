@@ -17,18 +17,20 @@ const READONLY: &str = "CommandFlags::READONLY";
 
 /// Writes the table, or with `check` fails where a server contradicts it.
 ///
-/// Another version than the one that made the table has other commands. It is not asked for those, so that everybody
-/// can check with the server they have; but a command that writes must not pass for one that reads in any version.
+/// Another version than the one that made the table has other commands. A table that it does not contradict is kept, so
+/// that everybody can work with the server they have; to make the table from another version, delete it first. But a
+/// command that writes must not pass for one that reads in any version.
 pub(super) fn run(check: bool) -> Result<()> {
     packages::ensure(&[&REDIS])?;
     let mut server = Server::start()?;
     let version = version(&server.ask("INFO server")?)?;
     let commands = commands(&server.ask("COMMAND")?).context("`COMMAND` is answered in an unknown way")?;
-    if check && let Ok(present) = fs::read_to_string(PATH) {
-        let made_from = made_from(&present).unwrap_or("an unknown server");
-        if made_from != version {
-            println!("{PATH} was made from {made_from} and this is {version}: only what reads is compared");
-            return compare(&present, &version, &commands);
+    let present = fs::read_to_string(PATH).unwrap_or_default();
+    if let Some(made_from) = made_from(&present).filter(|made_from| *made_from != version) {
+        println!("{PATH} was made from {made_from} and this is {version}: only what reads is compared");
+        let compared = compare(&present, &version, &commands);
+        if check || compared.is_ok() {
+            return compared;
         }
     }
     // Before Redis 7.0 servers do not tell which sub-command reads.

@@ -16,7 +16,8 @@ use no_services::NoServices;
 
 /// Something that a task starts or imports.
 pub(crate) struct Need {
-    name: &'static str,
+    /// What people call it.
+    pub(crate) name: &'static str,
     is_present: fn() -> bool,
     apt: &'static str,
     /// Empty where the manager has no such package; then `by_hand` is said.

@@ -1,4 +1,4 @@
-//! Servers that outlive the suite: Redis, ZooKeeper, and our own binary.
+//! Servers that outlive the suite: Redis, ZooKeeper, and our own binaries.
 //!
 //! It only looks, and never ends a process. Ours is what was not there before and does not belong to another
 //! suite that runs at the same time; that one is told by the living cargo among its ancestors, while ours has
@@ -54,7 +54,7 @@ impl Process {
         // listens.
         let program = self.command.split_whitespace().next().unwrap_or_default();
         match program.rsplit('/').next().unwrap_or_default() {
-            "redis-server" | "redis-failover" => true,
+            "redis-server" | "redis-failover" | "redis-failover-trial" => true,
             "java" => self.command.contains("org.apache.zookeeper.server"),
             _ => false,
         }
@@ -126,7 +126,8 @@ mod tests {
         now.push(process(23, 1, "java -jar other.jar"));
         now.push(process(24, 1, "vi redis-server"));
         now.push(process(25, 1, ""));
-        assert_eq!(pids(&left_behind(&before, &now)), [20, 21, 22]);
+        now.push(process(26, 1, "/target/debug/redis-failover-trial demo"));
+        assert_eq!(pids(&left_behind(&before, &now)), [20, 21, 22, 26]);
     }
 
     #[test]

@@ -38,11 +38,17 @@ struct Arrows {
 
 const CORE: &str = "redis-failover-core";
 const STORE: &str = "redis-failover-store";
+const CLIENT: &str = "redis-failover";
+const SERVER: &str = "redis-failover-server";
 const LAB: &str = "redis-failover-lab";
-const ARROWS: [Arrows; 5] = [
+const ARROWS: [Arrows; 7] = [
     Arrows { package: CORE, always: &[], in_tests: &[] },
     Arrows { package: STORE, always: &[CORE], in_tests: &[LAB] },
-    Arrows { package: "redis-failover-server", always: &[CORE, STORE], in_tests: &[LAB] },
+    Arrows { package: CLIENT, always: &[CORE, STORE], in_tests: &[LAB] },
+    // The writer that counts in the end-to-end tests is the client.
+    Arrows { package: SERVER, always: &[CORE, STORE], in_tests: &[LAB, CLIENT] },
+    // It is not published, and shows the whole: monitors, clients and real Redis servers.
+    Arrows { package: "redis-failover-trial", always: &[CORE, STORE, CLIENT, SERVER, LAB], in_tests: &[] },
     Arrows { package: LAB, always: &[], in_tests: &[] },
     Arrows { package: "xtask", always: &[], in_tests: &[] },
 ];
@@ -96,7 +102,11 @@ struct Manifest {
 
 impl Manifest {
     fn finding(&self, word: &str, rule: &'static Rule, what: String) -> Finding {
-        let line = self.text.lines().position(|line| line.trim_start().starts_with(word)).unwrap_or(0) + 1;
+        // One crate's name begins another's, so what follows must not go on with it.
+        let goes_on = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let is_it =
+            |line: &str| line.trim_start().strip_prefix(word).is_some_and(|rest| !rest.starts_with(goes_on));
+        let line = self.text.lines().position(is_it).unwrap_or(0) + 1;
         Finding { file: self.file.clone(), line, rule, what }
     }
 }
@@ -192,7 +202,12 @@ mod tests {
         assert_eq!(found(STORE, LAB, Some("build")), arrow);
         assert_eq!(found(LAB, CORE, None), arrow);
         assert_eq!(found("xtask", LAB, Some("dev")), arrow);
-        assert_eq!(found("redis-failover-server", "newcomer", None), arrow);
+        assert_eq!(found(SERVER, "newcomer", None), arrow);
+        assert_eq!(found(SERVER, CLIENT, None), arrow);
+        assert_eq!(found(CLIENT, SERVER, Some("dev")), arrow);
+        assert_eq!(found(CLIENT, LAB, None), arrow);
+        assert_eq!(found(CLIENT, "redis-failover-trial", None), arrow);
+        assert_eq!(found(LAB, "redis-failover-trial", Some("dev")), arrow);
         assert_eq!(found("newcomer", CORE, None), [(2, ARROW.name)]);
     }
 
@@ -200,8 +215,27 @@ mod tests {
     fn a_listed_arrow_is_not() {
         assert_eq!(found(STORE, CORE, None), []);
         assert_eq!(found(STORE, LAB, Some("dev")), []);
-        assert_eq!(found("redis-failover-server", STORE, None), []);
-        assert_eq!(found("redis-failover-server", "tokio", None), []);
+        assert_eq!(found(SERVER, STORE, None), []);
+        assert_eq!(found(SERVER, "tokio", None), []);
+        assert_eq!(found(SERVER, CLIENT, Some("dev")), []);
+        assert_eq!(found(CLIENT, STORE, None), []);
+        assert_eq!(found(CLIENT, LAB, Some("dev")), []);
+        for package in [CORE, STORE, CLIENT, SERVER, LAB] {
+            assert_eq!(found("redis-failover-trial", package, None), []);
+        }
+    }
+
+    #[test]
+    fn a_finding_is_at_its_own_crate_and_not_at_one_whose_name_goes_on() {
+        let text = "redis-failover-core = 1\nredis-failover_x = 1\n redis-failover = 1\n";
+        let manifest = Manifest { file: "Cargo.toml".into(), text: text.into() };
+        assert_eq!(manifest.finding(CLIENT, &ARROW, String::new()).line, 3);
+        assert_eq!(manifest.finding(CORE, &ARROW, String::new()).line, 1);
+        assert_eq!(
+            manifest.finding("[lints]", &LINTS, String::new()).line,
+            1,
+            "what is nowhere is at the top"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Nothing here guesses: a command that the table does not name, as of a module or a newer server, has no flags, and
 //! the caller decides what to make of it. A lookup never allocates, for there is one for every command of a client.
 
+mod index;
 mod table;
 
 use table::COMMANDS;
@@ -99,9 +100,7 @@ impl Key {
     }
 
     fn find(&self) -> Option<CommandFlags> {
-        let key = &self.bytes[..self.length];
-        let at = COMMANDS.binary_search_by(|(name, _)| name.as_bytes().cmp(key)).ok()?;
-        Some(COMMANDS[at].1)
+        index::find(&self.bytes[..self.length])
     }
 }
 
