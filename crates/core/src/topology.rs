@@ -54,6 +54,23 @@ pub struct Member {
     pub ok: bool,
 }
 
+/// What the published document alone says: all that those who follow a group need, and may rely upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// How many changes of master there were; 0 in the predecessor's document, which does not count them.
+    pub epoch: Epoch,
+    /// Whether the published master takes writes; false while a change of master is under way.
+    pub steady: bool,
+    /// The published master; while a change is under way the old one.
+    pub master: Member,
+    /// All other nodes in their order.
+    pub replicas: Vec<Member>,
+    /// The life of the master's process that was published, where it is known.
+    pub run: Option<RunId>,
+    /// The history that the published master writes, where it is known.
+    pub replid: Option<ReplId>,
+}
+
 /// Whether the group has a master that may be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis_failover_core::{Leadership, MonitorId, Report, Term, Topology, Version, Versioned};
+use redis_failover_core::{Leadership, MonitorId, Publication, Report, Term, Topology, Version, Versioned};
 
 pub use feed::Feed;
 pub use names::{ConnectString, ConnectStringError, GroupPath, GroupPathError};
@@ -32,6 +32,10 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Asks for a fresh look at the record: [`Store::record`] then yields once more, even if nothing changed.
     fn reread(&self);
+
+    /// What the group publishes, for those who follow and never decide. It reads the published document alone,
+    /// and yields only when that was written, made or deleted.
+    fn published(&self) -> Feed<Glance>;
 
     /// The reports of all live monitors, this one's too.
     fn reports(&self) -> Feed<Arc<BTreeMap<MonitorId, SeenReport>>>;
@@ -99,6 +103,19 @@ pub struct Sight {
     pub read: Option<Result<Versioned, Arc<Unreadable>>>,
     /// When it was last looked at; it is known to be the latest only for as long as the store is connected.
     pub at: Option<Instant>,
+}
+
+/// A look at the published document alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// What was read, `Ok(None)` where nothing is published; `None` until the first look. An `Err` stands until
+    /// the document is mended.
+    pub read: Option<Result<Option<Publication>, Arc<Unreadable>>>,
+    /// Which writing was read: grows with every write of the document, 0 where there is none. A document that was
+    /// deleted and made anew has a greater one than it had before.
+    pub order: i64,
+    /// Which making of the znode it was: differs after it was deleted and made anew, 0 where there is none.
+    pub created: i64,
 }
 
 /// A monitor's report and which writing of it.

@@ -9,6 +9,7 @@ mod contract {
 
     mod commits;
     mod elections;
+    mod publications;
     mod quiet;
     mod records;
     mod reports;

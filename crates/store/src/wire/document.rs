@@ -1,38 +1,60 @@
 //! The published document: the predecessor's `master` and `slaves`, and our keys beside them.
 
-use redis_failover_core::{Member, NodeAddr, Phase, Topology};
+use redis_failover_core::{Epoch, Member, NodeAddr, Phase, Publication, ReplId, RunId, Topology};
 use serde_json::{Map, Value, json};
 
 use super::{FORMAT, Unreadable, format_of, garbage, merged, object};
 
-/// What the published document says.
-pub(super) enum Published {
-    Nothing,
-    Predecessor { master: Member, replicas: Vec<Member> },
-    Ours { master: Member, replicas: Vec<Member>, epoch: u64 },
+/// The phase in which the published master takes writes.
+const STEADY: &str = "steady";
+
+/// What the published document says, and in which format.
+pub(super) struct Published {
+    /// `None` is the predecessor's.
+    pub(super) format: Option<u64>,
+    pub(super) content: Publication,
 }
 
-pub(super) fn parse(znode: &str, bytes: &[u8]) -> Result<Published, Unreadable> {
+/// What `bytes` publish, if anything. A format after `newest` is refused, whatever else it says.
+pub(super) fn parse(znode: &str, bytes: &[u8], newest: u64) -> Result<Option<Published>, Unreadable> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Published::Nothing);
+        return Ok(None);
     }
     let object = object(znode, bytes)?;
-    let format = format_of(znode, bytes, &object)?;
+    let format = format_of(znode, bytes, &object, newest)?;
     let Some(master) = object.get("master") else {
         // The predecessor kept foreign properties, so there may be some before its first publication.
         return match (format, object.contains_key("slaves")) {
-            (None, false) => Ok(Published::Nothing),
+            (None, false) => Ok(None),
             _ => Err(garbage(znode, bytes, "it has no `master`")),
         };
     };
     let fail = |why| garbage(znode, bytes, why);
     let master = member(master).map_err(|why| fail(format!("its `master` {why}")))?;
     let replicas = replicas(object.get("slaves")).map_err(fail)?;
-    match (format, object.get("epoch").and_then(Value::as_u64)) {
-        (None, _) => Ok(Published::Predecessor { master, replicas }),
-        (Some(_), Some(epoch)) => Ok(Published::Ours { master, replicas, epoch }),
-        (Some(_), None) => Err(fail("its `epoch` is no number".to_owned())),
-    }
+    let predecessor =
+        Publication { epoch: Epoch(0), steady: true, master, replicas, run: None, replid: None };
+    let content = match format {
+        None => predecessor,
+        Some(format) => {
+            let epoch = match object.get("epoch").and_then(Value::as_u64) {
+                Some(epoch) => epoch,
+                // Those who only follow do without it rather than without a master.
+                None if format > FORMAT => 0,
+                None => return Err(fail("its `epoch` is no number".to_owned())),
+            };
+            let word = |key: &str| object.get(key).and_then(Value::as_str);
+            Publication {
+                epoch: Epoch(epoch),
+                // A phase that is not known here promises nothing.
+                steady: word("phase") == Some(STEADY),
+                run: word("run").map(|run| RunId(run.to_owned())),
+                replid: word("replid").map(|replid| ReplId(replid.to_owned())),
+                ..predecessor
+            }
+        }
+    };
+    Ok(Some(Published { format, content }))
 }
 
 fn member(value: &Value) -> Result<Member, String> {
@@ -68,7 +90,7 @@ fn replicas(value: Option<&Value>) -> Result<Vec<Member>, String> {
 pub(crate) fn document_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
     let status = |ok: bool| if ok { "OK" } else { "KO" };
     let (phase, open) = match record.phase {
-        Phase::Steady => ("steady", true),
+        Phase::Steady => (STEADY, true),
         // Nobody takes writes now. The predecessor's clients need a master all the same.
         Phase::FailingOver(_) => ("failing_over", false),
     };

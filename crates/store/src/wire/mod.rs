@@ -7,9 +7,10 @@ mod document;
 mod report;
 mod state;
 
-use redis_failover_core::{Found, Member, Topology};
+use redis_failover_core::{Found, Member, Publication, Topology};
 use serde_json::{Map, Value};
 
+use document::Published;
 pub(crate) use document::document_bytes;
 pub(crate) use report::{Lock, lock_bytes, parse_lock, parse_report, report_bytes};
 pub(crate) use state::state_bytes;
@@ -65,31 +66,30 @@ pub enum Unreadable {
 /// # Errors
 /// When it is none of: nothing, the predecessor's document, our record.
 pub fn read(znode: &str, document: Option<&[u8]>, state: Option<&[u8]>) -> Result<Found, Unreadable> {
-    let published = document::parse(znode, document.unwrap_or_default())?;
+    let published = document::parse(znode, document.unwrap_or_default(), FORMAT)?;
     let state = state.map(|bytes| state::parse(&format!("{znode}/state"), bytes)).transpose()?;
     let contradiction = |why: String| Err(Unreadable::Contradiction { znode: znode.to_owned(), why });
     match (published, state) {
-        (document::Published::Nothing, None) => Ok(Found::Nothing),
-        (document::Published::Predecessor { master, replicas }, None) => {
-            Ok(Found::Predecessor { master, replicas })
+        (None, None) => Ok(Found::Nothing),
+        (Some(Published { format: None, content }), None) => {
+            Ok(Found::Predecessor { master: content.master, replicas: content.replicas })
         }
-        (document::Published::Ours { .. }, None) => {
+        (Some(Published { format: Some(_), .. }), None) => {
             contradiction("the first is ours, the second is missing".to_owned())
         }
-        (document::Published::Nothing, Some(_)) => {
-            contradiction("the first names no master, the second does".to_owned())
-        }
-        (document::Published::Predecessor { .. }, Some(_)) => {
+        (None, Some(_)) => contradiction("the first names no master, the second does".to_owned()),
+        (Some(Published { format: None, .. }), Some(_)) => {
             contradiction("the first is the predecessor's, the second is ours".to_owned())
         }
-        (document::Published::Ours { master, replicas, epoch }, Some(mut record)) => {
+        (Some(Published { format: Some(_), content }), Some(mut record)) => {
+            let Publication { master, replicas, epoch, .. } = content;
             if master.addr != record.master {
                 return contradiction(format!(
                     "the first names the master {}, the second {}",
                     master.addr, record.master
                 ));
             }
-            if epoch != record.epoch.0 {
+            if epoch != record.epoch {
                 let ours = record.epoch;
                 return contradiction(format!("the first is of epoch {epoch}, the second of epoch {ours}"));
             }
@@ -98,6 +98,19 @@ pub fn read(znode: &str, document: Option<&[u8]>, state: Option<&[u8]>) -> Resul
             Ok(Found::Record(Box::new(record)))
         }
     }
+}
+
+/// What the published document alone says, for those who follow and never write; `None` where nothing was
+/// published, or where the znode is missing.
+///
+/// A newer format is read like ours: whoever only follows goes on while the monitors are upgraded. `znode` is
+/// only for messages.
+///
+/// # Errors
+/// When it names no master and is not nothing either.
+pub fn publication(znode: &str, document: Option<&[u8]>) -> Result<Option<Publication>, Unreadable> {
+    let published = document::parse(znode, document.unwrap_or_default(), u64::MAX)?;
+    Ok(published.map(|published| published.content))
 }
 
 fn mark(record: &mut Topology, master: &Member, replicas: &[Member]) {
@@ -122,11 +135,16 @@ fn object(znode: &str, bytes: &[u8]) -> Result<Map<String, Value>, Unreadable> {
     }
 }
 
-/// The format of an object of ours; `None` where it has none.
-fn format_of(znode: &str, bytes: &[u8], object: &Map<String, Value>) -> Result<Option<u64>, Unreadable> {
+/// The format of an object of ours, if not after `newest`; `None` where it has none.
+fn format_of(
+    znode: &str,
+    bytes: &[u8],
+    object: &Map<String, Value>,
+    newest: u64,
+) -> Result<Option<u64>, Unreadable> {
     match object.get("format").map(Value::as_u64) {
         None => Ok(None),
-        Some(Some(format)) if format > FORMAT => {
+        Some(Some(format)) if format > newest => {
             Err(Unreadable::NewerFormat { znode: znode.to_owned(), format })
         }
         Some(Some(format)) if format > 0 => Ok(Some(format)),

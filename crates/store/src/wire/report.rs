@@ -43,7 +43,7 @@ pub(crate) fn report_bytes(report: &Report) -> Vec<u8> {
 ///
 /// A word that is no vote here is `Unknown`: it counts neither way.
 pub(crate) fn parse_report(znode: &str, id: &MonitorId, bytes: &[u8]) -> Result<Report, Unreadable> {
-    format_of(znode, bytes, &object(znode, bytes)?)?;
+    format_of(znode, bytes, &object(znode, bytes)?, FORMAT)?;
     let report: ReportV1 =
         serde_json::from_slice(bytes).map_err(|error| garbage(znode, bytes, error.to_string()))?;
     if report.monitor != id.to_string() {

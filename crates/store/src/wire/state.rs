@@ -70,7 +70,7 @@ struct IntentV1 {
 /// The record of the state; how each node was seen stands in the published document and is missing here.
 pub(super) fn parse(znode: &str, bytes: &[u8]) -> Result<Topology, Unreadable> {
     let object = object(znode, bytes)?;
-    if format_of(znode, bytes, &object)?.is_none() {
+    if format_of(znode, bytes, &object, FORMAT)?.is_none() {
         return Err(garbage(znode, bytes, "it has no `format`"));
     }
     let state: StateV1 = serde_json::from_value(Value::Object(object))

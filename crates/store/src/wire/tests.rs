@@ -116,6 +116,53 @@ fn the_predecessors_document_is_read_as_it_is() {
 }
 
 #[test]
+fn followers_read_every_sample_from_the_document_alone() {
+    let of = |document: &[u8]| publication("/g", Some(document)).unwrap().unwrap();
+    let expected = Publication {
+        epoch: Epoch(3),
+        steady: true,
+        master: member("10.0.0.1:6379", true),
+        replicas: vec![member("10.0.0.2:6379", true), member("[::1]:6380", false)],
+        run: Some(RunId("run-of-one".to_owned())),
+        replid: Some(ReplId("b".to_owned())),
+    };
+    assert_eq!(of(golden!("steady.document.json")), expected);
+    let change =
+        Publication { epoch: Epoch(4), steady: false, master: member("10.0.0.1:6379", false), ..expected };
+    assert_eq!(of(golden!("failing_over.document.json")), change);
+    let adopted = Publication {
+        epoch: Epoch(0),
+        steady: true,
+        master: member("10.0.0.1:6379", true),
+        replicas: vec![],
+        run: None,
+        replid: None,
+    };
+    assert_eq!(of(golden!("adopted.document.json")), adopted);
+    let predecessor = Publication {
+        master: member("localhost:6379", true),
+        replicas: vec![member("localhost:6389", true), member("localhost:6399", false)],
+        ..adopted
+    };
+    assert_eq!(of(golden!("predecessor.document.json")), predecessor);
+}
+
+#[test]
+fn followers_read_a_newer_format_and_believe_no_phase_that_they_do_not_know() {
+    let of = |document: &str| publication("/g", Some(document.as_bytes())).unwrap().unwrap();
+    let document = text(golden!("steady.document.json"));
+    let newer = document.replace(r#""format":1"#, r#""format":7,"shards":[1,2]"#);
+    assert_eq!(of(&newer), of(document));
+    for phase in [r#""phase":"dancing""#, r#""phase":7"#, r#""stage":"steady""#] {
+        let unknown = Publication { steady: false, ..of(document) };
+        assert_eq!(of(&document.replace(r#""phase":"steady""#, phase)), unknown, "{phase}");
+    }
+    let bare = of(r#"{"format":2,"master":["h:1","OK"],"slaves":{},"epoch":"three","run":3}"#);
+    assert_eq!((bare.epoch, bare.steady, bare.run), (Epoch(0), false, None));
+    assert!(publication("/g", Some(br#"{"format":2,"slaves":{}}"#)).is_err(), "it names no master");
+}
+
+#[test]
 fn slaves_are_ordered_by_number() {
     let many: Vec<String> = (0..12).rev().map(|n| format!(r#""{n}":["h:{}","OK"]"#, 100 + n)).collect();
     let document = format!(r#"{{"master":["h:1","KO"],"slaves":{{{}}}}}"#, many.join(","));
@@ -129,6 +176,7 @@ fn slaves_are_ordered_by_number() {
 fn nothing_is_nothing() {
     for document in [None, Some(""), Some(" \n"), Some("{}"), Some(r#"{"owner":"team-a"}"#)] {
         assert_eq!(read("/g", document.map(str::as_bytes), None), Ok(Found::Nothing), "{document:?}");
+        assert_eq!(publication("/g", document.map(str::as_bytes)), Ok(None), "{document:?}");
     }
 }
 
@@ -165,6 +213,7 @@ fn garbage_is_refused_and_named() {
     ] {
         let error = read("/redis/g", Some(document.as_bytes()), None).expect_err(document);
         assert!(matches!(error, Unreadable::Garbage { .. }), "{error:?}");
+        assert_eq!(publication("/redis/g", Some(document.as_bytes())).as_ref(), Err(&error));
         let message = error.to_string();
         assert!(message.contains("/redis/g") && message.contains("mend it"), "{message}");
     }

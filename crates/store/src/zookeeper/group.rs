@@ -9,6 +9,7 @@ use redis_failover_core::{MonitorId, Report};
 use tokio::sync::watch;
 
 use super::election::ZooKeeperCampaign;
+use super::publication;
 use super::publisher::{self, Published};
 use super::record::Record;
 use super::reports;
@@ -18,7 +19,7 @@ use super::znodes::Znodes;
 use super::{Owner, StoreError};
 use crate::feed::Feed;
 use crate::names::GroupPath;
-use crate::{SeenReport, Sight, Store};
+use crate::{Glance, SeenReport, Sight, Store};
 
 type Reports = Arc<BTreeMap<MonitorId, SeenReport>>;
 
@@ -33,7 +34,8 @@ struct Inner {
     znodes: Znodes,
     record: OnceLock<Arc<Record>>,
     reports: OnceLock<watch::Receiver<Reports>>,
-    published: OnceLock<watch::Sender<Option<Published>>>,
+    published: OnceLock<watch::Receiver<Glance>>,
+    own_report: OnceLock<watch::Sender<Option<Published>>>,
 }
 
 impl fmt::Debug for ZooKeeperGroup {
@@ -45,8 +47,8 @@ impl fmt::Debug for ZooKeeperGroup {
 impl ZooKeeperGroup {
     pub(super) fn new(owner: Arc<Owner>, path: &GroupPath) -> Self {
         let znodes = Znodes::new(owner.shared.servers.absolute(path));
-        let (record, reports, published) = Default::default();
-        Self { inner: Arc::new(Inner { owner, znodes, record, reports, published }) }
+        let (record, reports, published, own_report) = Default::default();
+        Self { inner: Arc::new(Inner { owner, znodes, record, reports, published, own_report }) }
     }
 
     /// One look at everything, within `limit`, for people. It follows nothing and creates nothing.
@@ -77,6 +79,16 @@ impl Store for ZooKeeperGroup {
         self.record_task().reread();
     }
 
+    fn published(&self) -> Feed<Glance> {
+        let receiver = self.inner.published.get_or_init(|| {
+            let (sender, receiver) = watch::channel(Glance::default());
+            let (shared, znode) = (Arc::clone(self.shared()), self.inner.znodes.document.clone());
+            drop(self.shared().spawn(publication::follow(shared, znode, sender)));
+            receiver
+        });
+        receiver.clone().into()
+    }
+
     fn reports(&self) -> Feed<Reports> {
         let receiver = self.inner.reports.get_or_init(|| {
             let (sender, receiver) = watch::channel(Reports::default());
@@ -91,13 +103,13 @@ impl Store for ZooKeeperGroup {
     }
 
     fn publish(&self, report: Report) {
-        let published = self.inner.published.get_or_init(|| {
+        let own_report = self.inner.own_report.get_or_init(|| {
             let (sender, receiver) = watch::channel(None);
             let shared = Arc::clone(self.shared());
             drop(self.shared().spawn(publisher::publish(shared, self.inner.znodes.clone(), receiver)));
             sender
         });
-        published.send_replace(Some(Published { report, at: Instant::now() }));
+        own_report.send_replace(Some(Published { report, at: Instant::now() }));
     }
 
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> ZooKeeperCampaign {

@@ -5,9 +5,11 @@
 //! watches, and never takes an error for a "no": what the server did not refuse in so many words may have
 //! happened.
 
+mod bell;
 mod commit;
 mod election;
 mod group;
+mod publication;
 mod publisher;
 mod pulse;
 mod record;

@@ -2,21 +2,19 @@
 //!
 //! Document and state are read in one request, so a torn pair is never seen. It never writes.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis_failover_core::{Version, Versioned};
 use tokio::sync::{Mutex, Notify, watch};
-use tokio::time::sleep;
-use zookeeper_client::{Error, MultiReadResult, OneshotWatcher, Stat};
+use zookeeper_client::{Error, MultiReadResult, Stat};
 
+use super::bell::{self, Bell};
 use super::session::{Session, Shared};
 use super::znodes::Znodes;
 use crate::feed::Feed;
 use crate::{Sight, wire};
-
-/// The rest after something failed.
-const REST: Duration = Duration::from_millis(100);
 
 /// What a znode held, and which writing of it.
 pub(super) type Content = Option<(Vec<u8>, Stat)>;
@@ -60,41 +58,27 @@ impl Record {
     }
 
     async fn run(&self, shared: &Shared, znodes: &Znodes) {
-        shared.in_each_session(|session| self.follow_in(session, znodes)).await;
+        let follow = |session: Session| async move {
+            let watch_and_read = || self.watch_and_read(&session, znodes);
+            bell::follow(&znodes.document, "the record", watch_and_read).await;
+        };
+        shared.in_each_session(follow).await;
     }
 
-    /// Follows in one session. It never returns; the session's end drops it.
-    async fn follow_in(&self, session: Session, znodes: &Znodes) {
-        let mut failures = 0_u32;
-        loop {
-            let Err(error) = self.watch_and_read(&session, znodes).await;
-            failures += 1;
-            if failures % 100 == 3 {
-                tracing::warn!(path = znodes.document, %error, "cannot read the record; trying on");
-            }
-            sleep(REST).await;
-        }
-    }
-
-    async fn watch_and_read(
-        &self,
-        session: &Session,
-        znodes: &Znodes,
-    ) -> Result<std::convert::Infallible, Error> {
-        let (mut document, mut state) = (None, None);
+    async fn watch_and_read(&self, session: &Session, znodes: &Znodes) -> Result<Infallible, Error> {
+        let (mut document, mut state) = (Bell::default(), Bell::default());
         // A server that this session did not ask before may lag behind what another one confirmed to us.
         let mut lagging = true;
         loop {
             if std::mem::take(&mut lagging) {
                 session.limited(session.client.sync(&znodes.document)).await?;
             }
-            // Armed before the read: whatever comes after the read rings.
-            arm(session, &znodes.document, &mut document).await?;
-            arm(session, &znodes.state, &mut state).await?;
+            document.hang(session, &znodes.document).await?;
+            state.hang(session, &znodes.state).await?;
             self.read(session, znodes).await?;
             tokio::select! {
-                () = rung(&mut document) => {}
-                () = rung(&mut state) => {}
+                () = document.rung() => {}
+                () = state.rung() => {}
                 () = self.again.notified() => lagging = true,
             }
         }
@@ -109,30 +93,6 @@ impl Record {
         self.sights.send_replace(Sight { read: Some(read), at: Some(Instant::now()) });
         Ok(())
     }
-}
-
-type Bell = Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>;
-
-async fn arm(session: &Session, znode: &str, bell: &mut Bell) -> Result<(), Error> {
-    if bell.is_none() {
-        // This watch also rings for a znode that is only created later.
-        let (_, watcher) = session.limited(session.client.check_and_watch_stat(znode)).await?;
-        *bell = Some(Box::pin(ring(watcher)));
-    }
-    Ok(())
-}
-
-async fn ring(watcher: OneshotWatcher) {
-    watcher.changed().await;
-}
-
-/// Waits for the bell and takes it down.
-async fn rung(bell: &mut Bell) {
-    match bell {
-        Some(ringing) => ringing.await,
-        None => std::future::pending().await,
-    }
-    *bell = None;
 }
 
 /// Document and state, from one moment.

@@ -4,21 +4,18 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis_failover_core::MonitorId;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use zookeeper_client::{Error, OneshotWatcher};
 
+use super::bell;
 use super::session::{Session, Shared};
 use super::znodes::Znodes;
 use crate::SeenReport;
 use crate::wire::parse_report;
-
-/// The rest after something failed.
-const REST: Duration = Duration::from_millis(100);
 
 type Reports = BTreeMap<MonitorId, SeenReport>;
 
@@ -30,22 +27,15 @@ enum Rung {
 
 /// Follows the reports until the store is gone.
 pub(super) async fn follow(shared: Arc<Shared>, znodes: Znodes, sender: watch::Sender<Arc<Reports>>) {
-    shared.in_each_session(|session| follow_in(session, &znodes, &sender)).await;
-}
-
-/// Follows in one session. It never returns; the session's end drops it.
-async fn follow_in(session: Session, znodes: &Znodes, sender: &watch::Sender<Arc<Reports>>) {
-    let mut failures = 0_u32;
-    loop {
-        let mut follower =
-            Follower { session: &session, znodes, sender, bells: JoinSet::new(), watched: BTreeMap::new() };
-        let Err(error) = follower.run().await;
-        failures += 1;
-        if failures % 100 == 3 {
-            tracing::warn!(path = znodes.monitors, %error, "cannot read the reports; trying on");
-        }
-        sleep(REST).await;
-    }
+    let (znodes, sender) = (&znodes, &sender);
+    let follow = |session: Session| async move {
+        let session = &session;
+        let watch_and_read = || async move {
+            Follower { session, znodes, sender, bells: JoinSet::new(), watched: BTreeMap::new() }.run().await
+        };
+        bell::follow(&znodes.monitors, "the reports", watch_and_read).await;
+    };
+    shared.in_each_session(follow).await;
 }
 
 struct Follower<'a> {

@@ -1,0 +1,336 @@
+//! The client: one group, followed by one task, used by any number of connections.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use redis::{RedisError, RedisResult};
+use redis_failover_core::topology::Publication;
+use redis_failover_core::{Epoch, Member, NodeAddr};
+use redis_failover_store::{
+    ConnectString, Connection as Session, Feed, Glance, GroupPath, GroupPathError, Store, ZooKeeper,
+};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::connection::Connection;
+use crate::follow::follow;
+use crate::outcome::{Outcome, failure};
+use crate::routes::Routes;
+use crate::settings::{BuildError, Builder, Settings};
+use crate::topology::{Topologies, Topology};
+
+/// A client of one group. A handle: cheap to clone, all clones are one client.
+///
+/// Nothing is connected before it is used: before [`Client::ready`] or [`Client::topology`] is awaited, or a command is
+/// sent. When the last handle and the last [`Connection`] are dropped, all is closed.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+/// What all handles and connections of a client share.
+pub(crate) struct Shared {
+    pub(crate) inner: Arc<Inner>,
+    source: Source,
+    tasks: OnceLock<[AbortOnDropHandle<()>; 2]>,
+}
+
+/// What the client's own tasks need. It does not keep them alive.
+pub(crate) struct Inner {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) routes: watch::Sender<Arc<Routes>>,
+    pub(crate) topology: watch::Sender<Option<Arc<Topology>>>,
+    /// How many commands wait for a node.
+    pub(crate) waiting: AtomicUsize,
+    /// Whose turn it is to be read from.
+    pub(crate) turn: AtomicUsize,
+    callbacks: Mutex<Vec<Callback>>,
+    called_back: Notify,
+}
+
+type Call = dyn Fn(&Topology) + Send + Sync;
+
+/// Somebody who wants to be called, and what they were told last.
+struct Callback {
+    call: Arc<Call>,
+    told: Option<Arc<Topology>>,
+}
+
+/// Where the documents come from.
+#[derive(Clone)]
+pub(crate) enum Source {
+    ZooKeeper { session: Arc<LazySession>, path: GroupPath },
+    Feed(Arc<dyn Fn() -> Feed<Glance> + Send + Sync>),
+}
+
+/// A session with `ZooKeeper` that is opened when it is first needed.
+pub(crate) struct LazySession {
+    servers: ConnectString,
+    timeout: Duration,
+    opened: OnceLock<Result<ZooKeeper, String>>,
+}
+
+impl LazySession {
+    fn open(&self) -> Result<&ZooKeeper, String> {
+        let open =
+            || ZooKeeper::connect(self.servers.clone(), self.timeout).map_err(|error| error.to_string());
+        self.opened.get_or_init(open).as_ref().map_err(Clone::clone)
+    }
+}
+
+impl Source {
+    pub(crate) fn zookeeper(servers: ConnectString, timeout: Duration, path: GroupPath) -> Self {
+        let session = LazySession { servers, timeout, opened: OnceLock::new() };
+        Self::ZooKeeper { session: Arc::new(session), path }
+    }
+
+    pub(crate) fn feed(feed: Arc<dyn Fn() -> Feed<Glance> + Send + Sync>) -> Self {
+        Self::Feed(feed)
+    }
+
+    /// A document that never changes.
+    pub(crate) fn fixed(master: NodeAddr, replicas: Vec<NodeAddr>) -> Self {
+        let member = |addr| Member { addr, ok: true };
+        let publication = Publication {
+            epoch: Epoch(0),
+            steady: true,
+            master: member(master),
+            replicas: replicas.into_iter().map(member).collect(),
+            run: None,
+            replid: None,
+        };
+        let glance = Glance { read: Some(Ok(Some(publication))), order: 1, created: 1 };
+        let sender = watch::Sender::new(glance);
+        Self::Feed(Arc::new(move || sender.subscribe().into()))
+    }
+
+    /// Why nothing was read yet.
+    fn trouble(&self) -> String {
+        let Self::ZooKeeper { session, path } = self else { return "nothing is published yet".to_owned() };
+        let servers = &session.servers;
+        match session.open().map(|zookeeper| zookeeper.state().latest()) {
+            Ok(Session::Connected { .. }) => {
+                format!(
+                    "nothing is published at {path} in ZooKeeper at {servers} (does a monitor run? is the path right?)"
+                )
+            }
+            Ok(Session::Connecting { last_error: Some(error) }) => {
+                format!("there is no session with ZooKeeper at {servers}: {error}")
+            }
+            Ok(_) => format!("there is no session with ZooKeeper at {servers}"),
+            Err(error) => format!("no thread could be started for ZooKeeper: {error}"),
+        }
+    }
+}
+
+impl Client {
+    /// What a client is made with.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The client that a URL describes:
+    /// `redis+zk://USER:PASS@HOST:PORT,HOST:PORT/ABSOLUTE/PATH?db=0&read=replica`. User, password, ports and parameters
+    /// may be left out; what would end a part is written as in all URLs (`@` as `%40`).
+    ///
+    /// # Errors
+    /// When it is no such URL; the error names the part and never shows the password.
+    pub fn open(url: &str) -> Result<Self, BuildError> {
+        Builder::from_url(url)?.build()
+    }
+
+    /// A client of nodes that never change, without `ZooKeeper`: for development. There is no failover.
+    ///
+    /// # Errors
+    /// When an address is not of the form `HOST:PORT`.
+    pub fn fixed(
+        master: &str,
+        replicas: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Self, BuildError> {
+        Builder::default().build_fixed(master, replicas)
+    }
+
+    pub(crate) fn new(source: Source, settings: Arc<Settings>) -> Self {
+        let inner = Inner {
+            settings,
+            routes: watch::Sender::default(),
+            topology: watch::Sender::default(),
+            waiting: AtomicUsize::new(0),
+            turn: AtomicUsize::new(0),
+            callbacks: Mutex::default(),
+            called_back: Notify::new(),
+        };
+        Self { shared: Arc::new(Shared { inner: Arc::new(inner), source, tasks: OnceLock::new() }) }
+    }
+
+    /// A client of another group, with the same settings and on the same session with `ZooKeeper`.
+    ///
+    /// A client of fixed nodes or of another store has no paths: it yields a second client of the same.
+    ///
+    /// # Errors
+    /// When the path is none.
+    pub fn group(&self, path: &str) -> Result<Self, GroupPathError> {
+        let path = path.parse()?;
+        let source = match &self.shared.source {
+            Source::ZooKeeper { session, .. } => Source::ZooKeeper { session: Arc::clone(session), path },
+            other @ Source::Feed(_) => other.clone(),
+        };
+        Ok(Self::new(source, Arc::clone(&self.shared.inner.settings)))
+    }
+
+    /// A connection. It costs next to nothing: all connections of a client share one TCP connection to each node.
+    pub fn connection(&self) -> Connection {
+        Connection::new(Arc::clone(&self.shared))
+    }
+
+    /// Waits until the master can be written to.
+    ///
+    /// Dropping the future changes nothing; the client goes on connecting.
+    ///
+    /// # Errors
+    /// When that took longer than `limit`; the error tells what is missing, and is [`Outcome::NotExecuted`].
+    pub async fn ready(&self, limit: Duration) -> RedisResult<()> {
+        self.shared.start();
+        let mut routes = self.shared.inner.routes.subscribe();
+        let usable = |routes: &Arc<Routes>| routes.master.as_ref().is_some_and(|link| link.is_usable());
+        match timeout(limit, routes.wait_for(usable)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.shared.not_in_time(limit)),
+        }
+    }
+
+    /// The present topology and all later ones.
+    pub fn topology(&self) -> Topologies {
+        let shared = Arc::clone(&self.shared);
+        Topologies::new(self.shared.inner.topology.subscribe(), move || shared.start())
+    }
+
+    /// The published master. `None` while it is being changed, and until a document was read.
+    pub fn current_master(&self) -> Option<NodeAddr> {
+        self.shared.inner.topology.borrow().as_ref()?.master.clone()
+    }
+
+    /// The published replicas that are healthy, in the operator's order; empty until a document was read.
+    pub fn current_replicas(&self) -> Vec<NodeAddr> {
+        let topology = self.shared.inner.topology.borrow();
+        let replicas = topology.as_ref().map(|topology| topology.replicas.as_slice()).unwrap_or_default();
+        replicas.iter().filter(|replica| replica.healthy).map(|replica| replica.addr.clone()).collect()
+    }
+
+    /// Has `callback` called with the present topology, if one is known, and with each later one.
+    ///
+    /// Callbacks are called one after the other in a task of their own. One that panics is called again at the next
+    /// change, and disturbs nobody. One that blocks holds up the other callbacks, and in a runtime of one thread
+    /// everything. It is called until the client ends.
+    pub fn on_change(&self, callback: impl Fn(&Topology) + Send + Sync + 'static) {
+        self.shared.inner.callbacks().push(Callback { call: Arc::new(callback), told: None });
+        self.shared.inner.called_back.notify_one();
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topology = self.shared.inner.topology.borrow();
+        f.debug_struct("Client").field("topology", &*topology).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Starts to follow, in the runtime of the caller, if nobody has yet.
+    pub(crate) fn start(&self) {
+        self.tasks.get_or_init(|| {
+            let (follower, callbacks) = (Arc::clone(&self.inner), Arc::clone(&self.inner));
+            let source = self.source.clone();
+            let following = tokio::spawn(async move {
+                match source {
+                    Source::Feed(feed) => follow(follower, feed()).await,
+                    Source::ZooKeeper { session, path } => {
+                        // Without a session commands tell why; nothing would come of trying again.
+                        let Ok(zookeeper) = session.open() else { return };
+                        // Held for as long as it is followed.
+                        let group = zookeeper.group(&path);
+                        follow(follower, group.published()).await;
+                    }
+                }
+            });
+            let calling = tokio::spawn(call_back(callbacks));
+            [following, calling].map(AbortOnDropHandle::new)
+        });
+    }
+
+    /// Of a command that found no node within `waited`.
+    pub(crate) fn not_in_time(&self, waited: Duration) -> RedisError {
+        let why = Arc::clone(&self.inner.routes.borrow().why);
+        let why = if why.is_empty() { self.source.trouble() } else { why.to_string() };
+        failure(
+            Outcome::NotExecuted,
+            io::ErrorKind::TimedOut,
+            format!("no node could take it within {waited:?}: {why}"),
+        )
+    }
+}
+
+impl Inner {
+    fn callbacks(&self) -> std::sync::MutexGuard<'_, Vec<Callback>> {
+        // Whole between any two statements.
+        self.callbacks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who was not told of `topology`. They are taken for told from now on.
+    fn untold(&self, topology: &Arc<Topology>) -> Vec<Arc<Call>> {
+        let mut callbacks = self.callbacks();
+        let untold = callbacks
+            .iter_mut()
+            .filter(|it| !it.told.as_ref().is_some_and(|told| Arc::ptr_eq(told, topology)));
+        untold
+            .map(|callback| {
+                callback.told = Some(Arc::clone(topology));
+                Arc::clone(&callback.call)
+            })
+            .collect()
+    }
+
+    /// Takes a place in the queue.
+    pub(crate) fn enter_queue(&self) -> RedisResult<Place<'_>> {
+        let place = Place(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) < self.settings.queue_limit {
+            return Ok(place);
+        }
+        let limit = self.settings.queue_limit;
+        let what = format!("{limit} commands wait for a node already, and no more may (`queue_limit`)");
+        Err(failure(Outcome::NotExecuted, io::ErrorKind::WouldBlock, what))
+    }
+}
+
+/// A place in the queue.
+pub(crate) struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Calls everybody who wants it, each in the order of the changes.
+async fn call_back(inner: Arc<Inner>) {
+    let mut topologies = inner.topology.subscribe();
+    loop {
+        let present = topologies.borrow_and_update().clone();
+        for call in present.iter().flat_map(|topology| inner.untold(topology)) {
+            let called =
+                catch_unwind(AssertUnwindSafe(|| present.iter().for_each(|topology| call(topology))));
+            if called.is_err() {
+                tracing::error!("a callback for changes of the topology panicked; it will be called again");
+            }
+        }
+        tokio::select! {
+            changed = topologies.changed() => if changed.is_err() { return },
+            () = inner.called_back.notified() => {}
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! A connection as redis-rs knows it. It finds a link for each command, and decides what may be sent again.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{Cmd, Pipeline, RedisFuture, RedisResult, ServerError, Value};
+use redis_failover_core::routing::{Route, Step};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::client::Shared;
+use crate::cursor::{self, Cursor};
+use crate::link::Link;
+use crate::outcome::{Outcome, failure, unknown};
+use crate::own::Own;
+use crate::routes::Routes;
+use crate::session::{Phase, Session};
+use crate::work::{Reply, Verdict, Work};
+
+/// The rest before a node is asked again that refused and is still the one to ask.
+const REST: Duration = Duration::from_millis(2);
+
+/// A connection to the group: writes go to the master, reads where [`crate::ReadFrom`] says.
+///
+/// It implements redis-rs's [`ConnectionLike`], so everything of redis-rs that takes a connection takes it. It shares
+/// one TCP connection to each node with all other connections of its client; make one for each task, or clone it.
+///
+/// # What goes where
+///
+/// A command goes to a replica only if Redis itself flags it `readonly`; everything else, and what is not known, goes to
+/// the master. A pipeline goes whole to one node. SCAN and its like read on where their cursor was given, and fail when
+/// that node can't be asked any more: begin again with 0. Blocking commands (`BLPOP`, `XREAD BLOCK`, a pipeline with
+/// `WAIT`) get a TCP connection of their own, without the response timeout.
+///
+/// WATCH and MULTI begin a session: everything up to EXEC, DISCARD or UNWATCH goes over a TCP connection of its own. A
+/// clone that is made meanwhile shares the session, as `redis::aio::transaction_async` needs; any other clone does not.
+/// If the master changes in between, EXEC yields nil, as if a watched key had changed.
+///
+/// What would change the shared connection for others is refused, with [`Outcome::NotExecuted`] and a hint: SELECT,
+/// AUTH, HELLO, SUBSCRIBE and its like, MONITOR, CLIENT REPLY, and WAIT alone.
+///
+/// # Cancellation
+///
+/// Dropping the future of a command does not take the command back: it may be executed. Dropping that of a blocking
+/// command closes its connection, so it takes nothing from a list any more; what was taken in that very moment is lost
+/// with it. Dropping the future of a command in a session ends the session.
+pub struct Connection {
+    shared: Arc<Shared>,
+    routes: watch::Receiver<Arc<Routes>>,
+    master: Option<Seat>,
+    readers: Vec<Seat>,
+    session: Option<Arc<Session>>,
+}
+
+/// A link, and this connection's handle of it.
+struct Seat {
+    link: Arc<Link>,
+    connection: MultiplexedConnection,
+}
+
+impl Seat {
+    fn take(link: &Arc<Link>) -> Self {
+        Self { link: Arc::clone(link), connection: link.wire.connection.clone() }
+    }
+}
+
+impl Clone for Connection {
+    fn clone(&self) -> Self {
+        let session = self.session.clone().filter(|session| session.phase() != Phase::Ended);
+        Self { session, ..Self::new(Arc::clone(&self.shared)) }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let master = self.master.as_ref().map(|seat| &seat.link.node);
+        f.debug_struct("Connection").field("master", &master).finish_non_exhaustive()
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            match self.carry_out(Work::Command(command)).await? {
+                Reply::One(value) => Ok(value),
+                Reply::Many(values) => Ok(Value::Array(values)),
+            }
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            match self.carry_out(Work::Pipeline(pipeline, offset, count)).await? {
+                Reply::Many(values) => Ok(values),
+                Reply::One(value) => Ok(vec![value]),
+            }
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.shared.inner.settings.db
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let mut routes = shared.inner.routes.subscribe();
+        routes.mark_changed();
+        Self { shared, routes, master: None, readers: Vec::new(), session: None }
+    }
+
+    async fn carry_out(&mut self, work: Work<'_>) -> RedisResult<Reply> {
+        if self.session.is_some() {
+            return Box::pin(self.within_session(work)).await;
+        }
+        let read = match work.route() {
+            Route::Read => true,
+            Route::Master => false,
+            other => return Box::pin(self.on_own_terms(work, other)).await,
+        };
+        // The way of nearly all commands; everything else is boxed, to keep this future small.
+        let Some(seat) = self.seat(read) else {
+            return Box::pin(self.persist(work, read, None)).await.map(|(_, reply)| reply);
+        };
+        let reply = work.send(&mut seat.connection).await;
+        match work.judge(reply) {
+            Verdict::Done(reply) => reply,
+            verdict => {
+                let link = Arc::clone(&seat.link);
+                Box::pin(self.persist(work, read, Some((link, verdict)))).await.map(|(_, reply)| reply)
+            }
+        }
+    }
+
+    /// The link for the next command, if there is one now.
+    fn seat(&mut self, read: bool) -> Option<&mut Seat> {
+        if self.routes.has_changed().unwrap_or(false) {
+            let routes = Arc::clone(&self.routes.borrow_and_update());
+            self.master = routes.master.as_ref().map(Seat::take);
+            self.readers = routes.readers.iter().map(Seat::take).collect();
+        }
+        if read && !self.readers.is_empty() {
+            let turn = self.shared.inner.turn.fetch_add(1, Ordering::Relaxed);
+            let count = self.readers.len();
+            let next = (0..count).map(|step| turn.wrapping_add(step) % count);
+            if let Some(found) = next.into_iter().find(|index| self.readers[*index].link.is_usable()) {
+                return self.readers.get_mut(found);
+            }
+        }
+        self.master.as_mut().filter(|seat| seat.link.is_usable())
+    }
+
+    /// Waits for a link until `deadline`, in the queue.
+    async fn wait_for_seat(&mut self, read: bool, deadline: Deadline) -> RedisResult<()> {
+        if self.seat(read).is_some() {
+            return Ok(());
+        }
+        self.shared.start();
+        let shared = Arc::clone(&self.shared);
+        let _place = shared.inner.enter_queue()?;
+        while self.seat(read).is_none() {
+            if timeout_at(deadline.at, self.routes.changed()).await.is_err() {
+                return Err(shared.not_in_time(deadline.limit));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends it until a node takes it, as long as it surely was not executed, or only reads. Yields the number of the
+    /// link that took it as well.
+    ///
+    /// `last` is the outcome of a first attempt.
+    async fn persist(
+        &mut self,
+        work: Work<'_>,
+        read: bool,
+        mut last: Option<(Arc<Link>, Verdict)>,
+    ) -> RedisResult<(u16, Reply)> {
+        let deadline = self.deadline();
+        loop {
+            match last.take() {
+                None => {}
+                Some((link, Verdict::Done(reply))) => return reply.map(|reply| (link.number, reply)),
+                Some((link, Verdict::Refused(error))) => {
+                    deadline.check(&format!("{} answered: {error}", link.node))?;
+                    rest_after(&link, &error).await;
+                }
+                Some((link, Verdict::Broken(error))) => {
+                    if error.is_timeout() {
+                        link.doubt();
+                    }
+                    if !read || deadline.is_over() {
+                        return Err(unknown(&link.node, &error));
+                    }
+                    // The link's end is told in another task.
+                    tokio::task::yield_now().await;
+                }
+            }
+            self.wait_for_seat(read, deadline).await?;
+            let Some(seat) = self.seat(read) else { continue };
+            let reply = work.send(&mut seat.connection).await;
+            last = Some((Arc::clone(&seat.link), work.judge(reply)));
+        }
+    }
+
+    async fn on_own_terms(&mut self, work: Work<'_>, route: Route) -> RedisResult<Reply> {
+        match (route, work) {
+            (Route::Refused(refusal), _) => {
+                Err(failure(Outcome::NotExecuted, io::ErrorKind::Unsupported, refusal.to_string()))
+            }
+            (Route::Cursor(at), Work::Command(command)) => self.read_on(command, at).await,
+            (Route::Blocking, _) => self.block(work).await,
+            (Route::Session(_), _) => {
+                let begins = |step: &Step| matches!(step, Step::Watch | Step::Multi);
+                if work.steps().iter().any(begins) {
+                    let own = self.own(self.deadline()).await?;
+                    self.session = Some(Arc::new(Session::new(own)));
+                    return self.within_session(work).await;
+                }
+                // There is nothing to end; the server says so.
+                self.persist(work, false, None).await.map(|(_, reply)| reply)
+            }
+            (Route::Read | Route::Master | Route::Cursor(_), _) => {
+                self.persist(work, false, None).await.map(|(_, reply)| reply)
+            }
+        }
+    }
+
+    /// Sends it on this connection's session, if there still is one.
+    async fn within_session(&mut self, work: Work<'_>) -> RedisResult<Reply> {
+        let Some(session) = self.session.clone().filter(|session| session.phase() != Phase::Ended) else {
+            self.session = None;
+            return Box::pin(self.carry_out(work)).await;
+        };
+        let steps = work.steps();
+        let reply = session.carry_out(work, &steps).await;
+        // One that was lost is kept until this connection was told and ends it, too.
+        let left = session.phase() == Phase::Lost && !steps.is_empty();
+        if left || session.phase() == Phase::Ended {
+            self.session = None;
+        }
+        reply
+    }
+
+    /// Sends it on a connection of its own, for as long as it takes.
+    async fn block(&mut self, work: Work<'_>) -> RedisResult<Reply> {
+        let deadline = self.deadline();
+        loop {
+            let mut own = self.own(deadline).await?;
+            let reply = own.send(work).await;
+            match work.judge(reply) {
+                Verdict::Done(reply) => return reply,
+                Verdict::Broken(error) => return Err(unknown(&own.node, &error)),
+                Verdict::Refused(error) => {
+                    deadline.check(&format!("{} answered: {error}", own.node))?;
+                    sleep(REST).await;
+                }
+            }
+        }
+    }
+
+    /// A connection of its own to the master.
+    async fn own(&mut self, deadline: Deadline) -> RedisResult<Own> {
+        loop {
+            self.wait_for_seat(false, deadline).await?;
+            let routes = Arc::clone(&self.routes.borrow());
+            let Some(link) = &routes.master else { continue };
+            match Own::open(&routes, &link.node, &self.shared.inner.settings).await {
+                Ok(own) => return Ok(own),
+                Err(error) => deadline.check(&format!("{}: {error}", link.node))?,
+            }
+            sleep(REST).await;
+        }
+    }
+
+    /// A page of SCAN and its like.
+    async fn read_on(&mut self, command: &Cmd, at: usize) -> RedisResult<Reply> {
+        let lost = |why: &str| {
+            let what = format!("{why}: begin again with the cursor 0");
+            Err(failure(Outcome::NotExecuted, io::ErrorKind::NotFound, what))
+        };
+        let Some(cursor) = Cursor::of(command, at) else {
+            // No number: the server has the words for it.
+            return self.persist(Work::Command(command), false, None).await.map(|(_, reply)| reply);
+        };
+        let (number, reply) = if cursor.link == 0 {
+            if cursor.place != 0 {
+                return lost("this cursor was not given by this client");
+            }
+            self.persist(Work::Command(command), true, None).await?
+        } else {
+            let plain = cursor.untagged(command, at);
+            let Some(seat) = self.seat_numbered(cursor.link) else {
+                return lost("the node that gave this cursor can't be asked any more");
+            };
+            let work = Work::Command(&plain);
+            let reply = work.send(&mut seat.connection).await;
+            match work.judge(reply) {
+                Verdict::Done(reply) => (cursor.link, reply?),
+                Verdict::Refused(_) | Verdict::Broken(_) => {
+                    return lost("the node that gave this cursor can't be asked any more");
+                }
+            }
+        };
+        match reply {
+            Reply::One(page) => match cursor::tagged(page, number) {
+                Ok(page) => Ok(Reply::One(page)),
+                Err(_) => lost("this server's cursors can't be followed through this client"),
+            },
+            many @ Reply::Many(_) => Ok(many),
+        }
+    }
+
+    fn seat_numbered(&mut self, number: u16) -> Option<&mut Seat> {
+        // For its look at the routes.
+        self.seat(false);
+        let seats = self.readers.iter_mut().chain(&mut self.master);
+        seats.into_iter().find(|seat| seat.link.number == number && seat.link.is_usable())
+    }
+
+    fn deadline(&self) -> Deadline {
+        let limit = self.shared.inner.settings.wait_limit;
+        Deadline { at: Instant::now() + limit, limit }
+    }
+}
+
+/// When a command gives up.
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    fn is_over(self) -> bool {
+        Instant::now() >= self.at
+    }
+
+    /// Gives up when it is time.
+    fn check(self, why: &str) -> RedisResult<()> {
+        if !self.is_over() {
+            return Ok(());
+        }
+        let what = format!("no node could take it within {:?}: {why}", self.limit);
+        Err(failure(Outcome::NotExecuted, io::ErrorKind::TimedOut, what))
+    }
+}
+
+async fn rest_after(link: &Link, refusal: &ServerError) {
+    if refusal.code() == "NOREPLICAS" || refusal.details().is_some_and(|why| why.contains("NOREPLICAS")) {
+        // A master that was promoted a moment ago is about to be opened.
+        sleep(REST).await;
+    } else {
+        link.doubt();
+    }
+}

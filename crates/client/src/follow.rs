@@ -1,0 +1,205 @@
+//! The task that follows: documents and nodes come in, routes go out. It alone changes them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU16;
+
+use redis_failover_core::NodeAddr;
+use redis_failover_core::follower::{Doubt, Follower, Identity};
+use redis_failover_store::{Feed, Glance};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::client::Inner;
+use crate::keeper::{Keeper, State, Told};
+use crate::link::Link;
+use crate::routes::Routes;
+use crate::settings::ReadFrom;
+use crate::topology::Topology;
+
+/// One node of the group. Dropping it closes its connection.
+struct Node {
+    _keeper: AbortOnDropHandle<()>,
+    link: Option<(Arc<Link>, Identity)>,
+    /// Why there is no link.
+    trouble: String,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some((link, _)) = &self.link {
+            link.cut();
+        }
+    }
+}
+
+struct Following {
+    inner: Arc<Inner>,
+    follower: Follower,
+    nodes: BTreeMap<NodeAddr, Node>,
+    /// The master that was published last; while a change is under way the old one.
+    serving: Option<NodeAddr>,
+    tenure: CancellationToken,
+    orders: watch::Sender<i64>,
+    numbers: Arc<AtomicU16>,
+    told: mpsc::UnboundedSender<Told>,
+}
+
+/// Follows until it is dropped.
+pub(crate) async fn follow(inner: Arc<Inner>, mut documents: Feed<Glance>) {
+    let (told, mut inbox) = mpsc::unbounded_channel();
+    let mut following = Following {
+        inner,
+        follower: Follower::default(),
+        nodes: BTreeMap::new(),
+        serving: None,
+        tenure: CancellationToken::new(),
+        orders: watch::Sender::new(0),
+        numbers: Arc::default(),
+        told,
+    };
+    loop {
+        tokio::select! {
+            glance = documents.next() => following.read(glance),
+            Some(told) = inbox.recv() => following.told(told),
+        }
+    }
+}
+
+impl Following {
+    fn read(&mut self, glance: Glance) {
+        let publication = match glance.read {
+            Some(Ok(Some(publication))) => publication,
+            // Nothing is published (any more): what is known stays.
+            None | Some(Ok(None)) => return,
+            Some(Err(unreadable)) => return tracing::warn!("{unreadable}; going on with what is known"),
+        };
+        match self.follower.read(glance.created, glance.order, publication) {
+            Ok(true) => self.believe(),
+            Ok(false) => {}
+            Err(outdated) => tracing::warn!(
+                known = outdated.known.0,
+                read = outdated.read.0,
+                "a document of an older epoch is refused"
+            ),
+        }
+    }
+
+    fn believe(&mut self) {
+        let Some(publication) = self.follower.believed() else { return };
+        let topology = Arc::new(Topology::from(publication));
+        tracing::info!(epoch = publication.epoch.0, "{topology}");
+        let members: Vec<_> = [&publication.master]
+            .into_iter()
+            .chain(&publication.replicas)
+            .map(|it| it.addr.clone())
+            .collect();
+        self.nodes.retain(|addr, _| members.contains(addr));
+        for addr in members {
+            self.keep(&addr);
+        }
+        self.orders.send_replace(self.follower.order());
+        let serving = self.follower.master().cloned();
+        let deposed = if serving.is_some() && serving != self.serving {
+            let tenure = std::mem::replace(&mut self.tenure, CancellationToken::new());
+            std::mem::replace(&mut self.serving, serving).map(|old| (old, tenure))
+        } else {
+            None
+        };
+        self.route();
+        self.inner.topology.send_replace(Some(topology));
+        // Only now: whoever fails finds the new master.
+        if let Some((old, tenure)) = deposed {
+            tenure.cancel();
+            if let Some((link, _)) = self.nodes.get(&old).and_then(|node| node.link.as_ref()) {
+                link.cut();
+            }
+        }
+    }
+
+    fn keep(&mut self, addr: &NodeAddr) {
+        let keeper = || Keeper {
+            node: addr.clone(),
+            settings: Arc::clone(&self.inner.settings),
+            orders: self.orders.subscribe(),
+            numbers: Arc::clone(&self.numbers),
+            told: self.told.clone(),
+        };
+        let node = || Node {
+            _keeper: AbortOnDropHandle::new(tokio::spawn(keeper().run())),
+            link: None,
+            trouble: "it is being connected".to_owned(),
+        };
+        self.nodes.entry(addr.clone()).or_insert_with(node);
+    }
+
+    fn told(&mut self, told: Told) {
+        // A node that left the group meanwhile.
+        let Some(node) = self.nodes.get_mut(&told.node) else { return };
+        match told.state {
+            State::Linked(link, identity) => {
+                link.trust();
+                node.link = Some((link, identity));
+            }
+            State::Unlinked(why) => {
+                tracing::debug!(node = %told.node, "not connected: {why}");
+                node.link = None;
+                node.trouble = why;
+            }
+        }
+        self.route();
+    }
+
+    /// Works out where commands go, and tells them.
+    fn route(&self) {
+        let (master, why) = match self.master() {
+            Ok(link) => (Some(link), String::new()),
+            Err(why) => (None, why),
+        };
+        let readers = match self.inner.settings.read_from {
+            ReadFrom::Replica => self.replicas(),
+            ReadFrom::Master => Vec::new(),
+        };
+        self.inner.routes.send_replace(Arc::new(Routes {
+            master,
+            readers,
+            tenure: self.tenure.clone(),
+            follower: Arc::new(self.follower.clone()),
+            why: why.into(),
+        }));
+    }
+
+    fn master(&self) -> Result<Arc<Link>, String> {
+        let Some(publication) = self.follower.believed() else { return Err(String::new()) };
+        let Some(master) = self.follower.master() else {
+            let old = &publication.master.addr;
+            return Err(format!("the master {old} is being replaced (epoch {})", publication.epoch.0));
+        };
+        let Some(node) = self.nodes.get(master) else { return Err(String::new()) };
+        let Some((link, said)) = &node.link else {
+            return Err(format!("the master {master} can't be reached: {}", node.trouble));
+        };
+        self.follower.may_write(said).map_err(|doubt: Doubt| {
+            // It is asked again and again until it or the document says something else.
+            link.doubt();
+            format!("the master {master} {doubt}")
+        })?;
+        Ok(Arc::clone(link))
+    }
+
+    fn replicas(&self) -> Vec<Arc<Link>> {
+        let Some(publication) = self.follower.believed() else { return Vec::new() };
+        let mut links = Vec::new();
+        for replica in &publication.replicas {
+            let linked = self.nodes.get(&replica.addr).and_then(|node| node.link.as_ref());
+            let Some((link, said)) = linked else { continue };
+            if self.follower.may_read(&replica.addr, said) {
+                links.push(Arc::clone(link));
+            } else if replica.ok {
+                link.doubt();
+            }
+        }
+        links
+    }
+}

@@ -1,0 +1,129 @@
+//! Keeps one node connected, for as long as the node belongs to the group. It says what it finds and judges nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use redis::RedisResult;
+use redis_failover_core::NodeAddr;
+use redis_failover_core::follower::Identity;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::link::{Link, Wire};
+use crate::settings::Settings;
+
+/// A doubt that comes this long after the last one is a new one: it is looked into quickly.
+const CALM: Duration = Duration::from_secs(1);
+
+/// What a keeper tells.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) node: NodeAddr,
+    pub(crate) state: State,
+}
+
+/// How a node is reached.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// It answered on this link, now.
+    Linked(Arc<Link>, Identity),
+    /// It can't be used, and why.
+    Unlinked(String),
+}
+
+/// One node's keeper.
+pub(crate) struct Keeper {
+    pub(crate) node: NodeAddr,
+    pub(crate) settings: Arc<Settings>,
+    /// The document that is believed. A new one is a reason to try again at once.
+    pub(crate) orders: watch::Receiver<i64>,
+    pub(crate) numbers: Arc<AtomicU16>,
+    pub(crate) told: mpsc::UnboundedSender<Told>,
+}
+
+impl Keeper {
+    /// Keeps the node connected until it is dropped.
+    pub(crate) async fn run(mut self) {
+        let mut pauses = pauses();
+        loop {
+            match self.connect().await {
+                Ok((link, identity)) => {
+                    let link = Arc::new(link);
+                    self.tell(State::Linked(Arc::clone(&link), identity));
+                    self.stay(&link).await;
+                    self.tell(State::Unlinked("the connection ended".to_owned()));
+                    pauses = self::pauses();
+                }
+                Err(why) => self.tell(State::Unlinked(why)),
+            }
+            tokio::select! {
+                () = sleep(pauses.next().unwrap_or(CALM)) => {}
+                Ok(()) = self.orders.changed() => {}
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(Link, Identity), String> {
+        let limit = self.settings.connect_timeout;
+        let order = *self.orders.borrow_and_update();
+        let work = async {
+            let wire = Wire::open(&self.node, &self.settings, self.settings.response_timeout).await?;
+            let identity = wire.look(order).await?;
+            RedisResult::Ok((wire, identity))
+        };
+        match timeout(limit, work).await {
+            Ok(Ok((wire, identity))) => Ok((Link::new(self.node.clone(), self.number(), wire), identity)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {limit:?}")),
+        }
+    }
+
+    /// Stays until the link ends. Where it is doubted, the node is asked again.
+    async fn stay(&mut self, link: &Arc<Link>) {
+        let mut pauses = pauses();
+        let mut last = Instant::now();
+        loop {
+            tokio::select! {
+                () = link.wire.ended.cancelled() => return,
+                () = link.doubted() => {}
+            }
+            if last.elapsed() > CALM {
+                pauses = self::pauses();
+            }
+            last = Instant::now();
+            tokio::select! {
+                () = link.wire.ended.cancelled() => return,
+                () = sleep(pauses.next().unwrap_or(CALM)) => {}
+                Ok(()) = self.orders.changed() => {}
+            }
+            let order = *self.orders.borrow_and_update();
+            match timeout(self.settings.connect_timeout, link.wire.look(order)).await {
+                Ok(Ok(identity)) => self.tell(State::Linked(Arc::clone(link), identity)),
+                // It hangs, or is busy: what is in flight stays, nothing new is sent.
+                _ => link.doubt(),
+            }
+        }
+    }
+
+    fn number(&self) -> u16 {
+        // 15 bits, and never 0: see the module `cursor`.
+        self.numbers.fetch_add(1, Ordering::Relaxed) % 0x7fff + 1
+    }
+
+    fn tell(&self, state: State) {
+        // The client may have ended meanwhile.
+        let _ = self.told.send(Told { node: self.node.clone(), state });
+    }
+}
+
+/// Short at first: what comes back, comes back within milliseconds or not soon.
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(5))
+        .with_max_delay(Duration::from_millis(500))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}

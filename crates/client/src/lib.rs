@@ -1,0 +1,68 @@
+//! A Redis client that follows the published master.
+//!
+//! [`Client`] watches the document that the monitors of redis-failover publish in `ZooKeeper` (or that the Python
+//! `redis_failover` of 2012 published), keeps a connection open to every healthy node, sends writes to the master and
+//! spreads reads over the replicas. Its [`Connection`] is a redis-rs connection: every command, pipeline, script and
+//! typed reply of the crate [`redis`], which is re-exported, works on it.
+//!
+//! ```no_run
+//! use redis_failover::redis::AsyncCommands;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = redis_failover::Client::open("redis+zk://zk1:2181,zk2:2181/redis/cluster")?;
+//! let mut connection = client.connection();
+//! let _: () = connection.set("greeting", "hello").await?;
+//! let greeting: Option<String> = connection.get("greeting").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A read may miss what was just written
+//!
+//! Reads go to a replica by default, and replication is asynchronous: a GET right after a SET may not find it. Where
+//! that matters read from the master, with [`ReadFrom::Master`] or `?read=master`.
+//!
+//! # What happens when the master changes
+//!
+//! - While there is no master, commands wait, by default up to 10 s, up to 10,000 of them; then they fail with
+//!   [`Outcome::NotExecuted`].
+//! - A write is sent again only when it surely was not executed. One that was in flight when its master went is never
+//!   sent again by this crate: it fails with [`Outcome::Unknown`] as soon as that is known, at the latest when the new
+//!   master is published. Reads are repeated elsewhere.
+//! - [`outcome`] tells the three cases apart; the error's text says the same word.
+//! - A master that was restarted since it was published is not written to until a monitor has confirmed it: it may have
+//!   lost its memory.
+//! - Without `ZooKeeper` the client goes on with what it knows. It never picks a master by itself.
+//!
+//! # Runtime, threads, `fork`
+//!
+//! A client works in the tokio runtime in which it is used first, and ends with it. The session with `ZooKeeper` has two
+//! threads of its own. After a `fork` only the thread that called it exists in the child: create clients after the
+//! fork, never before.
+//!
+//! This crate never changes a role, never writes to `ZooKeeper`, and reads nothing there but the published document.
+
+mod client;
+mod connection;
+mod cursor;
+mod follow;
+mod keeper;
+mod link;
+mod outcome;
+mod own;
+mod routes;
+mod session;
+mod settings;
+mod topology;
+mod url;
+mod work;
+
+pub use redis;
+pub use redis_failover_core::{Epoch, NodeAddr};
+
+pub use client::Client;
+pub use connection::Connection;
+pub use outcome::{Outcome, outcome};
+pub use settings::{BuildError, Builder, ReadFrom};
+pub use topology::{Replica, Topologies, Topology};
+pub use url::UrlError;

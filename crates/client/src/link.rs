@@ -1,0 +1,186 @@
+//! One open connection to one node, shared by all commands, and what the node said of itself on it.
+//!
+//! A link never reconnects and never judges the node: it is open until it ends, and doubted or not.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, RedisResult, Value};
+use redis_failover_core::follower::{Identity, Manner};
+use redis_failover_core::{NodeAddr, RunId};
+use secrecy::ExposeSecret;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::settings::Settings;
+
+/// When the kernel begins to ask after a peer that is silent, and how often it asks again.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// A connection and the task that drives it. Dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) connection: MultiplexedConnection,
+    /// Cancelled as soon as the connection has ended.
+    pub(crate) ended: CancellationToken,
+    driver: AbortOnDropHandle<()>,
+}
+
+impl Wire {
+    /// Connects, authenticates, selects the database.
+    pub(crate) async fn open(
+        node: &NodeAddr,
+        settings: &Settings,
+        response_timeout: Option<Duration>,
+    ) -> RedisResult<Self> {
+        let stream = TcpStream::connect((node.host(), node.port())).await?;
+        stream.set_nodelay(true)?;
+        // A peer whose host is gone sends nothing, not even an end.
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        let mut info = RedisConnectionInfo::default()
+            .set_db(settings.db)
+            .set_lib_name("redis-failover", env!("CARGO_PKG_VERSION"));
+        if let Some(username) = &settings.username {
+            info = info.set_username(username);
+        }
+        if let Some(password) = &settings.password {
+            info = info.set_password(password.expose_secret());
+        }
+        let config = AsyncConnectionConfig::new().set_response_timeout(response_timeout);
+        let (connection, driver) = MultiplexedConnection::new_with_config(&info, stream, config).await?;
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let driver = tokio::spawn(async move {
+            // Also when this task is aborted.
+            let _guard = guard;
+            driver.await;
+        });
+        Ok(Self { connection, ended, driver: AbortOnDropHandle::new(driver) })
+    }
+
+    /// What the node is. `order` is the document that is believed now.
+    pub(crate) async fn look(&self, order: i64) -> RedisResult<Identity> {
+        let mut questions = redis::pipe();
+        questions.cmd("PING").cmd("INFO").arg("server").cmd("INFO").arg("replication");
+        let answers = self.connection.clone().req_packed_commands(&questions, 0, 3).await?;
+        identity(&answers, order)
+    }
+}
+
+/// What the answers to PING, INFO server and INFO replication say.
+fn identity(answers: &[Value], order: i64) -> RedisResult<Identity> {
+    let [ping, server, replication] = answers else {
+        return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+    };
+    let run = field(server, "run_id:")?.map(|run| RunId(run.to_owned()));
+    let mut role = match field(replication, "role:")? {
+        Some("master") => Some(Manner::Master),
+        Some("slave" | "replica") => Some(Manner::Replica),
+        _ => None,
+    };
+    // A node that loads its data, or that may not show it without its master, says so to PING too.
+    let unusable = matches!(ping, Value::ServerError(error) if error.code() != "NOPERM");
+    if unusable || field(replication, "master_sync_in_progress:")? == Some("1") {
+        role = Some(Manner::Filling);
+    }
+    Ok(Identity { run, role, asked: order })
+}
+
+/// The value of a line of INFO; `None` also where the user may not ask.
+fn field<'a>(answer: &'a Value, name: &str) -> RedisResult<Option<&'a str>> {
+    let text = match answer {
+        Value::BulkString(bytes) => str::from_utf8(bytes).unwrap_or_default(),
+        Value::VerbatimString { text, .. } => text,
+        Value::ServerError(error) if error.code() == "NOPERM" => return Ok(None),
+        Value::ServerError(error) => return Err(RedisError::from(error.clone())),
+        _ => "",
+    };
+    Ok(text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim))
+}
+
+/// The shared connection to a node.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) node: NodeAddr,
+    /// Told apart by it from this client's other links, for cursors: never 0.
+    pub(crate) number: u16,
+    pub(crate) wire: Wire,
+    doubted: AtomicBool,
+    doubt: Notify,
+}
+
+impl Link {
+    pub(crate) fn new(node: NodeAddr, number: u16, wire: Wire) -> Self {
+        Self { node, number, wire, doubted: AtomicBool::new(false), doubt: Notify::new() }
+    }
+
+    /// Whether commands may be sent over it.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.doubted.load(Ordering::Acquire) && !self.wire.ended.is_cancelled()
+    }
+
+    /// Nothing is sent over it until its node was looked at again.
+    pub(crate) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Release);
+        self.doubt.notify_one();
+    }
+
+    /// Ends the doubt.
+    pub(crate) fn trust(&self) {
+        self.doubted.store(false, Ordering::Release);
+    }
+
+    /// Waits until it is doubted.
+    pub(crate) async fn doubted(&self) {
+        self.doubt.notified().await;
+    }
+
+    /// Ends it. Whatever is in flight on it fails at once.
+    pub(crate) fn cut(&self) {
+        self.wire.driver.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    fn refused(text: &str) -> Value {
+        redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).expect("a reply")
+    }
+
+    #[test]
+    fn a_node_is_known_by_what_it_says() {
+        let server = info("# Server\r\nrun_id:abc\r\n");
+        let look = |ping: Value, replication: &str| {
+            identity(&[ping, server.clone(), info(replication)], 7).expect("an identity").role
+        };
+        let pong = || Value::SimpleString("PONG".into());
+        assert_eq!(look(pong(), "role:master\r\n"), Some(Manner::Master));
+        assert_eq!(look(pong(), "role:slave\r\nmaster_sync_in_progress:0\r\n"), Some(Manner::Replica));
+        assert_eq!(look(pong(), "role:slave\r\nmaster_sync_in_progress:1\r\n"), Some(Manner::Filling));
+        assert_eq!(look(refused("LOADING it"), "role:slave\r\n"), Some(Manner::Filling));
+        assert_eq!(look(refused("NOPERM no"), "role:master\r\n"), Some(Manner::Master));
+        let whole = identity(&[pong(), server.clone(), info("role:master")], 7).expect("an identity");
+        assert_eq!((whole.run, whole.asked), (Some(RunId("abc".into())), 7));
+    }
+
+    #[test]
+    fn what_may_not_be_asked_is_not_known_and_other_refusals_are_errors() {
+        let pong = Value::SimpleString("PONG".into());
+        let whole =
+            identity(&[pong.clone(), refused("NOPERM x"), refused("NOPERM x")], 1).expect("an identity");
+        assert_eq!((whole.run, whole.role), (None, None));
+        assert!(identity(&[pong, refused("BUSY x"), refused("BUSY x")], 1).is_err());
+    }
+}

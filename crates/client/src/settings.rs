@@ -1,0 +1,301 @@
+//! What a client is told. Strings are checked in [`Builder::build`] and nowhere later; nothing is opened here.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis_failover_core::NodeAddr;
+use redis_failover_store::{ConnectString, ConnectStringError, GroupPath, GroupPathError, Store};
+use secrecy::SecretString;
+
+use crate::client::{Client, Source};
+use crate::url::{self, UrlError};
+
+/// Where reads go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadFrom {
+    /// To the healthy replicas in turn, to the master when there is none. A read may miss what was just written.
+    #[default]
+    Replica,
+    /// To the master, like the writes.
+    Master,
+}
+
+impl ReadFrom {
+    const ALL: [Self; 2] = [Self::Replica, Self::Master];
+}
+
+impl fmt::Display for ReadFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Replica => "replica",
+            Self::Master => "master",
+        })
+    }
+}
+
+impl FromStr for ReadFrom {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|it| it.to_string() == text).ok_or(())
+    }
+}
+
+/// Why there is no client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The `ZooKeeper` servers.
+    #[error(transparent)]
+    Servers(#[from] ConnectStringError),
+    /// The group's path.
+    #[error(transparent)]
+    Path(#[from] GroupPathError),
+    /// The address of a node.
+    #[error("`{text}` is no node: {why}")]
+    Node {
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The URL.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// Another setting.
+    #[error("{setting} cannot be {value}: {hint}")]
+    Setting {
+        /// Which one.
+        setting: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be right.
+        hint: &'static str,
+    },
+}
+
+/// How a client is made. Each setting has the default of the Python predecessor where that had one.
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens until `build`"]
+pub struct Builder {
+    servers: String,
+    path: String,
+    session_timeout: Duration,
+    pub(crate) settings: Settings,
+}
+
+/// What the parts of a client need to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) db: i64,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<SecretString>,
+    pub(crate) read_from: ReadFrom,
+    pub(crate) wait_limit: Duration,
+    pub(crate) queue_limit: usize,
+    pub(crate) response_timeout: Option<Duration>,
+    pub(crate) connect_timeout: Duration,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            servers: "localhost:2181".to_owned(),
+            path: "/redis/cluster".to_owned(),
+            session_timeout: Duration::from_secs(10),
+            settings: Settings {
+                db: 0,
+                username: None,
+                password: None,
+                read_from: ReadFrom::Replica,
+                wait_limit: Duration::from_secs(10),
+                queue_limit: 10_000,
+                response_timeout: Some(Duration::from_secs(10)),
+                connect_timeout: Duration::from_secs(2),
+            },
+        }
+    }
+}
+
+impl Builder {
+    /// The `ZooKeeper` servers, `HOST[:PORT],…[/CHROOT]`; default `localhost:2181`.
+    pub fn servers(mut self, servers: impl Into<String>) -> Self {
+        self.servers = servers.into();
+        self
+    }
+
+    /// The path at which the group is published; default `/redis/cluster`.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// The database; default 0.
+    pub fn db(mut self, db: i64) -> Self {
+        self.settings.db = db;
+        self
+    }
+
+    /// The ACL user on the Redis servers; default Redis's own default user.
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.settings.username = Some(username.into());
+        self
+    }
+
+    /// The password on the Redis servers. It appears in no log, no error and no `Debug`.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.settings.password = Some(SecretString::from(password.into()));
+        self
+    }
+
+    /// Where reads go; default [`ReadFrom::Replica`].
+    pub fn read_from(mut self, read_from: ReadFrom) -> Self {
+        self.settings.read_from = read_from;
+        self
+    }
+
+    /// How long a command waits for a node that can take it; default 10 s. Then it fails with
+    /// [`crate::Outcome::NotExecuted`].
+    pub fn wait_limit(mut self, limit: Duration) -> Self {
+        self.settings.wait_limit = limit;
+        self
+    }
+
+    /// How many commands of this client may wait at a time; default 10,000. One more fails at once, with
+    /// [`crate::Outcome::NotExecuted`].
+    pub fn queue_limit(mut self, limit: usize) -> Self {
+        self.settings.queue_limit = limit;
+        self
+    }
+
+    /// How long a reply may take; default 10 s, `None` for ever. Then a write fails with [`crate::Outcome::Unknown`],
+    /// and a read is repeated. A change of master ends both earlier.
+    pub fn response_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.settings.response_timeout = limit;
+        self
+    }
+
+    /// How long connecting to one node may take, with the handshake; default 2 s. It is tried again for ever.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.settings.connect_timeout = limit;
+        self
+    }
+
+    /// The time-out of the session with `ZooKeeper`; default 10 s.
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// A client of the group at the path. Nothing is connected before it is used.
+    ///
+    /// # Errors
+    /// When a setting is no setting; the error names it and what would be right.
+    pub fn build(self) -> Result<Client, BuildError> {
+        let servers: ConnectString = self.servers.parse()?;
+        let path: GroupPath = self.path.parse()?;
+        if !(Duration::from_millis(400)..=Duration::from_mins(5)).contains(&self.session_timeout) {
+            return Err(BuildError::Setting {
+                setting: "session_timeout",
+                value: format!("{:?}", self.session_timeout),
+                hint: "use 400 ms to 5 minutes; ZooKeeper grants 2 to 20 of its ticks",
+            });
+        }
+        Ok(Client::new(Source::zookeeper(servers, self.session_timeout, path), self.settings.checked()?))
+    }
+
+    /// A client of a group in a store that is open already. Servers, path and session time-out are not looked at.
+    ///
+    /// # Errors
+    /// When another setting is no setting.
+    pub fn build_on(self, store: &impl Store) -> Result<Client, BuildError> {
+        let store = store.clone();
+        Ok(Client::new(Source::feed(Arc::new(move || store.published())), self.settings.checked()?))
+    }
+
+    /// A client of nodes that never change, for development without `ZooKeeper`: see [`Client::fixed`].
+    ///
+    /// # Errors
+    /// When an address is none, or another setting is no setting.
+    pub fn build_fixed(
+        self,
+        master: &str,
+        replicas: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Client, BuildError> {
+        let master = node(master)?;
+        let replicas = replicas.into_iter().map(|it| node(it.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Client::new(Source::fixed(master, replicas), self.settings.checked()?))
+    }
+
+    /// The builder that a URL describes.
+    pub(crate) fn from_url(text: &str) -> Result<Self, BuildError> {
+        let parts = url::parse(text)?;
+        let mut builder = Self::default().servers(parts.servers).path(parts.path);
+        builder.settings.username = parts.username;
+        builder.settings.password = parts.password;
+        if let Some(db) = parts.db {
+            builder.settings.db = db;
+        }
+        if let Some(read_from) = parts.read_from {
+            builder.settings.read_from = read_from;
+        }
+        Ok(builder)
+    }
+}
+
+impl Settings {
+    fn checked(self) -> Result<Arc<Self>, BuildError> {
+        let refuse = |setting, value, hint| Err(BuildError::Setting { setting, value, hint });
+        if self.db < 0 {
+            return refuse("db", self.db.to_string(), "databases count from 0");
+        }
+        if self.username.is_some() && self.password.is_none() {
+            return refuse("username", "without a password".to_owned(), "give the password as well");
+        }
+        for (setting, limit) in
+            [("connect_timeout", Some(self.connect_timeout)), ("response_timeout", self.response_timeout)]
+        {
+            if limit.is_some_and(|limit| limit.is_zero()) {
+                return refuse(setting, "0".to_owned(), "nothing is that fast");
+            }
+        }
+        Ok(Arc::new(self))
+    }
+}
+
+pub(crate) fn node(text: &str) -> Result<NodeAddr, BuildError> {
+    text.parse().map_err(|error: redis_failover_core::names::AddrError| BuildError::Node {
+        text: text.to_owned(),
+        why: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_settings_are_named() {
+        let text = |builder: Builder| builder.build().expect_err("refused").to_string();
+        let builder = Builder::default;
+        assert!(text(builder().servers("h1,,h2")).contains("HOST:PORT"));
+        assert!(text(builder().path("redis")).contains("/redis/cluster"));
+        assert!(text(builder().db(-1)).contains("db cannot be -1"));
+        assert!(text(builder().username("u")).contains("password"));
+        assert!(text(builder().session_timeout(Duration::from_millis(5))).contains("400 ms"));
+        assert!(text(builder().response_timeout(Some(Duration::ZERO))).contains("response_timeout"));
+        let fixed = builder().build_fixed("nowhere", [""; 0]).expect_err("refused").to_string();
+        assert!(fixed.contains("`nowhere`"), "{fixed}");
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let builder = Builder::default().username("u").password("hunter2");
+        assert!(!format!("{builder:?}").contains("hunter2"));
+        let builder = Builder::from_url("redis+zk://u:hunter2@h/g").expect("a URL");
+        assert!(!format!("{builder:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,157 @@
+//! The URL of a group: `redis+zk://USER:PASS@h1:2181,h2:2181/ABSOLUTE/PATH?db=0&read=replica`. It is taken apart here;
+//! what its parts mean is checked where they go. No error repeats the part before the `@`.
+
+use std::borrow::Cow;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::settings::ReadFrom;
+
+const SCHEME: &str = "redis+zk://";
+const FORM: &str = "write redis+zk://USER:PASS@HOST:PORT,HOST:PORT/ABSOLUTE/PATH?db=0&read=replica";
+const PARAMETERS: [&str; 2] = ["db", "read"];
+
+/// Why a text is no URL of a group; it names the part and never shows the password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the URL cannot be used: {why} ({hint})")]
+pub struct UrlError {
+    why: String,
+    hint: Cow<'static, str>,
+}
+
+impl UrlError {
+    fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), hint: Cow::Borrowed(FORM) }
+    }
+}
+
+/// The parts of a URL.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) servers: String,
+    pub(crate) path: String,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<SecretString>,
+    pub(crate) db: Option<i64>,
+    pub(crate) read_from: Option<ReadFrom>,
+}
+
+pub(crate) fn parse(text: &str) -> Result<Parts, UrlError> {
+    let rest = text.strip_prefix(SCHEME).ok_or_else(|| other_scheme(text))?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let (user, servers) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if servers.is_empty() {
+        return Err(UrlError::new("it names no ZooKeeper server"));
+    }
+    // The crate knows URLs of one host only: it gets a stand-in for the servers.
+    let separator = if user.is_empty() { "" } else { "@" };
+    let url = Url::parse(&format!("{SCHEME}{user}{separator}servers{tail}"))
+        .map_err(|error| UrlError::new(error.to_string()))?;
+    if url.path().len() < 2 {
+        return Err(UrlError::new("it names no group"));
+    }
+    if url.fragment().is_some() {
+        return Err(UrlError::new("it has a part after `#` (in a password write %23)"));
+    }
+    let present = |text: &str| if text.is_empty() { Ok(None) } else { decoded(text).map(Some) };
+    let mut parts = Parts {
+        servers: servers.to_owned(),
+        path: decoded(url.path())?,
+        username: present(url.username())?,
+        password: url.password().map(decoded).transpose()?.map(SecretString::from),
+        db: None,
+        read_from: None,
+    };
+    for (key, value) in url.query_pairs() {
+        parameter(&mut parts, &key, &value)?;
+    }
+    Ok(parts)
+}
+
+fn parameter(parts: &mut Parts, key: &str, value: &str) -> Result<(), UrlError> {
+    match key {
+        "db" if parts.db.is_none() => {
+            let number = value.parse().ok().filter(|db| *db >= 0);
+            let wrong = || UrlError::new(format!("`db={value}` is no number of a database"));
+            parts.db = Some(number.ok_or_else(wrong)?);
+        }
+        "read" if parts.read_from.is_none() => {
+            let wrong = |()| UrlError {
+                why: format!("`read={value}` is no place to read from"),
+                hint: "use read=replica or read=master".into(),
+            };
+            parts.read_from = Some(value.parse().map_err(wrong)?);
+        }
+        "db" | "read" => return Err(UrlError::new(format!("`{key}` is given twice"))),
+        _ => {
+            let nearest =
+                PARAMETERS.iter().min_by_key(|known| strsim::levenshtein(known, key)).unwrap_or(&"db");
+            return Err(UrlError {
+                why: format!("`{key}` is no parameter of it"),
+                hint: format!("did you mean `{nearest}`? there are: {}", PARAMETERS.join(", ")).into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The likely slip: another scheme.
+fn other_scheme(text: &str) -> UrlError {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let harmless = scheme.filter(|scheme| scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+'));
+    match harmless {
+        Some(scheme) => UrlError::new(format!("`{scheme}://` is another scheme than `{SCHEME}`")),
+        None => UrlError::new(format!("it does not begin with `{SCHEME}`")),
+    }
+}
+
+fn decoded(text: &str) -> Result<String, UrlError> {
+    let wrong = |_| UrlError::new("what its %-codes stand for is no UTF-8");
+    percent_encoding::percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn all_parts_are_found() {
+        let parts =
+            parse("redis+zk://u%40x:p%2F%3A%25@h1:2181,[::1]:2182/a/b%20c?db=3&read=master").expect("a URL");
+        assert_eq!((parts.servers.as_str(), parts.path.as_str()), ("h1:2181,[::1]:2182", "/a/b c"));
+        assert_eq!(parts.username.as_deref(), Some("u@x"));
+        assert_eq!(parts.password.expect("one").expose_secret(), "p/:%");
+        assert_eq!((parts.db, parts.read_from), (Some(3), Some(ReadFrom::Master)));
+
+        let parts = parse("redis+zk://h/g").expect("a URL");
+        assert_eq!((parts.servers.as_str(), parts.path.as_str()), ("h", "/g"));
+        assert!(parts.username.is_none() && parts.password.is_none() && parts.db.is_none());
+        assert!(parse("redis+zk://:secret@h/g").expect("a URL").password.is_some());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_the_password_is_not() {
+        for (text, named) in [
+            ("redis://u:hunter2@h/g", "`redis://`"),
+            ("u:hunter2@h/g", "begin with"),
+            ("redis+zk://u:hunter2@/g", "no ZooKeeper server"),
+            ("redis+zk://u:hunter2@h", "no group"),
+            ("redis+zk://u:hunter2@h/", "no group"),
+            ("redis+zk://u:hunter2@h/g?db=x", "`db=x`"),
+            ("redis+zk://u:hunter2@h/g?db=-1", "`db=-1`"),
+            ("redis+zk://u:hunter2@h/g?read=nearest", "read=master"),
+            ("redis+zk://u:hunter2@h/g?raed=master", "did you mean `read`"),
+            ("redis+zk://u:hunter2@h/g?db=1&db=2", "twice"),
+            ("redis+zk://u:hunter2@h/g#x", "%23"),
+            ("redis+zk://u:%ff@h/g", "UTF-8"),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(named), "{text}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A command or a pipeline on its way: how it is sent, and what its reply means for it.
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerError, ServerErrorKind, Value};
+use redis_failover_core::routing::{Route, Step, route, route_pipeline};
+
+/// What is to be sent.
+#[derive(Clone, Copy)]
+pub(crate) enum Work<'a> {
+    Command(&'a Cmd),
+    /// A pipeline, how many replies to skip, and how many to keep.
+    Pipeline(&'a Pipeline, usize, usize),
+}
+
+/// What came back: one value for a command, one for each of a pipeline's kept replies.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    One(Value),
+    Many(Vec<Value>),
+}
+
+/// What a reply means for the work.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It is the caller's.
+    Done(RedisResult<Reply>),
+    /// The node refused it before it began, and another may not.
+    Refused(ServerError),
+    /// No reply came.
+    Broken(RedisError),
+}
+
+impl Work<'_> {
+    /// Where it may go.
+    pub(crate) fn route(self) -> Route {
+        match self {
+            Self::Command(command) => route_command(command),
+            Self::Pipeline(pipeline, ..) => {
+                route_pipeline(pipeline.cmd_iter().map(route_command), pipeline.is_transaction())
+            }
+        }
+    }
+
+    /// What it does to its connection.
+    pub(crate) fn steps(self) -> Vec<Step> {
+        let step = |command| match route_command(command) {
+            Route::Session(step) => Some(step),
+            _ => None,
+        };
+        match self {
+            Self::Command(command) => step(command).into_iter().collect(),
+            Self::Pipeline(pipeline, ..) => {
+                let wrapped = pipeline.is_transaction().then_some(Step::Exec);
+                pipeline.cmd_iter().filter_map(step).chain(wrapped).collect()
+            }
+        }
+    }
+
+    /// Sends it once.
+    pub(crate) async fn send(self, connection: &mut MultiplexedConnection) -> RedisResult<Reply> {
+        match self {
+            Self::Command(command) => connection.send_packed_command(command).await.map(Reply::One),
+            Self::Pipeline(pipeline, skip, keep) => {
+                connection.req_packed_commands(pipeline, skip, keep).await.map(Reply::Many)
+            }
+        }
+    }
+
+    /// What its reply means.
+    pub(crate) fn judge(self, reply: RedisResult<Reply>) -> Verdict {
+        match reply {
+            Ok(Reply::One(Value::ServerError(error))) if is_refusal(&error) => Verdict::Refused(error),
+            Ok(Reply::Many(values)) => match self.refusal_in(&values) {
+                Some(error) => Verdict::Refused(error),
+                None => Verdict::Done(Ok(Reply::Many(values))),
+            },
+            Ok(reply) => Verdict::Done(Ok(reply)),
+            Err(error) if error.kind() == ErrorKind::Io => Verdict::Broken(error),
+            // A transaction whose commands were refused one by one: nothing of it was executed.
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort) => {
+                let errors = error.clone().into_server_errors();
+                match errors.as_deref().unwrap_or_default().iter().find(|(_, error)| is_refusal(error)) {
+                    Some((_, refusal)) => Verdict::Refused(refusal.clone()),
+                    None => Verdict::Done(Err(error)),
+                }
+            }
+            Err(error) => Verdict::Done(Err(error)),
+        }
+    }
+
+    /// The refusal in the replies of a pipeline of which nothing was executed that may not be executed again.
+    fn refusal_in(self, values: &[Value]) -> Option<ServerError> {
+        let Self::Pipeline(pipeline, ..) = self else { return None };
+        let refusal = |value: &Value| match value {
+            Value::ServerError(error) if is_refusal(error) => Some(error.clone()),
+            _ => None,
+        };
+        let first = values.iter().find_map(refusal)?;
+        let harmless = |(command, value): (&Cmd, &Value)| {
+            refusal(value).is_some() || matches!(route_command(command), Route::Read)
+        };
+        // Of a transaction there is one value, EXEC's; it was refused as a whole.
+        let all = pipeline.is_transaction() || pipeline.cmd_iter().zip(values).all(harmless);
+        all.then_some(first)
+    }
+}
+
+/// Whether a node refused something because of what the node is or does now.
+fn is_refusal(error: &ServerError) -> bool {
+    match error.code() {
+        "READONLY" | "LOADING" | "MASTERDOWN" | "NOREPLICAS" => true,
+        // EXEC repeats in its own words why.
+        "EXECABORT" => error.details().is_some_and(|why| {
+            ["READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS"].iter().any(|code| why.contains(code))
+        }),
+        _ => false,
+    }
+}
+
+fn route_command(command: &Cmd) -> Route {
+    let mut words = command.args_iter().map(|word| match word {
+        redis::Arg::Simple(word) => word,
+        // A cursor, which redis-rs keeps elsewhere.
+        _ => b"0".as_slice(),
+    });
+    words.next().map_or(Route::Master, |name| route(name, words))
+}
