@@ -196,7 +196,5 @@ fn pid(child: &Child) -> Pid {
 pub(crate) fn find_program(program: &str, package: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file());
-    found.unwrap_or_else(|| {
-        panic!("`{program}` is not on the PATH: install the Debian package `{package}`")
-    })
+    found.unwrap_or_else(|| panic!("`{program}` is not on the PATH: install the Debian package `{package}`"))
 }
