@@ -31,10 +31,10 @@ const REST: Duration = Duration::from_millis(2);
 ///
 /// # What goes where
 ///
-/// A command goes to a replica only if Redis itself flags it `readonly`; everything else, and what is not known, goes to
-/// the master. A pipeline goes whole to one node. SCAN and its like read on where their cursor was given, and fail when
-/// that node can't be asked any more: begin again with 0. Blocking commands (`BLPOP`, `XREAD BLOCK`, a pipeline with
-/// `WAIT`) get a TCP connection of their own, without the response timeout.
+/// A command goes to a replica only if Redis itself flags it `readonly`; everything else, and what is not known, goes
+/// to the master. A pipeline goes whole to one node. SCAN and its like read on where their cursor was given, and fail
+/// when that node can't be asked any more: begin again with 0. Blocking commands (`BLPOP`, `XREAD BLOCK`, a pipeline
+/// with `WAIT`) get a TCP connection of their own, without the response timeout.
 ///
 /// WATCH and MULTI begin a session: everything up to EXEC, DISCARD or UNWATCH goes over a TCP connection of its own. A
 /// clone that is made meanwhile shares the session, as `redis::aio::transaction_async` needs; any other clone does not.
@@ -143,11 +143,7 @@ impl Connection {
 
     /// The link for the next command, if there is one now.
     fn seat(&mut self, read: bool) -> Option<&mut Seat> {
-        if self.routes.has_changed().unwrap_or(false) {
-            let routes = Arc::clone(&self.routes.borrow_and_update());
-            self.master = routes.master.as_ref().map(Seat::take);
-            self.readers = routes.readers.iter().map(Seat::take).collect();
-        }
+        self.look_at_routes();
         if read && !self.readers.is_empty() {
             let turn = self.shared.inner.turn.fetch_add(1, Ordering::Relaxed);
             let count = self.readers.len();
@@ -159,18 +155,38 @@ impl Connection {
         self.master.as_mut().filter(|seat| seat.link.is_usable())
     }
 
+    fn look_at_routes(&mut self) {
+        if self.routes.has_changed().unwrap_or(false) {
+            self.take_seats();
+        }
+    }
+
+    fn take_seats(&mut self) {
+        let routes = Arc::clone(&self.routes.borrow_and_update());
+        self.master = routes.master.as_ref().map(Seat::take);
+        self.readers = routes.readers.iter().map(Seat::take).collect();
+    }
+
+    /// Whether there is a link now. It takes no turn.
+    fn is_served(&self, read: bool) -> bool {
+        let readers = if read { self.readers.as_slice() } else { &[] };
+        readers.iter().chain(&self.master).any(|seat| seat.link.is_usable())
+    }
+
     /// Waits for a link until `deadline`, in the queue.
     async fn wait_for_seat(&mut self, read: bool, deadline: Deadline) -> RedisResult<()> {
-        if self.seat(read).is_some() {
+        self.look_at_routes();
+        if self.is_served(read) {
             return Ok(());
         }
         self.shared.start();
         let shared = Arc::clone(&self.shared);
         let _place = shared.inner.enter_queue()?;
-        while self.seat(read).is_none() {
+        while !self.is_served(read) {
             if timeout_at(deadline.at, self.routes.changed()).await.is_err() {
                 return Err(shared.not_in_time(deadline.limit));
             }
+            self.take_seats();
         }
         Ok(())
     }
@@ -321,8 +337,7 @@ impl Connection {
     }
 
     fn seat_numbered(&mut self, number: u16) -> Option<&mut Seat> {
-        // For its look at the routes.
-        self.seat(false);
+        self.look_at_routes();
         let seats = self.readers.iter_mut().chain(&mut self.master);
         seats.into_iter().find(|seat| seat.link.number == number && seat.link.is_usable())
     }

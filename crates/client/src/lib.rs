@@ -36,9 +36,9 @@
 //!
 //! # Runtime, threads, `fork`
 //!
-//! A client works in the tokio runtime in which it is used first, and ends with it. The session with `ZooKeeper` has two
-//! threads of its own. After a `fork` only the thread that called it exists in the child: create clients after the
-//! fork, never before.
+//! A client works in the tokio runtime in which it is used first, and ends with it. The session with `ZooKeeper` has
+//! two threads of its own. After a `fork` only the thread that called it exists in the child: create clients after
+//! the fork, never before.
 //!
 //! This crate never changes a role, never writes to `ZooKeeper`, and reads nothing there but the published document.
 

@@ -1,0 +1,5 @@
+//! The client on real Redis servers: what goes where, and what happens when who is who changes.
+
+mod commands;
+mod sessions;
+mod world;

@@ -1,0 +1,104 @@
+//! What lasts on a connection: transactions with WATCH, and commands that block.
+
+use std::time::{Duration, Instant};
+
+use redis_failover::redis::{AsyncCommands, RedisResult, aio, cmd, pipe};
+use redis_failover::{Client, ReadFrom};
+
+use crate::world::Nodes;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_with_watch_lose_no_increment() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let client = nodes.client(Client::builder());
+    let increments = (0..8).map(|_| {
+        let con = client.connection();
+        tokio::spawn(async move {
+            let mut attempts = 0;
+            for _ in 0..25 {
+                let _: Vec<i64> = aio::transaction_async(con.clone(), &["counter"], |mut con, mut pipe| {
+                    attempts += 1;
+                    async move {
+                        let present: Option<i64> = con.get("counter").await?;
+                        pipe.set("counter", present.unwrap_or(0) + 1)
+                            .ignore()
+                            .get("counter")
+                            .query_async(&mut con)
+                            .await
+                    }
+                })
+                .await?;
+            }
+            RedisResult::Ok(attempts)
+        })
+    });
+    let mut attempts = 0;
+    for increment in increments.collect::<Vec<_>>() {
+        attempts += increment.await.expect("no panic")?;
+    }
+    assert_eq!(nodes.master_only().get::<_, i64>("counter").await?, 200);
+    assert!(attempts > 200, "somebody had to try twice, or nothing was put to the test");
+    Ok(())
+}
+
+#[tokio::test]
+async fn multi_by_hand_queues_on_a_connection_of_its_own() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let mut con = nodes.master_only();
+    let mut other = con.clone();
+    cmd("MULTI").exec_async(&mut con).await?;
+    let queued: String = cmd("SET").arg("a").arg(1).query_async(&mut con).await?;
+    assert_eq!(queued, "QUEUED");
+    assert_eq!(other.get::<_, Option<i64>>("a").await?, None, "others are not in it");
+    let _: (String,) = cmd("EXEC").query_async(&mut con).await?;
+    assert_eq!(other.get::<_, Option<i64>>("a").await?, Some(1));
+    cmd("MULTI").exec_async(&mut con).await?;
+    cmd("DISCARD").exec_async(&mut con).await?;
+    assert_eq!(con.get::<_, Option<i64>>("a").await?, Some(1), "it is over");
+    Ok(())
+}
+
+#[tokio::test]
+async fn exec_yields_nil_when_the_connection_that_watched_is_gone() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let mut con = nodes.master_only();
+    cmd("WATCH").arg("a").exec_async(&mut con).await?;
+    crate::world::ok(&nodes.master, &["CLIENT", "KILL", "TYPE", "normal"]);
+    con.get::<_, Option<i64>>("a").await.expect_err("it was sent to nobody, or to the end of it");
+    let executed: Option<(String,)> = pipe().atomic().set("a", 1).query_async(&mut con).await?;
+    assert_eq!(executed, None);
+    // What comes next is no part of it.
+    assert_eq!(con.get::<_, Option<i64>>("a").await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_blocking_command_holds_up_nobody_and_swallows_nothing() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let limit = Duration::from_millis(200);
+    let client = nodes.client(Client::builder().read_from(ReadFrom::Master).response_timeout(Some(limit)));
+    let mut con = client.connection();
+    let mut popper = client.connection();
+    let begun = Instant::now();
+    let popping = tokio::spawn(async move { popper.blpop::<_, (String, i64)>("list", 10.0).await });
+    while begun.elapsed() < limit * 2 {
+        let asked = Instant::now();
+        let _: Option<i64> = con.get("a").await?;
+        assert!(asked.elapsed() < limit, "it was held up");
+    }
+    let _: () = con.rpush("list", 7).await?;
+    assert_eq!(popping.await.expect("no panic")?, ("list".to_owned(), 7));
+
+    // One that is dropped takes nothing any more.
+    let mut popper = client.connection();
+    let waiting = tokio::time::timeout(limit, popper.blpop::<_, (String, i64)>("list", 0.0));
+    assert!(waiting.await.is_err());
+    let _: () = con.rpush("list", 8).await?;
+    assert_eq!(con.llen::<_, i64>("list").await?, 1);
+
+    // A pipeline may wait for its own writes.
+    let (confirmed,): (i64,) =
+        pipe().set("a", 1).ignore().cmd("WAIT").arg(0).arg(10).query_async(&mut con).await?;
+    assert_eq!(confirmed, 0);
+    Ok(())
+}
