@@ -8,7 +8,10 @@
 
 mod feed;
 mod names;
+mod own_report;
+mod raw;
 pub mod wire;
+mod znodes;
 mod zookeeper;
 
 use std::collections::BTreeMap;

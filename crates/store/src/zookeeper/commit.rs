@@ -7,11 +7,12 @@ use tokio::time::timeout;
 use zookeeper_client::{CheckWriteError, Error, MultiWriteResult};
 
 use super::StoreError;
-use super::record::{Raw, Record};
+use super::record::Record;
 use super::session::{Session, Shared};
-use super::znodes::{Znodes, failed, persistent};
+use super::znodes::{failed, persistent};
 use crate::CommitError;
-use crate::wire::{document_bytes, state_bytes};
+use crate::raw::Raw;
+use crate::znodes::Znodes;
 
 /// Writes `record` under the protection of `lock`, in the session's thread.
 pub(super) async fn commit(
@@ -45,12 +46,7 @@ async fn write(
     raw: &mut Raw,
     topology: &Topology,
 ) -> Result<Version, CommitError> {
-    let document = document_bytes(topology, Some(&raw.document));
-    let state = state_bytes(topology, raw.state.as_deref());
-    let state_differs = raw.state.as_ref() != Some(&state);
-    if document == raw.document && !state_differs {
-        return Ok(raw.version);
-    }
+    let Some(changes) = raw.changes(topology) else { return Ok(raw.version) };
     if raw.version.document < 0 {
         // The znode was missing when it was read. It is made before the lock is, so it is there by now.
         return Err(CommitError::Conflict);
@@ -58,14 +54,16 @@ async fn write(
     let prepared = (|| {
         // The lock's data is never written again, so its version stays 0; its name is nobody else's.
         let mut writer = session.client.new_check_writer(lock, Some(0))?;
-        if document == raw.document {
-            writer.add_check_version(&znodes.document, raw.version.document)?;
+        if changes.document_differs {
+            writer.add_set_data(&znodes.document, &changes.document, Some(raw.version.document))?;
         } else {
-            writer.add_set_data(&znodes.document, &document, Some(raw.version.document))?;
+            writer.add_check_version(&znodes.document, raw.version.document)?;
         }
         match raw.version.state {
-            None => writer.add_create(&znodes.state, &state, &persistent())?,
-            Some(version) if state_differs => writer.add_set_data(&znodes.state, &state, Some(version))?,
+            None => writer.add_create(&znodes.state, &changes.state, &persistent())?,
+            Some(version) if changes.state_differs => {
+                writer.add_set_data(&znodes.state, &changes.state, Some(version))?;
+            }
             Some(version) => writer.add_check_version(&znodes.state, version)?,
         }
         Ok(writer)
@@ -77,7 +75,7 @@ async fn write(
         Err(_) => return Err(CommitError::Unknown(StoreError::NoAnswer(session.timeout))),
     };
     let version = written(session, znodes, raw.version, &results).await?;
-    *raw = Raw { version, document, state: Some(state) };
+    *raw = Raw { version, document: changes.document, state: Some(changes.state) };
     Ok(version)
 }
 

@@ -17,9 +17,10 @@ use super::Owner;
 use super::commit;
 use super::record::Record;
 use super::session::{Session, Shared};
-use super::znodes::{SEQUENTIAL, Znodes, ensure, sequence};
+use super::znodes::{SEQUENTIAL, ensure};
 use crate::feed::Feed;
 use crate::wire::{Lock, lock_bytes};
+use crate::znodes::{Znodes, lock_prefix, sequence};
 use crate::{Campaign, CommitError};
 
 /// The rest after something failed.
@@ -320,10 +321,8 @@ impl Candidate {
         }
     }
 
-    /// The beginning of our locks' names. Session and campaign are in it so that we find ours again after an
-    /// unknown outcome, and never take another's for ours, though numbers begin anew with a new parent.
     fn prefix(&self, session: &Session) -> String {
-        format!("lock-{:016x}.{}-", session.id, self.number)
+        lock_prefix(session.id, self.number)
     }
 
     fn own_of(&self, session: &Session, names: &[String]) -> Vec<String> {

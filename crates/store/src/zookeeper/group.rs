@@ -15,10 +15,10 @@ use super::record::Record;
 use super::reports;
 use super::session::Shared;
 use super::snapshot::{self, Snapshot};
-use super::znodes::Znodes;
 use super::{Owner, StoreError};
 use crate::feed::Feed;
 use crate::names::GroupPath;
+use crate::znodes::Znodes;
 use crate::{Glance, SeenReport, Sight, Store};
 
 type Reports = Arc<BTreeMap<MonitorId, SeenReport>>;

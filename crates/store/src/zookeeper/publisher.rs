@@ -10,14 +10,13 @@ use tokio::time::sleep;
 use zookeeper_client::{Error, OneshotWatcher, SessionState, StateWatcher};
 
 use super::session::{Session, Shared};
-use super::znodes::{EPHEMERAL, Znodes, ensure};
+use super::znodes::{EPHEMERAL, ensure};
+use crate::own_report;
 use crate::wire::report_bytes;
+use crate::znodes::Znodes;
 
 /// The rest after something failed.
 const REST: Duration = Duration::from_millis(100);
-
-/// Two moments of one vote that are closer than this are the same moment, taken twice.
-const SAME: Duration = Duration::from_millis(50);
 
 /// A report and when it was handed in.
 #[derive(Clone, Debug)]
@@ -29,24 +28,13 @@ pub(super) struct Published {
 impl Published {
     /// The report as of now: its votes have grown older.
     fn now(&self) -> Report {
-        let mut report = self.report.clone();
-        let waited = self.at.elapsed();
-        report.votes.values_mut().for_each(|(_, age)| *age += waited);
-        report
+        own_report::aged(&self.report, self.at.elapsed())
     }
 
     /// Whether this says the same as `other`: the same votes, standing since the same moments.
     fn says_the_same(&self, other: &Self) -> bool {
-        let (ours, theirs) = (&self.report, &other.report);
         let moved = self.at.saturating_duration_since(other.at);
-        ours.monitor == theirs.monitor
-            && ours.address == theirs.address
-            && ours.votes.len() == theirs.votes.len()
-            && ours.votes.iter().zip(&theirs.votes).all(
-                |((node, (vote, age)), (other_node, (other, was)))| {
-                    node == other_node && vote == other && age.abs_diff(*was + moved) <= SAME
-                },
-            )
+        own_report::says_the_same(&self.report, &other.report, moved)
     }
 }
 

@@ -6,26 +6,19 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis_failover_core::{Version, Versioned};
+use redis_failover_core::Versioned;
 use tokio::sync::{Mutex, Notify, watch};
 use zookeeper_client::{Error, MultiReadResult, Stat};
 
 use super::bell::{self, Bell};
 use super::session::{Session, Shared};
-use super::znodes::Znodes;
+use crate::Sight;
 use crate::feed::Feed;
-use crate::{Sight, wire};
+use crate::raw::{Raw, Writing};
+use crate::znodes::Znodes;
 
 /// What a znode held, and which writing of it.
 pub(super) type Content = Option<(Vec<u8>, Stat)>;
-
-/// The bytes of both documents, as they were read or written last.
-#[derive(Clone, Debug)]
-pub(super) struct Raw {
-    pub(super) version: Version,
-    pub(super) document: Vec<u8>,
-    pub(super) state: Option<Vec<u8>>,
-}
 
 /// The record of one group as it was last seen.
 pub(super) struct Record {
@@ -87,8 +80,11 @@ impl Record {
     async fn read(&self, session: &Session, znodes: &Znodes) -> Result<(), Error> {
         let mut known = self.known.lock().await;
         let (document, state) = read_both(session, znodes).await?;
-        let (raw, found) = understand(znodes, document, state);
-        let read = found.map(|found| Versioned { version: raw.version, found }).map_err(Arc::new);
+        let raw = raw(document, state);
+        let read = raw
+            .found(&znodes.document)
+            .map(|found| Versioned { version: raw.version, found })
+            .map_err(Arc::new);
         *known = read.is_ok().then_some(raw);
         self.sights.send_replace(Sight { read: Some(read), at: Some(Instant::now()) });
         Ok(())
@@ -115,21 +111,9 @@ fn content(result: MultiReadResult) -> Result<Content, Error> {
     }
 }
 
-/// What both mean, and what a commit must know of them.
-pub(super) fn understand(
-    znodes: &Znodes,
-    document: Content,
-    state: Content,
-) -> (Raw, Result<redis_failover_core::Found, wire::Unreadable>) {
-    let order = |content: &Content| content.as_ref().map_or(0, |(_, stat)| stat.mzxid);
-    let version = Version {
-        order: order(&document).max(order(&state)),
-        // No znode has this version: a commit that expects it is refused before it is sent.
-        document: document.as_ref().map_or(-1, |(_, stat)| stat.version),
-        state: state.as_ref().map(|(_, stat)| stat.version),
-    };
-    let document = document.map(|(bytes, _)| bytes);
-    let state = state.map(|(bytes, _)| bytes);
-    let found = wire::read(&znodes.document, document.as_deref(), state.as_deref());
-    (Raw { version, document: document.unwrap_or_default(), state }, found)
+/// The same without the client library's words.
+pub(super) fn raw(document: Content, state: Content) -> Raw {
+    let writing =
+        |(bytes, stat): (Vec<u8>, Stat)| Writing { bytes, order: stat.mzxid, version: stat.version };
+    Raw::new(document.map(writing), state.map(writing))
 }

@@ -13,9 +13,9 @@ use zookeeper_client::{Error, OneshotWatcher};
 
 use super::bell;
 use super::session::{Session, Shared};
-use super::znodes::Znodes;
 use crate::SeenReport;
 use crate::wire::parse_report;
+use crate::znodes::Znodes;
 
 type Reports = BTreeMap<MonitorId, SeenReport>;
 

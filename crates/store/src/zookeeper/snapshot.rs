@@ -9,10 +9,11 @@ use tokio::time::timeout;
 use zookeeper_client::Error;
 
 use super::StoreError;
-use super::record::{read_both, understand};
+use super::record::{raw, read_both};
 use super::session::{Session, Shared};
-use super::znodes::{Znodes, failed, sequence};
+use super::znodes::failed;
 use crate::wire::{Unreadable, parse_lock, parse_report};
+use crate::znodes::{Znodes, sequence};
 
 /// What stood in the store at one moment, give or take.
 #[derive(Clone, Debug)]
@@ -58,8 +59,8 @@ pub(super) async fn take(
 async fn look(session: &Session, znodes: &Znodes) -> Result<Snapshot, Error> {
     session.limited(session.client.sync(&znodes.document)).await?;
     let (document, state) = read_both(session, znodes).await?;
-    let (raw, found) = understand(znodes, document, state);
-    let record = found.map(|found| Versioned { version: raw.version, found });
+    let raw = raw(document, state);
+    let record = raw.found(&znodes.document).map(|found| Versioned { version: raw.version, found });
     let mut reports = BTreeMap::new();
     for name in children(session, &znodes.monitors).await? {
         let Ok(id) = name.parse::<MonitorId>() else { continue };

@@ -6,6 +6,7 @@ use redis_failover_core::{
 use redis_failover_lab as lab;
 
 use super::*;
+use crate::znodes::Znodes;
 use crate::{Campaign, CommitError, Store};
 
 const SESSION: Duration = Duration::from_secs(4);
@@ -73,7 +74,7 @@ async fn the_server_refuses_what_this_process_does_not_know_yet() {
     let campaign = group.campaign(&"m1".parse().unwrap(), None);
     let term = leading(&campaign).await;
     let shared = &zookeeper.owner.shared;
-    let znodes = znodes::Znodes::new("/g".to_owned());
+    let znodes = Znodes::new("/g".to_owned());
     let followed = record::Record::follow(shared, &znodes);
     let mut feed = followed.feed();
     let version = loop {

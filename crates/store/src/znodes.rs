@@ -1,0 +1,38 @@
+//! The znodes of a group: how they are called. It never asks whether they are there.
+
+use redis_failover_core::MonitorId;
+
+/// The paths of one group.
+#[derive(Clone, Debug)]
+pub(crate) struct Znodes {
+    pub(crate) document: String,
+    pub(crate) state: String,
+    pub(crate) leader: String,
+    pub(crate) monitors: String,
+}
+
+impl Znodes {
+    pub(crate) fn new(document: String) -> Self {
+        let below = |name: &str| format!("{document}/{name}");
+        Self { state: below("state"), leader: below("leader"), monitors: below("monitors"), document }
+    }
+
+    pub(crate) fn report(&self, monitor: &MonitorId) -> String {
+        format!("{}/{monitor}", self.monitors)
+    }
+
+    pub(crate) fn lock(&self, name: &str) -> String {
+        format!("{}/{name}", self.leader)
+    }
+}
+
+/// The beginning of a lock's name. Session and campaign are in it so that a candidate finds its own again after an
+/// unknown outcome, and never takes another's for its own, though numbers begin anew with a new parent.
+pub(crate) fn lock_prefix(session: i64, campaign: u64) -> String {
+    format!("lock-{session:016x}.{campaign}-")
+}
+
+/// The number that the server gave a sequential znode.
+pub(crate) fn sequence(name: &str) -> Option<i64> {
+    name.rsplit_once('-')?.1.parse().ok()
+}
