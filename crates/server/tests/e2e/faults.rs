@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
 
 use crate::world::{DEADLINE, Group, Servers};
-use crate::writer::{Account, Writer};
+use crate::writer::{Balance, Writer};
 
 /// On a crash under load the last replies may have left before the same writes went to the replicas: both are sent in
 /// one turn of the server's loop, so a writer that waits for each reply can lose one or two, never more.
@@ -14,10 +14,12 @@ const LOST_AT_MOST: usize = 2;
 /// A test that takes longer than this to write again has found something.
 const GAP_AT_MOST: Duration = Duration::from_secs(8);
 
-fn assert_sound(account: &Account, lost_at_most: usize) {
-    assert!(account.lost <= lost_at_most, "{account:?}");
-    assert!(account.acknowledged >= 2_000, "{account:?}");
-    assert!(account.gap < GAP_AT_MOST, "{account:?}");
+/// `faults` is how often the master went: a writer that waits for each reply has one write in flight then.
+fn assert_sound(balance: &Balance, faults: usize, lost_at_most: usize) {
+    assert!(balance.lost <= lost_at_most, "{balance:?}");
+    assert!(balance.unknown <= faults, "{balance:?}");
+    assert!(balance.acknowledged >= 2_000, "{balance:?}");
+    assert!(balance.gap < GAP_AT_MOST, "{balance:?}");
 }
 
 /// Kills node 0 while its replicas have all that it acknowledged, and returns who leads once the writer writes again.
@@ -38,7 +40,7 @@ fn a_master_that_is_killed_is_replaced_and_nothing_caught_up_is_lost() {
     let writer = Writer::start(&servers, &group, "kill");
     let master = kill_caught_up_master(&servers, &mut group, &writer);
     group.await_steady(&servers, master);
-    assert_sound(&writer.finish(&group.redis[master]), 0);
+    assert_sound(&writer.finish(&group.redis[master]), 1, 0);
 }
 
 #[test]
@@ -52,8 +54,8 @@ fn a_master_killed_under_load_comes_back_as_a_replica() {
     group.redis[0].restart();
     group.await_steady(&servers, master);
     writer.write_more();
-    let account = writer.finish(&group.redis[master]);
-    assert_sound(&account, LOST_AT_MOST);
+    let balance = writer.finish(&group.redis[master]);
+    assert_sound(&balance, 1, LOST_AT_MOST);
     assert_eq!(group.redis[0].role().expect("it answers"), "slave");
 }
 
@@ -72,7 +74,7 @@ fn a_master_that_hangs_is_replaced_and_demoted_as_it_wakes() {
     group.await_steady(&servers, master);
     assert!(client.command(&["PING"]).is_err(), "the old master's clients are cut off");
     writer.write_more();
-    assert_sound(&writer.finish(&group.redis[master]), LOST_AT_MOST);
+    assert_sound(&writer.finish(&group.redis[master]), 1, LOST_AT_MOST);
     assert!(partial_syncs(&group) > before, "the others followed without a full copy");
 }
 
@@ -97,10 +99,9 @@ fn a_leader_that_is_killed_disturbs_nobody() {
     writer.write_more();
     group.await_steady(&servers, 0);
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
-    let account = writer.finish(&group.redis[0]);
-    assert_sound(&account, 0);
-    assert_eq!(account.unknown, 0);
-    assert!(account.gap.as_millis() < 1_500, "no client notices: {account:?}");
+    let balance = writer.finish(&group.redis[0]);
+    assert_sound(&balance, 0, 0);
+    assert!(balance.gap.as_millis() < 1_500, "no client notices: {balance:?}");
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn leader_and_master_killed_together() {
     group.start_monitor(&servers, &leader);
     group.redis[0].restart();
     group.await_steady(&servers, master);
-    assert_sound(&writer.finish(&group.redis[master]), 0);
+    assert_sound(&writer.finish(&group.redis[master]), 1, 0);
 }
 
 #[test]
@@ -135,9 +136,8 @@ fn a_replica_that_dies_and_returns_changes_no_master() {
     writer.write_more();
     group.redis[2].restart();
     group.await_steady(&servers, 0);
-    let account = writer.finish(&group.redis[0]);
-    assert_sound(&account, 0);
-    assert_eq!(account.unknown, 0);
+    let balance = writer.finish(&group.redis[0]);
+    assert_sound(&balance, 0, 0);
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
 }
 
@@ -154,7 +154,7 @@ fn one_zookeeper_server_killed_changes_no_master_and_stops_no_failover() {
     let master = kill_caught_up_master(&servers, &mut group, &writer);
     group.redis[0].restart();
     group.await_steady(&servers, master);
-    assert_sound(&writer.finish(&group.redis[master]), 0);
+    assert_sound(&writer.finish(&group.redis[master]), 1, 0);
 }
 
 #[test]
@@ -182,6 +182,32 @@ fn without_zookeeper_no_master_changes_and_with_it_the_failover_follows() {
     group.redis[0].restart();
     group.await_steady(&servers, master);
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 2);
+}
+
+#[test]
+fn a_client_without_zookeeper_goes_on_with_the_master_that_it_knows() {
+    let mut servers = Servers::start();
+    let group = Group::start(&servers, "/redis/client");
+    let writer = Writer::start(&servers, &group, "client");
+    for server in 0..3 {
+        servers.zookeeper.server(server).stop();
+    }
+    writer.write_more();
+    // Longer than any session: the client has lost its own.
+    let begun = Instant::now();
+    eventually(DEADLINE, "five seconds pass", || {
+        if begun.elapsed() > Duration::from_secs(5) { Ok(()) } else { Err("not yet") }
+    });
+    for _ in 0..3 {
+        group.redis[0].command(&["CLIENT", "KILL", "TYPE", "normal"]).expect("it obeys");
+        writer.write_more();
+    }
+    for server in 0..3 {
+        servers.zookeeper.server(server).cont();
+    }
+    group.await_steady(&servers, 0);
+    writer.write_more();
+    assert_sound(&writer.finish(&group.redis[0]), 3, 0);
 }
 
 #[test]
@@ -308,8 +334,8 @@ fn two_groups_share_an_ensemble_and_nothing_else() {
     one.await_steady(&servers, master);
     two.await_steady(&servers, 0);
     assert_eq!(two.status(&servers).expect("a status")["epoch"], 1);
-    assert_sound(&first.finish(&one.redis[master]), LOST_AT_MOST);
-    assert_sound(&second.finish(&two.redis[0]), 0);
+    assert_sound(&first.finish(&one.redis[master]), 1, LOST_AT_MOST);
+    assert_sound(&second.finish(&two.redis[0]), 0, 0);
 }
 
 #[test]
@@ -327,5 +353,5 @@ fn all_monitors_restarted_at_once_change_nothing_and_still_guard() {
     let master = kill_caught_up_master(&servers, &mut group, &writer);
     group.redis[0].restart();
     group.await_steady(&servers, master);
-    assert_sound(&writer.finish(&group.redis[master]), 0);
+    assert_sound(&writer.finish(&group.redis[master]), 1, 0);
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// How long anything here may take; what is measured is measured elsewhere.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Time-out of the monitors' and the writer's sessions.
+/// Time-out of the monitors' sessions.
 const SESSION: &str = "2s";
 
 /// Servers that many groups may share.

@@ -1,35 +1,39 @@
-//! The writer of unique keys, a process of its own, and what it remembers.
+//! A writer of unique keys on a thread of its own, through the client library, and what it was told.
 
-use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use redis_failover_lab::{Process, Redis, Reply, eventually};
+use redis_failover::redis::{RedisResult, cmd};
+use redis_failover::{Client, Outcome, outcome};
+use redis_failover_lab::{Account, Redis, ensure_eq, eventually};
 
 use crate::world::{DEADLINE, Group, Servers};
 
 /// How many writes must have been acknowledged on each side of a fault.
 const ENOUGH: usize = 1_000;
 
-/// A running writer.
+/// What a writer is to do.
+const WRITE: u8 = 0;
+const PAUSE: u8 = 1;
+const PAUSED: u8 = 2;
+const END: u8 = 3;
+
+/// A running writer. Dropping it ends it.
 pub(crate) struct Writer {
-    process: Process,
-    report: PathBuf,
-    prefix: String,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
 }
 
-/// What a writer remembers of one key.
-#[derive(Clone, Copy, Debug)]
-struct Written {
-    number: u64,
-    acknowledged: bool,
-    /// By the machine's monotonic clock, in seconds.
-    at: f64,
+struct Shared {
+    account: Mutex<Account>,
+    orders: AtomicU8,
 }
 
 /// What came of a writer's keys.
 #[derive(Debug)]
-pub(crate) struct Account {
+pub(crate) struct Balance {
     /// The keys whose write was acknowledged.
     pub(crate) acknowledged: usize,
     /// Those of them that the final master does not hold.
@@ -43,79 +47,111 @@ pub(crate) struct Account {
 impl Writer {
     /// A writer to `group` that has begun to write.
     pub(crate) fn start(servers: &Servers, group: &Group, prefix: &str) -> Self {
-        let report = servers.file(&format!("{prefix}.report"));
-        let path = report.to_string_lossy().into_owned();
-        let name = format!("writer {prefix}");
-        let process = servers.python(&name, "writer.py", &[&group.path, prefix, &path]);
-        let writer = Self { process, report, prefix: prefix.to_owned() };
+        let builder = Client::builder().servers(servers.zookeeper.connect_string()).path(&group.path);
+        let client = builder.build().expect("good settings");
+        let shared =
+            Arc::new(Shared { account: Mutex::new(Account::new(prefix)), orders: AtomicU8::new(WRITE) });
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(theirs.write(&client)).expect("Redis takes a SET");
+        });
+        let writer = Self { shared, thread: Some(thread) };
         writer.write_more();
         writer
     }
 
     /// Waits until enough more writes were acknowledged.
     pub(crate) fn write_more(&self) {
-        let wanted = self.acknowledged() + ENOUGH;
+        let wanted = self.shared.account().acknowledged() + ENOUGH;
         eventually(DEADLINE, "the writer writes", || {
-            let acknowledged = self.acknowledged();
+            let acknowledged = self.shared.account().acknowledged();
             if acknowledged >= wanted { Ok(()) } else { Err(format!("{acknowledged} of {wanted}")) }
         });
     }
 
-    /// Holds the writer still.
+    /// Holds the writer still: nothing is in flight when this returns.
     pub(crate) fn pause(&self) {
-        self.process.stop();
+        self.shared.orders.store(PAUSE, Ordering::SeqCst);
+        eventually(DEADLINE, "the writer pauses", || {
+            ensure_eq(self.shared.orders.load(Ordering::SeqCst), PAUSED)
+        });
     }
 
     /// Lets it go on.
     pub(crate) fn resume(&self) {
-        self.process.cont();
-    }
-
-    fn written(&self) -> Vec<Written> {
-        let text = fs::read_to_string(&self.report).unwrap_or_default();
-        // The last line may be half written.
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole.lines().filter_map(parse).collect()
-    }
-
-    fn acknowledged(&self) -> usize {
-        self.written().iter().filter(|it| it.acknowledged).count()
+        self.shared.orders.store(WRITE, Ordering::SeqCst);
+        self.unpark();
     }
 
     /// Ends the writer and reads every acknowledged key back from `master`.
-    pub(crate) fn finish(mut self, master: &Redis) -> Account {
-        self.process.terminate();
-        assert!(self.process.wait_exit(DEADLINE).success(), "the writer failed");
-        let written = self.written();
-        let mut connection = master.connect().expect("the final master answers");
-        let acknowledged: Vec<_> = written.iter().filter(|it| it.acknowledged).collect();
-        let mut lost = 0;
-        for part in acknowledged.chunks(500) {
-            let keys: Vec<_> = part.iter().map(|it| format!("{}:{}", self.prefix, it.number)).collect();
-            let mut words = vec!["MGET"];
-            words.extend(keys.iter().map(String::as_str));
-            let Ok(Reply::Array(values)) = connection.command(&words) else { panic!("MGET failed") };
-            let held = |(it, value): (&&Written, &Reply)| *value == Reply::Bulk(it.number.to_string());
-            lost += part.iter().zip(&values).filter(|pair| !held((pair.0, pair.1))).count();
-        }
-        let gaps = acknowledged.windows(2).map(|pair| pair[1].at - pair[0].at);
-        let account = Account {
-            acknowledged: acknowledged.len(),
-            lost,
-            unknown: written.len() - acknowledged.len(),
-            gap: Duration::from_secs_f64(gaps.fold(0.0, f64::max)),
+    pub(crate) fn finish(mut self, master: &Redis) -> Balance {
+        self.end().expect("the writer has not failed");
+        let account = self.shared.account();
+        let balance = Balance {
+            acknowledged: account.acknowledged(),
+            lost: account.lost(master).expect("the final master answers").len(),
+            unknown: account.unknown(),
+            gap: account.longest_gap(),
         };
-        println!("{}: {account:?}", self.prefix);
-        account
+        println!("{}: {balance:?}", account.key(0));
+        balance
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    fn end(&mut self) -> std::thread::Result<()> {
+        self.shared.orders.store(END, Ordering::SeqCst);
+        self.unpark();
+        self.thread.take().map_or(Ok(()), JoinHandle::join)
     }
 }
 
-fn parse(line: &str) -> Option<Written> {
-    let mut words = line.split(' ');
-    let acknowledged = match words.next()? {
-        "a" => true,
-        "u" => false,
-        _ => return None,
-    };
-    Some(Written { number: words.next()?.parse().ok()?, acknowledged, at: words.next()?.parse().ok()? })
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // A test that fails already says why.
+        let _ = self.end();
+    }
+}
+
+impl Shared {
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes one key after the other until it is told to end. A key is sent again only if it surely was not written.
+    async fn write(&self, client: &Client) -> RedisResult<()> {
+        let mut connection = client.connection();
+        let mut number = 0;
+        while self.may_write() {
+            let key = self.account().key(number);
+            let written: RedisResult<()> = cmd("SET").arg(key).arg(number).query_async(&mut connection).await;
+            let now = Instant::now();
+            match written.map_err(|error| (outcome(&error), error)) {
+                Ok(()) => self.account().acknowledge(number, now),
+                Err((Outcome::Unknown, _)) => self.account().give_up(number, now),
+                Err((Outcome::NotExecuted, _)) => continue,
+                Err((Outcome::Executed, error)) => return Err(error),
+            }
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// Waits while it is to pause; false at the end.
+    fn may_write(&self) -> bool {
+        loop {
+            let paused = self.orders.compare_exchange(PAUSE, PAUSED, Ordering::SeqCst, Ordering::SeqCst);
+            match paused.unwrap_or_else(|order| order) {
+                WRITE => return true,
+                END => return false,
+                // Nothing else runs on this thread: the client's own tasks wait, too, as in a process that is stopped.
+                _ => std::thread::park(),
+            }
+        }
+    }
 }
