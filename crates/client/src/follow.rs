@@ -140,7 +140,12 @@ impl Following {
         match told.state {
             State::Linked(link, identity) => {
                 link.trust();
-                node.link = Some((link, identity));
+                if let Some((before, _)) = node.link.replace((Arc::clone(&link), identity))
+                    && !Arc::ptr_eq(&before, &link)
+                {
+                    // It leads nowhere: nobody will ever answer on it.
+                    before.cut();
+                }
             }
             State::Unlinked(why) => {
                 tracing::debug!(node = %told.node, "not connected: {why}");

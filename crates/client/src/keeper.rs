@@ -49,10 +49,12 @@ impl Keeper {
         let mut pauses = pauses();
         loop {
             match self.connect().await {
-                Ok((link, identity)) => {
-                    let link = Arc::new(link);
-                    self.tell(State::Linked(Arc::clone(&link), identity));
-                    self.stay(&link).await;
+                Ok(mut found) => {
+                    while let Some((link, identity)) = found.take() {
+                        let link = Arc::new(link);
+                        self.tell(State::Linked(Arc::clone(&link), identity));
+                        found = self.stay(&link).await;
+                    }
                     self.tell(State::Unlinked("the connection ended".to_owned()));
                     pauses = self::pauses();
                 }
@@ -65,7 +67,7 @@ impl Keeper {
         }
     }
 
-    async fn connect(&mut self) -> Result<(Link, Identity), String> {
+    async fn connect(&mut self) -> Result<Option<(Link, Identity)>, String> {
         let limit = self.settings.connect_timeout;
         let order = *self.orders.borrow_and_update();
         let work = async {
@@ -74,19 +76,21 @@ impl Keeper {
             RedisResult::Ok((wire, identity))
         };
         match timeout(limit, work).await {
-            Ok(Ok((wire, identity))) => Ok((Link::new(self.node.clone(), self.number(), wire), identity)),
+            Ok(Ok((wire, identity))) => {
+                Ok(Some((Link::new(self.node.clone(), self.number(), wire), identity)))
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {limit:?}")),
         }
     }
 
-    /// Stays until the link ends. Where it is doubted, the node is asked again.
-    async fn stay(&mut self, link: &Arc<Link>) {
+    /// Stays until the link ends, or yields another in its place. Where it is doubted, the node is asked again.
+    async fn stay(&mut self, link: &Arc<Link>) -> Option<(Link, Identity)> {
         let mut pauses = pauses();
         let mut last = Instant::now();
         loop {
             tokio::select! {
-                () = link.wire.ended.cancelled() => return,
+                () = link.wire.ended.cancelled() => return None,
                 () = link.doubted() => {}
             }
             if last.elapsed() > CALM {
@@ -94,15 +98,19 @@ impl Keeper {
             }
             last = Instant::now();
             tokio::select! {
-                () = link.wire.ended.cancelled() => return,
+                () = link.wire.ended.cancelled() => return None,
                 () = sleep(pauses.next().unwrap_or(CALM)) => {}
                 Ok(()) = self.orders.changed() => {}
             }
             let order = *self.orders.borrow_and_update();
             match timeout(self.settings.connect_timeout, link.wire.look(order)).await {
                 Ok(Ok(identity)) => self.tell(State::Linked(Arc::clone(link), identity)),
-                // It hangs, or is busy: what is in flight stays, nothing new is sent.
-                _ => link.doubt(),
+                // The node hangs, or only this connection leads nowhere. While nobody answers, what is in flight keeps
+                // it: the node may go on as if nothing had been.
+                _ => match self.connect().await {
+                    Ok(found) => return found,
+                    Err(_) => link.doubt(),
+                },
             }
         }
     }

@@ -22,6 +22,9 @@ use crate::settings::Settings;
 /// When the kernel begins to ask after a peer that is silent, and how often it asks again.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
+/// After how many unanswered questions it gives up.
+const KEEPALIVES: u32 = 3;
+
 /// A connection and the task that drives it. Dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
@@ -41,8 +44,13 @@ impl Wire {
         let stream = TcpStream::connect((node.host(), node.port())).await?;
         stream.set_nodelay(true)?;
         // A peer whose host is gone sends nothing, not even an end.
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        let socket = SockRef::from(&stream);
+        let keepalive =
+            TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(KEEPALIVES);
+        socket.set_tcp_keepalive(&keepalive)?;
+        // The same for what was sent and is not confirmed; Linux would try for a quarter of an hour.
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(KEEPALIVE * (KEEPALIVES + 1)))?;
         let mut info = RedisConnectionInfo::default()
             .set_db(settings.db)
             .set_lib_name("redis-failover", env!("CARGO_PKG_VERSION"));

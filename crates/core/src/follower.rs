@@ -79,12 +79,13 @@ impl Follower {
     /// When it is older than what is known, and not made anew: nothing changes then.
     pub fn read(&mut self, created: i64, order: i64, publication: Publication) -> Result<bool, Outdated> {
         let mut named = order;
-        if let Some(known) = &self.believed {
+        if let Some(known) = &mut self.believed {
             let (old, new) = (&known.publication, &publication);
             if created == known.created && (new.epoch, order) < (old.epoch, known.order) {
                 return Err(Outdated { known: old.epoch, read: new.epoch });
             }
             if new == old {
+                (known.created, known.order) = (created, order);
                 return Ok(false);
             }
             let same = |a: &Publication, b: &Publication| {
@@ -175,6 +176,14 @@ mod tests {
         assert!(follower.read(1, 9, document(5, true, "b:2", "y")).is_err());
         assert_eq!(follower.read(2, 20, document(1, true, "b:2", "y")), Ok(true));
         assert_eq!(follower.master().unwrap().to_string(), "b:2");
+    }
+
+    #[test]
+    fn what_was_written_back_is_not_undone_by_what_was_between() {
+        let mut follower = Follower::default();
+        follower.read(1, 10, document(1, true, "a:1", "x")).unwrap();
+        assert_eq!(follower.read(1, 12, document(1, true, "a:1", "x")), Ok(false));
+        assert!(follower.read(1, 11, document(1, true, "b:2", "y")).is_err());
     }
 
     #[test]

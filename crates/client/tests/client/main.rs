@@ -1,5 +1,7 @@
 //! The client on real Redis servers: what goes where, and what happens when who is who changes.
 
+mod changes;
 mod commands;
 mod sessions;
 mod world;
+mod zookeeper;

@@ -1,9 +1,11 @@
 //! A master and its replicas of one test, all its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_failover::{Builder, Client, Connection, ReadFrom};
 use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
+use redis_failover_store::{Embedded, EmbeddedSession};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Longer than anything here takes, even on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -70,4 +72,139 @@ pub(crate) fn calls(node: &Redis, command: &str) -> u64 {
     let Some(line) = stats.get(&format!("cmdstat_{command}")) else { return 0 };
     let calls = line.strip_prefix("calls=").and_then(|rest| rest.split(',').next());
     calls.and_then(|calls| calls.parse().ok()).expect("a number of calls")
+}
+
+/// A group of nodes whose document the test writes itself, in the place of the monitors.
+pub(crate) struct Stage {
+    pub(crate) nodes: Vec<Redis>,
+    embedded: Embedded,
+    session: EmbeddedSession,
+}
+
+/// The path of the only group.
+const PATH: &str = "/redis/cluster";
+
+impl Stage {
+    /// Three nodes; the first leads and the others follow it, as is published in epoch 1.
+    pub(crate) fn start() -> Self {
+        let Nodes { master, replicas } = Nodes::start(2);
+        let embedded = Embedded::new();
+        let nodes = [master].into_iter().chain(replicas).collect();
+        let stage = Self { nodes, session: embedded.session(), embedded };
+        stage.publish(1, 0);
+        stage
+    }
+
+    /// A client of the group.
+    pub(crate) fn client(&self, builder: Builder) -> Client {
+        let group = self.session.group(&PATH.parse().expect("a path"));
+        builder.build_on(&group).expect("good settings")
+    }
+
+    /// Publishes `master` in `epoch`.
+    pub(crate) fn publish(&self, epoch: u64, master: usize) {
+        self.put(&self.document(epoch, master, "steady", &run(&self.nodes[master])));
+    }
+
+    /// Publishes that the master `old` is being replaced, in `epoch`.
+    pub(crate) fn open_epoch(&self, epoch: u64, old: usize) {
+        self.put(&self.document(epoch, old, "failing_over", "whatever"));
+    }
+
+    /// The document with these values.
+    pub(crate) fn document(&self, epoch: u64, master: usize, phase: &str, run: &str) -> String {
+        let replicas = self.nodes.iter().enumerate().filter(|(index, _)| *index != master);
+        let slaves: Vec<_> = replicas
+            .enumerate()
+            .map(|(number, (_, node))| format!(r#""{number}":["{}","OK"]"#, node.addr()))
+            .collect();
+        format!(
+            r#"{{"master":["{}","{}"],"slaves":{{{}}},"format":1,"epoch":{epoch},"phase":"{phase}","run":"{run}"}}"#,
+            self.nodes[master].addr(),
+            if phase == "steady" { "OK" } else { "KO" },
+            slaves.join(",")
+        )
+    }
+
+    /// Writes the document.
+    pub(crate) fn put(&self, document: &str) {
+        self.embedded.meddle(|model| model.put(PATH, document.as_bytes()));
+    }
+
+    /// Deletes the document.
+    pub(crate) fn delete(&self) {
+        self.embedded.meddle(|model| model.delete(PATH));
+    }
+
+    /// Makes `new` the master, and the others follow it, as the monitors would; nothing is published.
+    pub(crate) fn promote(&self, new: usize) {
+        ok(&self.nodes[new], &["REPLICAOF", "NO", "ONE"]);
+        for (index, node) in self.nodes.iter().enumerate() {
+            if index != new && node.role().is_ok() {
+                follow(node, &self.nodes[new]);
+            }
+        }
+    }
+
+    /// How many connections of clients `node` has.
+    pub(crate) fn connections(&self, node: usize) -> usize {
+        let Reply::Bulk(list) = ok(&self.nodes[node], &["CLIENT", "LIST", "TYPE", "normal"]) else {
+            panic!("no list")
+        };
+        // The one that asks is among them.
+        list.lines().filter(|line| !line.contains("cmd=client|list")).count()
+    }
+}
+
+/// The life of a node's process.
+pub(crate) fn run(node: &Redis) -> String {
+    node.info("server").expect("it answers")["run_id"].clone()
+}
+
+/// Waits until `probe` succeeds, without blocking the runtime.
+pub(crate) async fn soon<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match probe().await {
+            Ok(found) => return found,
+            Err(why) if begun.elapsed() > LONG => panic!("not within {LONG:?}: {what}: {why}"),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// Hands bytes on between clients and a node, until it stops doing so for those that are connected.
+pub(crate) struct Relay {
+    pub(crate) address: String,
+    frozen: tokio::sync::watch::Sender<u32>,
+}
+
+impl Relay {
+    /// A relay to the node at `target`.
+    pub(crate) async fn start(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let frozen = tokio::sync::watch::Sender::new(0);
+        let freezes = frozen.subscribe();
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (target, mut freezes) = (target.clone(), freezes.clone());
+                freezes.mark_unchanged();
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(target).await.expect("the node listens");
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        // Both ends stay open, and nothing comes through.
+                        _ = freezes.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { address, frozen }
+    }
+
+    /// Nothing comes through any more on the connections that are open now; new ones work.
+    pub(crate) fn freeze(&self) {
+        self.frozen.send_modify(|count| *count += 1);
+    }
 }

@@ -1,0 +1,121 @@
+//! The client on a real `ZooKeeper`: the example program, one session for many groups, and no session at all.
+
+use std::process::Command;
+use std::time::Duration;
+
+use redis_failover::redis::AsyncCommands;
+use redis_failover::{Client, Outcome, ReadFrom, outcome};
+use redis_failover_core::{Epoch, Leadership, Lineages, Member, Phase, Policy, RunId, Topology};
+use redis_failover_lab::{Process, Redis, ZooKeeper, free_port};
+use redis_failover_store::{Campaign, Store, ZooKeeper as Session};
+
+use crate::world::{LONG, Nodes, ok, run, soon};
+
+/// The session time-out of these tests.
+const SESSION: Duration = Duration::from_secs(2);
+
+/// Publishes `nodes` at `path`, as a monitor that leads does.
+async fn publish(session: &Session, path: &str, nodes: &Nodes) {
+    let group = session.group(&path.parse().expect("a path"));
+    let campaign = group.campaign(&"m1".parse().expect("an id"), None);
+    let (mut leadership, mut record) = (campaign.leadership(), group.record());
+    let term = loop {
+        if let Leadership::Leading(term) = leadership.next().await {
+            break term;
+        }
+    };
+    let version = loop {
+        match record.next().await.read {
+            Some(Ok(read)) if read.version.document >= 0 => break read.version,
+            _ => {}
+        }
+    };
+    let addr = |node: &Redis| node.addr().parse().expect("an address");
+    let member = |node: &Redis| Member { addr: addr(node), ok: true };
+    let topology = Topology {
+        epoch: Epoch(1),
+        phase: Phase::Steady,
+        master: addr(&nodes.master),
+        master_run: Some(RunId(run(&nodes.master))),
+        members: std::iter::once(&nodes.master).chain(&nodes.replicas).map(member).collect(),
+        synced: std::collections::BTreeMap::new(),
+        lineages: Lineages::default(),
+        monitors: ["m1".parse().expect("an id")].into(),
+        policy: Policy::default(),
+        min_replicas_to_write: 0,
+    };
+    campaign.commit(term, version, &topology).await.expect("it leads");
+}
+
+#[tokio::test]
+async fn the_example_program_runs() {
+    let (zookeeper, nodes) = (ZooKeeper::start(1), Nodes::start(1));
+    let session =
+        Session::connect(zookeeper.connect_string().parse().expect("servers"), SESSION).expect("a thread");
+    publish(&session, "/redis/cluster", &nodes).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("log");
+    // As its documentation says; it is built already where all tests are run.
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--locked", "-p", "redis-failover", "--example", "quickstart", "--"]);
+    command.arg(format!("redis+zk://{}/redis/cluster", zookeeper.connect_string()));
+    let mut process = Process::spawn("example", command, &log);
+    let status = tokio::task::spawn_blocking(move || process.wait_exit(LONG * 6)).await.expect("no panic");
+    let text = std::fs::read_to_string(&log).expect("a log");
+    assert!(status.success(), "{text}");
+    for line in ["epoch 1: master ", "this is visit 1", "a replica knows of ", "1 today, 1 in all"] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn many_groups_share_a_session_and_none_needs_it_to_go_on() {
+    let mut zookeeper = ZooKeeper::start(1);
+    let groups = [("/redis/one", Nodes::start(0)), ("/redis/two", Nodes::start(0))];
+    let session =
+        Session::connect(zookeeper.connect_string().parse().expect("servers"), SESSION).expect("a thread");
+    for (path, nodes) in &groups {
+        publish(&session, path, nodes).await;
+    }
+    session.close().await;
+    let builder = Client::builder().servers(zookeeper.connect_string()).path(groups[0].0);
+    let builder = builder.session_timeout(SESSION).read_from(ReadFrom::Master).wait_limit(LONG);
+    let first = builder.build().expect("good settings");
+    let second = first.group(groups[1].0).expect("a path");
+    let clients = [first, second];
+    for (number, client) in clients.iter().enumerate() {
+        client.connection().set::<_, _, ()>("number", number).await.expect("it is written");
+        assert_eq!(groups[number].1.master.get("number"), Ok(Some(number.to_string())));
+    }
+    let connections = zookeeper.four_letter(0, "cons").expect("it answers");
+    // The one that asks is among them.
+    assert_eq!(connections.lines().filter(|line| line.contains("sid=0x")).count(), 1, "{connections}");
+
+    zookeeper.server(0).kill();
+    for (number, client) in clients.iter().enumerate() {
+        let node = &groups[number].1.master;
+        ok(node, &["CLIENT", "KILL", "TYPE", "normal"]);
+        soon("it writes again", async || {
+            client.connection().set::<_, _, ()>("number", "again").await.map_err(|error| error.to_string())
+        })
+        .await;
+        assert_eq!(node.get("number"), Ok(Some("again".into())));
+    }
+}
+
+#[tokio::test]
+async fn who_finds_no_zookeeper_or_no_document_is_told() {
+    let limit = Duration::from_millis(600);
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let builder = || Client::builder().wait_limit(limit).session_timeout(SESSION);
+    let client = builder().servers(&nobody).build().expect("good settings");
+    let error = client.connection().set::<_, _, ()>("a", 1).await.expect_err("there is no ZooKeeper");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
+    assert!(error.to_string().contains(&format!("no session with ZooKeeper at {nobody}")), "{error}");
+
+    let zookeeper = ZooKeeper::start(1);
+    let client =
+        builder().servers(zookeeper.connect_string()).path("/not/there").build().expect("good settings");
+    let error = client.ready(Duration::from_secs(3)).await.expect_err("nothing is published");
+    assert!(error.to_string().contains("nothing is published at /not/there"), "{error}");
+}
