@@ -7,6 +7,7 @@
 //! knows the JSON.
 
 mod feed;
+pub mod model;
 mod names;
 mod own_report;
 mod raw;
