@@ -1,9 +1,10 @@
 //! `redis-failover-trial`: what a person runs before trusting redis-failover.
 //!
-//! `demo` shows a master die twice and what becomes of the writes. It starts servers of its own on free ports of
-//! 127.0.0.1 and ends them again. It never touches a server that was already running.
+//! `demo` shows a master die twice and what becomes of the writes; `bench` measures. Both start servers of their own
+//! on free ports of 127.0.0.1 and end them again. Neither ever touches a server that was already running.
 
 mod attempt;
+mod bench;
 mod demo;
 mod failure;
 mod interrupt;
@@ -12,10 +13,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use bench::BenchArgs;
 use demo::DemoArgs;
 use failure::Failure;
 
-/// See redis-failover work, on servers that are started for it and ended after it.
+/// See redis-failover work, or measure it, on servers that are started for it and ended after it.
 #[derive(Debug, Parser)]
 #[command(name = "redis-failover-trial", version)]
 struct Arguments {
@@ -27,6 +29,8 @@ struct Arguments {
 enum Trial {
     /// Kill and freeze the master of a small group under load, and count what became of the writes.
     Demo(DemoArgs),
+    /// Measure.
+    Bench(BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +51,7 @@ fn run(trial: Trial) -> Result<(), Failure> {
     let runtime = runtime.map_err(|error| Failure::new(format!("no runtime: {error}")))?;
     match trial {
         Trial::Demo(args) => runtime.block_on(demo::run(args)),
+        Trial::Bench(args) => runtime.block_on(bench::run(args)),
     }
 }
 
