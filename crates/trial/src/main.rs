@@ -19,7 +19,11 @@ use failure::Failure;
 
 /// See redis-failover work, or measure it, on servers that are started for it and ended after it.
 #[derive(Debug, Parser)]
-#[command(name = "redis-failover-trial", version)]
+#[command(
+    name = "redis-failover-trial",
+    version,
+    after_help = "Exit codes: 0 done and as promised, 1 failed or not as promised, 2 usage, 130 interrupted."
+)]
 struct Arguments {
     #[command(subcommand)]
     trial: Trial,

@@ -4,7 +4,7 @@
 
 use std::env;
 use std::future::pending;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -60,21 +60,21 @@ impl Stage {
     /// # Errors
     /// When something is not installed, not built, or does not start; what was started by then is ended.
     pub(super) fn start(kind: StoreKind, screen: &Screen) -> Result<Self, Failure> {
-        // Before anything is started, so that a missing program costs no time.
-        let program = match kind {
+        let shipped = match kind {
             StoreKind::Embedded => None,
-            StoreKind::ZooKeeper(_) => Some(program()?),
+            // Before anything is started, so that a missing program costs no time.
+            StoreKind::ZooKeeper(size) => Some((size, program()?)),
         };
         let one = || Redis::builder().option("repl-diskless-sync-delay", "0").start();
         let mut redis: Vec<_> = (0..3).map(|_| attempt(one)).collect::<Result<_, _>>()?;
         let mut pids: Vec<_> = redis.iter_mut().map(|redis| redis.process().pid()).collect();
-        let monitors = match (kind, program) {
-            (StoreKind::ZooKeeper(size), Some(program)) => {
+        let monitors = match shipped {
+            None => tasks(&redis, screen)?,
+            Some((size, program)) => {
                 let mut zookeeper = attempt(|| ZooKeeper::start(size))?;
                 pids.extend((0..size).map(|index| zookeeper.server(index).pid()));
                 processes(&redis, zookeeper, &program, screen)?
             }
-            _ => tasks(&redis, screen)?,
         };
         if let Monitors::Processes { processes, .. } = &monitors {
             pids.extend(processes.iter().map(Process::pid));
@@ -161,7 +161,7 @@ fn tasks(redis: &[Redis], screen: &Screen) -> Result<Monitors, Failure> {
 fn processes(
     redis: &[Redis],
     zookeeper: ZooKeeper,
-    program: &PathBuf,
+    program: &Path,
     screen: &Screen,
 ) -> Result<Monitors, Failure> {
     let logs = TempDir::with_prefix("redis-failover-demo-")
