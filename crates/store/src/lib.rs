@@ -1,12 +1,15 @@
-//! What all monitors of a group share: the record, the reports, the lead. [`Store`] says it in the monitors'
-//! words, [`ZooKeeper`] keeps it.
+//! What all monitors of a group share: the record, the reports, the lead; and what followers see of it. [`Store`]
+//! says it in the monitors' words. [`ZooKeeper`] keeps it for all, [`Embedded`] for one process; [`model`] is what
+//! the latter keeps it by: the rules as a plain struct. One contract suite holds all three to the same.
 //!
 //! A store decides nothing and never talks to Redis. It never overwrites what it cannot read, never writes
 //! equal data, and never lets a monitor that does not lead change the record: each commit is one transaction
 //! with a check of the leader's lock. Only the module `zookeeper` knows the `ZooKeeper` client; only `wire`
 //! knows the JSON.
 
+mod embedded;
 mod feed;
+pub mod model;
 mod names;
 mod own_report;
 mod raw;
@@ -20,6 +23,7 @@ use std::time::Instant;
 
 use redis_failover_core::{Leadership, MonitorId, Publication, Report, Term, Topology, Version, Versioned};
 
+pub use embedded::{Embedded, EmbeddedCampaign, EmbeddedGroup, EmbeddedSession};
 pub use feed::Feed;
 pub use names::{ConnectString, ConnectStringError, GroupPath, GroupPathError};
 pub use wire::Unreadable;

@@ -1,14 +1,19 @@
-//! What the store promises, on a real `ZooKeeper`. Each test has a server, or shares one, and paths of its
-//! own.
+//! What the store promises. Each case is written once and runs on the model, on the embedded store and on a real
+//! `ZooKeeper`: what the first two say is what the third does. Nothing is skipped anywhere.
 
 // Clippy allows it only inside test functions; these are their helpers.
 #![allow(clippy::unwrap_used)]
 
 mod contract {
+    pub(crate) mod on_embedded;
+    pub(crate) mod on_model;
+    pub(crate) mod on_zookeeper;
+    pub(crate) mod subject;
     pub(crate) mod world;
 
     mod commits;
     mod elections;
+    mod network;
     mod publications;
     mod quiet;
     mod records;

@@ -1,43 +1,41 @@
-//! A quiet cluster: nothing is written, and only the sessions' pings are heard.
+//! A group in which nothing happens: nothing is written, and nobody is woken.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis_failover_core::{Found, Vote};
-use redis_failover_lab as lab;
-use redis_failover_store::{Campaign, Store};
 
-use super::world::{Led, SESSION, figures, id, led, open, path, record, report, seen, until};
+use super::reports::shown;
+use super::subject::{Candidate, Group, Shows, Subject, cases};
+use super::world::{Led, MOMENT, SESSION, id, led, record, report, report_of, seen, stand};
 
-const QUIET: Duration = Duration::from_secs(10);
+cases![saying_the_same_again_writes_nothing_and_wakes_nobody];
 
-#[tokio::test]
-async fn nothing_is_written_and_little_is_asked() {
-    let server = lab::ZooKeeper::start(1);
-    let leader = open(&server.connect_string(), SESSION);
-    let follower = open(&server.connect_string(), SESSION);
-    let Led { group, campaign, term, version } = led(&leader, "/g").await;
-    campaign.commit(term, version, &record(1)).await.unwrap();
-    let other = follower.group(&path("/g"));
+async fn saying_the_same_again_writes_nothing_and_wakes_nobody<S: Subject>() {
+    let subject = S::start().await;
+    let (one, two) = (subject.open(SESSION), subject.open(SESSION));
+    let Led { group, campaign, term, version } = led(&subject, &one, "/g").await;
+    let version = campaign.commit(term, version, &record(1)).await.unwrap();
+    let other = subject.group(&two, "/g");
+    let written = Instant::now();
     group.publish(report("m1", Vote::Up));
-    other.publish(report("m2", Vote::Up));
-    for group in [&group, &other] {
-        until("both reports", &mut group.reports(), |reports| (reports.len() == 2).then_some(())).await;
-        seen(group, "the record", |found| matches!(found, Found::Record(_))).await;
-    }
-    let _second = other.campaign(&id("m2"), None);
-    // The last watches are set when the figures stand still for a moment.
-    let mut feed = group.record();
-    while tokio::time::timeout(Duration::from_secs(1), feed.next()).await.is_ok() {}
+    shown(&other, &["m1"]).await;
+    seen(&other, "the record", |found| matches!(found, Found::Record(_))).await;
+    let second = other.campaign(&id("m2"), None);
+    let (mut sights, mut glances, mut reports) = (other.record(), other.published(), other.reports());
+    let mut leadership = second.leadership();
+    sights.until("a record", |_| Some(())).await;
+    glances.until("a publication", |glance| glance.read.is_some().then_some(())).await;
+    reports.until("a report", |_| Some(())).await;
+    leadership.until("it follows", |_| Some(())).await;
+    stand(&subject, &second, 2).await;
 
-    let (zxid, packets) = figures(&server);
-    let begun = Instant::now();
-    while let Some(left) = QUIET.checked_sub(begun.elapsed()) {
-        assert!(tokio::time::timeout(left, feed.next()).await.is_err(), "the record was read again");
-    }
-    let (zxid_after, packets_after) = figures(&server);
-    assert_eq!(zxid_after, zxid);
-    // Each client pings after 3/20 of its time-out without traffic; two more for the questions of this test.
-    let pings = 2 * (begun.elapsed().as_millis() / (SESSION * 3 / 20).as_millis() + 1) + 2;
-    assert!(u128::from(packets_after - packets) <= pings, "{} packets", packets_after - packets);
+    let transaction = subject.transaction();
+    assert_eq!(campaign.commit(term, version, &record(1)).await, Ok(version));
+    group.publish(report_of("m1", Vote::Up, written.elapsed()));
+    sights.stays("the record was told again", MOMENT / 10).await;
+    glances.stays("the publication was told again", MOMENT / 10).await;
+    reports.stays("the reports were told again", MOMENT / 10).await;
+    leadership.stays("the lead was told again", MOMENT / 10).await;
+    assert_eq!(subject.transaction(), transaction);
     assert!(campaign.holds(term));
 }

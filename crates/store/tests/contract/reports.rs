@@ -1,76 +1,117 @@
 //! Reports: they live as long as their monitor's session.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use redis_failover_core::Vote;
-use redis_failover_lab as lab;
-use redis_failover_store::Store;
-use zookeeper_client::{Acls, CreateMode};
+use redis_failover_core::{MonitorId, Vote};
+use redis_failover_store::SeenReport;
 
-use super::world::{SESSION, id, open, path, put, raw, report, until};
+use super::subject::{Group, Reports, Shows, Subject, cases};
+use super::world::{MOMENT, SESSION, id, report, report_of};
 
-#[tokio::test]
-async fn they_appear_change_and_disappear_with_their_monitor() {
-    let server = lab::ZooKeeper::start(1);
-    let (one, two) = (open(&server.connect_string(), SESSION), open(&server.connect_string(), SESSION));
-    let mut reports = one.group(&path("/a/g")).reports();
-    let (a, b) = (one.group(&path("/a/g")), two.group(&path("/a/g")));
+cases![
+    they_appear_change_and_disappear_with_their_monitor,
+    an_equal_report_is_not_written_and_a_lost_one_is_written_again,
+    an_id_that_is_taken_is_waited_for_and_a_bad_report_hides_no_other,
+    the_second_monitor_of_one_id_waits_until_the_first_is_gone,
+    a_new_session_writes_them_again,
+];
+
+fn vote(seen: &SeenReport) -> (Vote, Duration) {
+    seen.report.votes[&"h1:1".parse().unwrap()]
+}
+
+/// The reports once they are of exactly these monitors.
+pub(crate) async fn shown(group: &impl Group, monitors: &[&str]) -> Reports {
+    let ids: Vec<MonitorId> = monitors.iter().map(|monitor| id(monitor)).collect();
+    let exactly = |reports: &Reports| reports.keys().eq(&ids).then(|| reports.clone());
+    group.reports().until(&format!("the reports of {monitors:?}"), exactly).await
+}
+
+async fn they_appear_change_and_disappear_with_their_monitor<S: Subject>() {
+    let subject = S::start().await;
+    let (one, two) = (subject.open(SESSION), subject.open(SESSION));
+    let mut reports = subject.group(&one, "/a/g").reports();
+    let (a, b) = (subject.group(&one, "/a/g"), subject.group(&two, "/a/g"));
     a.publish(report("a", Vote::Up));
     b.publish(report("b", Vote::Up));
-    let first = until("both are there", &mut reports, |reports| {
-        (reports.len() == 2).then(|| reports[&id("b")].clone())
-    })
-    .await;
-    assert_eq!(first.report.votes[&"h1:1".parse().unwrap()].0, Vote::Up);
+    let both = |reports: &Reports| (reports.len() == 2).then(|| reports[&id("b")].clone());
+    let first = reports.until("both are there", both).await;
+    assert_eq!(vote(&first).0, Vote::Up);
     b.publish(report("b", Vote::Refused));
-    until("the new vote", &mut reports, |reports| {
+    let new = |reports: &Reports| {
         let seen = reports.get(&id("b"))?;
-        let vote = seen.report.votes[&"h1:1".parse().unwrap()].0;
-        (vote == Vote::Refused && seen.order > first.order && seen.seen_at >= first.seen_at).then_some(())
-    })
-    .await;
-    two.close().await;
-    until("b is gone", &mut reports, |reports| reports.keys().eq([&id("a")]).then_some(())).await;
+        (vote(seen).0 == Vote::Refused && seen.order > first.order && seen.seen_at >= first.seen_at)
+            .then_some(())
+    };
+    reports.until("the new vote", new).await;
+    subject.close(&two).await;
+    reports.until("b is gone", |reports| reports.keys().eq([&id("a")]).then_some(())).await;
 }
 
-#[tokio::test]
-async fn an_equal_report_is_not_written_and_a_lost_one_is_written_again() {
-    let server = lab::ZooKeeper::start(1);
-    let raw = raw(&server).await;
-    let zookeeper = open(&server.connect_string(), SESSION);
-    let group = zookeeper.group(&path("/g"));
+async fn an_equal_report_is_not_written_and_a_lost_one_is_written_again<S: Subject>() {
+    let subject = S::start().await;
+    let session = subject.open(SESSION);
+    let group = subject.group(&session, "/g");
+    let written = Instant::now();
+    group.publish(report("a", Vote::Up));
+    let first = shown(&group, &["a"]).await[&id("a")].clone();
     let mut reports = group.reports();
-    group.publish(report("a", Vote::Up));
-    let first = until("it is there", &mut reports, |reports| reports.get(&id("a")).cloned()).await;
-    group.publish(report("a", Vote::Up));
-    let again = until("seen", &mut group.reports(), |reports| reports.get(&id("a")).cloned()).await;
-    assert_eq!(first.order, again.order);
-    raw.delete("/g/monitors/a", None).await.unwrap();
-    until("it is there again", &mut reports, |reports| {
-        (reports.get(&id("a"))?.order > first.order).then_some(())
-    })
-    .await;
+    reports.until("it", |_| Some(())).await;
+    group.publish(report_of("a", Vote::Up, written.elapsed()));
+    reports.stays("the same was written again", MOMENT / 10).await;
+    assert_eq!(shown(&group, &["a"]).await[&id("a")], first);
+    subject.delete("/g/monitors/a").await;
+    let again = |reports: &Reports| (reports.get(&id("a"))?.order > first.order).then_some(());
+    reports.until("it is there again", again).await;
 }
 
-#[tokio::test]
-async fn an_id_that_is_taken_is_waited_for_and_a_bad_report_hides_no_other() {
-    let server = lab::ZooKeeper::start(1);
-    let raw = raw(&server).await;
-    put(&raw, "/g/monitors", "").await;
-    let options = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
-    raw.create("/g/monitors/a", b"what?", &options).await.unwrap();
-    let zookeeper = open(&server.connect_string(), SESSION);
-    let group = zookeeper.group(&path("/g"));
+async fn an_id_that_is_taken_is_waited_for_and_a_bad_report_hides_no_other<S: Subject>() {
+    let subject = S::start().await;
+    subject.put("/g/monitors/a", "what?").await;
+    let (one, two) = (subject.open(SESSION), subject.open(SESSION));
+    let group = subject.group(&one, "/g");
     group.publish(report("a", Vote::Up));
-    let other = open(&server.connect_string(), SESSION).group(&path("/g"));
-    other.publish(report("b", Vote::Up));
+    subject.group(&two, "/g").publish(report("b", Vote::Up));
     let mut reports = group.reports();
-    until("the good one", &mut reports, |reports| reports.keys().eq([&id("b")]).then_some(())).await;
-    assert_eq!(raw.get_data("/g/monitors/a").await.unwrap().0, b"what?");
-    raw.delete("/g/monitors/a", None).await.unwrap();
-    let age = until("ours follows", &mut reports, |reports| {
-        reports.get(&id("a")).map(|seen| seen.report.votes[&"h1:1".parse().unwrap()].1)
-    })
-    .await;
+    reports.until("the good one", |reports| reports.keys().eq([&id("b")]).then_some(())).await;
+    reports.stays("it waited", MOMENT / 10).await;
+    assert_eq!(subject.text("/g/monitors/a").await, "what?");
+    subject.delete("/g/monitors/a").await;
+    let ours = |reports: &Reports| reports.get(&id("a")).map(|seen| vote(seen).1);
+    let age = reports.until("ours follows", ours).await;
     assert!(age > Duration::from_millis(5), "it has grown older while it waited: {age:?}");
+}
+
+async fn the_second_monitor_of_one_id_waits_until_the_first_is_gone<S: Subject>() {
+    let subject = S::start().await;
+    let (one, two) = (subject.open(SESSION), subject.open(SESSION));
+    subject.group(&one, "/g").publish(report("a", Vote::Up));
+    let group = subject.group(&two, "/g");
+    let first = shown(&group, &["a"]).await[&id("a")].clone();
+    group.publish(report("a", Vote::Refused));
+    let mut reports = group.reports();
+    reports.until("the first one's", |reports| (reports.len() == 1).then_some(())).await;
+    reports.stays("the first one's was overwritten", MOMENT).await;
+    subject.close(&one).await;
+    let second = |reports: &Reports| {
+        let seen = reports.get(&id("a"))?;
+        (vote(seen).0 == Vote::Refused && seen.order > first.order).then_some(())
+    };
+    reports.until("the second one's", second).await;
+}
+
+async fn a_new_session_writes_them_again<S: Subject>() {
+    let mut subject = S::start().await;
+    let session = subject.open(Duration::from_millis(800));
+    let group = subject.group(&session, "/g");
+    group.publish(report("a", Vote::Up));
+    let first = shown(&group, &["a"]).await[&id("a")].clone();
+    let owner = subject.stat("/g/monitors/a").await.unwrap().owner;
+    assert!(owner.is_some(), "it vanishes with its session");
+    subject.cut(&session);
+    subject.expire(&session).await;
+    subject.mend(&session);
+    let again = |reports: &Reports| (reports.get(&id("a"))?.order > first.order).then_some(());
+    group.reports().until("it is there again", again).await;
+    assert_ne!(subject.stat("/g/monitors/a").await.unwrap().owner, owner);
 }

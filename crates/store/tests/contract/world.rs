@@ -1,6 +1,5 @@
-//! What the tests share: sessions, records, a second opinion on what stands in the znodes.
+//! What the cases share: names, records, reports, and how a group comes to be led.
 
-use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
@@ -8,17 +7,18 @@ use redis_failover_core::{
     Epoch, Found, Leadership, Lineages, Member, MonitorId, Phase, Policy, Report, Term, Topology, Version,
     Versioned, Vote,
 };
-use redis_failover_lab as lab;
-use redis_failover_store::{
-    Campaign, Feed, GroupPath, Sight, Store, ZooKeeper, ZooKeeperCampaign, ZooKeeperGroup,
-};
-use zookeeper_client::{Acls, Client, CreateMode};
+use redis_failover_store::{GroupPath, Sight};
+
+use super::subject::{Candidate, Group, Shows, Subject};
 
 /// Longer than anything here takes, even on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// The session time-out of most tests.
 pub(crate) const SESSION: Duration = Duration::from_secs(4);
+
+/// How long something must stay as it is before it is believed to.
+pub(crate) const MOMENT: Duration = Duration::from_millis(300);
 
 pub(crate) fn path(text: &str) -> GroupPath {
     text.parse().unwrap()
@@ -28,26 +28,8 @@ pub(crate) fn id(text: &str) -> MonitorId {
     text.parse().unwrap()
 }
 
-/// A session of the store.
-pub(crate) fn open(servers: &str, timeout: Duration) -> ZooKeeper {
-    ZooKeeper::connect(servers.parse().unwrap(), timeout).unwrap()
-}
-
-/// A session without the store, to look at its back and to harm it.
-pub(crate) async fn raw(server: &lab::ZooKeeper) -> Client {
-    let servers = server.connect_string();
-    Client::connector().with_session_timeout(LONG).connect(&servers).await.unwrap()
-}
-
-/// Puts `data` at `path`, with parents.
-pub(crate) async fn put(raw: &Client, path: &str, data: &str) {
-    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    raw.mkdir(path, &options).await.unwrap();
-    raw.set_data(path, data.as_bytes(), None).await.unwrap();
-}
-
-pub(crate) async fn text(raw: &Client, path: &str) -> String {
-    String::from_utf8(raw.get_data(path).await.unwrap().0).unwrap()
+pub(crate) fn member(addr: &str, ok: bool) -> Member {
+    Member { addr: addr.parse().unwrap(), ok }
 }
 
 /// The outcome, which must be there in time.
@@ -55,51 +37,50 @@ pub(crate) async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONG, work).await.unwrap_or_else(|_| panic!("not within {LONG:?}: {what}"))
 }
 
-/// The first value of the feed of which `pick` makes something.
-pub(crate) async fn until<T: Clone + Debug, U>(
-    what: &str,
-    feed: &mut Feed<T>,
-    mut pick: impl FnMut(&T) -> Option<U>,
-) -> U {
-    let last = feed.clone();
+pub(crate) async fn term(campaign: &impl Candidate) -> Term {
+    let leads = |leadership: &Leadership| match leadership {
+        Leadership::Leading(term) => Some(*term),
+        Leadership::Following | Leadership::Suspended => None,
+    };
+    campaign.leadership().until("it leads", leads).await
+}
+
+/// Until the leadership is this.
+pub(crate) async fn becomes(campaign: &impl Candidate, wanted: Leadership) {
+    let is = |now: &Leadership| (*now == wanted).then_some(());
+    campaign.leadership().until(&format!("{wanted:?}"), is).await;
+}
+
+/// Until `count` candidates of the group `/g` have their locks, that of `campaign` among them.
+pub(crate) async fn stand<S: Subject>(subject: &S, campaign: &impl Candidate, count: usize) {
     let work = async {
         loop {
-            if let Some(found) = pick(&feed.next().await) {
-                return found;
+            // Where nothing happens by itself, somebody must look.
+            let _ = campaign.leadership().latest();
+            if subject.children("/g/leader").await.len() == count {
+                return;
             }
         }
     };
-    let found = tokio::time::timeout(LONG, work).await;
-    found.unwrap_or_else(|_| panic!("not within {LONG:?}: {what}; it is {:?}", last.latest()))
-}
-
-pub(crate) async fn term(campaign: &ZooKeeperCampaign) -> Term {
-    until("it leads", &mut campaign.leadership(), |leadership| match leadership {
-        Leadership::Leading(term) => Some(*term),
-        Leadership::Following | Leadership::Suspended => None,
-    })
-    .await
+    soon("they stand", work).await;
 }
 
 /// The record once it was read and is as `wanted`.
-pub(crate) async fn seen(group: &ZooKeeperGroup, what: &str, wanted: impl Fn(&Found) -> bool) -> Versioned {
-    until(what, &mut group.record(), |sight: &Sight| match &sight.read {
+pub(crate) async fn seen(group: &impl Group, what: &str, wanted: impl Fn(&Found) -> bool) -> Versioned {
+    let read = |sight: &Sight| match &sight.read {
         Some(Ok(read)) if wanted(&read.found) => Some(read.clone()),
         _ => None,
-    })
-    .await
+    };
+    group.record().until(what, read).await
 }
 
 pub(crate) fn record(epoch: u64) -> Topology {
-    let master: redis_failover_core::NodeAddr = "h1:1".parse().unwrap();
+    let master = member("h1:1", true);
     Topology {
         epoch: Epoch(epoch),
         phase: Phase::Steady,
-        members: vec![
-            Member { addr: master.clone(), ok: true },
-            Member { addr: "h2:2".parse().unwrap(), ok: true },
-        ],
-        master,
+        master: master.addr.clone(),
+        members: vec![master, member("h2:2", true)],
         master_run: None,
         synced: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
@@ -110,34 +91,34 @@ pub(crate) fn record(epoch: u64) -> Topology {
 }
 
 pub(crate) fn report(monitor: &str, vote: Vote) -> Report {
-    let votes = [("h1:1".parse().unwrap(), (vote, Duration::from_millis(5)))];
+    report_of(monitor, vote, Duration::ZERO)
+}
+
+/// What [`report`] says, `later`.
+pub(crate) fn report_of(monitor: &str, vote: Vote, later: Duration) -> Report {
+    let votes = [("h1:1".parse().unwrap(), (vote, Duration::from_millis(5) + later))];
     Report { monitor: id(monitor), address: None, votes: votes.into() }
 }
 
-/// The last transaction and the number of packets that the server has seen.
-pub(crate) fn figures(server: &lab::ZooKeeper) -> (String, u64) {
-    let answer = server.four_letter(0, "srvr").unwrap();
-    let line =
-        |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
-    (line("Zxid:"), line("Received:").parse().unwrap())
-}
-
 /// A group that is led, and the version that stands at first.
-pub(crate) struct Led {
-    pub(crate) group: ZooKeeperGroup,
-    pub(crate) campaign: ZooKeeperCampaign,
+pub(crate) struct Led<G: Group> {
+    pub(crate) group: G,
+    pub(crate) campaign: G::Campaign,
     pub(crate) term: Term,
     pub(crate) version: Version,
 }
 
-pub(crate) async fn led(zookeeper: &ZooKeeper, group: &str) -> Led {
-    let group = zookeeper.group(&path(group));
+pub(crate) async fn led<S: Subject>(subject: &S, session: &S::Session, group: &str) -> Led<S::Group> {
+    lead(subject.group(session, group)).await
+}
+
+pub(crate) async fn lead<G: Group>(group: G) -> Led<G> {
     let campaign = group.campaign(&id("m1"), Some("m1:80"));
     let term = term(&campaign).await;
-    let version = until("a znode is there", &mut group.record(), |sight| match &sight.read {
+    let there = |sight: &Sight| match &sight.read {
         Some(Ok(read)) if read.version.document >= 0 => Some(read.version),
         _ => None,
-    })
-    .await;
+    };
+    let version = group.record().until("a znode is there", there).await;
     Led { group, campaign, term, version }
 }

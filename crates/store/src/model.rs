@@ -1,0 +1,369 @@
+//! The store's rules as a plain struct: sessions, the election, the commit, the reports, on a tree of znodes that
+//! hold the very bytes that `ZooKeeper` would hold.
+//!
+//! Nothing happens by itself: a session that others changed something for does its part when it is told to
+//! [`Model::attend`], and believes until then what it knew before. It reads no clock, starts no thread, waits for
+//! nobody and draws no random number; the same calls always lead to the same answers.
+
+mod tree;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redis_failover_core::{Instant, Leadership, MonitorId, Report, Term, Topology, Version, Versioned};
+
+use crate::raw::{Raw, Writing};
+use crate::wire::{self, Lock, lock_bytes, parse_report, report_bytes};
+use crate::znodes::{Znodes, lock_prefix, sequence};
+use crate::{CommitError, Glance, GroupPath, Unreadable, own_report};
+use tree::{Change, Tree};
+
+pub use tree::Stat;
+
+/// A store without servers. A clone is another world that was the same until now.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    tree: Tree,
+    sessions: BTreeMap<SessionId, Session>,
+    campaigns: BTreeMap<CampaignId, Candidate>,
+    /// The last campaign's number; a session is called by the transaction that began it.
+    last_campaign: u64,
+}
+
+/// One who uses the store. It is lasting: what expires is replaced under the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionId(i64);
+
+/// One standing for the lead of one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CampaignId(u64);
+
+#[derive(Clone, Debug)]
+struct Session {
+    /// The owner of its ephemeral znodes; another one after it expired.
+    owner: i64,
+    link: Link,
+    /// The record of each group as it was last read or written here, where a commit may replace it.
+    known: BTreeMap<GroupPath, Raw>,
+    reports: BTreeMap<GroupPath, OwnReport>,
+}
+
+/// Whether a session is in touch with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Connected,
+    /// Its locks and reports stand for now.
+    Broken,
+    /// Nothing of it stands any more.
+    Expired,
+}
+
+/// What a session is to keep written, and what of it is.
+#[derive(Clone, Debug)]
+struct OwnReport {
+    latest: (Report, Instant),
+    written: Option<(Report, Instant)>,
+}
+
+#[derive(Clone, Debug)]
+struct Candidate {
+    session: SessionId,
+    group: GroupPath,
+    data: Vec<u8>,
+    /// As of when its session attended last.
+    leadership: Leadership,
+    lock: Option<String>,
+}
+
+/// Sessions.
+impl Model {
+    /// A new session, connected.
+    pub fn open(&mut self) -> SessionId {
+        let owner = self.tree.begin();
+        let id = SessionId(owner);
+        let (known, reports) = Default::default();
+        self.sessions.insert(id, Session { owner, link: Link::Connected, known, reports });
+        id
+    }
+
+    /// Ends the session for good: its locks and reports vanish, and it knows.
+    pub fn close(&mut self, session: SessionId) {
+        let Some(closed) = self.sessions.remove(&session) else { return };
+        self.campaigns.retain(|_, candidate| candidate.session != session);
+        if closed.link != Link::Expired {
+            self.tree.end(closed.owner);
+        }
+    }
+
+    /// The session can neither ask nor be told anything, and believes no longer that it leads.
+    pub fn disconnect(&mut self, session: SessionId) {
+        let connected = |session: &&mut Session| session.link == Link::Connected;
+        let Some(broken) = self.sessions.get_mut(&session).filter(connected) else { return };
+        broken.link = Link::Broken;
+        for candidate in self.campaigns.values_mut().filter(|candidate| candidate.session == session) {
+            if matches!(candidate.leadership, Leadership::Leading(_)) {
+                candidate.leadership = Leadership::Suspended;
+            }
+        }
+    }
+
+    /// Ends a session against the will of its user, who will get another one with [`Model::reconnect`]: its locks
+    /// and reports vanish.
+    pub fn expire(&mut self, session: SessionId) {
+        let alive = |session: &&mut Session| session.link != Link::Expired;
+        let Some(expired) = self.sessions.get_mut(&session).filter(alive) else { return };
+        expired.link = Link::Expired;
+        self.tree.end(expired.owner);
+        for candidate in self.campaigns.values_mut().filter(|candidate| candidate.session == session) {
+            candidate.leadership = Leadership::Following;
+            candidate.lock = None;
+        }
+    }
+
+    /// The session is in touch again; if it has expired, another takes its place.
+    pub fn reconnect(&mut self, session: SessionId) {
+        let Some(session) = self.sessions.get_mut(&session) else { return };
+        if std::mem::replace(&mut session.link, Link::Connected) == Link::Expired {
+            session.owner = self.tree.begin();
+        }
+    }
+
+    /// Whether the session can ask and be told anything.
+    pub fn is_connected(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(|session| session.link == Link::Connected)
+    }
+
+    /// The session hears of all changes and does its part: its campaigns look at their locks, or make them, and its
+    /// reports are written where they are not. One that is not connected hears and does nothing.
+    pub fn attend(&mut self, session: SessionId, now: Instant) {
+        let Some(Session { owner, link: Link::Connected, .. }) = self.sessions.get(&session) else { return };
+        let owner = *owner;
+        for (id, candidate) in &mut self.campaigns {
+            if candidate.session == session {
+                candidate.stand(*id, owner, &mut self.tree);
+            }
+        }
+        let reports = self.sessions.get_mut(&session).into_iter().flat_map(|session| &mut session.reports);
+        for (group, report) in reports {
+            report.keep_written(group, owner, &mut self.tree, now);
+        }
+    }
+
+    /// All sessions attend. Nothing is left to do then.
+    pub fn settle(&mut self, now: Instant) {
+        for session in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.attend(session, now);
+        }
+    }
+}
+
+/// The lead.
+impl Model {
+    /// Stands for the lead of `group` as `me`, from when the session attends.
+    pub fn campaign(
+        &mut self,
+        session: SessionId,
+        group: &GroupPath,
+        me: &MonitorId,
+        address: Option<&str>,
+    ) -> CampaignId {
+        self.last_campaign += 1;
+        let id = CampaignId(self.last_campaign);
+        let data = lock_bytes(&Lock { monitor: me.to_string(), address: address.map(str::to_owned) });
+        let (group, leadership) = (group.clone(), Leadership::Following);
+        self.campaigns.insert(id, Candidate { session, group, data, leadership, lock: None });
+        id
+    }
+
+    /// Whether the campaign leads, as of when its session attended last or lost touch.
+    pub fn leadership(&self, campaign: CampaignId) -> Leadership {
+        self.campaigns.get(&campaign).map_or(Leadership::Following, |candidate| candidate.leadership)
+    }
+
+    /// Gives up the lead, and stands no longer. What is not connected leaves its lock behind until its session ends.
+    pub fn resign(&mut self, campaign: CampaignId) {
+        let Some(candidate) = self.campaigns.remove(&campaign) else { return };
+        if let Some(lock) = candidate.lock.filter(|_| self.is_connected(candidate.session)) {
+            // Somebody else may have deleted it.
+            let _ = self.tree.transact(&[Change::Delete { path: &lock }]);
+        }
+    }
+
+    /// Writes `topology` if the campaign leads in `term` and `expected` is still what stands, and is what its session
+    /// read or wrote last. Equal data is not written.
+    ///
+    /// # Errors
+    /// [`CommitError::Fenced`] and [`CommitError::Conflict`]: nothing was written.
+    pub fn commit(
+        &mut self,
+        campaign: CampaignId,
+        term: Term,
+        expected: Version,
+        topology: &Topology,
+    ) -> Result<Version, CommitError> {
+        let leads = |candidate: &&Candidate| candidate.leadership == Leadership::Leading(term);
+        let candidate = self.campaigns.get(&campaign).filter(leads).ok_or(CommitError::Fenced)?;
+        let lock = candidate.lock.as_deref().ok_or(CommitError::Fenced)?;
+        let session = self.sessions.get_mut(&candidate.session).ok_or(CommitError::Fenced)?;
+        let known = session.known.get_mut(&candidate.group).filter(|raw| raw.version == expected);
+        let known = known.ok_or(CommitError::Conflict)?;
+        let Some(changes) = known.changes(topology) else { return Ok(expected) };
+        let znodes = Znodes::new(candidate.group.to_string());
+        let (path, version) = (znodes.document.as_str(), expected.document);
+        let document = if changes.document_differs {
+            Change::Set { path, data: &changes.document, version: Some(version) }
+        } else {
+            Change::Check { path, version }
+        };
+        let (path, data) = (znodes.state.as_str(), changes.state.as_slice());
+        let state = match expected.state {
+            None => Change::Create { path, data, owner: None },
+            Some(version) if changes.state_differs => Change::Set { path, data, version: Some(version) },
+            Some(version) => Change::Check { path, version },
+        };
+        // The lock's data is never written again, so its version stays 0.
+        let transaction = [Change::Check { path: lock, version: 0 }, document, state];
+        let order = self.tree.transact(&transaction).map_err(|(part, _)| match part {
+            0 => CommitError::Fenced,
+            _ => CommitError::Conflict,
+        })?;
+        let version = Version {
+            order,
+            document: expected.document + i32::from(changes.document_differs),
+            state: Some(expected.state.map_or(0, |version| version + i32::from(changes.state_differs))),
+        };
+        *known = Raw { version, document: changes.document, state: Some(changes.state) };
+        Ok(version)
+    }
+}
+
+/// Reading, and reporting.
+impl Model {
+    /// The session reads the record; a commit may replace what was read last. `None` where it is not connected.
+    pub fn look(&mut self, session: SessionId, group: &GroupPath) -> Option<Result<Versioned, Unreadable>> {
+        let znodes = Znodes::new(group.to_string());
+        let session = self.sessions.get_mut(&session).filter(|session| session.link == Link::Connected)?;
+        let writing = |path: &str| {
+            let (bytes, stat) = self.tree.get(path)?;
+            Some(Writing { bytes: bytes.to_owned(), order: stat.modified, version: stat.version })
+        };
+        let raw = Raw::new(writing(&znodes.document), writing(&znodes.state));
+        let read = raw.found(&znodes.document).map(|found| Versioned { version: raw.version, found });
+        match read {
+            Ok(_) => session.known.insert(group.clone(), raw),
+            // What cannot be read is never overwritten.
+            Err(_) => session.known.remove(group),
+        };
+        Some(read)
+    }
+
+    /// What the group publishes.
+    pub fn publication(&self, group: &GroupPath) -> Glance {
+        let read = self.tree.get(group.as_str());
+        let (order, created) = read.map_or((0, 0), |(_, stat)| (stat.modified, stat.created));
+        let publication = wire::publication(group.as_str(), read.map(|(bytes, _)| bytes));
+        Glance { read: Some(publication.map_err(Arc::new)), order, created }
+    }
+
+    /// All reports that can be read, and which writing of each it is.
+    pub fn reports(&self, group: &GroupPath) -> BTreeMap<MonitorId, (Report, i64)> {
+        let znodes = Znodes::new(group.to_string());
+        let report = |name: &String| {
+            let id: MonitorId = name.parse().ok()?;
+            let znode = znodes.report(&id);
+            let (bytes, stat) = self.tree.get(&znode)?;
+            let report = parse_report(&znode, &id, bytes).ok()?;
+            Some((id, (report, stat.modified)))
+        };
+        self.tree.children(&znodes.monitors).iter().filter_map(report).collect()
+    }
+
+    /// Makes `report` the session's own for the group; it is written when the session attends.
+    pub fn publish(&mut self, session: SessionId, group: &GroupPath, report: Report, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&session) else { return };
+        let written = session.reports.remove(group).and_then(|before| before.written);
+        session.reports.insert(group.clone(), OwnReport { latest: (report, now), written });
+    }
+}
+
+/// What others do with the store, and can see of it: people, tools, the predecessor.
+impl Model {
+    /// Writes `data` to the znode `path`, which is made where it is missing, and all above it.
+    pub fn put(&mut self, path: &str, data: &[u8]) {
+        self.tree.ensure(path);
+        // Cannot fail: it is there, and no version is asked for.
+        let _ = self.tree.transact(&[Change::Set { path, data, version: None }]);
+    }
+
+    /// Deletes the znode `path` and all below it in one transaction, if it is there.
+    pub fn delete(&mut self, path: &str) {
+        let below = self.tree.descendants(path);
+        let paths = below.iter().map(String::as_str).chain([path]);
+        let deletions: Vec<_> = paths.map(|path| Change::Delete { path }).collect();
+        let _ = self.tree.transact(&deletions);
+    }
+
+    /// The data of the znode `path`, and which writing of it.
+    pub fn get(&self, path: &str) -> Option<(&[u8], Stat)> {
+        self.tree.get(path)
+    }
+
+    /// The names of the znodes directly below `path`.
+    pub fn children(&self, path: &str) -> Vec<String> {
+        self.tree.children(path)
+    }
+
+    /// The number of the last transaction: while it stands still nothing is written.
+    pub fn transaction(&self) -> i64 {
+        self.tree.transaction()
+    }
+}
+
+impl Candidate {
+    /// Looks at its lock, which it makes where there is none, and says whether it is the first.
+    fn stand(&mut self, id: CampaignId, owner: i64, tree: &mut Tree) {
+        let znodes = Znodes::new(self.group.to_string());
+        let prefix = lock_prefix(owner, id.0);
+        let own = tree.children(&znodes.leader).into_iter().find(|name| name.starts_with(&prefix));
+        let lock = own.map(|name| znodes.lock(&name)).or_else(|| {
+            tree.ensure(&znodes.leader);
+            tree.create_sequential(&znodes.lock(&prefix), &self.data, owner).ok()
+        });
+        let names = tree.children(&znodes.leader);
+        let first = names.iter().filter(|name| sequence(name).is_some()).min_by_key(|name| sequence(name));
+        let leads = first.map(|name| znodes.lock(name)) == lock;
+        let stat = lock.as_ref().and_then(|lock| tree.get(lock)).map(|(_, stat)| stat);
+        self.leadership = match stat {
+            Some(stat) if leads => Leadership::Leading(Term(stat.created)),
+            _ => Leadership::Following,
+        };
+        self.lock = lock;
+    }
+}
+
+impl OwnReport {
+    /// Writes the report where it is not, or says something new. It waits while another session holds its znode.
+    fn keep_written(&mut self, group: &GroupPath, owner: i64, tree: &mut Tree, now: Instant) {
+        let znodes = Znodes::new(group.to_string());
+        let (report, at) = &self.latest;
+        let path = znodes.report(&report.monitor);
+        let data = report_bytes(&own_report::aged(report, now.since(*at)));
+        let same =
+            |(written, then): &(Report, Instant)| own_report::says_the_same(report, written, at.since(*then));
+        let change = match tree.get(&path) {
+            None => {
+                tree.ensure(&znodes.monitors);
+                Change::Create { path: &path, data: &data, owner: Some(owner) }
+            }
+            Some((_, stat)) if stat.owner != Some(owner) => {
+                self.written = None;
+                return;
+            }
+            Some(_) if self.written.as_ref().is_some_and(same) => return,
+            Some(_) => Change::Set { path: &path, data: &data, version: None },
+        };
+        // Cannot fail: its parent is there, and nothing came between the look and this.
+        let _ = tree.transact(&[change]);
+        self.written = Some(self.latest.clone());
+    }
+}

@@ -1,0 +1,197 @@
+//! The cases' store as a plain struct. Its sessions attend whenever somebody looks, and never before: what a session
+//! does in between it does with what it knew.
+
+use std::cell::RefCell;
+use std::fmt::Debug;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis_failover_core::{Instant as Moment, Leadership, MonitorId, Report, Term, Topology, Version};
+use redis_failover_store::model::{CampaignId, Model, SessionId, Stat};
+use redis_failover_store::{CommitError, Glance, GroupPath, SeenReport, Sight};
+
+use super::subject::{Candidate, Group, Reports, Shows, Subject};
+use super::world::path;
+
+#[derive(Clone)]
+pub(crate) struct OnModel(Rc<RefCell<World>>);
+
+struct World {
+    model: Model,
+    now: Moment,
+    /// When every report was seen: the model reads no clock.
+    seen_at: Instant,
+}
+
+impl OnModel {
+    fn with<T>(&self, work: impl FnOnce(&mut Model, Moment) -> T) -> T {
+        let world = &mut *self.0.borrow_mut();
+        work(&mut world.model, world.now)
+    }
+
+    fn shows<T>(&self, look: impl Fn(&mut Model) -> T + 'static) -> View<T> {
+        View { world: self.clone(), look: Box::new(look), seen: None }
+    }
+}
+
+impl Subject for OnModel {
+    type Session = SessionId;
+    type Group = ModelGroup;
+
+    async fn start() -> Self {
+        Self(Rc::new(RefCell::new(World {
+            model: Model::default(),
+            now: Moment::from_millis(0),
+            seen_at: Instant::now(),
+        })))
+    }
+
+    fn open(&self, _: Duration) -> SessionId {
+        self.with(|model, _| model.open())
+    }
+
+    async fn close(&self, session: &SessionId) {
+        self.with(|model, _| model.close(*session));
+    }
+
+    fn group(&self, session: &SessionId, group: &str) -> ModelGroup {
+        ModelGroup { world: self.clone(), session: *session, group: path(group) }
+    }
+
+    fn cut(&mut self, session: &SessionId) {
+        self.with(|model, _| model.disconnect(*session));
+    }
+
+    async fn expire(&mut self, session: &SessionId) {
+        self.with(|model, _| model.expire(*session));
+    }
+
+    fn mend(&mut self, session: &SessionId) {
+        self.with(|model, _| model.reconnect(*session));
+    }
+
+    async fn put(&self, znode: &str, data: &str) {
+        self.with(|model, _| model.put(znode, data.as_bytes()));
+    }
+
+    async fn delete(&self, znode: &str) {
+        self.with(|model, _| model.delete(znode));
+    }
+
+    async fn get(&self, znode: &str) -> Option<(String, Stat)> {
+        let text = |(data, stat): (&[u8], Stat)| (String::from_utf8(data.to_owned()).unwrap(), stat);
+        self.with(|model, _| model.get(znode).map(text))
+    }
+
+    async fn children(&self, znode: &str) -> Vec<String> {
+        self.with(|model, _| model.children(znode))
+    }
+
+    fn transaction(&self) -> i64 {
+        self.with(|model, _| model.transaction())
+    }
+}
+
+pub(crate) struct ModelGroup {
+    world: OnModel,
+    session: SessionId,
+    group: GroupPath,
+}
+
+impl Group for ModelGroup {
+    type Campaign = ModelCampaign;
+
+    fn record(&self) -> impl Shows<Sight> + use<> {
+        let (session, group) = (self.session, self.group.clone());
+        self.world.shows(move |model| {
+            let read = model.look(session, &group);
+            Sight { read: read.map(|read| read.map_err(Arc::new)), at: None }
+        })
+    }
+
+    /// Every look here is a fresh one.
+    fn reread(&self) {}
+
+    fn published(&self) -> impl Shows<Glance> + use<> {
+        let group = self.group.clone();
+        self.world.shows(move |model| model.publication(&group))
+    }
+
+    fn reports(&self) -> impl Shows<Reports> + use<> {
+        let (group, seen_at) = (self.group.clone(), self.world.0.borrow().seen_at);
+        self.world.shows(move |model| {
+            let seen = |(id, (report, order))| (id, SeenReport { report, order, seen_at });
+            Arc::new(model.reports(&group).into_iter().map(seen).collect())
+        })
+    }
+
+    fn publish(&self, report: Report) {
+        self.world.with(|model, now| model.publish(self.session, &self.group, report, now));
+    }
+
+    fn campaign(&self, me: &MonitorId, address: Option<&str>) -> ModelCampaign {
+        let id = self.world.with(|model, _| model.campaign(self.session, &self.group, me, address));
+        ModelCampaign { world: self.world.clone(), id }
+    }
+}
+
+pub(crate) struct ModelCampaign {
+    world: OnModel,
+    id: CampaignId,
+}
+
+impl Candidate for ModelCampaign {
+    fn leadership(&self) -> impl Shows<Leadership> + use<> {
+        let id = self.id;
+        self.world.shows(move |model| model.leadership(id))
+    }
+
+    fn holds(&self, term: Term) -> bool {
+        self.world.with(|model, _| model.leadership(self.id)) == Leadership::Leading(term)
+    }
+
+    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
+        self.world.with(|model, _| model.commit(self.id, term, expected, record))
+    }
+
+    async fn resign(&self) {
+        self.world.with(|model, _| model.resign(self.id));
+    }
+}
+
+impl Drop for ModelCampaign {
+    fn drop(&mut self) {
+        self.world.with(|model, _| model.resign(self.id));
+    }
+}
+
+/// Something of the model that is looked at anew each time.
+struct View<T> {
+    world: OnModel,
+    look: Box<dyn Fn(&mut Model) -> T>,
+    seen: Option<String>,
+}
+
+impl<T: Debug> Shows<T> for View<T> {
+    fn latest(&self) -> T {
+        self.world.with(|model, now| {
+            model.settle(now);
+            (self.look)(model)
+        })
+    }
+
+    async fn until<U>(&mut self, what: &str, mut pick: impl FnMut(&T) -> Option<U>) -> U {
+        let value = self.latest();
+        self.seen = Some(format!("{value:?}"));
+        // Nothing happens by itself: if not now, then never.
+        pick(&value).unwrap_or_else(|| panic!("not so: {what}; it is {value:?}"))
+    }
+
+    async fn stays(&mut self, what: &str, span: Duration) {
+        let now = self.world.with(|_, now| now + span);
+        self.world.0.borrow_mut().now = now;
+        let value = format!("{:?}", self.latest());
+        assert!(self.seen.as_ref() == Some(&value), "{what}; it became {value}");
+    }
+}

@@ -1,0 +1,177 @@
+//! What the cases run on: a store, its sessions, and somebody who can look at its back and harm it. It never says
+//! which store that is.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis_failover_core::{Leadership, MonitorId, Report, Term, Topology, Version};
+use redis_failover_store::model::Stat;
+use redis_failover_store::{Campaign, CommitError, Feed, Glance, SeenReport, Sight, Store};
+
+use super::world::LONG;
+
+pub(crate) type Reports = Arc<BTreeMap<MonitorId, SeenReport>>;
+
+/// Makes a test of each case, for each store.
+macro_rules! cases {
+    ($($case:ident),+ $(,)?) => {
+        mod model {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case::<crate::contract::on_model::OnModel>().await;
+            })+
+        }
+        mod embedded {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case::<crate::contract::on_embedded::OnEmbedded>().await;
+            })+
+        }
+        mod zookeeper {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case::<crate::contract::on_zookeeper::OnZooKeeper>().await;
+            })+
+        }
+    };
+}
+pub(crate) use cases;
+
+/// One store, with nothing in it.
+pub(crate) trait Subject: Sized {
+    type Session;
+    type Group: Group;
+
+    async fn start() -> Self;
+
+    /// A session that expires when it is cut off for as long as `timeout`.
+    fn open(&self, timeout: Duration) -> Self::Session;
+    async fn close(&self, session: &Self::Session);
+    fn group(&self, session: &Self::Session, path: &str) -> Self::Group;
+
+    /// Cuts the session off; others may be as well.
+    fn cut(&mut self, session: &Self::Session);
+    /// Returns when the session, which is cut off, is given up by everybody.
+    async fn expire(&mut self, session: &Self::Session);
+    /// Undoes the cut.
+    fn mend(&mut self, session: &Self::Session);
+
+    /// Somebody else writes the znode, which is made where it is missing, and all above it.
+    async fn put(&self, znode: &str, data: &str);
+    /// Somebody else deletes the znode and all below it, in one transaction.
+    async fn delete(&self, znode: &str);
+    async fn get(&self, znode: &str) -> Option<(String, Stat)>;
+    async fn children(&self, znode: &str) -> Vec<String>;
+    /// The number of the last transaction.
+    fn transaction(&self) -> i64;
+
+    async fn text(&self, znode: &str) -> String {
+        self.get(znode).await.unwrap().0
+    }
+
+    async fn stat(&self, znode: &str) -> Option<Stat> {
+        self.get(znode).await.map(|(_, stat)| stat)
+    }
+}
+
+/// What [`Store`] promises, for what has no feeds as well.
+pub(crate) trait Group {
+    type Campaign: Candidate;
+
+    fn record(&self) -> impl Shows<Sight> + use<Self>;
+    fn reread(&self);
+    fn published(&self) -> impl Shows<Glance> + use<Self>;
+    fn reports(&self) -> impl Shows<Reports> + use<Self>;
+    fn publish(&self, report: Report);
+    fn campaign(&self, me: &MonitorId, address: Option<&str>) -> Self::Campaign;
+}
+
+/// What [`Campaign`] promises. Dropping it resigns.
+pub(crate) trait Candidate {
+    fn leadership(&self) -> impl Shows<Leadership> + use<Self>;
+    fn holds(&self, term: Term) -> bool;
+    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError>;
+    async fn resign(&self);
+}
+
+/// Something that changes.
+pub(crate) trait Shows<T> {
+    fn latest(&self) -> T;
+    /// The first value not seen here yet of which `pick` makes something; it must come in time.
+    async fn until<U>(&mut self, what: &str, pick: impl FnMut(&T) -> Option<U>) -> U;
+    /// Fails if anything new is shown within `span`.
+    async fn stays(&mut self, what: &str, span: Duration);
+}
+
+impl<T: Clone + Debug> Shows<T> for Feed<T> {
+    fn latest(&self) -> T {
+        self.latest()
+    }
+
+    async fn until<U>(&mut self, what: &str, mut pick: impl FnMut(&T) -> Option<U>) -> U {
+        let last = self.clone();
+        let work = async {
+            loop {
+                if let Some(found) = pick(&self.next().await) {
+                    return found;
+                }
+            }
+        };
+        let found = tokio::time::timeout(LONG, work).await;
+        found.unwrap_or_else(|_| panic!("not within {LONG:?}: {what}; it is {:?}", last.latest()))
+    }
+
+    async fn stays(&mut self, what: &str, span: Duration) {
+        if let Ok(new) = tokio::time::timeout(span, self.next()).await {
+            panic!("within {span:?}: {what}; it became {new:?}");
+        }
+    }
+}
+
+impl<G: Store> Group for G {
+    type Campaign = G::Campaign;
+
+    fn record(&self) -> impl Shows<Sight> + use<G> {
+        Store::record(self)
+    }
+
+    fn reread(&self) {
+        Store::reread(self);
+    }
+
+    fn published(&self) -> impl Shows<Glance> + use<G> {
+        Store::published(self)
+    }
+
+    fn reports(&self) -> impl Shows<Reports> + use<G> {
+        Store::reports(self)
+    }
+
+    fn publish(&self, report: Report) {
+        Store::publish(self, report);
+    }
+
+    fn campaign(&self, me: &MonitorId, address: Option<&str>) -> G::Campaign {
+        Store::campaign(self, me, address)
+    }
+}
+
+impl<C: Campaign> Candidate for C {
+    fn leadership(&self) -> impl Shows<Leadership> + use<C> {
+        Campaign::leadership(self)
+    }
+
+    fn holds(&self, term: Term) -> bool {
+        Campaign::holds(self, term)
+    }
+
+    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
+        Campaign::commit(self, term, expected, record).await
+    }
+
+    async fn resign(&self) {
+        Campaign::resign(self).await;
+    }
+}
