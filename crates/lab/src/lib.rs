@@ -1,4 +1,4 @@
-//! A laboratory: real Redis and `ZooKeeper` servers, for tests.
+//! A laboratory: real Redis and `ZooKeeper` servers, for tests and trials.
 //!
 //! A test starts what it needs ([`Redis`], [`ZooKeeper`], any [`Process`]), harms it (kill, freeze, restart) and
 //! waits for what must follow with [`eventually`]. Everything is synchronous, so that it serves plain tests and

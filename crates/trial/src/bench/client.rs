@@ -1,0 +1,255 @@
+//! `bench client`: what following the master costs while there is nothing to follow.
+//!
+//! The library's connection and redis-rs's multiplexed connection send the same commands to the same server, from as
+//! many tasks. They are measured in pairs, one right after the other, and each pair begins with the other side.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncConnectionConfig, IntoConnectionInfo};
+use redis_failover::{Client, ReadFrom};
+use redis_failover_lab::Redis;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::statistics::{Confident, FEWEST, Spread, confident, spread};
+use crate::attempt::attempt;
+use crate::failure::Failure;
+
+/// How long one measurement should take.
+const AIM: Duration = Duration::from_millis(150);
+
+/// How many keys there are.
+const KEYS: usize = 1_000;
+
+/// How many bytes a value has.
+const VALUE: usize = 64;
+
+/// From how many tasks it is measured.
+const TASKS: [usize; 3] = [1, 16, 128];
+
+/// What the measurement is told.
+#[derive(Args, Debug)]
+pub(super) struct ClientArgs {
+    /// How many pairs are measured for each line of the table.
+    #[arg(long, value_name = "NUMBER", default_value_t = 40,
+          value_parser = clap::value_parser!(u32).range(FEWEST as i64..=10_000))]
+    runs: u32,
+
+    /// Write the figures to this file, each measurement too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Which command is measured.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Get,
+    Set,
+}
+
+/// One line of the table: operations per second of both sides, pair by pair.
+#[derive(Debug)]
+struct Cell {
+    operation: Operation,
+    tasks: usize,
+    ours: Vec<f64>,
+    theirs: Vec<f64>,
+}
+
+/// Whose connection.
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Ours,
+    Theirs,
+}
+
+/// Measures, and prints the table.
+pub(super) async fn run(args: ClientArgs) -> Result<(), Failure> {
+    let redis = attempt(Redis::start)?;
+    println!("{} pairs for each line, about {} ms each side; 2 threads\n", args.runs, AIM.as_millis());
+    println!("{HEAD}");
+    let mut cells = Vec::new();
+    for operation in [Operation::Set, Operation::Get] {
+        for tasks in TASKS {
+            let cell = measure_cell(&redis.addr(), operation, tasks, args.runs).await?;
+            println!("{}", cell.line());
+            cells.push(cell);
+        }
+    }
+    println!("{NOTES}");
+    if let Some(file) = &args.json {
+        let cells: Vec<_> = cells.iter().map(Cell::json).collect();
+        let text = format!("{:#}\n", json!({ "value_bytes": VALUE, "keys": KEYS, "cells": cells }));
+        fs::write(file, text)
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", file.display())))?;
+    }
+    Ok(())
+}
+
+async fn measure_cell(address: &str, operation: Operation, tasks: usize, runs: u32) -> Result<Cell, Failure> {
+    let mut cell = Cell { operation, tasks, ours: Vec::new(), theirs: Vec::new() };
+    let measure = |side, each| measure(address, side, operation, tasks, each);
+    // So many rounds that the faster side takes about the wanted time.
+    let mut each = 1_000 / tasks + 1;
+    for _ in 0..3 {
+        each = rounds(measure(Side::Ours, each).await?.max(measure(Side::Theirs, each).await?), tasks);
+    }
+    for run in 0..runs {
+        if run % 2 == 0 {
+            cell.ours.push(measure(Side::Ours, each).await?);
+            cell.theirs.push(measure(Side::Theirs, each).await?);
+        } else {
+            cell.theirs.push(measure(Side::Theirs, each).await?);
+            cell.ours.push(measure(Side::Ours, each).await?);
+        }
+    }
+    Ok(cell)
+}
+
+/// Operations per second of one side, on a new connection that was warmed up.
+///
+/// It is a new one each time, because two connections that are alike in all can differ by a fifth for as long as they
+/// last: on which thread their tasks came to be, how their buffers have grown.
+async fn measure(
+    address: &str,
+    side: Side,
+    operation: Operation,
+    tasks: usize,
+    each: usize,
+) -> Result<f64, Failure> {
+    match side {
+        Side::Ours => {
+            // No store, and one node: what is left is the path of a command through the library.
+            let client = Client::builder().read_from(ReadFrom::Master).build_fixed(address, [""; 0]);
+            let client = client.map_err(Failure::new)?;
+            client.ready(Duration::from_secs(5)).await.map_err(Failure::new)?;
+            warm_rate(operation, tasks, each, &client.connection()).await
+        }
+        Side::Theirs => {
+            let connection = multiplexed(address).await.map_err(Failure::new)?;
+            warm_rate(operation, tasks, each, &connection).await
+        }
+    }
+}
+
+/// The connection of redis-rs with the settings that the library gives its own.
+///
+/// Its defaults leave Nagle's algorithm on, which is another measurement: from some tasks more commands get through, as
+/// they leave in fewer packets, each of them later.
+async fn multiplexed(address: &str) -> redis::RedisResult<MultiplexedConnection> {
+    let tcp = TcpSettings::default().set_nodelay(true);
+    let server = format!("redis://{address}").into_connection_info()?.set_tcp_settings(tcp);
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
+    redis::Client::open(server)?.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// The rate after a tenth that does not count.
+async fn warm_rate(
+    operation: Operation,
+    tasks: usize,
+    each: usize,
+    connection: &(impl ConnectionLike + Clone + Send + 'static),
+) -> Result<f64, Failure> {
+    rate(operation, tasks, each.div_ceil(10), connection).await?;
+    rate(operation, tasks, each, connection).await
+}
+
+/// How many commands each task must send for a measurement of the wanted length.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a positive count far below 2^32"
+)]
+fn rounds(rate: f64, tasks: usize) -> usize {
+    ((rate * AIM.as_secs_f64()) as usize / tasks).max(1)
+}
+
+/// Operations per second of `tasks` tasks that send `each` commands, each on a clone of the connection.
+async fn rate(
+    operation: Operation,
+    tasks: usize,
+    each: usize,
+    connection: &(impl ConnectionLike + Clone + Send + 'static),
+) -> Result<f64, Failure> {
+    let began = Instant::now();
+    let mut running = JoinSet::new();
+    for task in 0..tasks {
+        running.spawn(work(operation, task, each, connection.clone()));
+    }
+    while let Some(done) = running.join_next().await {
+        done.map_err(Failure::new)?.map_err(|error| Failure::new(format!("{operation:?}: {error}")))?;
+    }
+    let operations = u32::try_from(tasks * each).map_err(Failure::new)?;
+    Ok(f64::from(operations) / began.elapsed().as_secs_f64())
+}
+
+async fn work(
+    operation: Operation,
+    task: usize,
+    each: usize,
+    mut connection: impl ConnectionLike,
+) -> redis::RedisResult<()> {
+    let value = [b'x'; VALUE];
+    for round in 0..each {
+        let key = format!("bench:{}", (task * 31 + round) % KEYS);
+        match operation {
+            Operation::Set => {
+                let _: () = redis::cmd("SET").arg(key).arg(&value).query_async(&mut connection).await?;
+            }
+            Operation::Get => {
+                let _: Vec<u8> = redis::cmd("GET").arg(key).query_async(&mut connection).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+const HEAD: &str =
+    "         tasks   redis-failover, ops/s (quartiles)   redis-rs, ops/s (quartiles)      ratio (95 %)";
+
+const NOTES: &str = "
+ops/s: the median and, in parentheses, the quartiles. ratio: the median of the pairs' ratios,
+redis-failover / redis-rs, and its 95 % confidence interval by order statistics (no distribution
+is assumed).";
+
+impl Cell {
+    /// The library's rate in redis-rs's, pair by pair.
+    fn ratios(&self) -> Vec<f64> {
+        self.ours.iter().zip(&self.theirs).map(|(ours, theirs)| ours / theirs).collect()
+    }
+
+    fn word(&self) -> &'static str {
+        match self.operation {
+            Operation::Get => "GET",
+            Operation::Set => "SET",
+        }
+    }
+
+    fn line(&self) -> String {
+        let rate = |Spread { lower, median, upper }| format!("{median:>9.0} ({lower:.0} – {upper:.0})");
+        let (ours, theirs) = (rate(spread(&self.ours)), rate(spread(&self.theirs)));
+        let Confident { low, median, high } = confident(&self.ratios());
+        let (word, tasks) = (self.word(), self.tasks);
+        format!("{word:<8} {tasks:>5}   {ours:<33}   {theirs:<30}   {median:.3} ({low:.3} – {high:.3})")
+    }
+
+    fn json(&self) -> Value {
+        let side = |rates: &[f64]| {
+            let Spread { lower, median, upper } = spread(rates);
+            json!({ "median": median, "quartiles": [lower, upper], "runs": rates })
+        };
+        let Confident { low, median, high } = confident(&self.ratios());
+        json!({
+            "operation": self.word(),
+            "tasks": self.tasks,
+            "redis_failover_ops_per_second": side(&self.ours),
+            "redis_rs_ops_per_second": side(&self.theirs),
+            "ratio": { "median": median, "low": low, "high": high, "confidence": 0.95, "by": "order statistics" },
+        })
+    }
+}

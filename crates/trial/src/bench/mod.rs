@@ -1,0 +1,36 @@
+//! `bench`: measurements that can be repeated. One file for each.
+//!
+//! It measures pairs that alternate, never two series one after the other: what the machine does meanwhile then
+//! burdens both sides alike.
+
+mod client;
+mod statistics;
+
+use clap::{Args, Subcommand};
+
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+
+/// What is to be measured.
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subject {
+    /// The client library's connection beside the one of redis-rs that it is made of, on the same server.
+    Client(client::ClientArgs),
+}
+
+/// Measures.
+///
+/// # Errors
+/// When a server does not start or fails, or Ctrl-C was pressed.
+pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::new()?;
+    match args.subject {
+        Subject::Client(args) => interrupt.or(client::run(args)).await,
+    }
+}

@@ -1,0 +1,210 @@
+//! The servers and the monitors of one demo, all its own: on free ports of 127.0.0.1, in temporary directories.
+//!
+//! It starts them, harms them when told to, and ends them when it is dropped. It never decides what happens next.
+
+use std::env;
+use std::future::pending;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use redis_failover::{Client, ReadFrom};
+use redis_failover_core::{NodeAddr, Policy};
+use redis_failover_lab::{Process, Redis, ZooKeeper};
+use redis_failover_server::{Credentials, Monitor, Setup};
+use redis_failover_store::{Embedded, GroupPath};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::journal;
+use super::screen::Screen;
+use crate::attempt::attempt;
+use crate::failure::Failure;
+
+/// The group's path in the store.
+pub(super) const PATH: &str = "/redis/demo";
+
+/// The monitors' names.
+const MONITORS: [&str; 3] = ["one", "two", "three"];
+
+/// The monitors' sessions with `ZooKeeper`: how long a dead leader would keep the lead.
+const SESSION: &str = "2s";
+
+/// Which store the monitors share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StoreKind {
+    /// One in this process, and the monitors as its tasks.
+    Embedded,
+    /// A `ZooKeeper` ensemble of so many servers, and the monitors as processes.
+    ZooKeeper(usize),
+}
+
+/// All that was started. Dropping it ends all of it.
+#[derive(Debug)]
+pub(super) struct Stage {
+    monitors: Monitors,
+    redis: Vec<Redis>,
+    /// The ids of all processes that were ever started.
+    pids: Vec<u32>,
+}
+
+#[derive(Debug)]
+enum Monitors {
+    Tasks { store: Embedded, _tasks: JoinSet<()> },
+    Processes { processes: Vec<Process>, _followers: JoinSet<()>, zookeeper: ZooKeeper, _logs: TempDir },
+}
+
+impl Stage {
+    /// Starts three Redis servers and three monitors that share a store of this kind.
+    ///
+    /// # Errors
+    /// When something is not installed, not built, or does not start; what was started by then is ended.
+    pub(super) fn start(kind: StoreKind, screen: &Screen) -> Result<Self, Failure> {
+        // Before anything is started, so that a missing program costs no time.
+        let program = match kind {
+            StoreKind::Embedded => None,
+            StoreKind::ZooKeeper(_) => Some(program()?),
+        };
+        let one = || Redis::builder().option("repl-diskless-sync-delay", "0").start();
+        let mut redis: Vec<_> = (0..3).map(|_| attempt(one)).collect::<Result<_, _>>()?;
+        let mut pids: Vec<_> = redis.iter_mut().map(|redis| redis.process().pid()).collect();
+        let monitors = match (kind, program) {
+            (StoreKind::ZooKeeper(size), Some(program)) => {
+                let mut zookeeper = attempt(|| ZooKeeper::start(size))?;
+                pids.extend((0..size).map(|index| zookeeper.server(index).pid()));
+                processes(&redis, zookeeper, &program, screen)?
+            }
+            _ => tasks(&redis, screen)?,
+        };
+        if let Monitors::Processes { processes, .. } = &monitors {
+            pids.extend(processes.iter().map(Process::pid));
+        }
+        Ok(Self { monitors, redis, pids })
+    }
+
+    /// The servers' addresses.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.redis.iter().map(Redis::addr).collect()
+    }
+
+    /// A server.
+    pub(super) fn redis(&self, index: usize) -> &Redis {
+        &self.redis[index]
+    }
+
+    /// The id of a server's process.
+    pub(super) fn pid(&mut self, index: usize) -> u32 {
+        self.redis[index].process().pid()
+    }
+
+    /// The ids of all processes that were ever started.
+    pub(super) fn pids(&self) -> &[u32] {
+        &self.pids
+    }
+
+    /// Kills a server as a crash would.
+    pub(super) fn kill(&mut self, index: usize) -> Result<(), Failure> {
+        attempt(|| self.redis[index].kill())
+    }
+
+    /// Starts a server again at its place.
+    pub(super) fn restart(&mut self, index: usize) -> Result<(), Failure> {
+        attempt(|| self.redis[index].restart())?;
+        let pid = self.pid(index);
+        self.pids.push(pid);
+        Ok(())
+    }
+
+    /// Makes a server stand still.
+    pub(super) fn freeze(&self, index: usize) -> Result<(), Failure> {
+        attempt(|| self.redis[index].stop())
+    }
+
+    /// Lets it go on.
+    pub(super) fn wake(&self, index: usize) -> Result<(), Failure> {
+        attempt(|| self.redis[index].cont())
+    }
+
+    /// The client library, as an application would use it on this group.
+    pub(super) fn client(&self, reads: ReadFrom) -> Result<Client, Failure> {
+        let builder = Client::builder().path(PATH).read_from(reads);
+        let client = match &self.monitors {
+            Monitors::Tasks { store, .. } => builder.build_on(&store.session().group(&path()?)),
+            Monitors::Processes { zookeeper, .. } => builder.servers(zookeeper.connect_string()).build(),
+        };
+        client.map_err(|error| Failure::new(format!("no client: {error}")))
+    }
+
+    /// What to type to look at the group and to harm it, where that can be done from outside.
+    pub(super) fn lines_to_type(&mut self, master: usize) -> Option<[String; 2]> {
+        let pid = self.pid(master);
+        let Monitors::Processes { zookeeper, .. } = &self.monitors else { return None };
+        let program = program().ok()?;
+        let status = format!("{} status -z {} -p {PATH}", program.display(), zookeeper.connect_string());
+        Some([status, format!("kill -9 {pid}")])
+    }
+}
+
+/// Monitors in this process, on a store in this process.
+fn tasks(redis: &[Redis], screen: &Screen) -> Result<Monitors, Failure> {
+    journal::listen(screen.clone());
+    let store = Embedded::new();
+    let mut tasks = JoinSet::new();
+    for id in MONITORS {
+        let (monitor, inbox) = Monitor::new(setup(id, redis)?, store.session().group(&path()?));
+        tasks.spawn(monitor.run(inbox, pending()));
+    }
+    Ok(Monitors::Tasks { store, _tasks: tasks })
+}
+
+/// Monitors as they are shipped, each in a process of its own.
+fn processes(
+    redis: &[Redis],
+    zookeeper: ZooKeeper,
+    program: &PathBuf,
+    screen: &Screen,
+) -> Result<Monitors, Failure> {
+    let logs = TempDir::with_prefix("redis-failover-demo-")
+        .map_err(|error| Failure::new(format!("no temporary directory: {error}")))?;
+    let nodes = redis.iter().map(Redis::addr).collect::<Vec<_>>().join(",");
+    let mut processes = Vec::new();
+    let mut followers = JoinSet::new();
+    for id in MONITORS {
+        let mut command = Command::new(program);
+        command.args(["run", "-z", &zookeeper.connect_string(), "-p", PATH, "-r", &nodes, "--id", id]);
+        command.args(["--session-timeout", SESSION, "--log-format", "json"]);
+        let log = logs.path().join(format!("{id}.log"));
+        processes.push(attempt(|| Process::spawn(&format!("monitor {id}"), command, &log))?);
+        followers.spawn(journal::follow(log, screen.clone()));
+    }
+    Ok(Monitors::Processes { processes, _followers: followers, zookeeper, _logs: logs })
+}
+
+fn setup(id: &str, redis: &[Redis]) -> Result<Setup, Failure> {
+    let nodes: Result<Vec<NodeAddr>, _> = redis.iter().map(|redis| redis.addr().parse()).collect();
+    Ok(Setup {
+        group: path()?.name().to_owned(),
+        id: id.parse().map_err(Failure::new)?,
+        address: None,
+        nodes: nodes.map_err(Failure::new)?,
+        policy: Policy::default(),
+        credentials: Credentials::default(),
+        slow_every: Duration::from_secs(30),
+    })
+}
+
+fn path() -> Result<GroupPath, Failure> {
+    PATH.parse().map_err(Failure::new)
+}
+
+/// The shipped program, which is built into the same directory as this one.
+fn program() -> Result<PathBuf, Failure> {
+    let this = env::current_exe().map_err(|error| Failure::new(format!("where is this program? {error}")))?;
+    let program = this.with_file_name("redis-failover");
+    if program.is_file() {
+        return Ok(program);
+    }
+    let profile = if cfg!(debug_assertions) { "" } else { " --release" };
+    Err(Failure::new(format!("{} is not there", program.display()))
+        .hint(format!("build it: cargo build{profile} --package redis-failover-server")))
+}
