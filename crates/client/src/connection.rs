@@ -19,7 +19,7 @@ use crate::outcome::{Outcome, failure, unknown};
 use crate::own::Own;
 use crate::routes::Routes;
 use crate::session::{Phase, Session};
-use crate::work::{Reply, Verdict, Work};
+use crate::work::{Recent, Reply, Verdict, Work};
 
 /// The rest before a node is asked again that refused and is still the one to ask.
 const REST: Duration = Duration::from_millis(2);
@@ -54,6 +54,7 @@ pub struct Connection {
     master: Option<Seat>,
     readers: Vec<Seat>,
     session: Option<Arc<Session>>,
+    recent: Recent,
 }
 
 /// A link, and this connection's handle of it.
@@ -115,14 +116,14 @@ impl Connection {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let mut routes = shared.inner.routes.subscribe();
         routes.mark_changed();
-        Self { shared, routes, master: None, readers: Vec::new(), session: None }
+        Self { shared, routes, master: None, readers: Vec::new(), session: None, recent: Recent::default() }
     }
 
     async fn carry_out(&mut self, work: Work<'_>) -> RedisResult<Reply> {
         if self.session.is_some() {
             return Box::pin(self.within_session(work)).await;
         }
-        let read = match work.route() {
+        let read = match work.route(&mut self.recent) {
             Route::Read => true,
             Route::Master => false,
             other => return Box::pin(self.on_own_terms(work, other)).await,

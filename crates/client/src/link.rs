@@ -42,7 +42,7 @@ impl Wire {
         response_timeout: Option<Duration>,
     ) -> RedisResult<Self> {
         let stream = TcpStream::connect((node.host(), node.port())).await?;
-        stream.set_nodelay(true)?;
+        stream.set_nodelay(settings.nodelay)?;
         // A peer whose host is gone sends nothing, not even an end.
         let socket = SockRef::from(&stream);
         let keepalive =

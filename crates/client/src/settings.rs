@@ -98,6 +98,7 @@ pub(crate) struct Settings {
     pub(crate) queue_limit: usize,
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) connect_timeout: Duration,
+    pub(crate) nodelay: bool,
 }
 
 impl Default for Builder {
@@ -115,6 +116,7 @@ impl Default for Builder {
                 queue_limit: 10_000,
                 response_timeout: Some(Duration::from_secs(10)),
                 connect_timeout: Duration::from_secs(2),
+                nodelay: false,
             },
         }
     }
@@ -181,6 +183,16 @@ impl Builder {
     /// How long connecting to one node may take, with the handshake; default 2 s. It is tried again for ever.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.settings.connect_timeout = limit;
+        self
+    }
+
+    /// Whether each command leaves at once (`TCP_NODELAY`); default no, as in redis-rs 1.
+    ///
+    /// Without it a command that is sent while others are in flight waits for the next reply, at most one round trip, and
+    /// then leaves with all that wait. With it each arrives sooner, and fewer get through: on one machine with 16 tasks
+    /// about a third less.
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.settings.nodelay = nodelay;
         self
     }
 

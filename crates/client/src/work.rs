@@ -2,7 +2,7 @@
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerError, ServerErrorKind, Value};
-use redis_failover_core::routing::{Route, Step, route, route_pipeline};
+use redis_failover_core::routing::{Route, Step, route, route_of_name, route_pipeline};
 
 /// What is to be sent.
 #[derive(Clone, Copy)]
@@ -30,11 +30,36 @@ pub(crate) enum Verdict {
     Broken(RedisError),
 }
 
+/// The last command's route: most callers send the same few commands, and looking one up takes as long as handing it on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Recent {
+    name: [u8; 16],
+    length: usize,
+    route: Option<Route>,
+}
+
+impl Recent {
+    fn route(&mut self, command: &Cmd) -> Route {
+        let Some(redis::Arg::Simple(name)) = command.args_iter().next() else { return Route::Master };
+        if let Some(route) = self.route
+            && name == &self.name[..self.length]
+        {
+            return route;
+        }
+        if let (Some(place), Some(route)) = (self.name.get_mut(..name.len()), route_of_name(name)) {
+            place.copy_from_slice(name);
+            (self.length, self.route) = (name.len(), Some(route));
+            return route;
+        }
+        route_command(command)
+    }
+}
+
 impl Work<'_> {
     /// Where it may go.
-    pub(crate) fn route(self) -> Route {
+    pub(crate) fn route(self, recent: &mut Recent) -> Route {
         match self {
-            Self::Command(command) => route_command(command),
+            Self::Command(command) => recent.route(command),
             Self::Pipeline(pipeline, ..) => {
                 route_pipeline(pipeline.cmd_iter().map(route_command), pipeline.is_transaction())
             }

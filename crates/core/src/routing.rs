@@ -82,9 +82,18 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Longer names are no command's.
+const LONGEST: usize = 32;
+
+/// Where every command of this name goes, if its other words make no difference.
+pub fn route_of_name(name: &[u8]) -> Option<Route> {
+    let alone = |flags: CommandFlags| !flags.is_container() && !flags.is_blocking();
+    flags_of(name, None).is_some_and(alone).then(|| route(name, std::iter::empty()))
+}
+
 /// Where the command of these words goes; `name` is its first word, `rest` yields the others.
 pub fn route<'a>(name: &[u8], mut rest: impl Iterator<Item = &'a [u8]>) -> Route {
-    let mut lower = [0; 16];
+    let mut lower = [0; LONGEST];
     let Some(word) = lower.get_mut(..name.len()) else { return Route::Master };
     word.copy_from_slice(name);
     word.make_ascii_lowercase();
@@ -167,9 +176,16 @@ mod tests {
 
     #[test]
     fn only_what_redis_flags_readonly_goes_to_a_replica() {
-        for command in
-            ["GET a", "get a", "HGETALL h", "XRANGE s - +", "XINFO STREAM s", "EVAL_RO 1 0", "MGET a b"]
-        {
+        for command in [
+            "GET a",
+            "get a",
+            "HGETALL h",
+            "XRANGE s - +",
+            "XINFO STREAM s",
+            "EVAL_RO 1 0",
+            "MGET a b",
+            "GEORADIUSBYMEMBER_RO k m 1 m",
+        ] {
             assert_eq!(of(command), Route::Read, "{command}");
         }
         for command in [
@@ -222,6 +238,16 @@ mod tests {
             assert_eq!(of(command), Route::Refused(refusal), "{command}");
         }
         assert_eq!(of("CLIENT SETNAME x"), Route::Master);
+    }
+
+    #[test]
+    fn a_name_decides_alone_only_where_no_other_word_does() {
+        for command in ["GET", "set", "EVAL", "SCAN", "WATCH", "SELECT", "EVALSHA_RO"] {
+            assert_eq!(route_of_name(command.as_bytes()), Some(of(&format!("{command} x"))), "{command}");
+        }
+        for command in ["XREAD", "XREADGROUP", "CLIENT", "XINFO", "OBJECT", "BLPOP", "NO.SUCH"] {
+            assert_eq!(route_of_name(command.as_bytes()), None, "{command}");
+        }
     }
 
     #[test]

@@ -50,6 +50,11 @@ impl CommandFlags {
         self.blocking
     }
 
+    /// Whether its second word says what it does, as of `CONFIG`.
+    pub fn is_container(self) -> bool {
+        self.container
+    }
+
     const fn blocking(self) -> Self {
         Self { blocking: true, ..self }
     }

@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, IntoConnectionInfo};
 use redis_failover::{Client, ReadFrom};
 use redis_failover_lab::Redis;
 use serde_json::{Value, json};
@@ -137,15 +135,10 @@ async fn measure(
     }
 }
 
-/// The connection of redis-rs with the settings that the library gives its own.
-///
-/// Its defaults leave Nagle's algorithm on, which is another measurement: from some tasks more commands get through, as
-/// they leave in fewer packets, each of them later.
+/// The connection of redis-rs as it comes: among its defaults is Nagle's algorithm, with which more commands get
+/// through from many tasks, since they leave in fewer packets.
 async fn multiplexed(address: &str) -> redis::RedisResult<MultiplexedConnection> {
-    let tcp = TcpSettings::default().set_nodelay(true);
-    let server = format!("redis://{address}").into_connection_info()?.set_tcp_settings(tcp);
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
-    redis::Client::open(server)?.get_multiplexed_async_connection_with_config(&config).await
+    redis::Client::open(format!("redis://{address}"))?.get_multiplexed_async_connection().await
 }
 
 /// The rate after a tenth that does not count.
