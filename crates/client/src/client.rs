@@ -197,6 +197,9 @@ impl Client {
     pub async fn ready(&self, limit: Duration) -> RedisResult<()> {
         self.shared.start();
         let mut routes = self.shared.inner.routes.subscribe();
+        if self.shared.has_ended() {
+            return Err(self.shared.not_in_time(limit));
+        }
         let usable = |routes: &Arc<Routes>| routes.master.as_ref().is_some_and(|link| link.is_usable());
         match timeout(limit, routes.wait_for(usable)).await {
             Ok(_) => Ok(()),
@@ -206,8 +209,10 @@ impl Client {
 
     /// The present topology and all later ones.
     pub fn topology(&self) -> Topologies {
-        let shared = Arc::clone(&self.shared);
-        Topologies::new(self.shared.inner.topology.subscribe(), move || shared.start())
+        // The stream does not keep the client.
+        let shared = Arc::downgrade(&self.shared);
+        let start = move || shared.upgrade().iter().for_each(|shared| shared.start());
+        Topologies::new(self.shared.inner.topology.subscribe(), start)
     }
 
     /// The published master. `None` while it is being changed, and until a document was read.
@@ -226,10 +231,16 @@ impl Client {
     ///
     /// Callbacks are called one after the other in a task of their own. One that panics is called again at the next
     /// change, and disturbs nobody. One that blocks holds up the other callbacks, and in a runtime of one thread
-    /// everything. It is called until the client ends.
+    /// everything.
+    ///
+    /// It is called until the client ends, and is kept until then: one that owns a handle of its own client keeps that
+    /// client for ever. Within a runtime this counts as the first use of the client.
     pub fn on_change(&self, callback: impl Fn(&Topology) + Send + Sync + 'static) {
         self.shared.inner.callbacks().push(Callback { call: Arc::new(callback), told: None });
         self.shared.inner.called_back.notify_one();
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.shared.start();
+        }
     }
 }
 
@@ -263,8 +274,17 @@ impl Shared {
         });
     }
 
+    /// Whether the tasks that follow are gone, with the runtime in which they were started.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.tasks.get().is_some_and(|tasks| tasks.iter().any(AbortOnDropHandle::is_finished))
+    }
+
     /// Of a command that found no node within `waited`.
     pub(crate) fn not_in_time(&self, waited: Duration) -> RedisError {
+        if self.has_ended() {
+            let what = "the runtime in which this client was used first has ended, and the client with it";
+            return failure(Outcome::NotExecuted, io::ErrorKind::NotConnected, what);
+        }
         let why = Arc::clone(&self.inner.routes.borrow().why);
         let why = if why.is_empty() { self.source.trouble() } else { why.to_string() };
         failure(

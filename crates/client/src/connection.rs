@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use backon::ExponentialBackoff;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Cmd, Pipeline, RedisFuture, RedisResult, ServerError, Value};
-use redis_failover_core::routing::{Route, Step};
+use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, ServerError, Value};
+use redis_failover_core::routing::{Refusal, Route, Step};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::client::Shared;
 use crate::cursor::{self, Cursor};
+use crate::keeper::growing;
 use crate::link::Link;
 use crate::outcome::{Outcome, failure, unknown};
 use crate::own::Own;
@@ -21,8 +23,9 @@ use crate::routes::Routes;
 use crate::session::{Phase, Session};
 use crate::work::{Recent, Reply, Verdict, Work};
 
-/// The rest before a node is asked again that refused and is still the one to ask.
-const REST: Duration = Duration::from_millis(2);
+/// How often a read is sent again whose connection broke: what breaks each connection that it comes on breaks them for
+/// all others as well.
+const BROKEN_READS: usize = 3;
 
 /// A connection to the group: writes go to the master, reads where [`crate::ReadFrom`] says.
 ///
@@ -41,7 +44,15 @@ const REST: Duration = Duration::from_millis(2);
 /// If the master changes in between, EXEC yields nil, as if a watched key had changed.
 ///
 /// What would change the shared connection for others is refused, with [`Outcome::NotExecuted`] and a hint: SELECT,
-/// AUTH, HELLO, SUBSCRIBE and its like, MONITOR, CLIENT REPLY, and WAIT alone.
+/// AUTH, HELLO, SUBSCRIBE and its like, MONITOR, CLIENT REPLY, TRACKING and SETNAME, and WAIT alone.
+///
+/// # Limits
+///
+/// Each blocking command in flight has a TCP connection of its own; nothing limits their number but Redis. A session and
+/// a blocking command have no response timeout: they end with their connection, or when another master is published.
+/// Commands that wait for a master have no order among each other. Scripts (EVAL, FCALL) and commands of modules are
+/// never sent again once a node has answered, since their errors do not tell whether they did something before. An
+/// atomic pipeline needs the rights to MULTI and EXEC. `EVALSHA_RO` goes to the master, where SCRIPT LOAD goes, too.
 ///
 /// # Cancellation
 ///
@@ -182,6 +193,9 @@ impl Connection {
         }
         self.shared.start();
         let shared = Arc::clone(&self.shared);
+        if shared.has_ended() {
+            return Err(shared.not_in_time(deadline.limit));
+        }
         let _place = shared.inner.enter_queue()?;
         while !self.is_served(read) {
             if timeout_at(deadline.at, self.routes.changed()).await.is_err() {
@@ -202,20 +216,28 @@ impl Connection {
         read: bool,
         mut last: Option<(Arc<Link>, Verdict)>,
     ) -> RedisResult<(u16, Reply)> {
-        let deadline = self.deadline();
+        let shared = Arc::clone(&self.shared);
+        let (deadline, mut rests, mut broken) = (self.deadline(), rests(), 0);
         loop {
             match last.take() {
                 None => {}
                 Some((link, Verdict::Done(reply))) => return reply.map(|reply| (link.number, reply)),
                 Some((link, Verdict::Refused(error))) => {
                     deadline.check(&format!("{} answered: {error}", link.node))?;
-                    rest_after(&link, &error).await;
+                    // A master that was promoted a moment ago is about to be opened; others are looked at again.
+                    if !is_about_to_open(&error) {
+                        link.doubt();
+                    }
+                    // Who rests waits, too.
+                    let _place = shared.inner.enter_queue()?;
+                    sleep(rests.next().unwrap_or(LONGEST_REST)).await;
                 }
                 Some((link, Verdict::Broken(error))) => {
                     if error.is_timeout() {
                         link.doubt();
                     }
-                    if !read || deadline.is_over() {
+                    broken += 1;
+                    if !read || broken > BROKEN_READS || deadline.is_over() {
                         return Err(unknown(&link.node, &error));
                     }
                     // The link's end is told in another task.
@@ -231,9 +253,7 @@ impl Connection {
 
     async fn on_own_terms(&mut self, work: Work<'_>, route: Route) -> RedisResult<Reply> {
         match (route, work) {
-            (Route::Refused(refusal), _) => {
-                Err(failure(Outcome::NotExecuted, io::ErrorKind::Unsupported, refusal.to_string()))
-            }
+            (Route::Refused(refusal), _) => Err(refused(refusal)),
             (Route::Cursor(at), Work::Command(command)) => self.read_on(command, at).await,
             (Route::Blocking, _) => self.block(work).await,
             (Route::Session(_), _) => {
@@ -243,8 +263,8 @@ impl Connection {
                     self.session = Some(Arc::new(Session::new(own)));
                     return self.within_session(work).await;
                 }
-                // There is nothing to end; the server says so.
-                self.persist(work, false, None).await.map(|(_, reply)| reply)
+                // There is nothing to end, and the server says so; what is with it may block.
+                self.block(work).await
             }
             (Route::Read | Route::Master | Route::Cursor(_), _) => {
                 self.persist(work, false, None).await.map(|(_, reply)| reply)
@@ -258,8 +278,20 @@ impl Connection {
             self.session = None;
             return Box::pin(self.carry_out(work)).await;
         };
+        match (work.route(&mut self.recent), work) {
+            (Route::Refused(refusal), _) if refusal != Refusal::AsksAboutEarlierWrites => {
+                return Err(refused(refusal));
+            }
+            (Route::Cursor(at), Work::Command(command))
+                if Cursor::of(command, at).is_some_and(|it| it.link != 0) =>
+            {
+                return lost_scan("another node gave this cursor than the session's");
+            }
+            _ => {}
+        }
         let steps = work.steps();
-        let reply = session.carry_out(work, &steps).await;
+        let routes = Arc::clone(&self.routes.borrow());
+        let reply = session.carry_out(work, &steps, &routes).await;
         // One that was lost is kept until this connection was told and ends it, too.
         let left = session.phase() == Phase::Lost && !steps.is_empty();
         if left || session.phase() == Phase::Ended {
@@ -270,7 +302,7 @@ impl Connection {
 
     /// Sends it on a connection of its own, for as long as it takes.
     async fn block(&mut self, work: Work<'_>) -> RedisResult<Reply> {
-        let deadline = self.deadline();
+        let (deadline, mut rests) = (self.deadline(), rests());
         loop {
             let mut own = self.own(deadline).await?;
             let reply = own.send(work).await;
@@ -279,7 +311,7 @@ impl Connection {
                 Verdict::Broken(error) => return Err(unknown(&own.node, &error)),
                 Verdict::Refused(error) => {
                     deadline.check(&format!("{} answered: {error}", own.node))?;
-                    sleep(REST).await;
+                    sleep(rests.next().unwrap_or(LONGEST_REST)).await;
                 }
             }
         }
@@ -287,65 +319,76 @@ impl Connection {
 
     /// A connection of its own to the master.
     async fn own(&mut self, deadline: Deadline) -> RedisResult<Own> {
+        let mut rests = rests();
         loop {
             self.wait_for_seat(false, deadline).await?;
             let routes = Arc::clone(&self.routes.borrow());
             let Some(link) = &routes.master else { continue };
-            match Own::open(&routes, &link.node, &self.shared.inner.settings).await {
+            match Own::open(&routes, link, &self.shared.inner.settings).await {
                 Ok(own) => return Ok(own),
                 Err(error) => deadline.check(&format!("{}: {error}", link.node))?,
             }
-            sleep(REST).await;
+            sleep(rests.next().unwrap_or(LONGEST_REST)).await;
         }
     }
 
     /// A page of SCAN and its like.
     async fn read_on(&mut self, command: &Cmd, at: usize) -> RedisResult<Reply> {
-        let lost = |why: &str| {
-            let what = format!("{why}: begin again with the cursor 0");
-            Err(failure(Outcome::NotExecuted, io::ErrorKind::NotFound, what))
-        };
-        let Some(cursor) = Cursor::of(command, at) else {
+        let (number, reply) = match Cursor::of(command, at) {
             // No number: the server has the words for it.
-            return self.persist(Work::Command(command), false, None).await.map(|(_, reply)| reply);
-        };
-        let (number, reply) = if cursor.link == 0 {
-            if cursor.place != 0 {
-                return lost("this cursor was not given by this client");
-            }
-            self.persist(Work::Command(command), true, None).await?
-        } else {
-            let plain = cursor.untagged(command, at);
-            let Some(seat) = self.seat_numbered(cursor.link) else {
-                return lost("the node that gave this cursor can't be asked any more");
-            };
-            let work = Work::Command(&plain);
-            let reply = work.send(&mut seat.connection).await;
-            match work.judge(reply) {
-                Verdict::Done(reply) => (cursor.link, reply?),
-                Verdict::Refused(_) | Verdict::Broken(_) => {
-                    return lost("the node that gave this cursor can't be asked any more");
-                }
+            None => return self.persist(Work::Command(command), false, None).await.map(|(_, reply)| reply),
+            Some(Cursor { link: 0, place: 0 }) => self.persist(Work::Command(command), true, None).await?,
+            Some(Cursor { link: 0, .. }) => return lost_scan("this cursor was not given by this client"),
+            Some(cursor) => {
+                let plain = cursor.untagged(command, at);
+                (cursor.link, self.next_page(Work::Command(&plain), cursor.link).await?)
             }
         };
         match reply {
             Reply::One(page) => match cursor::tagged(page, number) {
                 Ok(page) => Ok(Reply::One(page)),
-                Err(_) => lost("this server's cursors can't be followed through this client"),
+                Err(_) => lost_scan("this server's cursors can't be followed through this client"),
             },
             many @ Reply::Many(_) => Ok(many),
         }
     }
 
+    /// A page from the link of this number, which is waited for while it exists.
+    async fn next_page(&mut self, work: Work<'_>, number: u16) -> RedisResult<Reply> {
+        let deadline = self.deadline();
+        loop {
+            self.look_at_routes();
+            let Some(seat) = self.seat_numbered(number) else {
+                return lost_scan("the node that gave this cursor can't be asked any more");
+            };
+            if seat.link.is_usable() {
+                let link = Arc::clone(&seat.link);
+                let reply = work.send(&mut seat.connection).await;
+                match work.judge(reply) {
+                    Verdict::Done(reply) => return reply,
+                    Verdict::Refused(_) => link.doubt(),
+                    Verdict::Broken(error) if error.is_timeout() => link.doubt(),
+                    Verdict::Broken(_) => {
+                        return lost_scan("the connection to the node that gave this cursor ended");
+                    }
+                }
+            }
+            if timeout_at(deadline.at, self.routes.changed()).await.is_err() {
+                return lost_scan("the node that gave this cursor does not answer");
+            }
+            self.take_seats();
+        }
+    }
+
     fn seat_numbered(&mut self, number: u16) -> Option<&mut Seat> {
-        self.look_at_routes();
-        let seats = self.readers.iter_mut().chain(&mut self.master);
-        seats.into_iter().find(|seat| seat.link.number == number && seat.link.is_usable())
+        let mut seats = self.readers.iter_mut().chain(&mut self.master);
+        seats.find(|seat| seat.link.number == number && !seat.link.wire.ended.is_cancelled())
     }
 
     fn deadline(&self) -> Deadline {
         let limit = self.shared.inner.settings.wait_limit;
-        Deadline { at: Instant::now() + limit, limit }
+        let now = Instant::now();
+        Deadline { at: now.checked_add(limit).unwrap_or(now + FAR), limit }
     }
 }
 
@@ -371,11 +414,26 @@ impl Deadline {
     }
 }
 
-async fn rest_after(link: &Link, refusal: &ServerError) {
-    if refusal.code() == "NOREPLICAS" || refusal.details().is_some_and(|why| why.contains("NOREPLICAS")) {
-        // A master that was promoted a moment ago is about to be opened.
-        sleep(REST).await;
-    } else {
-        link.doubt();
-    }
+/// A deadline that nobody lives to see.
+const FAR: Duration = Duration::from_hours(24 * 365 * 30);
+
+/// The longest rest before what was refused is sent again.
+const LONGEST_REST: Duration = Duration::from_millis(100);
+
+/// A master that is about to be opened is open in less than the first of these rests.
+fn rests() -> ExponentialBackoff {
+    growing(Duration::from_millis(2), LONGEST_REST)
+}
+
+fn is_about_to_open(refusal: &ServerError) -> bool {
+    refusal.code() == "NOREPLICAS" || refusal.details().is_some_and(|why| why.contains("NOREPLICAS"))
+}
+
+fn refused(refusal: Refusal) -> RedisError {
+    failure(Outcome::NotExecuted, io::ErrorKind::Unsupported, refusal.to_string())
+}
+
+fn lost_scan(why: &str) -> RedisResult<Reply> {
+    let what = format!("{why}: begin again with the cursor 0");
+    Err(failure(Outcome::NotExecuted, io::ErrorKind::NotFound, what))
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 
-use redis_failover_core::NodeAddr;
 use redis_failover_core::follower::{Doubt, Follower, Identity};
+use redis_failover_core::{Member, NodeAddr};
 use redis_failover_store::{Feed, Glance};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -90,14 +90,11 @@ impl Following {
         let Some(publication) = self.follower.believed() else { return };
         let topology = Arc::new(Topology::from(publication));
         tracing::info!(epoch = publication.epoch.0, "{topology}");
-        let members: Vec<_> = [&publication.master]
-            .into_iter()
-            .chain(&publication.replicas)
-            .map(|it| it.addr.clone())
-            .collect();
-        self.nodes.retain(|addr, _| members.contains(addr));
-        for addr in members {
-            self.keep(&addr);
+        let members: Vec<_> =
+            [&publication.master].into_iter().chain(&publication.replicas).cloned().collect();
+        self.nodes.retain(|addr, _| members.iter().any(|member| member.addr == *addr));
+        for member in &members {
+            self.keep(&member.addr);
         }
         self.orders.send_replace(self.follower.order());
         let serving = self.follower.master().cloned();
@@ -112,9 +109,18 @@ impl Following {
         // Only now: whoever fails finds the new master.
         if let Some((old, tenure)) = deposed {
             tenure.cancel();
-            if let Some((link, _)) = self.nodes.get(&old).and_then(|node| node.link.as_ref()) {
-                link.cut();
-            }
+            self.cut(&old);
+        }
+        // What was asked of a replica that hangs is asked of another.
+        let failed = |member: &&Member| !member.ok && self.serving.as_ref() != Some(&member.addr);
+        for member in members.iter().filter(failed) {
+            self.cut(&member.addr);
+        }
+    }
+
+    fn cut(&self, addr: &NodeAddr) {
+        if let Some((link, _)) = self.nodes.get(addr).and_then(|node| node.link.as_ref()) {
+            link.cut();
         }
     }
 
@@ -196,7 +202,9 @@ impl Following {
     fn replicas(&self) -> Vec<Arc<Link>> {
         let Some(publication) = self.follower.believed() else { return Vec::new() };
         let mut links = Vec::new();
-        for replica in &publication.replicas {
+        // Who names a node twice means the master.
+        let others = publication.replicas.iter().filter(|replica| replica.addr != publication.master.addr);
+        for replica in others {
             let linked = self.nodes.get(&replica.addr).and_then(|node| node.link.as_ref());
             let Some((link, said)) = linked else { continue };
             if self.follower.may_read(&replica.addr, said) {

@@ -48,6 +48,7 @@ impl Keeper {
     pub(crate) async fn run(mut self) {
         let mut pauses = pauses();
         loop {
+            let begun = Instant::now();
             match self.connect().await {
                 Ok(mut found) => {
                     while let Some((link, identity)) = found.take() {
@@ -56,7 +57,9 @@ impl Keeper {
                         found = self.stay(&link).await;
                     }
                     self.tell(State::Unlinked("the connection ended".to_owned()));
-                    pauses = self::pauses();
+                    if begun.elapsed() > CALM {
+                        pauses = self::pauses();
+                    }
                 }
                 Err(why) => self.tell(State::Unlinked(why)),
             }
@@ -128,9 +131,14 @@ impl Keeper {
 
 /// Short at first: what comes back, comes back within milliseconds or not soon.
 fn pauses() -> ExponentialBackoff {
+    growing(Duration::from_millis(5), Duration::from_millis(500))
+}
+
+/// Pauses from the shortest to the longest, each twice the one before, and some chance in each; without an end.
+pub(crate) fn growing(shortest: Duration, longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(5))
-        .with_max_delay(Duration::from_millis(500))
+        .with_min_delay(shortest)
+        .with_max_delay(longest)
         .with_jitter()
         .without_max_times()
         .build()

@@ -15,7 +15,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDrop, AbortOnDropHandle};
 
 use crate::settings::Settings;
 
@@ -70,6 +70,11 @@ impl Wire {
             driver.await;
         });
         Ok(Self { connection, ended, driver: AbortOnDropHandle::new(driver) })
+    }
+
+    /// Ends it when what this returns is dropped and not detached before.
+    pub(crate) fn end_on_drop(&self) -> AbortOnDrop {
+        AbortOnDrop::new(self.driver.abort_handle())
     }
 
     /// What the node is. `order` is the document that is believed now.

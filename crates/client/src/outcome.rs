@@ -32,23 +32,38 @@ impl fmt::Display for Outcome {
 
 /// What became of the command that failed with this error.
 ///
-/// It knows the errors of this crate exactly. Of other errors of redis-rs it tells what their kind allows: an I/O error
-/// is [`Outcome::Unknown`]. The error of a pipeline whose commands failed one by one is [`Outcome::Executed`]: each of
-/// its replies has an outcome of its own.
+/// It knows the errors of this crate exactly. Of other errors of redis-rs it tells what their kind allows:
+///
+/// - an I/O error is [`Outcome::Unknown`];
+/// - a pipeline of which single commands failed is [`Outcome::Executed`], as the others were executed; a transaction that
+///   Redis aborted is [`Outcome::NotExecuted`];
+/// - a script that failed half-way is [`Outcome::Executed`]. A script that makes up errors with Redis's own codes is taken
+///   at its word.
 pub fn outcome(error: &RedisError) -> Outcome {
     if let Some(failure) = failure_in(error) {
         return failure.outcome;
     }
+    // Of a single reply the source is the reply; without one these are the failures of several commands.
+    let several = error.source().is_none();
     match error.kind() {
         ErrorKind::Io => Outcome::Unknown,
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Outcome::Executed,
-        ErrorKind::Server(ServerErrorKind::ExecAbort) => Outcome::NotExecuted,
+        ErrorKind::Server(ServerErrorKind::ExecAbort) if several => outcome_of_aborted(error),
         ErrorKind::Server(_) | ErrorKind::Extension => match error.clone().into_server_errors() {
-            Some(errors) if errors.len() > 1 => Outcome::Executed,
+            Some(_) if several => Outcome::Executed,
+            _ if error.detail().is_some_and(|text| text.contains(" script: ")) => Outcome::Executed,
             _ => error.code().map_or(Outcome::Executed, outcome_of_code),
         },
         _ => Outcome::NotExecuted,
     }
+}
+
+/// A transaction was aborted as a whole, unless MULTI itself was refused: then its commands were executed one by one.
+/// redis-rs counts the commands from behind MULTI, which so gets the number before the first.
+fn outcome_of_aborted(error: &RedisError) -> Outcome {
+    let errors = error.clone().into_server_errors();
+    let without_multi = errors.is_some_and(|errors| errors.iter().any(|(index, _)| *index == usize::MAX));
+    if without_multi { Outcome::Executed } else { Outcome::NotExecuted }
 }
 
 /// The replies with which Redis refuses a command before it begins.
@@ -129,7 +144,8 @@ mod tests {
         {
             assert_eq!(outcome(&answered(refusal)), Outcome::NotExecuted, "{refusal}");
         }
-        for answer in ["WRONGTYPE no", "ERR value is not an integer", "MYSCRIPT said"] {
+        let script = "READONLY You can't write against a read only replica. script: f_1, on @user_script:1.";
+        for answer in ["WRONGTYPE no", "ERR value is not an integer", "MYSCRIPT said", script] {
             assert_eq!(outcome(&answered(answer)), Outcome::Executed, "{answer}");
         }
     }

@@ -7,8 +7,9 @@ use redis::{RedisError, RedisResult};
 use redis_failover_core::NodeAddr;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDrop;
 
-use crate::link::Wire;
+use crate::link::{Link, Wire};
 use crate::routes::Routes;
 use crate::settings::Settings;
 use crate::work::{Reply, Work};
@@ -25,9 +26,9 @@ impl Own {
     /// Connects to the master of these routes.
     ///
     /// # Errors
-    /// When it can't be reached, or is no master (any more); nothing is left open.
-    pub(crate) async fn open(routes: &Routes, node: &NodeAddr, settings: &Settings) -> RedisResult<Self> {
-        let limit = settings.connect_timeout;
+    /// When it can't be reached, or is no master (any more); nothing is left open, and the link is doubted then.
+    pub(crate) async fn open(routes: &Routes, link: &Link, settings: &Settings) -> RedisResult<Self> {
+        let (limit, node) = (settings.connect_timeout, &link.node);
         let work = async {
             let wire = Wire::open(node, settings, None).await?;
             let said = wire.look(routes.follower.order()).await?;
@@ -39,13 +40,20 @@ impl Own {
         routes
             .follower
             .may_write(&said)
+            .inspect_err(|_| link.doubt())
             .map_err(|doubt| RedisError::from(io::Error::other(format!("{node} {doubt}"))))?;
         Ok(Self { node: node.clone(), wire, tenure: routes.tenure.clone() })
     }
 
-    /// Whether it has ended, or its node is no longer the master.
-    pub(crate) fn is_over(&self) -> bool {
-        self.wire.ended.is_cancelled() || self.tenure.is_cancelled()
+    /// Whether it is open and its node is the master of these routes, in the same tenure.
+    pub(crate) fn serves(&self, routes: &Routes) -> bool {
+        let leads = routes.master.as_ref().is_some_and(|link| link.node == self.node);
+        leads && !self.tenure.is_cancelled() && !self.wire.ended.is_cancelled()
+    }
+
+    /// Ends the connection when what this returns is dropped and not detached before.
+    pub(crate) fn end_on_drop(&self) -> AbortOnDrop {
+        self.wire.end_on_drop()
     }
 
     /// Sends this, and waits for the reply for as long as the node is the master.

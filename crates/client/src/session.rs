@@ -4,12 +4,13 @@
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use redis::{RedisResult, Value};
+use redis::{RedisError, RedisResult, Value};
 use redis_failover_core::routing::Step;
 use tokio::sync::Mutex;
 
 use crate::outcome::{Outcome, failure, unknown};
 use crate::own::Own;
+use crate::routes::Routes;
 use crate::work::{Reply, Verdict, Work};
 
 /// A session. Clones of a connection that are made while it lasts share it, as redis-rs's `transaction_async` needs.
@@ -52,21 +53,27 @@ impl Session {
         self.phase.store(phase as u8, Ordering::Release);
     }
 
-    /// Sends this on the session's connection. Dropping the future loses the session.
-    pub(crate) async fn carry_out(&self, work: Work<'_>, steps: &[Step]) -> RedisResult<Reply> {
+    /// Sends this on the session's connection, if that is still one to the master. Dropping the future loses the session
+    /// and closes its connection.
+    pub(crate) async fn carry_out(
+        &self,
+        work: Work<'_>,
+        steps: &[Step],
+        routes: &Routes,
+    ) -> RedisResult<Reply> {
         let mut state = self.state.lock().await;
-        if self.phase() != Phase::Open || state.own.is_over() {
+        if self.phase() != Phase::Open || !state.own.serves(routes) {
             self.set(Phase::Lost);
             return state.lost(work, steps);
         }
-        // If the caller drops this future, nobody knows what lasts on the connection.
         self.set(Phase::Lost);
+        // What blocks must not live on in the server without anybody who hears its reply.
+        let dropped = state.own.end_on_drop();
         let reply = state.own.send(work).await;
+        dropped.detach();
         match work.judge(reply) {
             Verdict::Done(reply) => {
-                for step in steps {
-                    state.take(*step);
-                }
+                state.take(steps, &reply);
                 self.set(if state.watching || state.queueing { Phase::Open } else { Phase::Ended });
                 reply
             }
@@ -80,14 +87,28 @@ impl Session {
 }
 
 impl State {
-    fn take(&mut self, step: Step) {
-        match step {
-            Step::Watch => self.watching = true,
-            Step::Multi => self.queueing = true,
-            // Within MULTI it is queued like any command.
-            Step::Unwatch if self.queueing => {}
-            Step::Unwatch => self.watching = false,
-            Step::Exec | Step::Discard => (self.watching, self.queueing) = (false, false),
+    /// What lasts after these steps. Where a reply is an error, nothing is taken for ended that may not be.
+    fn take(&mut self, steps: &[Step], reply: &RedisResult<Reply>) {
+        let aborted = |error: &RedisError| error.code() == Some("EXECABORT");
+        let failed = match reply {
+            Err(error) => !aborted(error),
+            Ok(Reply::One(value)) => {
+                matches!(value, Value::ServerError(error) if error.code() != "EXECABORT")
+            }
+            Ok(Reply::Many(values)) => values
+                .iter()
+                .any(|value| matches!(value, Value::ServerError(error) if error.code() != "EXECABORT")),
+        };
+        for step in steps {
+            match step {
+                Step::Watch => self.watching = true,
+                Step::Multi => self.queueing = true,
+                // Within MULTI it is queued like any command.
+                Step::Unwatch if self.queueing => {}
+                Step::Unwatch if !failed => self.watching = false,
+                Step::Exec | Step::Discard if !failed => (self.watching, self.queueing) = (false, false),
+                Step::Unwatch | Step::Exec | Step::Discard => {}
+            }
         }
     }
 

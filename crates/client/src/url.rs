@@ -38,9 +38,17 @@ pub(crate) struct Parts {
 }
 
 pub(crate) fn parse(text: &str) -> Result<Parts, UrlError> {
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(UrlError::new("it contains a space or a character that cannot be printed"));
+    }
     let rest = text.strip_prefix(SCHEME).ok_or_else(|| other_scheme(text))?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
+    // Otherwise a part of the password could be taken for a server, and shown in an error.
+    if tail.contains('@') {
+        let why = "it has an `@` behind the servers (in a password write / as %2F, ? as %3F, # as %23; in a path @ as %40)";
+        return Err(UrlError::new(why));
+    }
     let (user, servers) = authority.rsplit_once('@').unwrap_or(("", authority));
     if servers.is_empty() {
         return Err(UrlError::new("it names no ZooKeeper server"));
@@ -148,6 +156,10 @@ mod tests {
             ("redis+zk://u:hunter2@h/g?db=1&db=2", "twice"),
             ("redis+zk://u:hunter2@h/g#x", "%23"),
             ("redis+zk://u:%ff@h/g", "UTF-8"),
+            ("redis+zk://u:hunter2/x@h/g", "%2F"),
+            ("redis+zk://u:1234/hunter2@h:2181/g", "%2F"),
+            ("redis+zk://u:hunter2#@h/g", "%23"),
+            ("redis+zk://u:hun\tter2@h/g", "cannot be printed"),
         ] {
             let error = parse(text).expect_err(text).to_string();
             assert!(error.contains(named), "{text}: {error}");

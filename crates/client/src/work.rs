@@ -2,7 +2,11 @@
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerError, ServerErrorKind, Value};
-use redis_failover_core::routing::{Route, Step, route, route_of_name, route_pipeline};
+use redis_failover_core::routing::{
+    Refusal, Route, Step, changes_nothing, fails_whole, route, route_of_name, route_pipeline,
+};
+
+use crate::outcome::{Outcome, outcome};
 
 /// What is to be sent.
 #[derive(Clone, Copy)]
@@ -41,7 +45,7 @@ pub(crate) struct Recent {
 
 impl Recent {
     fn route(&mut self, command: &Cmd) -> Route {
-        let Some(redis::Arg::Simple(name)) = command.args_iter().next() else { return Route::Master };
+        let Some(name) = name(command) else { return route_command(command) };
         if let Some(route) = self.route
             && name == &self.name[..self.length]
         {
@@ -95,15 +99,20 @@ impl Work<'_> {
     /// What its reply means.
     pub(crate) fn judge(self, reply: RedisResult<Reply>) -> Verdict {
         match reply {
-            Ok(Reply::One(Value::ServerError(error))) if is_refusal(&error) => Verdict::Refused(error),
+            Ok(Reply::One(Value::ServerError(error))) if is_refusal(&error) && self.fails_whole() => {
+                Verdict::Refused(error)
+            }
             Ok(Reply::Many(values)) => match self.refusal_in(&values) {
                 Some(error) => Verdict::Refused(error),
                 None => Verdict::Done(Ok(Reply::Many(values))),
             },
             Ok(reply) => Verdict::Done(Ok(reply)),
             Err(error) if error.kind() == ErrorKind::Io => Verdict::Broken(error),
-            // A transaction whose commands were refused one by one: nothing of it was executed.
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort) => {
+            // A transaction whose commands were refused while they were queued: nothing of it was executed.
+            Err(error)
+                if error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)
+                    && outcome(&error) == Outcome::NotExecuted =>
+            {
                 let errors = error.clone().into_server_errors();
                 match errors.as_deref().unwrap_or_default().iter().find(|(_, error)| is_refusal(error)) {
                     Some((_, refusal)) => Verdict::Refused(refusal.clone()),
@@ -114,19 +123,32 @@ impl Work<'_> {
         }
     }
 
+    /// Whether an error that is the reply means that nothing was done, or nothing that may not be done again.
+    fn fails_whole(self) -> bool {
+        match self {
+            Self::Command(command) => name(command).is_some_and(|it| fails_whole(it) || changes_nothing(it)),
+            Self::Pipeline(..) => false,
+        }
+    }
+
     /// The refusal in the replies of a pipeline of which nothing was executed that may not be executed again.
     fn refusal_in(self, values: &[Value]) -> Option<ServerError> {
-        let Self::Pipeline(pipeline, ..) = self else { return None };
+        let Self::Pipeline(pipeline, skip, _) = self else { return None };
         let refusal = |value: &Value| match value {
             Value::ServerError(error) if is_refusal(error) => Some(error.clone()),
             _ => None,
         };
         let first = values.iter().find_map(refusal)?;
-        let harmless = |(command, value): (&Cmd, &Value)| {
-            refusal(value).is_some() || matches!(route_command(command), Route::Read)
+        if pipeline.is_transaction() {
+            // There is one value, EXEC's; it was refused as a whole.
+            return Some(first);
+        }
+        let unharmed = |(command, value): (&Cmd, &Value)| {
+            let name = name(command).unwrap_or_default();
+            changes_nothing(name) || refusal(value).is_some() && fails_whole(name)
         };
-        // Of a transaction there is one value, EXEC's; it was refused as a whole.
-        let all = pipeline.is_transaction() || pipeline.cmd_iter().zip(values).all(harmless);
+        // What was skipped is not known.
+        let all = skip == 0 && pipeline.cmd_iter().zip(values).all(unharmed);
         all.then_some(first)
     }
 }
@@ -143,11 +165,18 @@ fn is_refusal(error: &ServerError) -> bool {
     }
 }
 
+fn name(command: &Cmd) -> Option<&[u8]> {
+    match command.args_iter().next() {
+        Some(redis::Arg::Simple(name)) => Some(name),
+        _ => None,
+    }
+}
+
 fn route_command(command: &Cmd) -> Route {
-    let mut words = command.args_iter().map(|word| match word {
+    let words = command.args_iter().skip(1).map(|word| match word {
         redis::Arg::Simple(word) => word,
         // A cursor, which redis-rs keeps elsewhere.
         _ => b"0".as_slice(),
     });
-    words.next().map_or(Route::Master, |name| route(name, words))
+    name(command).map_or(Route::Refused(Refusal::SaysNothing), |name| route(name, words))
 }

@@ -53,6 +53,8 @@ pub enum Refusal {
     AsksAboutEarlierWrites,
     /// Its cursor means something only to the node that gave it, which need not be the pipeline's.
     ContinuesElsewhere,
+    /// It has no words: Redis answers nothing to it, and every later reply would go to the wrong caller.
+    SaysNothing,
 }
 
 impl fmt::Display for Refusal {
@@ -70,8 +72,10 @@ impl fmt::Display for Refusal {
                 "it would change the database of everybody on this connection: give the number to the builder, `db(N)`"
             }
             Self::ChangesConnection => {
-                "it would change this connection for everybody on it: give user, password and database to the builder"
+                "it would change this connection for everybody on it: what the builder does not offer needs a connection \
+                 of its own, with `redis::Client`"
             }
+            Self::SaysNothing => "it has no words, and Redis gives no reply to that: leave it out",
             Self::ContinuesElsewhere => {
                 "its cursor means something only to the node that gave it: send it alone, not in a pipeline"
             }
@@ -84,6 +88,24 @@ impl fmt::Display for Refusal {
 
 /// Longer names are no command's.
 const LONGEST: usize = 32;
+
+/// What CLIENT does without changing the connection that it comes on.
+const HARMLESS_TO_A_CONNECTION: [&[u8]; 9] =
+    [b"getname", b"getredir", b"help", b"id", b"info", b"kill", b"list", b"pause", b"unpause"];
+
+/// Whether an error that is the reply to a command of this name means that it did nothing.
+///
+/// Not so of scripts, which make errors of their own after they did something, and of what the table does not know.
+pub fn fails_whole(name: &[u8]) -> bool {
+    const SCRIPTS: [&[u8]; 6] = [b"eval", b"evalsha", b"eval_ro", b"evalsha_ro", b"fcall", b"fcall_ro"];
+    flags_of(name, None).is_some() && !SCRIPTS.iter().any(|script| script.eq_ignore_ascii_case(name))
+}
+
+/// Whether a command of this name may be carried out twice without any difference to the data.
+pub fn changes_nothing(name: &[u8]) -> bool {
+    const NO_DATA: [&[u8]; 5] = [b"ping", b"echo", b"time", b"wait", b"waitaof"];
+    NO_DATA.iter().any(|word| word.eq_ignore_ascii_case(name)) || route_of_name(name) == Some(Route::Read)
+}
 
 /// Where every command of this name goes, if its other words make no difference.
 pub fn route_of_name(name: &[u8]) -> Option<Route> {
@@ -110,10 +132,13 @@ pub fn route<'a>(name: &[u8], mut rest: impl Iterator<Item = &'a [u8]>) -> Route
         b"subscribe" | b"psubscribe" | b"ssubscribe" | b"unsubscribe" | b"punsubscribe" | b"sunsubscribe" => {
             Route::Refused(Refusal::Subscribes)
         }
-        b"monitor" | b"sync" | b"psync" => Route::Refused(Refusal::Streams),
+        b"monitor" | b"sync" | b"psync" | b"replconf" => Route::Refused(Refusal::Streams),
         b"select" => Route::Refused(Refusal::ChangesDatabase),
-        b"auth" | b"hello" | b"quit" | b"reset" => Route::Refused(Refusal::ChangesConnection),
-        b"client" if is_first(b"reply") || is_first(b"tracking") => {
+        b"auth" | b"hello" | b"quit" | b"reset" | b"readonly" | b"readwrite" | b"asking" | b"post"
+        | b"host:" => Route::Refused(Refusal::ChangesConnection),
+        b"script" if is_first(b"debug") => Route::Refused(Refusal::ChangesConnection),
+        // Newer servers have more of them that change the connection, so those are named that do not.
+        b"client" if first.is_some() && !HARMLESS_TO_A_CONNECTION.iter().any(|word| is_first(word)) => {
             Route::Refused(Refusal::ChangesConnection)
         }
         b"wait" | b"waitaof" => Route::Refused(Refusal::AsksAboutEarlierWrites),
@@ -124,6 +149,8 @@ pub fn route<'a>(name: &[u8], mut rest: impl Iterator<Item = &'a [u8]>) -> Route
         }
         // Scripts are not replicated, and a client loads them where it writes. TOUCH is there to be felt by the master.
         b"evalsha_ro" | b"touch" => Route::Master,
+        // Each node counts for itself how its keys are used.
+        b"object" if is_first(b"idletime") || is_first(b"freq") => Route::Master,
         _ => by_flags(flags_of(word, first), true),
     }
 }
@@ -205,6 +232,8 @@ mod tests {
             "TOUCH a",
             "EVALSHA_RO x 0",
             "CLIENT KILL x",
+            "CLIENT LIST",
+            "OBJECT FREQ k",
             "DEBUG SLEEP 0",
         ] {
             assert_eq!(of(command), Route::Master, "{command}");
@@ -233,11 +262,19 @@ mod tests {
             ("select 1", Refusal::ChangesDatabase),
             ("CLIENT REPLY OFF", Refusal::ChangesConnection),
             ("HELLO 3", Refusal::ChangesConnection),
+            ("AUTH x", Refusal::ChangesConnection),
+            ("RESET", Refusal::ChangesConnection),
+            ("client tracking on", Refusal::ChangesConnection),
+            ("CLIENT NO-EVICT ON", Refusal::ChangesConnection),
+            ("CLIENT OF-TOMORROW", Refusal::ChangesConnection),
+            ("CLIENT SETNAME x", Refusal::ChangesConnection),
+            ("SCRIPT DEBUG YES", Refusal::ChangesConnection),
+            ("REPLCONF ACK 0", Refusal::Streams),
             ("WAIT 1 0", Refusal::AsksAboutEarlierWrites),
         ] {
             assert_eq!(of(command), Route::Refused(refusal), "{command}");
         }
-        assert_eq!(of("CLIENT SETNAME x"), Route::Master);
+        assert_eq!(of("SCRIPT LOAD x"), Route::Master);
     }
 
     #[test]
@@ -247,6 +284,21 @@ mod tests {
         }
         for command in ["XREAD", "XREADGROUP", "CLIENT", "XINFO", "OBJECT", "BLPOP", "NO.SUCH"] {
             assert_eq!(route_of_name(command.as_bytes()), None, "{command}");
+        }
+    }
+
+    #[test]
+    fn only_what_fails_whole_is_believed_to_have_done_nothing() {
+        for command in ["SET", "get", "PUBLISH", "EXEC", "XREADGROUP"] {
+            assert!(fails_whole(command.as_bytes()), "{command}");
+        }
+        for command in ["EVAL", "evalsha", "FCALL", "EVAL_RO", "MODULE.CMD", ""] {
+            assert!(!fails_whole(command.as_bytes()), "{command}");
+        }
+        for (command, nothing) in
+            [("GET", true), ("ping", true), ("WAIT", true), ("SET", false), ("PUBLISH", false)]
+        {
+            assert_eq!(changes_nothing(command.as_bytes()), nothing, "{command}");
         }
     }
 

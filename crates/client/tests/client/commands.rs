@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use redis_failover::redis::{AsyncCommands, RedisResult, Script, Value, cmd, pipe};
+use redis_failover::redis::{self, AsyncCommands, RedisResult, Script, Value, cmd, pipe};
 use redis_failover::{Client, Outcome, ReadFrom, outcome};
 use redis_failover_core::commands::{SERVER_VERSION, flags_of};
 use redis_failover_lab::{Redis, Reply};
@@ -262,3 +262,76 @@ fn reading_from_replicas_is_the_default() {
 
 /// What callers hand to other tasks.
 fn assert_send<T: Send + 'static>(_: &T) {}
+
+#[tokio::test]
+async fn a_script_is_not_sent_again_whatever_it_says() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let builder = Client::builder().read_from(ReadFrom::Master).wait_limit(Duration::from_millis(300));
+    let mut con = nodes.client(builder).connection();
+    for code in ["READONLY", "NOREPLICAS", "LOADING"] {
+        let script = format!("redis.call('INCR', KEYS[1]) return redis.error_reply('{code} mine')");
+        let error =
+            Script::new(&script).key(code).invoke_async::<()>(&mut con).await.expect_err("it says so");
+        assert!(error.to_string().contains("mine"), "{error}");
+        assert_eq!(con.get::<_, i64>(code).await?, 1);
+    }
+    // One that fails half-way has been executed.
+    let script = Script::new("redis.call('INCR', 'n') return redis.call('GET', 'list', 'too', 'many')");
+    let error = script.invoke_async::<_, ()>(&mut con).await.expect_err("it fails");
+    assert_eq!(outcome(&error), Outcome::Executed, "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pipeline_that_was_executed_in_part_is_not_sent_again() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let builder = Client::builder().read_from(ReadFrom::Master).wait_limit(Duration::from_millis(300));
+    let mut con = nodes.client(builder).connection();
+    let demoted =
+        pipe().incr("n", 1).cmd("REPLICAOF").arg("127.0.0.1").arg(1).incr("n", 1).exec_async(&mut con).await;
+    let error = demoted.expect_err("the last command is refused");
+    assert_eq!(outcome(&error), Outcome::Executed, "{error}");
+    ok(&nodes.master, &["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(nodes.master.get("n"), Ok(Some("1".into())));
+    // Of a transaction that ran, too, some commands may have failed and others not.
+    let mixed = pipe().atomic().incr("n", 1).cmd("EVALSHA").arg("none").arg(0).exec_async(&mut con).await;
+    assert_eq!(outcome(&mixed.expect_err("nobody knows the script")), Outcome::Executed);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_master_that_is_about_to_be_opened_is_waited_for() -> RedisResult<()> {
+    let nodes = Nodes::start(1);
+    let mut con = nodes.master_only();
+    let _: () = con.set("a", 0).await?;
+    ok(&nodes.master, &["CONFIG", "SET", "min-replicas-to-write", "9"]);
+    let mut other = con.clone();
+    let writing = tokio::spawn(async move {
+        con.set::<_, _, ()>("a", 1).await?;
+        pipe().set("b", 1).ignore().cmd("WAIT").arg(1).arg(1000).query_async::<(i64,)>(&mut con).await
+    });
+    for _ in 0..20 {
+        let _: () = cmd("PING").exec_async(&mut other).await?;
+    }
+    assert!(!writing.is_finished());
+    ok(&nodes.master, &["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    assert_eq!(writing.await.expect("no panic")?, (1,));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_command_without_words_is_refused() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let mut con = nodes.master_only();
+    let error = pipe()
+        .set("a", 1)
+        .add_command(redis::Cmd::new())
+        .exec_async(&mut con)
+        .await
+        .expect_err("it is empty");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
+    redis::Cmd::new().exec_async(&mut con).await.expect_err("it is empty");
+    redis::pipe().exec_async(&mut con).await.expect_err("it is empty");
+    assert_eq!(con.get::<_, Option<i64>>("a").await?, None);
+    Ok(())
+}

@@ -102,3 +102,68 @@ async fn a_blocking_command_holds_up_nobody_and_swallows_nothing() -> RedisResul
     assert_eq!(confirmed, 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_redis_refuses_ends_no_session() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let (mut con, mut other) = (nodes.master_only(), nodes.master_only());
+    for premature in ["EXEC", "DISCARD"] {
+        cmd("WATCH").arg("w").exec_async(&mut con).await?;
+        cmd(premature).exec_async(&mut con).await.expect_err("there is no MULTI");
+        let _: () = other.set("w", premature).await?;
+        let executed: Option<(String,)> = pipe().atomic().set("a", 1).query_async(&mut con).await?;
+        assert_eq!(executed, None, "what was watched has changed");
+    }
+    cmd("WATCH").arg("w").exec_async(&mut con).await?;
+    cmd("RESET").exec_async(&mut con).await.expect_err("it would forget what is watched");
+    cmd("UNWATCH").exec_async(&mut con).await?;
+    let executed: Option<(String,)> = pipe().atomic().set("a", 1).query_async(&mut con).await?;
+    assert!(executed.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_blocks_in_a_session_and_is_dropped_swallows_nothing() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let (mut con, mut other) = (nodes.master_only(), nodes.master_only());
+    cmd("WATCH").arg("w").exec_async(&mut con).await?;
+    let limit = Duration::from_millis(100);
+    let popping = tokio::time::timeout(limit, con.blpop::<_, (String, i64)>("list", 0.0));
+    assert!(popping.await.is_err());
+    let _: () = other.rpush("list", 7).await?;
+    assert_eq!(other.llen::<_, i64>("list").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_scan_does_not_wander_into_a_session() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let mut con = nodes.master_only();
+    for key in 0..100 {
+        let _: () = con.set(key, 1).await?;
+    }
+    let (cursor, _): (u64, Vec<String>) = cmd("SCAN").arg(0).query_async(&mut con).await?;
+    cmd("WATCH").arg("w").exec_async(&mut con).await?;
+    let error = cmd("SCAN").arg(cursor).exec_async(&mut con).await.expect_err("it is another connection's");
+    assert!(error.to_string().contains("begin again"), "{error}");
+    let (cursor, _): (u64, Vec<String>) = cmd("SCAN").arg(0).query_async(&mut con).await?;
+    cmd("SCAN").arg(cursor).exec_async(&mut con).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pipeline_that_blocks_and_ends_nothing_holds_up_nobody() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let (mut con, mut other) = (nodes.master_only(), nodes.master_only());
+    let _: () = other.set("a", 1).await?;
+    let blocking = tokio::spawn(async move {
+        pipe().cmd("BLPOP").arg("list").arg(2).cmd("UNWATCH").exec_async(&mut con).await
+    });
+    let asked = Instant::now();
+    for _ in 0..20 {
+        let _: i64 = other.get("a").await?;
+    }
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    let _: () = other.rpush("list", 1).await?;
+    blocking.await.expect("no panic")
+}

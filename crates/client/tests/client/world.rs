@@ -101,6 +101,11 @@ impl Stage {
         builder.build_on(&group).expect("good settings")
     }
 
+    /// Waits until the replicas of node 0 hold all that it holds.
+    pub(crate) fn await_synced(&self) {
+        eventually(LONG, "the replicas are synced", || reaches(&self.nodes[0], self.nodes.len() - 1));
+    }
+
     /// Publishes `master` in `epoch`.
     pub(crate) fn publish(&self, epoch: u64, master: usize) {
         self.put(&self.document(epoch, master, "steady", &run(&self.nodes[master])));
