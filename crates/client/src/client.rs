@@ -28,6 +28,19 @@ use crate::topology::{Topologies, Topology};
 ///
 /// Nothing is connected before it is used: before [`Client::ready`] or [`Client::topology`] is awaited, or a command is
 /// sent. When the last handle and the last [`Connection`] are dropped, all is closed.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use redis_failover::{Client, ReadFrom};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::builder().servers("zk1,zk2,zk3").path("/redis/shop").read_from(ReadFrom::Master).build()?;
+/// client.ready(Duration::from_secs(5)).await?;
+/// // Another group on the same session with ZooKeeper.
+/// let sessions = client.group("/redis/sessions")?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -148,6 +161,12 @@ impl Client {
     ///
     /// # Errors
     /// When an address is not of the form `HOST:PORT`.
+    ///
+    /// ```
+    /// let client = redis_failover::Client::fixed("localhost:6379", ["localhost:6380"])?;
+    /// assert!(client.current_master().is_none(), "nothing is read before it is used");
+    /// # Ok::<(), redis_failover::BuildError>(())
+    /// ```
     pub fn fixed(
         master: &str,
         replicas: impl IntoIterator<Item = impl AsRef<str>>,
@@ -207,7 +226,16 @@ impl Client {
         }
     }
 
-    /// The present topology and all later ones.
+    /// The present topology and all later ones. It does not keep the client: when that ends, so does the stream.
+    ///
+    /// ```no_run
+    /// # async fn example(client: redis_failover::Client) {
+    /// let mut topologies = client.topology();
+    /// loop {
+    ///     println!("{}", topologies.next().await);
+    /// }
+    /// # }
+    /// ```
     pub fn topology(&self) -> Topologies {
         // The stream does not keep the client.
         let shared = Arc::downgrade(&self.shared);
@@ -235,6 +263,15 @@ impl Client {
     ///
     /// It is called until the client ends, and is kept until then: one that owns a handle of its own client keeps that
     /// client for ever. Within a runtime this counts as the first use of the client.
+    ///
+    /// ```no_run
+    /// # fn example(client: &redis_failover::Client) {
+    /// client.on_change(|topology| match &topology.master {
+    ///     Some(master) => println!("{master} takes writes since epoch {}", topology.epoch.0),
+    ///     None => println!("the master is being changed"),
+    /// });
+    /// # }
+    /// ```
     pub fn on_change(&self, callback: impl Fn(&Topology) + Send + Sync + 'static) {
         self.shared.inner.callbacks().push(Callback { call: Arc::new(callback), told: None });
         self.shared.inner.called_back.notify_one();

@@ -1,24 +1,24 @@
 //! A connection as redis-rs knows it. It finds a link for each command, and decides what may be sent again.
 
+mod scan;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use backon::ExponentialBackoff;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, ServerError, Value};
 use redis_failover_core::routing::{Refusal, Route, Step};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout_at};
 
 use crate::client::Shared;
-use crate::cursor::{self, Cursor};
-use crate::keeper::growing;
+use crate::cursor::Cursor;
 use crate::link::Link;
 use crate::outcome::{Outcome, failure, unknown};
 use crate::own::Own;
+use crate::patience::{Deadline, LONGEST_REST, rests};
 use crate::routes::Routes;
 use crate::session::{Phase, Session};
 use crate::work::{Recent, Reply, Verdict, Work};
@@ -31,6 +31,17 @@ const BROKEN_READS: usize = 3;
 ///
 /// It implements redis-rs's [`ConnectionLike`], so everything of redis-rs that takes a connection takes it. It shares
 /// one TCP connection to each node with all other connections of its client; make one for each task, or clone it.
+///
+/// ```no_run
+/// use redis_failover::redis::{self, AsyncCommands, RedisResult};
+///
+/// # async fn example(client: redis_failover::Client) -> RedisResult<()> {
+/// let mut connection = client.connection();
+/// let _: () = connection.hset("user:1", "name", "Ada").await?;
+/// let (logins,): (i64,) = redis::pipe().atomic().incr("logins", 1).query_async(&mut connection).await?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # What goes where
 ///
@@ -48,8 +59,9 @@ const BROKEN_READS: usize = 3;
 ///
 /// # Limits
 ///
-/// Each blocking command in flight has a TCP connection of its own; nothing limits their number but Redis. A session and
-/// a blocking command have no response timeout: they end with their connection, or when another master is published.
+/// Each blocking command in flight has a TCP connection of its own; nothing limits their number but Redis. A session
+/// and a blocking command have no response timeout: they end with their connection, or when another master is
+/// published.
 /// Commands that wait for a master have no order among each other. Scripts (EVAL, FCALL) and commands of modules are
 /// never sent again once a node has answered, since their errors do not tell whether they did something before. An
 /// atomic pipeline needs the rights to MULTI and EXEC. `EVALSHA_RO` goes to the master, where SCRIPT LOAD goes, too.
@@ -285,7 +297,7 @@ impl Connection {
             (Route::Cursor(at), Work::Command(command))
                 if Cursor::of(command, at).is_some_and(|it| it.link != 0) =>
             {
-                return lost_scan("another node gave this cursor than the session's");
+                return scan::lost("another node gave this cursor than the session's");
             }
             _ => {}
         }
@@ -332,97 +344,9 @@ impl Connection {
         }
     }
 
-    /// A page of SCAN and its like.
-    async fn read_on(&mut self, command: &Cmd, at: usize) -> RedisResult<Reply> {
-        let (number, reply) = match Cursor::of(command, at) {
-            // No number: the server has the words for it.
-            None => return self.persist(Work::Command(command), false, None).await.map(|(_, reply)| reply),
-            Some(Cursor { link: 0, place: 0 }) => self.persist(Work::Command(command), true, None).await?,
-            Some(Cursor { link: 0, .. }) => return lost_scan("this cursor was not given by this client"),
-            Some(cursor) => {
-                let plain = cursor.untagged(command, at);
-                (cursor.link, self.next_page(Work::Command(&plain), cursor.link).await?)
-            }
-        };
-        match reply {
-            Reply::One(page) => match cursor::tagged(page, number) {
-                Ok(page) => Ok(Reply::One(page)),
-                Err(_) => lost_scan("this server's cursors can't be followed through this client"),
-            },
-            many @ Reply::Many(_) => Ok(many),
-        }
-    }
-
-    /// A page from the link of this number, which is waited for while it exists.
-    async fn next_page(&mut self, work: Work<'_>, number: u16) -> RedisResult<Reply> {
-        let deadline = self.deadline();
-        loop {
-            self.look_at_routes();
-            let Some(seat) = self.seat_numbered(number) else {
-                return lost_scan("the node that gave this cursor can't be asked any more");
-            };
-            if seat.link.is_usable() {
-                let link = Arc::clone(&seat.link);
-                let reply = work.send(&mut seat.connection).await;
-                match work.judge(reply) {
-                    Verdict::Done(reply) => return reply,
-                    Verdict::Refused(_) => link.doubt(),
-                    Verdict::Broken(error) if error.is_timeout() => link.doubt(),
-                    Verdict::Broken(_) => {
-                        return lost_scan("the connection to the node that gave this cursor ended");
-                    }
-                }
-            }
-            if timeout_at(deadline.at, self.routes.changed()).await.is_err() {
-                return lost_scan("the node that gave this cursor does not answer");
-            }
-            self.take_seats();
-        }
-    }
-
-    fn seat_numbered(&mut self, number: u16) -> Option<&mut Seat> {
-        let mut seats = self.readers.iter_mut().chain(&mut self.master);
-        seats.find(|seat| seat.link.number == number && !seat.link.wire.ended.is_cancelled())
-    }
-
     fn deadline(&self) -> Deadline {
-        let limit = self.shared.inner.settings.wait_limit;
-        let now = Instant::now();
-        Deadline { at: now.checked_add(limit).unwrap_or(now + FAR), limit }
+        Deadline::after(self.shared.inner.settings.wait_limit)
     }
-}
-
-/// When a command gives up.
-#[derive(Clone, Copy)]
-struct Deadline {
-    at: Instant,
-    limit: Duration,
-}
-
-impl Deadline {
-    fn is_over(self) -> bool {
-        Instant::now() >= self.at
-    }
-
-    /// Gives up when it is time.
-    fn check(self, why: &str) -> RedisResult<()> {
-        if !self.is_over() {
-            return Ok(());
-        }
-        let what = format!("no node could take it within {:?}: {why}", self.limit);
-        Err(failure(Outcome::NotExecuted, io::ErrorKind::TimedOut, what))
-    }
-}
-
-/// A deadline that nobody lives to see.
-const FAR: Duration = Duration::from_hours(24 * 365 * 30);
-
-/// The longest rest before what was refused is sent again.
-const LONGEST_REST: Duration = Duration::from_millis(100);
-
-/// A master that is about to be opened is open in less than the first of these rests.
-fn rests() -> ExponentialBackoff {
-    growing(Duration::from_millis(2), LONGEST_REST)
 }
 
 fn is_about_to_open(refusal: &ServerError) -> bool {
@@ -431,9 +355,4 @@ fn is_about_to_open(refusal: &ServerError) -> bool {
 
 fn refused(refusal: Refusal) -> RedisError {
     failure(Outcome::NotExecuted, io::ErrorKind::Unsupported, refusal.to_string())
-}
-
-fn lost_scan(why: &str) -> RedisResult<Reply> {
-    let what = format!("{why}: begin again with the cursor 0");
-    Err(failure(Outcome::NotExecuted, io::ErrorKind::NotFound, what))
 }

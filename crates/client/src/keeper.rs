@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use backon::ExponentialBackoff;
 use redis::RedisResult;
 use redis_failover_core::NodeAddr;
 use redis_failover_core::follower::Identity;
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::link::{Link, Wire};
+use crate::patience::growing;
 use crate::settings::Settings;
 
 /// A doubt that comes this long after the last one is a new one: it is looked into quickly.
@@ -132,14 +133,4 @@ impl Keeper {
 /// Short at first: what comes back, comes back within milliseconds or not soon.
 fn pauses() -> ExponentialBackoff {
     growing(Duration::from_millis(5), Duration::from_millis(500))
-}
-
-/// Pauses from the shortest to the longest, each twice the one before, and some chance in each; without an end.
-pub(crate) fn growing(shortest: Duration, longest: Duration) -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(shortest)
-        .with_max_delay(longest)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }

@@ -50,6 +50,7 @@ mod keeper;
 mod link;
 mod outcome;
 mod own;
+mod patience;
 mod routes;
 mod session;
 mod settings;

@@ -35,10 +35,27 @@ impl fmt::Display for Outcome {
 /// It knows the errors of this crate exactly. Of other errors of redis-rs it tells what their kind allows:
 ///
 /// - an I/O error is [`Outcome::Unknown`];
-/// - a pipeline of which single commands failed is [`Outcome::Executed`], as the others were executed; a transaction that
-///   Redis aborted is [`Outcome::NotExecuted`];
-/// - a script that failed half-way is [`Outcome::Executed`]. A script that makes up errors with Redis's own codes is taken
-///   at its word.
+/// - a pipeline of which single commands failed is [`Outcome::Executed`], as the others were executed; a transaction
+///   that Redis aborted is [`Outcome::NotExecuted`];
+/// - a script that failed half-way is [`Outcome::Executed`]. A script that makes up errors with Redis's own codes is
+///   taken at its word.
+///
+/// ```no_run
+/// use redis_failover::redis::{AsyncCommands, RedisResult};
+/// use redis_failover::{Connection, Outcome, outcome};
+///
+/// /// Puts an order into the queue, and says whether it is there; `None` if nobody knows.
+/// async fn order(connection: &mut Connection, order: &str) -> RedisResult<Option<bool>> {
+///     match connection.rpush::<_, _, ()>("orders", order).await {
+///         Ok(()) => Ok(Some(true)),
+///         Err(error) => match outcome(&error) {
+///             Outcome::NotExecuted => Ok(Some(false)),
+///             Outcome::Unknown => Ok(None),
+///             Outcome::Executed => Err(error),
+///         },
+///     }
+/// }
+/// ```
 pub fn outcome(error: &RedisError) -> Outcome {
     if let Some(failure) = failure_in(error) {
         return failure.outcome;

@@ -53,8 +53,8 @@ impl Session {
         self.phase.store(phase as u8, Ordering::Release);
     }
 
-    /// Sends this on the session's connection, if that is still one to the master. Dropping the future loses the session
-    /// and closes its connection.
+    /// Sends this on the session's connection, if that is still one to the master. Dropping the future loses the
+    /// session and closes its connection.
     pub(crate) async fn carry_out(
         &self,
         work: Work<'_>,

@@ -174,8 +174,8 @@ impl Builder {
     }
 
     /// How long a reply may take; default 10 s, `None` for ever. Then a write fails with [`crate::Outcome::Unknown`],
-    /// and a read is repeated. What is asked of the old master ends earlier when another one is published, what is asked
-    /// of a replica when that is published as KO.
+    /// and a read is repeated. What is asked of the old master ends earlier when another one is published, what is
+    /// asked of a replica when that is published as KO.
     pub fn response_timeout(mut self, limit: Option<Duration>) -> Self {
         self.settings.response_timeout = limit;
         self

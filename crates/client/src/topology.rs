@@ -61,7 +61,7 @@ impl fmt::Display for Topology {
 
 /// The present topology, and each later one. It keeps no history: a slow reader sees fewer, never old ones.
 ///
-/// A [`Stream`] that never ends while the client lives.
+/// A [`Stream`] that ends with the client.
 pub struct Topologies {
     stream: Pin<Box<dyn Stream<Item = Arc<Topology>> + Send + Sync>>,
 }

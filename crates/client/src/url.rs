@@ -46,8 +46,10 @@ pub(crate) fn parse(text: &str) -> Result<Parts, UrlError> {
     let (authority, tail) = rest.split_at(end);
     // Otherwise a part of the password could be taken for a server, and shown in an error.
     if tail.contains('@') {
-        let why = "it has an `@` behind the servers (in a password write / as %2F, ? as %3F, # as %23; in a path @ as %40)";
-        return Err(UrlError::new(why));
+        return Err(UrlError {
+            why: "it has an `@` behind the servers".to_owned(),
+            hint: "in a password write / as %2F, ? as %3F and # as %23, in a path @ as %40".into(),
+        });
     }
     let (user, servers) = authority.rsplit_once('@').unwrap_or(("", authority));
     if servers.is_empty() {

@@ -72,8 +72,8 @@ impl fmt::Display for Refusal {
                 "it would change the database of everybody on this connection: give the number to the builder, `db(N)`"
             }
             Self::ChangesConnection => {
-                "it would change this connection for everybody on it: what the builder does not offer needs a connection \
-                 of its own, with `redis::Client`"
+                "it would change this connection for everybody on it: what the builder does not offer needs a \
+                 connection of its own, with `redis::Client`"
             }
             Self::SaysNothing => "it has no words, and Redis gives no reply to that: leave it out",
             Self::ContinuesElsewhere => {

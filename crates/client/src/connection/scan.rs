@@ -1,0 +1,72 @@
+//! SCAN and its like: each page is asked of the link that gave the cursor.
+
+use std::io;
+use std::sync::Arc;
+
+use redis::{Cmd, RedisResult};
+use tokio::time::timeout_at;
+
+use super::{Connection, Seat};
+use crate::cursor::{self, Cursor};
+use crate::outcome::{Outcome, failure};
+use crate::work::{Reply, Verdict, Work};
+
+impl Connection {
+    /// A page of SCAN and its like.
+    pub(super) async fn read_on(&mut self, command: &Cmd, at: usize) -> RedisResult<Reply> {
+        let (number, reply) = match Cursor::of(command, at) {
+            // No number: the server has the words for it.
+            None => return self.persist(Work::Command(command), false, None).await.map(|(_, reply)| reply),
+            Some(Cursor { link: 0, place: 0 }) => self.persist(Work::Command(command), true, None).await?,
+            Some(Cursor { link: 0, .. }) => return lost("this cursor was not given by this client"),
+            Some(cursor) => {
+                let plain = cursor.untagged(command, at);
+                (cursor.link, self.next_page(Work::Command(&plain), cursor.link).await?)
+            }
+        };
+        match reply {
+            Reply::One(page) => match cursor::tagged(page, number) {
+                Ok(page) => Ok(Reply::One(page)),
+                Err(_) => lost("this server's cursors can't be followed through this client"),
+            },
+            many @ Reply::Many(_) => Ok(many),
+        }
+    }
+
+    /// A page from the link of this number, which is waited for while it exists.
+    async fn next_page(&mut self, work: Work<'_>, number: u16) -> RedisResult<Reply> {
+        let deadline = self.deadline();
+        loop {
+            self.look_at_routes();
+            let Some(seat) = self.seat_numbered(number) else {
+                return lost("the node that gave this cursor can't be asked any more");
+            };
+            if seat.link.is_usable() {
+                let link = Arc::clone(&seat.link);
+                let reply = work.send(&mut seat.connection).await;
+                match work.judge(reply) {
+                    Verdict::Done(reply) => return reply,
+                    Verdict::Refused(_) => link.doubt(),
+                    Verdict::Broken(error) if error.is_timeout() => link.doubt(),
+                    Verdict::Broken(_) => {
+                        return lost("the connection to the node that gave this cursor ended");
+                    }
+                }
+            }
+            if timeout_at(deadline.at, self.routes.changed()).await.is_err() {
+                return lost("the node that gave this cursor does not answer");
+            }
+            self.take_seats();
+        }
+    }
+
+    fn seat_numbered(&mut self, number: u16) -> Option<&mut Seat> {
+        let mut seats = self.readers.iter_mut().chain(&mut self.master);
+        seats.find(|seat| seat.link.number == number && !seat.link.wire.ended.is_cancelled())
+    }
+}
+
+pub(super) fn lost(why: &str) -> RedisResult<Reply> {
+    let what = format!("{why}: begin again with the cursor 0");
+    Err(failure(Outcome::NotExecuted, io::ErrorKind::NotFound, what))
+}
