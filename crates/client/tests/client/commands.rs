@@ -320,6 +320,35 @@ async fn a_master_that_is_about_to_be_opened_is_waited_for() -> RedisResult<()> 
 }
 
 #[tokio::test]
+async fn a_refusal_that_lasts_is_told_at_the_deadline() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let limit = Duration::from_millis(300);
+    let builder = || Client::builder().read_from(ReadFrom::Master).wait_limit(limit);
+    let mut con = nodes.client(builder()).connection();
+    ok(&nodes.master, &["CONFIG", "SET", "min-replicas-to-write", "9"]);
+    let error = con.set::<_, _, ()>("a", 1).await.expect_err("it refuses");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
+    assert!(error.to_string().contains("NOREPLICAS"), "{error}");
+    let error = con.blpop::<_, ()>("list", 1.0).await.expect_err("it refuses");
+    assert_eq!(outcome(&error), Outcome::NotExecuted, "{error}");
+    // Who rests between two attempts stands in the queue.
+    let crowded = nodes.client(builder().queue_limit(1));
+    let mut waiting: Vec<_> = (0..10)
+        .map(|_| {
+            let mut con = crowded.connection();
+            tokio::spawn(async move { con.set::<_, _, ()>("a", 1).await })
+        })
+        .collect();
+    let mut turned_away = 0;
+    for waiting in waiting.drain(..) {
+        let error = waiting.await.expect("no panic").expect_err("it refuses");
+        turned_away += usize::from(error.to_string().contains("queue_limit"));
+    }
+    assert!(turned_away > 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_command_without_words_is_refused() -> RedisResult<()> {
     let nodes = Nodes::start(0);
     let mut con = nodes.master_only();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use redis_failover::redis::{AsyncCommands, RedisResult, aio, cmd, pipe};
-use redis_failover::{Client, ReadFrom};
+use redis_failover::{Client, Outcome, ReadFrom, outcome};
 
 use crate::world::Nodes;
 
@@ -67,6 +67,12 @@ async fn exec_yields_nil_when_the_connection_that_watched_is_gone() -> RedisResu
     con.get::<_, Option<i64>>("a").await.expect_err("it was sent to nobody, or to the end of it");
     let executed: Option<(String,)> = pipe().atomic().set("a", 1).query_async(&mut con).await?;
     assert_eq!(executed, None);
+    // Without WATCH nil would say nothing true.
+    cmd("MULTI").exec_async(&mut con).await?;
+    crate::world::ok(&nodes.master, &["CLIENT", "KILL", "TYPE", "normal"]);
+    cmd("SET").arg("a").arg(1).exec_async(&mut con).await.expect_err("its connection has ended");
+    let error = cmd("EXEC").exec_async(&mut con).await.expect_err("its connection has ended");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
     // What comes next is no part of it.
     assert_eq!(con.get::<_, Option<i64>>("a").await?, None);
     Ok(())

@@ -82,6 +82,8 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         );
         interrupt.came().await;
     }
+    // Monitors that end, one after the other, take over from each other once more: that is no part of the story.
+    screen.silence();
     drop(stage);
     if figures.is_as_promised() {
         return Ok(());

@@ -41,6 +41,7 @@ struct Inner {
     /// How many lines of the block stand on the terminal.
     height: usize,
     line_at: Instant,
+    silent: bool,
 }
 
 impl Screen {
@@ -51,7 +52,7 @@ impl Screen {
         if terminal {
             out.put(BEGIN.to_owned());
         }
-        Self(Arc::new(Mutex::new(Inner { view, out, terminal, height: 0, line_at })))
+        Self(Arc::new(Mutex::new(Inner { view, out, terminal, height: 0, line_at, silent: false })))
     }
 
     /// Says what happens, with the time since the demo began.
@@ -95,6 +96,11 @@ impl Screen {
         self.lock().end();
     }
 
+    /// Shows nothing from now on.
+    pub(super) fn silence(&self) {
+        self.lock().silent = true;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // It is whole between any two statements, and a terminal must be given back in any case.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -104,6 +110,9 @@ impl Screen {
 impl Inner {
     /// Prints lines that stay, and the block below them.
     fn print(&mut self, lines: &str) {
+        if self.silent {
+            return;
+        }
         if !self.terminal {
             self.out.put(lines.to_owned());
             return;
