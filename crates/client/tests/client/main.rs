@@ -3,5 +3,6 @@
 mod changes;
 mod commands;
 mod sessions;
+mod troubles;
 mod world;
 mod zookeeper;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use redis_failover::redis::{AsyncCommands, Value};
 use redis_failover::{Builder, Client, Connection, ReadFrom};
 use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
 use redis_failover_store::{Embedded, EmbeddedSession};
@@ -106,6 +107,19 @@ impl Stage {
         eventually(LONG, "the replicas are synced", || reaches(&self.nodes[0], self.nodes.len() - 1));
     }
 
+    /// Reads until both replicas have been read from.
+    pub(crate) async fn await_read(&self, con: &mut Connection) {
+        soon("both replicas are read", async || {
+            let _: Value = con.get("a").await.map_err(|error| error.to_string())?;
+            if (1..3).all(|node| calls(&self.nodes[node], "get") > 0) {
+                Ok(())
+            } else {
+                Err("not yet".to_owned())
+            }
+        })
+        .await;
+    }
+
     /// Publishes `master` in `epoch`.
     pub(crate) fn publish(&self, epoch: u64, master: usize) {
         self.put(&self.document(epoch, master, "steady", &run(&self.nodes[master])));
@@ -159,6 +173,11 @@ impl Stage {
         // The one that asks is among them.
         list.lines().filter(|line| !line.contains("cmd=client|list")).count()
     }
+}
+
+/// A client of this that reads from the master and never gives up on a reply by itself.
+pub(crate) fn patient(stage: &Stage) -> Client {
+    stage.client(Client::builder().read_from(ReadFrom::Master).response_timeout(None))
 }
 
 /// The life of a node's process.
