@@ -109,10 +109,16 @@ impl fmt::Debug for Connection {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            match self.carry_out(Work::Command(command)).await? {
-                Reply::One(value) => Ok(value),
-                Reply::Many(values) => Ok(Value::Array(values)),
+            let Some((read, seat)) = self.straight(command) else {
+                return Box::pin(self.carry_out(Work::Command(command))).await.map(Reply::into_one);
+            };
+            let reply = seat.connection.send_packed_command(command).await;
+            if matches!(&reply, Ok(value) if !matches!(value, Value::ServerError(_))) {
+                return reply;
             }
+            let first = (Arc::clone(&seat.link), Work::Command(command).judge(reply.map(Reply::One)));
+            let persisted = Box::pin(self.persist(Work::Command(command), read, Some(first))).await;
+            persisted.map(|(_, reply)| reply.into_one())
         })
     }
 
@@ -123,10 +129,7 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            match self.carry_out(Work::Pipeline(pipeline, offset, count)).await? {
-                Reply::Many(values) => Ok(values),
-                Reply::One(value) => Ok(vec![value]),
-            }
+            self.carry_out(Work::Pipeline(pipeline, offset, count)).await.map(Reply::into_many)
         })
     }
 
@@ -142,26 +145,28 @@ impl Connection {
         Self { shared, routes, master: None, readers: Vec::new(), session: None, recent: Recent::default() }
     }
 
-    async fn carry_out(&mut self, work: Work<'_>) -> RedisResult<Reply> {
+    /// Where nearly all commands go: whether it only reads, and the link that can take it now. All that is not so
+    /// simple is boxed, to keep the future of what is as small as redis-rs's own.
+    fn straight(&mut self, command: &Cmd) -> Option<(bool, &mut Seat)> {
         if self.session.is_some() {
-            return Box::pin(self.within_session(work)).await;
+            return None;
         }
-        let read = match work.route(&mut self.recent) {
+        let read = match self.recent.route(command) {
             Route::Read => true,
             Route::Master => false,
-            other => return Box::pin(self.on_own_terms(work, other)).await,
+            _ => return None,
         };
-        // The way of nearly all commands; everything else is boxed, to keep this future small.
-        let Some(seat) = self.seat(read) else {
-            return Box::pin(self.persist(work, read, None)).await.map(|(_, reply)| reply);
-        };
-        let reply = work.send(&mut seat.connection).await;
-        match work.judge(reply) {
-            Verdict::Done(reply) => reply,
-            verdict => {
-                let link = Arc::clone(&seat.link);
-                Box::pin(self.persist(work, read, Some((link, verdict)))).await.map(|(_, reply)| reply)
-            }
+        self.seat(read).map(|seat| (read, seat))
+    }
+
+    async fn carry_out(&mut self, work: Work<'_>) -> RedisResult<Reply> {
+        if self.session.is_some() {
+            return self.within_session(work).await;
+        }
+        match work.route(&mut self.recent) {
+            Route::Read => self.persist(work, true, None).await.map(|(_, reply)| reply),
+            Route::Master => self.persist(work, false, None).await.map(|(_, reply)| reply),
+            other => self.on_own_terms(work, other).await,
         }
     }
 

@@ -23,6 +23,22 @@ pub(crate) enum Reply {
     Many(Vec<Value>),
 }
 
+impl Reply {
+    pub(crate) fn into_one(self) -> Value {
+        match self {
+            Self::One(value) => value,
+            Self::Many(values) => Value::Array(values),
+        }
+    }
+
+    pub(crate) fn into_many(self) -> Vec<Value> {
+        match self {
+            Self::One(value) => vec![value],
+            Self::Many(values) => values,
+        }
+    }
+}
+
 /// What a reply means for the work.
 #[derive(Debug)]
 pub(crate) enum Verdict {
@@ -44,7 +60,7 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    fn route(&mut self, command: &Cmd) -> Route {
+    pub(crate) fn route(&mut self, command: &Cmd) -> Route {
         let Some(name) = name(command) else { return route_command(command) };
         if let Some(route) = self.route
             && name == &self.name[..self.length]
