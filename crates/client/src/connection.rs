@@ -280,8 +280,11 @@ impl Connection {
                     self.session = Some(Arc::new(Session::new(own)));
                     return self.within_session(work).await;
                 }
-                // There is nothing to end, and the server says so; what is with it may block.
-                self.block(work).await
+                // There is nothing to end, and the server says so. What is in a pipeline with it may block.
+                match work {
+                    Work::Command(_) => self.persist(work, false, None).await.map(|(_, reply)| reply),
+                    Work::Pipeline(..) => self.block(work).await,
+                }
             }
             (Route::Read | Route::Master | Route::Cursor(_), _) => {
                 self.persist(work, false, None).await.map(|(_, reply)| reply)

@@ -38,6 +38,10 @@ async fn transactions_with_watch_lose_no_increment() -> RedisResult<()> {
     }
     assert_eq!(nodes.master_only().get::<_, i64>("counter").await?, 200);
     assert!(attempts > 200, "somebody had to try twice, or nothing was put to the test");
+    let accepted: u64 = nodes.master.info("stats").expect("it answers")["total_connections_received"]
+        .parse()
+        .expect("a number");
+    assert!(accepted < attempts + 50, "one connection for each attempt, not {accepted}");
     Ok(())
 }
 
