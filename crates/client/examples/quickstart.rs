@@ -35,11 +35,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// Counts one visit.
 async fn count(connection: &mut redis_failover::Connection) -> RedisResult<i64> {
+    let mut attempts = 0;
     loop {
         match connection.incr("visits", 1).await {
             Ok(visits) => return Ok(visits),
-            // It waited for a master, and none came in time. Nothing was counted, so it may be tried again.
-            Err(error) if outcome(&error) == Outcome::NotExecuted => eprintln!("{error}"),
+            // Nothing was counted, so it may be tried again. Mostly it has waited for a master already; but Redis may
+            // refuse at once, too, and go on refusing: for want of memory, or of the right to INCR.
+            Err(error) if outcome(&error) == Outcome::NotExecuted && attempts < 3 => {
+                attempts += 1;
+                eprintln!("{error}");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
             // The master went while it had the command: it may have counted. For visits, one more or less is no harm;
             // for money, look before you try again.
             Err(error) => return Err(error),

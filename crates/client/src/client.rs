@@ -152,7 +152,8 @@ impl Client {
     /// may be left out; what would end a part is written as in all URLs (`@` as `%40`).
     ///
     /// # Errors
-    /// When it is no such URL; the error names the part and never shows the password.
+    /// When it is no such URL; the error names the part and never shows the password. Whether there is anything at that
+    /// address is told by [`Client::ready`], or by the first command after the limit for waiting (10 s).
     pub fn open(url: &str) -> Result<Self, BuildError> {
         Builder::from_url(url)?.build()
     }
@@ -255,7 +256,8 @@ impl Client {
         replicas.iter().filter(|replica| replica.healthy).map(|replica| replica.addr.clone()).collect()
     }
 
-    /// Has `callback` called with the present topology, if one is known, and with each later one.
+    /// Has `callback` called with the present topology, if one is known, and with later ones. Changes that follow each
+    /// other quickly are one: the time without a master may be too short to be told.
     ///
     /// Callbacks are called one after the other in a task of their own. One that panics is called again at the next
     /// change, and disturbs nobody. One that blocks holds up the other callbacks, and in a runtime of one thread

@@ -1,7 +1,6 @@
 //! What a client is told. Strings are checked in [`Builder::build`] and nowhere later; nothing is opened here.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,10 @@ pub enum ReadFrom {
 }
 
 impl ReadFrom {
-    const ALL: [Self; 2] = [Self::Replica, Self::Master];
+    /// The place that a URL calls so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Replica, Self::Master].into_iter().find(|it| it.to_string() == name)
+    }
 }
 
 impl fmt::Display for ReadFrom {
@@ -33,14 +35,6 @@ impl fmt::Display for ReadFrom {
             Self::Replica => "replica",
             Self::Master => "master",
         })
-    }
-}
-
-impl FromStr for ReadFrom {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|it| it.to_string() == text).ok_or(())
     }
 }
 
@@ -78,6 +72,16 @@ pub enum BuildError {
 }
 
 /// How a client is made. Each setting has the default of the Python predecessor where that had one.
+///
+/// | setting | default |
+/// |---|---|
+/// | `servers`, `path`, `db` | `localhost:2181`, `/redis/cluster`, 0 |
+/// | `username`, `password` | none |
+/// | `read_from` | the replicas |
+/// | `wait_limit`, `queue_limit` | 10 s, 10,000 commands |
+/// | `response_timeout`, `connect_timeout` | 10 s, 2 s |
+/// | `session_timeout` | 10 s |
+/// | `nodelay` | no |
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens until `build`"]
 pub struct Builder {
@@ -220,7 +224,8 @@ impl Builder {
         Ok(Client::new(Source::zookeeper(servers, self.session_timeout, path), self.settings.checked()?))
     }
 
-    /// A client of a group in a store that is open already. Servers, path and session time-out are not looked at.
+    /// A client of a group in a store that is open already, such as one of `redis-failover-store`'s. Servers, path and
+    /// session time-out are not looked at.
     ///
     /// # Errors
     /// When another setting is no setting.

@@ -88,19 +88,19 @@ fn parameter(parts: &mut Parts, key: &str, value: &str) -> Result<(), UrlError> 
             parts.db = Some(number.ok_or_else(wrong)?);
         }
         "read" if parts.read_from.is_none() => {
-            let wrong = |()| UrlError {
+            let wrong = || UrlError {
                 why: format!("`read={value}` is no place to read from"),
                 hint: "use read=replica or read=master".into(),
             };
-            parts.read_from = Some(value.parse().map_err(wrong)?);
+            parts.read_from = Some(ReadFrom::named(value).ok_or_else(wrong)?);
         }
         "db" | "read" => return Err(UrlError::new(format!("`{key}` is given twice"))),
         _ => {
-            let nearest =
-                PARAMETERS.iter().min_by_key(|known| strsim::levenshtein(known, key)).unwrap_or(&"db");
+            let near = |known: &&&str| strsim::levenshtein(known, key) <= 2;
+            let meant = PARAMETERS.iter().find(near).map(|near| format!("did you mean `{near}`? "));
             return Err(UrlError {
                 why: format!("`{key}` is no parameter of it"),
-                hint: format!("did you mean `{nearest}`? there are: {}", PARAMETERS.join(", ")).into(),
+                hint: format!("{}there are: {}", meant.unwrap_or_default(), PARAMETERS.join(", ")).into(),
             });
         }
     }
@@ -155,6 +155,7 @@ mod tests {
             ("redis+zk://u:hunter2@h/g?db=-1", "`db=-1`"),
             ("redis+zk://u:hunter2@h/g?read=nearest", "read=master"),
             ("redis+zk://u:hunter2@h/g?raed=master", "did you mean `read`"),
+            ("redis+zk://u:hunter2@h/g?timeout=1", "(there are: db, read)"),
             ("redis+zk://u:hunter2@h/g?db=1&db=2", "twice"),
             ("redis+zk://u:hunter2@h/g#x", "%23"),
             ("redis+zk://u:%ff@h/g", "UTF-8"),

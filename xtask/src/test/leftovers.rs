@@ -1,8 +1,8 @@
 //! Servers that outlive the suite: Redis, ZooKeeper, and our own binaries.
 //!
 //! It only looks, and never ends a process. Ours is what was not there before and does not belong to another
-//! suite that runs at the same time; that one is told by the living cargo among its ancestors, while ours has
-//! none left.
+//! suite or trial that runs at the same time; that one is told by the living cargo, or the trial that somebody still
+//! holds, among its ancestors, while ours has none left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -83,21 +83,22 @@ fn left_behind(before: &[Process], now: &[Process]) -> Vec<Process> {
     let known: BTreeSet<(u32, u64)> = before.iter().map(|process| (process.pid, process.started)).collect();
     let by_pid: BTreeMap<u32, &Process> = now.iter().map(|process| (process.pid, process)).collect();
     let is_ours = |process: &&Process| {
-        process.is_server()
-            && !known.contains(&(process.pid, process.started))
-            && !has_living_cargo(process, &by_pid)
+        process.is_server() && !known.contains(&(process.pid, process.started)) && !is_held(process, &by_pid)
     };
     now.iter().filter(is_ours).cloned().collect()
 }
 
-fn has_living_cargo(process: &Process, by_pid: &BTreeMap<u32, &Process>) -> bool {
+fn is_held(process: &Process, by_pid: &BTreeMap<u32, &Process>) -> bool {
     let parent = |process: &&Process| by_pid.get(&process.parent).copied();
-    std::iter::successors(parent(&process), parent)
+    // A trial takes the place of the cargo that started it.
+    let is_trial =
+        |process: &Process| process.command.contains("redis-failover-trial") && process.parent != 1;
+    std::iter::successors(Some(process), parent)
         // In a container cargo may be process 1 itself, which adopts our orphans. The table is no snapshot,
         // so a reused pid could make a circle of it; no real chain is this long.
         .take_while(|ancestor| ancestor.pid != 1)
         .take(64)
-        .any(|ancestor| ancestor.name.starts_with("cargo"))
+        .any(|ancestor| ancestor.name.starts_with("cargo") || is_trial(ancestor))
 }
 
 #[cfg(test)]
@@ -149,6 +150,19 @@ mod tests {
         now[0] = process(1, 0, "cargo xtask test");
         now[3].parent = 1;
         assert_eq!(pids(&left_behind(&[], &now)), [32], "an orphan adopted by process 1 is nobody's");
+    }
+
+    #[test]
+    fn a_trial_in_another_terminal_is_its_own() {
+        let now = [
+            process(1, 0, "init"),
+            process(40, 1, "bash"),
+            process(41, 40, "/target/release/redis-failover-trial demo"),
+            process(42, 41, "redis-server *:7000"),
+            process(51, 1, "/target/debug/redis-failover-trial demo"),
+            process(52, 51, "redis-server *:7001"),
+        ];
+        assert_eq!(pids(&left_behind(&[], &now)), [51, 52], "the second one's test is gone");
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Journal {
         if let Some((alive, quorum)) = too_few.filter(|_| too_few != self.too_few) {
             error!(
                 event = "too-few-monitors", %group,
-                "{alive} of the registered monitors are alive and {quorum} must agree: no failover until more are"
+                "{quorum} monitors must agree and only {alive} of the registered ones lives: no failover until more do"
             );
         }
         self.too_few = too_few;

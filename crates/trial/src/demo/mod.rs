@@ -14,7 +14,8 @@ mod traffic;
 mod view;
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -66,20 +67,24 @@ impl DemoArgs {
 /// When it could not be played to its end, was interrupted, or cost more than is promised.
 pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     let kind = args.store()?;
+    // Made before anything is played: a place that can't be written to is told at once.
+    let unwritable = |file: &Path, error| Failure::new(format!("cannot write {}: {error}", file.display()));
+    let mut json = match &args.json {
+        Some(file) => Some(fs::File::create(file).map_err(|error| unwritable(file, error))?),
+        None => None,
+    };
     let mut interrupt = Interrupt::new()?;
     let screen = Screen::new(View::new(Instant::now(), STEPS));
     let played = interrupt.or(perform(kind, &screen)).await;
     screen.end();
-    let (mut stage, master, figures) = played?;
-    print!("{}", figures.text());
-    if let Some(file) = &args.json {
-        fs::write(file, format!("{:#}\n", figures.json()))
-            .map_err(|error| Failure::new(format!("cannot write {}: {error}", file.display())))?;
+    let (mut stage, master, figures) = played.inspect_err(|_| screen.silence())?;
+    screen.say(&figures.text());
+    if let (Some(json), Some(file)) = (&mut json, &args.json) {
+        let text = format!("{:#}\n", figures.json());
+        json.write_all(text.as_bytes()).map_err(|error| unwritable(file, error))?;
     }
-    if let Some([status, kill]) = stage.lines_to_type(master).filter(|_| args.keep) {
-        println!(
-            "\nIt goes on until Ctrl-C. Look at it, kill the master, look again:\n\n  {status}\n  {kill}\n"
-        );
+    if let Some(text) = stage.what_to_type(master).filter(|_| args.keep) {
+        screen.say(&text);
         interrupt.came().await;
     }
     // Monitors that end, one after the other, take over from each other once more: that is no part of the story.

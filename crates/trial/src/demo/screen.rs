@@ -96,6 +96,13 @@ impl Screen {
         self.lock().end();
     }
 
+    /// Prints this after all that came before.
+    pub(super) fn say(&self, text: &str) {
+        let inner = self.lock();
+        inner.out.put(text.to_owned());
+        inner.out.flush();
+    }
+
     /// Shows nothing from now on.
     pub(super) fn silence(&self) {
         self.lock().silent = true;

@@ -135,13 +135,21 @@ impl Stage {
         client.map_err(|error| Failure::new(format!("no client: {error}")))
     }
 
-    /// What to type to look at the group and to harm it, where that can be done from outside.
-    pub(super) fn lines_to_type(&mut self, master: usize) -> Option<[String; 2]> {
-        let pid = self.pid(master);
+    /// What to type to look at the group, to use it and to harm it, where that can be done from outside.
+    pub(super) fn what_to_type(&mut self, master: usize) -> Option<String> {
+        let pids: Vec<_> = (0..self.redis.len()).map(|index| self.pid(index)).collect();
         let Monitors::Processes { zookeeper, .. } = &self.monitors else { return None };
-        let program = program().ok()?;
-        let status = format!("{} status -z {} -p {PATH}", program.display(), zookeeper.connect_string());
-        Some([status, format!("kill -9 {pid}")])
+        let (program, servers) = (program().ok()?, zookeeper.connect_string());
+        let of = |(node, pid): (&Redis, &u32)| format!("  {} is process {pid}", node.addr());
+        let nodes: Vec<_> = self.redis.iter().zip(&pids).map(of).collect();
+        Some(format!(
+            "\nIt goes on until Ctrl-C. Look at it, kill the master, look again:\n\n  \
+             {} status -z {servers} -p {PATH}\n  kill -9 {}\n\n{}\n\n\
+             The URL for the client library is redis+zk://{servers}{PATH}\n\n",
+            program.display(),
+            pids[master],
+            nodes.join("\n")
+        ))
     }
 }
 
