@@ -161,9 +161,7 @@ fn one_zookeeper_server_killed_changes_no_master_and_stops_no_failover() {
 fn without_zookeeper_no_master_changes_and_with_it_the_failover_follows() {
     let mut servers = Servers::start();
     let mut group = Group::start(&servers, "/redis/gone");
-    for server in 0..3 {
-        servers.zookeeper.server(server).stop();
-    }
+    let stopped = servers.take_zookeeper_away();
     group.redis[0].kill();
     let noticed = Instant::now();
     // Longer than any session, and than down_after.
@@ -175,9 +173,7 @@ fn without_zookeeper_no_master_changes_and_with_it_the_failover_follows() {
         }
         if noticed.elapsed() > Duration::from_secs(5) { Ok(()) } else { Err(String::from("not yet")) }
     });
-    for server in 0..3 {
-        servers.zookeeper.server(server).cont();
-    }
+    servers.bring_zookeeper_back(stopped);
     let master = group.await_successor(&servers, 0);
     group.redis[0].restart();
     group.await_steady(&servers, master);
@@ -189,9 +185,7 @@ fn a_client_without_zookeeper_goes_on_with_the_master_that_it_knows() {
     let mut servers = Servers::start();
     let group = Group::start(&servers, "/redis/client");
     let writer = Writer::start(&servers, &group, "client");
-    for server in 0..3 {
-        servers.zookeeper.server(server).stop();
-    }
+    let stopped = servers.take_zookeeper_away();
     writer.write_more();
     // Longer than any session: the client has lost its own.
     let begun = Instant::now();
@@ -202,9 +196,7 @@ fn a_client_without_zookeeper_goes_on_with_the_master_that_it_knows() {
         group.redis[0].command(&["CLIENT", "KILL", "TYPE", "normal"]).expect("it obeys");
         writer.write_more();
     }
-    for server in 0..3 {
-        servers.zookeeper.server(server).cont();
-    }
+    servers.bring_zookeeper_back(stopped);
     group.await_steady(&servers, 0);
     writer.write_more();
     assert_sound(&writer.finish(&group.redis[0]), 3, 0);
