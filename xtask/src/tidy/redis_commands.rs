@@ -11,7 +11,8 @@ static ADMINISTRATION: Rule = Rule {
 };
 
 const PLACE: &str = "crates/server/src/monitor/redis_admin.rs";
-const FOLDERS: [&str; 3] = ["crates/core/src/", "crates/store/src/", "crates/server/src/"];
+const FOLDERS: [&str; 4] =
+    ["crates/core/src/", "crates/store/src/", "crates/client/src/", "crates/server/src/"];
 /// As literals begin that hold such a command; its second word may be a literal of its own.
 const COMMANDS: [&str; 8] = [
     "REPLICAOF",
@@ -71,6 +72,7 @@ mod tests {
         ];
         for text in bad {
             assert_eq!(lines("crates/server/src/app.rs", text), [1], "{text}");
+            assert_eq!(lines("crates/client/src/link.rs", text), [1], "{text}");
             assert_eq!(lines(PLACE, text), [0; 0], "{text}");
         }
     }

@@ -54,7 +54,7 @@ impl Servers {
     /// Stops the two servers that do not lead, so that none serves: the third has no majority. Yields which they are.
     ///
     /// Not all three: a leader that wakes among those that elect another may join them and never answer again
-    /// (ZooKeeper 3.8.0, about once in twenty times here), and that is no fault of ours.
+    /// (ZooKeeper 3.8.0, seen once in 21 times under load), and that is no fault of ours.
     pub(crate) fn take_zookeeper_away(&mut self) -> [usize; 2] {
         let leader = self.zookeeper.leader_index().expect("the ensemble has a leader");
         let others = [(leader + 1) % 3, (leader + 2) % 3];
