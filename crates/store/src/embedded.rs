@@ -122,6 +122,11 @@ impl Store for EmbeddedGroup {
         self.owner.shared.change(|model, now| model.publish(*session, group, report, now));
     }
 
+    fn withdraw(&self) {
+        let Reader { session, group, .. } = &*self.reader;
+        self.owner.shared.change(|model, _| model.withdraw(*session, group));
+    }
+
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> EmbeddedCampaign {
         let Reader { session, group, .. } = &*self.reader;
         let shared = &self.owner.shared;
@@ -163,6 +168,10 @@ impl Campaign for EmbeddedCampaign {
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
         let id = self.standing.id;
         self.owner.shared.change(|model, _| model.commit(id, term, expected, record))
+    }
+
+    fn stand(&self, stands: bool) {
+        self.owner.shared.change(|model, _| model.stand(self.standing.id, stands));
     }
 
     async fn resign(&self) {

@@ -130,6 +130,10 @@ impl Group for ModelGroup {
         self.world.with(|model, now| model.publish(self.session, &self.group, report, now));
     }
 
+    fn withdraw(&self) {
+        self.world.with(|model, _| model.withdraw(self.session, &self.group));
+    }
+
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> ModelCampaign {
         let id = self.world.with(|model, _| model.campaign(self.session, &self.group, me, address));
         ModelCampaign { world: self.world.clone(), id }
@@ -153,6 +157,10 @@ impl Candidate for ModelCampaign {
 
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
         self.world.with(|model, _| model.commit(self.id, term, expected, record))
+    }
+
+    fn stand(&self, stands: bool) {
+        self.world.with(|model, _| model.stand(self.id, stands));
     }
 
     async fn resign(&self) {

@@ -85,6 +85,7 @@ pub(crate) trait Group {
     fn published(&self) -> impl Shows<Glance> + use<Self>;
     fn reports(&self) -> impl Shows<Reports> + use<Self>;
     fn publish(&self, report: Report);
+    fn withdraw(&self);
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> Self::Campaign;
 }
 
@@ -93,6 +94,7 @@ pub(crate) trait Candidate {
     fn leadership(&self) -> impl Shows<Leadership> + use<Self>;
     fn holds(&self, term: Term) -> bool;
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError>;
+    fn stand(&self, stands: bool);
     async fn resign(&self);
 }
 
@@ -153,6 +155,10 @@ impl<G: Store> Group for G {
         Store::publish(self, report);
     }
 
+    fn withdraw(&self) {
+        Store::withdraw(self);
+    }
+
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> G::Campaign {
         Store::campaign(self, me, address)
     }
@@ -169,6 +175,10 @@ impl<C: Campaign> Candidate for C {
 
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
         Campaign::commit(self, term, expected, record).await
+    }
+
+    fn stand(&self, stands: bool) {
+        Campaign::stand(self, stands);
     }
 
     async fn resign(&self) {
