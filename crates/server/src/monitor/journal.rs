@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use redis_failover_core::{
     Ballots, Diagnosis, Leadership, NodeAddr, Outcome, Phase, Status, Step, Topology, Verdict, Vote,
 };
+use redis_failover_store::Unreadable;
 use tracing::{error, info, warn};
 
 /// What was said last, so that only changes are said.
@@ -19,6 +20,7 @@ pub(super) struct Journal {
     refusal: Option<String>,
     stuck: Option<String>,
     record_lost: bool,
+    unreadable: Option<Unreadable>,
     record: Option<Topology>,
 }
 
@@ -124,6 +126,22 @@ impl Journal {
             );
         }
         self.record_lost = status.record_lost;
+    }
+
+    /// Says that the record cannot be read, and when it can be again.
+    pub(super) fn readable(&mut self, unreadable: Option<&Unreadable>) {
+        let group = &self.group;
+        if self.unreadable.as_ref() == unreadable {
+            return;
+        }
+        match unreadable {
+            Some(why) => error!(
+                event = "unreadable", %group,
+                "{why}; until it can be read this monitor watches and votes, and does not stand for the lead"
+            ),
+            None => info!(event = "readable", %group, "the record can be read again"),
+        }
+        self.unreadable = unreadable.cloned();
     }
 
     /// Says what changed in the record.

@@ -154,15 +154,11 @@ impl<S: Store> Monitor<S> {
     }
 
     fn record(&mut self, sight: Sight) {
-        let read = match sight.read {
-            None => return,
-            Some(Ok(read)) => read,
-            Some(Err(unreadable)) => {
-                tracing::error!(event = "unreadable", group = %self.setup.group, "{unreadable}");
-                return self.decide(Event::TopologyUnreadable);
-            }
-        };
-        self.decide(Event::TopologyRead(read));
+        let Some(read) = sight.read else { return };
+        self.journal.readable(read.as_ref().err().map(AsRef::as_ref));
+        // Whoever cannot read it must not keep the lead from a monitor that can.
+        self.campaign.stand(read.is_ok());
+        self.decide(read.map_or(Event::TopologyUnreadable, Event::TopologyRead));
     }
 
     /// Watches the record's nodes by the record's policy, also when the record is this monitor's own commit.
