@@ -97,6 +97,15 @@ impl Decider {
         }
     }
 
+    /// Replaces what seeds a group that has no record yet; a group that has one is not touched.
+    pub fn seed(&mut self, configured: Vec<NodeAddr>, policy: Policy) {
+        (self.configured, self.policy) = (configured, policy);
+        if self.record().is_none() {
+            // What other nodes said names no master among these.
+            self.forget();
+        }
+    }
+
     /// Takes in an event.
     pub fn handle(&mut self, now: Instant, event: Event) {
         match event {
@@ -358,6 +367,34 @@ mod tests {
             now = wake;
         }
         assert_eq!(rests, [100, 200, 400, 800].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn another_seed_counts_until_there_is_a_record() {
+        let me: MonitorId = "m1".parse().expect("an id");
+        let (one, other) = (NodeAddr::new("a", 1), NodeAddr::new("b", 1));
+        let mut decider = Decider::new(me, vec![one.clone()], Policy::default(), at(0));
+        decider.handle(at(0), Event::Leadership(Leadership::Leading(Term(1))));
+        let read = Versioned { version: Version::default(), found: Found::Nothing };
+        decider.handle(at(0), Event::TopologyRead(read));
+        let look = |node: &NodeAddr| Step::Look { nodes: vec![node.clone()] };
+        let action = decider.poll_action(at(5_000)).expect("a look");
+        assert_eq!(action.step, look(&one));
+        decider.handle(at(5_000), Event::Finished(action.id, Outcome::Read(BTreeMap::new())));
+        assert_eq!(decider.poll_action(at(5_000)), None);
+        assert!(decider.status(at(5_000)).refusal.is_some(), "nobody answers");
+
+        decider.seed(vec![other.clone()], Policy::default());
+        assert_eq!(decider.nodes(), std::slice::from_ref(&other));
+        let action = decider.poll_action(at(5_001)).expect("another look, at once");
+        assert_eq!(action.step, look(&other));
+
+        let (mut decider, read) = adopting();
+        decider.handle(at(1), Event::TopologyRead(read));
+        let action = decider.poll_action(at(1)).expect("a commit");
+        decider.handle(at(2), Event::Finished(action.id, Outcome::Committed(Version::default())));
+        decider.seed(vec![other], Policy::default());
+        assert_eq!(decider.nodes(), [one]);
     }
 
     #[test]

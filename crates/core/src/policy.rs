@@ -87,6 +87,20 @@ impl Policy {
         self.refusal_waits
     }
 
+    /// All settings by their names in a configuration file, each as a person would write it.
+    pub fn settings(&self) -> [(&'static str, String); 5] {
+        // Without `..`: a new setting must be named here, too.
+        let Self { quorum, down_after, probe_interval, misconf_is_unusable, refusal_waits } = self;
+        let quorum = quorum.map_or_else(|| "the majority".to_owned(), |quorum| quorum.to_string());
+        [
+            ("quorum", quorum),
+            ("down_after", format!("{down_after:?}")),
+            ("probe_interval", format!("{probe_interval:?}")),
+            ("misconf_is_unusable", misconf_is_unusable.to_string()),
+            ("refusal_waits", refusal_waits.to_string()),
+        ]
+    }
+
     /// The chosen quorum, `None` for the majority.
     pub fn quorum(&self) -> Option<u32> {
         self.quorum

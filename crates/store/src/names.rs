@@ -30,6 +30,17 @@ impl ConnectString {
         self.chroot.as_ref()
     }
 
+    /// Whether `group` below these servers is the znode that `other_group` is below the `others`, as far as their
+    /// spelling tells; the order of the servers says nothing.
+    pub fn is_same_znode(&self, group: &GroupPath, others: &Self, other_group: &GroupPath) -> bool {
+        let servers = |servers: &Self| {
+            let mut hosts = servers.hosts.clone();
+            hosts.sort();
+            hosts
+        };
+        servers(self) == servers(others) && self.absolute(group) == others.absolute(other_group)
+    }
+
     /// What the client is given: without the chroot, and IPv4 addresses as plain numbers.
     ///
     /// A literal address that cannot be reached makes the client spin without yielding (docs/design/0002,

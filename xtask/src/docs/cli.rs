@@ -1,8 +1,9 @@
-//! The command line reference, from the binary's own help.
+//! The references of the command line, from the binary's own help, and of configuration files, from its list of keys.
 //!
-//! It never edits the help's words.
+//! It never edits their words.
 
 use std::fmt::Write as _;
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -10,6 +11,8 @@ use crate::command::{self, cargo};
 
 /// Where the reference is.
 pub(super) const PATH: &str = "docs/reference/cli.md";
+/// Where the reference of configuration files is.
+pub(super) const KEYS_PATH: &str = "docs/reference/config.md";
 /// How the binary's environment variables begin.
 const VARIABLES: &[u8] = b"REDIS_FAILOVER";
 
@@ -27,6 +30,14 @@ fn render(help: impl Fn(&[&str]) -> Result<String>) -> Result<String> {
     for name in subcommands(&top) {
         section(&mut page, &format!("redis-failover {name}"), &help(&[name])?);
     }
+    Ok(page)
+}
+
+/// The reference of configuration files as Markdown.
+pub(super) fn keys() -> Result<String> {
+    let mut page = String::from("# Configuration file\n\n");
+    page += "<!-- Made by `cargo xtask docs` from the binary's own list of keys. Edit that, not this file. -->\n\n";
+    page += &command::output(binary().arg("config-keys"))?;
     Ok(page)
 }
 
@@ -48,12 +59,16 @@ fn subcommands(help: &str) -> impl Iterator<Item = &str> {
 }
 
 fn help(words: &[&str]) -> Result<String> {
+    command::output(binary().args(words).arg("--help"))
+}
+
+fn binary() -> Command {
     let mut command = cargo("run --quiet --locked -p redis-failover-server --bin redis-failover --");
     // Help shows the present value of a variable that stands for a flag; the reference must not.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(VARIABLES)) {
         command.env_remove(name);
     }
-    command::output(command.args(words).arg("--help"))
+    command
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is generated: core's table of Redis commands and the command line reference.
+//! What is generated: core's table of Redis commands and the references of command line and configuration file.
 //!
 //! It never edits what people write, and with `--check` it writes nothing.
 
@@ -16,7 +16,8 @@ use anyhow::{Context, Result, bail};
 pub(crate) fn run(check: bool) -> Result<()> {
     // First, for without its table the binary that tells its own help cannot be built.
     commands::run(check)?;
-    publish(Path::new(cli::PATH), &cli::reference()?, check)
+    publish(Path::new(cli::PATH), &cli::reference()?, check)?;
+    publish(Path::new(cli::KEYS_PATH), &cli::keys()?, check)
 }
 
 fn publish(path: &Path, text: &str, check: bool) -> Result<()> {

@@ -1,48 +1,66 @@
-//! `redis-failover check-config`: what the options of `run` mean. It connects to nobody.
+//! `redis-failover check-config`: what the options of `run`, or a configuration file, mean. It connects to nobody.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::config::{Config, RunArgs};
+use crate::config::{Config, GroupConfig, RunArgs, Source};
 use crate::failure::Failure;
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    print!("{}", describe(&args.check()?));
+    let config = match args.source()? {
+        Source::Flags(config) => *config,
+        Source::File(file) => file.read()?,
+    };
+    print!("{}", describe(&config));
     Ok(ExitCode::SUCCESS)
 }
 
-/// The configuration in lines; of the password only whether there is one.
+/// The configuration in lines; of passwords only whether there is one.
 fn describe(config: &Config) -> String {
-    let nodes: Vec<_> = config.nodes.iter().map(ToString::to_string).collect();
-    let policy = &config.policy;
+    let listen = config.listen.map_or("nowhere".into(), |it| it.to_string());
+    let mut text = format!(
+        "the configuration is valid\n\
+         monitor id       {}\n\
+         listens          {listen}\n",
+        config.id
+    );
+    for group in &config.groups {
+        text += "\n";
+        text += &describe_group(group);
+    }
+    for warning in config.warnings() {
+        write!(text, "\nwarning: {warning}\n").expect("a string takes everything");
+    }
+    text
+}
+
+fn describe_group(group: &GroupConfig) -> String {
+    let nodes: Vec<_> = group.nodes.iter().map(ToString::to_string).collect();
+    let policy = &group.policy;
     let quorum =
         policy.quorum().map_or("the majority of the registered monitors".into(), |it| it.to_string());
-    let listen = config.listen.map_or("nowhere".into(), |it| it.to_string());
-    let user = config.credentials.username.as_deref().unwrap_or("default");
+    let user = group.credentials.username.as_deref().unwrap_or("default");
     let password =
-        if config.credentials.password.is_some() { "with a password" } else { "without a password" };
+        if group.credentials.password.is_some() { "with a password" } else { "without a password" };
     let misconf = if policy.misconf_is_unusable() { "is replaced" } else { "stays master" };
     let refused = if policy.refusal_waits() { "waits like silence" } else { "counts at once" };
     format!(
-        "the configuration is valid\n\
-         group            {} at {}\n\
+        "group            {} at {}\n\
          zookeeper        {}, session time-out {:?}\n\
          nodes            {}\n\
-         monitor id       {}\n\
-         listens          {listen}\n\
          quorum           {quorum}\n\
          down after       {:?}, asked every {:?}\n\
          cannot save      {misconf}\n\
          refused          {refused}\n\
          slow sections    every {:?}\n\
          redis user       {user}, {password}\n",
-        config.path.name(),
-        config.path,
-        config.zkhosts,
-        config.session_timeout,
+        group.name,
+        group.path,
+        group.ensemble.zkhosts,
+        group.ensemble.session_timeout,
         nodes.join(", "),
-        config.id,
         policy.down_after(),
         policy.probe_interval(),
-        config.slow_every,
+        group.slow_every,
     )
 }

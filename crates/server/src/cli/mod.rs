@@ -49,13 +49,15 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch a group, and replace its master when it is lost.
+    /// Watch groups, and replace a master that is lost.
     #[command(alias = "monitor")]
     Run(RunArgs),
     /// Show who is who in a group, and what the monitors see.
     Status(status::StatusArgs),
-    /// Check the options of `run`, and show what they mean; connects to nobody.
+    /// Check the options of `run` or a configuration file, and show what they mean; connects to nobody.
     CheckConfig(RunArgs),
+    /// Show every key of a configuration file, in Markdown.
+    ConfigKeys,
 }
 
 impl Cli {
@@ -68,6 +70,10 @@ impl Cli {
             Command::Run(args) => run::run(args),
             Command::Status(args) => status::run(&args),
             Command::CheckConfig(args) => check_config::run(args),
+            Command::ConfigKeys => {
+                print!("{}", crate::config::reference());
+                Ok(ExitCode::SUCCESS)
+            }
         }
     }
 }

@@ -1,9 +1,9 @@
 //! One line for each change that an operator cares about, named as Sentinel names it. It never repeats a line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redis_failover_core::{
-    Ballots, Diagnosis, Leadership, NodeAddr, Outcome, Phase, Status, Step, Topology, Verdict, Vote,
+    Ballots, Diagnosis, Leadership, NodeAddr, Outcome, Phase, Policy, Status, Step, Topology, Verdict, Vote,
 };
 use redis_failover_store::Unreadable;
 use tracing::{error, info, warn};
@@ -22,6 +22,8 @@ pub(super) struct Journal {
     record_lost: bool,
     unreadable: Option<Unreadable>,
     record: Option<Topology>,
+    /// The nodes and the policy of the record that the configuration was compared with.
+    compared: Option<(BTreeSet<NodeAddr>, Policy)>,
 }
 
 impl Journal {
@@ -118,10 +120,11 @@ impl Journal {
             error!(event = "-failover-abort-no-good-slave", %group, "nobody may take over, trying again: {stuck}");
         }
         self.stuck = stuck;
-        if status.record_lost && !self.record_lost {
+        // What cannot be read was said where it was read.
+        if status.record_lost && !self.record_lost && self.unreadable.is_none() {
             error!(
                 event = "record-lost", %group,
-                "the record in ZooKeeper is gone, unreadable, or older than this monitor remembers: nothing is done \
+                "the record in ZooKeeper is gone, or older than this monitor remembers: nothing is done \
                  until a newer one stands (restart the monitors to follow what stands there now)"
             );
         }
@@ -134,12 +137,13 @@ impl Journal {
         if self.unreadable.as_ref() == unreadable {
             return;
         }
-        match unreadable {
-            Some(why) => error!(
+        if let Some(why) = unreadable {
+            error!(
                 event = "unreadable", %group,
                 "{why}; until it can be read this monitor watches and votes, and does not stand for the lead"
-            ),
-            None => info!(event = "readable", %group, "the record can be read again"),
+            );
+        } else {
+            info!(event = "readable", %group, "the record can be read again");
         }
         self.unreadable = unreadable.cloned();
     }
@@ -196,14 +200,45 @@ impl Journal {
         }
     }
 
-    /// Says once, at the start, what an operator may not have meant.
-    pub(super) fn doubts(&self, record: &Topology, configured: &[NodeAddr]) {
+    /// Has what differs said again at the next comparison.
+    pub(super) fn compare_again(&mut self) {
+        self.compared = None;
+    }
+
+    /// Says in what the configuration differs from the record, which counts. It is said once, and again when one of the
+    /// two was changed.
+    pub(super) fn compare(&mut self, record: &Topology, configured: &[NodeAddr], policy: &Policy) {
+        let nodes: BTreeSet<_> = record.nodes().cloned().collect();
+        let compared = (nodes, record.policy.clone());
+        if self.compared.as_ref() == Some(&compared) {
+            return;
+        }
+        let nodes_too = self.compared.as_ref().map(|(nodes, _)| nodes) != Some(&compared.0);
+        self.compared = Some(compared);
+        if nodes_too {
+            self.compare_nodes(record, configured);
+        }
+        for ((key, configured), (_, recorded)) in policy.settings().into_iter().zip(record.policy.settings())
+        {
+            if configured != recorded {
+                warn!(
+                    event = "policy-differs", group = %self.group, key, configured, recorded,
+                    "{key} is {configured} in this monitor's configuration and {recorded} in the group's record, which \
+                     counts for all monitors (it was taken from the configuration of the monitor that began the group; \
+                     there is no command to change it yet)"
+                );
+            }
+        }
+    }
+
+    fn compare_nodes(&self, record: &Topology, configured: &[NodeAddr]) {
         let unknown = configured.iter().filter(|node| !record.nodes().any(|known| known == *node));
         let unknown: Vec<_> = unknown.map(ToString::to_string).collect();
         if !unknown.is_empty() {
             warn!(
                 event = "config-differs", group = %self.group,
-                "not in the group's record and therefore not managed: {} (the record is followed, not --redishosts)",
+                "not in the group's record and therefore not managed: {} (the record is followed, not the configured \
+                 redishosts)",
                 unknown.join(", ")
             );
         }
@@ -212,7 +247,8 @@ impl Journal {
         if !unlisted.is_empty() {
             warn!(
                 event = "config-differs", group = %self.group,
-                "in the group's record and therefore managed, though not in --redishosts: {}", unlisted.join(", ")
+                "in the group's record and therefore managed, though not in the configured redishosts: {}",
+                unlisted.join(", ")
             );
         }
         if record.monitors.len() == 2 {

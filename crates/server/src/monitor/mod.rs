@@ -49,9 +49,20 @@ pub struct Setup {
     pub slow_every: Duration,
 }
 
+/// What a group without a record is begun with.
+#[derive(Clone, Debug)]
+pub(crate) struct Seed {
+    /// The nodes in the operator's order.
+    pub(crate) nodes: Vec<NodeAddr>,
+    /// The policy.
+    pub(crate) policy: Policy,
+}
+
 /// One monitor of one group: it watches the nodes, votes, and leads or stands by.
 pub struct Monitor<S: Store> {
     setup: Setup,
+    /// The policy in force: the record's, once there is one.
+    policy: Policy,
     store: S,
     clock: Clock,
     decider: Decider,
@@ -63,15 +74,16 @@ pub struct Monitor<S: Store> {
     pace: watch::Sender<Pace>,
     told: mpsc::UnboundedSender<Probed>,
     finished: mpsc::UnboundedSender<(ActionId, Outcome)>,
+    seeds: mpsc::UnboundedSender<Seed>,
     published: Option<Ballots>,
     running: Option<JoinHandle<()>>,
-    compared: bool,
 }
 
 /// What a monitor's parts send it; made with the monitor, to be given to [`Monitor::run`].
 pub struct Inbox {
     told: mpsc::UnboundedReceiver<Probed>,
     finished: mpsc::UnboundedReceiver<(ActionId, Outcome)>,
+    seeds: mpsc::UnboundedReceiver<Seed>,
 }
 
 impl<S: Store> Monitor<S> {
@@ -83,6 +95,7 @@ impl<S: Store> Monitor<S> {
         let now = clock.now();
         let (told, told_inbox) = mpsc::unbounded_channel();
         let (finished, finished_inbox) = mpsc::unbounded_channel();
+        let (seeds, seeds_inbox) = mpsc::unbounded_channel();
         let campaign = Arc::new(store.campaign(&setup.id, setup.address.as_deref()));
         let name = format!("redis-failover:{}", setup.id);
         let pace = Pace { interval: setup.policy.probe_interval(), patience: setup.policy.down_after() };
@@ -97,18 +110,25 @@ impl<S: Store> Monitor<S> {
             pace: watch::Sender::new(pace),
             told,
             finished,
+            seeds,
             published: None,
             running: None,
-            compared: false,
+            policy: setup.policy.clone(),
             setup,
             store,
         };
-        (monitor, Inbox { told: told_inbox, finished: finished_inbox })
+        (monitor, Inbox { told: told_inbox, finished: finished_inbox, seeds: seeds_inbox })
     }
 
-    /// Runs until `shutdown` completes; then gives up the lead.
+    /// Where a running monitor is given another seed. A group that has a record only says in what that differs.
+    pub(crate) fn seeds(&self) -> mpsc::UnboundedSender<Seed> {
+        self.seeds.clone()
+    }
+
+    /// Runs until `shutdown` completes; then gives up the lead and takes its votes back.
     ///
-    /// Dropping the future gives the lead up too, but only when the action under way has ended.
+    /// Dropping the future gives the lead up too, but only when the action under way has ended; the votes then stand
+    /// for as long as the store's session.
     pub async fn run(mut self, mut inbox: Inbox, shutdown: impl Future<Output = ()>) {
         let mut record = self.store.record();
         let mut reports = self.store.reports();
@@ -124,6 +144,7 @@ impl<S: Store> Monitor<S> {
                 leads = leadership.next() => self.lead(leads),
                 Some(probed) = inbox.told.recv() => self.probed(probed, &mut inbox.told),
                 Some((id, outcome)) = inbox.finished.recv() => self.finished(id, outcome),
+                Some(seed) = inbox.seeds.recv() => self.reseed(seed),
                 () = sleep_until(wake) => {}
             }
             self.follow_record();
@@ -131,7 +152,20 @@ impl<S: Store> Monitor<S> {
             self.act();
         }
         self.probers.values().chain(&self.running).for_each(JoinHandle::abort);
+        self.store.withdraw();
         self.campaign.resign().await;
+    }
+
+    fn reseed(&mut self, Seed { nodes, policy }: Seed) {
+        (self.setup.nodes, self.setup.policy) = (nodes.clone(), policy.clone());
+        self.journal.compare_again();
+        if self.decider.record().is_none() {
+            if let Some(running) = self.running.take() {
+                running.abort();
+            }
+            self.decider.seed(nodes, policy.clone());
+            self.watch_by(policy);
+        }
     }
 
     /// An action of a term that is over, or in doubt, goes no further.
@@ -164,16 +198,16 @@ impl<S: Store> Monitor<S> {
     /// Watches the record's nodes by the record's policy, also when the record is this monitor's own commit.
     fn follow_record(&mut self) {
         let Some(record) = self.decider.record() else { return };
-        if !std::mem::replace(&mut self.compared, true) {
-            self.journal.doubts(record, &self.setup.nodes);
-        }
+        self.journal.compare(record, &self.setup.nodes, &self.setup.policy);
         let watched = record.nodes().all(|node| self.probers.contains_key(node));
-        if watched && record.members.len() == self.probers.len() && record.policy == self.setup.policy {
-            return;
+        if !watched || record.members.len() != self.probers.len() || record.policy != self.policy {
+            self.watch_by(record.policy.clone());
         }
-        self.setup.policy = record.policy.clone();
-        let nodes = self.decider.nodes();
-        self.observer.reconfigure(&self.setup.policy, nodes, self.clock.now());
+    }
+
+    fn watch_by(&mut self, policy: Policy) {
+        self.policy = policy;
+        self.observer.reconfigure(&self.policy, self.decider.nodes(), self.clock.now());
         self.watch_nodes();
     }
 
@@ -227,7 +261,7 @@ impl<S: Store> Monitor<S> {
         }
         let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
         self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
-        let policy = &self.setup.policy;
+        let policy = &self.policy;
         let interval = if self.observer.in_doubt(now) { DENSE } else { policy.probe_interval() };
         let pace = Pace { interval: interval.min(policy.probe_interval()), patience: policy.down_after() };
         self.pace.send_if_modified(|present| std::mem::replace(present, pace) != pace);

@@ -1,0 +1,195 @@
+//! The groups of this process, each with a monitor of its own: begun, changed and ended to match a configuration. It
+//! decides nothing about any group.
+
+use std::time::Duration;
+
+use redis_failover_core::MonitorId;
+use redis_failover_store::ZooKeeper;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::sessions::Sessions;
+use crate::config::GroupConfig;
+use crate::failure::Failure;
+use crate::monitor::{Monitor, Seed, Setup};
+
+/// The rest before a monitor that panicked is begun anew.
+const REST: Duration = Duration::from_secs(1);
+
+/// The groups that are monitored.
+pub(super) struct Groups {
+    me: Me,
+    sessions: Sessions,
+    running: Vec<Running>,
+}
+
+/// Who this process is in all its groups.
+#[derive(Clone)]
+struct Me {
+    id: MonitorId,
+    address: Option<String>,
+}
+
+/// One group's monitor.
+struct Running {
+    config: GroupConfig,
+    seeds: watch::Sender<Seed>,
+    stop: watch::Sender<bool>,
+    monitor: JoinHandle<()>,
+}
+
+impl Groups {
+    /// No groups yet, for monitor `id`, which can be asked at `address`.
+    pub(super) fn new(id: MonitorId, address: Option<String>, sessions: Sessions) -> Self {
+        Self { me: Me { id, address }, sessions, running: Vec::new() }
+    }
+
+    /// Begins, changes and ends what it takes to monitor exactly the groups that are `wanted`, and says what it did.
+    ///
+    /// # Errors
+    /// When the operating system grants no thread for another session; the groups that need it do not run.
+    pub(super) async fn become_these(&mut self, wanted: Vec<GroupConfig>) -> Result<(), Failure> {
+        let (kept, over): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running)
+            .into_iter()
+            .partition(|running| wanted.iter().any(|config| config.runs_like(&running.config)));
+        self.running = kept;
+        for Running { config, .. } in &over {
+            tell_end(config, wanted.iter().any(|wanted| wanted.path == config.path));
+        }
+        // A group whose settings changed is begun only when its former monitor is gone.
+        end(over).await;
+        let needed: Vec<_> = wanted.iter().map(|config| &config.ensemble).collect();
+        self.sessions.keep(&needed).await;
+        let mut outcome = Ok(());
+        for config in wanted {
+            let present = self.running.iter_mut().find(|running| config.runs_like(&running.config));
+            match present {
+                Some(running) => running.reseed(config),
+                None => match self.begin(config) {
+                    Ok(running) => self.running.push(running),
+                    Err(failure) => outcome = Err(failure),
+                },
+            }
+        }
+        outcome
+    }
+
+    /// Ends all monitors, which give up the lead, and then the sessions.
+    pub(super) async fn end(mut self) {
+        end(self.running).await;
+        self.sessions.keep(&[]).await;
+    }
+
+    fn begin(&mut self, config: GroupConfig) -> Result<Running, Failure> {
+        let zookeeper = self.sessions.with(&config.ensemble)?;
+        tracing::info!(
+            event = "start", group = config.name, id = %self.me.id,
+            "monitor {} of {}, {} nodes are listed", self.me.id, config.path, config.nodes.len()
+        );
+        let seeds = watch::Sender::new(seed(&config));
+        let stop = watch::Sender::new(false);
+        let keeper = Keeper { me: self.me.clone(), config: config.clone(), zookeeper };
+        let monitor = tokio::spawn(keeper.keep(seeds.subscribe(), stop.subscribe()));
+        Ok(Running { config, seeds, stop, monitor })
+    }
+}
+
+impl Running {
+    /// Takes over a configuration by which this monitor can go on.
+    fn reseed(&mut self, config: GroupConfig) {
+        if !config.seeds_like(&self.config) {
+            tracing::info!(
+                event = "reload",
+                group = config.name,
+                "its nodes or its policy changed in the configuration; they seed a group that has no record yet"
+            );
+            self.seeds.send_replace(seed(&config));
+        }
+        self.config = config;
+    }
+}
+
+fn seed(config: &GroupConfig) -> Seed {
+    Seed { nodes: config.nodes.clone(), policy: config.policy.clone() }
+}
+
+fn tell_end(config: &GroupConfig, begun_anew: bool) {
+    if begun_anew {
+        tracing::info!(
+            event = "reload",
+            group = config.name,
+            "its settings changed: its monitor is begun anew"
+        );
+        return;
+    }
+    tracing::warn!(
+        event = "removed",
+        group = config.name,
+        "this process monitors {} no longer. It leaves the group's record in ZooKeeper; this monitor registered there, \
+         counting for the quorum; and repl-ping-replica-period 1 and repl-backlog-ttl 0 on nodes that were master",
+        config.path
+    );
+}
+
+/// Ends monitors, all at once, and returns when they have.
+async fn end(over: Vec<Running>) {
+    for running in &over {
+        running.stop.send_replace(true);
+    }
+    for running in over {
+        // A monitor that panicked has ended, too.
+        let _ = running.monitor.await;
+    }
+}
+
+/// Keeps one group monitored.
+struct Keeper {
+    me: Me,
+    config: GroupConfig,
+    zookeeper: ZooKeeper,
+}
+
+impl Keeper {
+    /// Runs the group's monitor until it is told to stop. One that panics is begun anew: it must end neither the other
+    /// groups nor the watch over this one.
+    async fn keep(self, mut seeds: watch::Receiver<Seed>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let setup = self.setup(seeds.borrow_and_update().clone());
+            let (monitor, inbox) = Monitor::new(setup, self.zookeeper.group(&self.config.path));
+            let reseed = monitor.seeds();
+            let mut stopped = stop.clone();
+            // Its sender is gone only with the program.
+            let shutdown = async move { drop(stopped.wait_for(|stop| *stop).await) };
+            let mut running = tokio::spawn(monitor.run(inbox, shutdown));
+            let ended = loop {
+                tokio::select! {
+                    ended = &mut running => break ended,
+                    Ok(()) = seeds.changed() => drop(reseed.send(seeds.borrow_and_update().clone())),
+                }
+            };
+            let Err(panicked) = ended else { return };
+            tracing::error!(
+                event = "panicked",
+                group = self.config.name,
+                "{panicked}; this monitor of the group is begun anew (please report this)"
+            );
+            tokio::select! {
+                () = sleep(REST) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    fn setup(&self, Seed { nodes, policy }: Seed) -> Setup {
+        Setup {
+            group: self.config.name.clone(),
+            id: self.me.id.clone(),
+            address: self.me.address.clone(),
+            nodes,
+            policy,
+            credentials: self.config.credentials.clone(),
+            slow_every: self.config.slow_every,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The only place that composes: from a configuration to running parts, and back to an orderly end.
+
+mod groups;
+mod listener;
+mod sessions;
+
+use std::io;
+
+use redis_failover_store::{Feed, GroupPath, Sight, Store, Unreadable, ZooKeeperGroup};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{Config, ConfigFile};
+use crate::failure::{Failure, Kind};
+use groups::Groups;
+use listener::listen;
+use sessions::Sessions;
+
+/// Runs a monitor in each group until SIGINT or SIGTERM, then gives up the lead at once, so that another takes over.
+/// Where the configuration is a `file`, SIGHUP has it read again.
+///
+/// # Errors
+/// When it cannot begin: its address is taken, or, without a file, what stands at the one path is not ours to
+/// overwrite. Nothing was written then.
+pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), Failure> {
+    let mut signals = Signals::new(file.is_some())
+        .map_err(|error| Failure::new(Kind::Failed, format!("no signals: {error}")))?;
+    for warning in config.warnings() {
+        tracing::warn!(event = "config", "{warning}");
+    }
+    let address = match config.listen {
+        Some(wanted) => Some(listen(wanted, config.id.to_string()).await?),
+        None => None,
+    };
+    let mut sessions = Sessions::default();
+    // Of one group the operator is told at once; beside others it is no reason to end.
+    if let (None, [only]) = (&file, config.groups.as_slice()) {
+        let group = sessions.with(&only.ensemble)?.group(&only.path);
+        tokio::select! {
+            _ = signals.next() => return Ok(()),
+            usable = await_usable(&group, &only.path) => usable?,
+        }
+    }
+    let mut groups = Groups::new(config.id.clone(), address, sessions);
+    groups.become_these(config.groups.clone()).await?;
+    let present = config;
+    while let Told::Reload = signals.next().await {
+        // Without one SIGHUP is not heard.
+        let Some(file) = &file else { continue };
+        match file.read() {
+            Ok(config) => {
+                let (file, count) = (file.path().display(), config.groups.len());
+                tracing::info!(event = "reload", "{file} was read again: {count} groups");
+                reload(&mut groups, &present, config).await;
+            }
+            Err(failure) => tracing::error!(
+                event = "reload-failed",
+                "{}{}; nothing was changed",
+                failure.message,
+                failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default()
+            ),
+        }
+    }
+    groups.end().await;
+    Ok(())
+}
+
+/// Has the groups be those of `config`. What else the process is stays as it was at the start.
+async fn reload(groups: &mut Groups, at_start: &Config, config: Config) {
+    for warning in config.warnings() {
+        tracing::warn!(event = "config", "{warning}");
+    }
+    if (&config.id, config.listen) != (&at_start.id, at_start.listen) {
+        tracing::warn!(
+            event = "reload",
+            "`id` and `listen` are read at the start only: they stay as they were"
+        );
+    }
+    if let Err(failure) = groups.become_these(config.groups).await {
+        tracing::error!(event = "reload-failed", "{}; not all groups run", failure.message);
+    }
+}
+
+/// Waits until what stands at the path was read once, and is ours, nobody's, or a newer monitor's.
+async fn await_usable(group: &ZooKeeperGroup, path: &GroupPath) -> Result<(), Failure> {
+    let mut record: Feed<Sight> = group.record();
+    loop {
+        match record.next().await.read {
+            None => {}
+            Some(Ok(_)) => return Ok(()),
+            Some(Err(unreadable)) => match &*unreadable {
+                // It is followed and not led.
+                Unreadable::NewerFormat { .. } => return Ok(()),
+                Unreadable::Garbage { .. } | Unreadable::Contradiction { .. } => {
+                    return Err(Failure::new(Kind::Failed, &unreadable).hint(format!(
+                        "nothing was written; choose another path, or look with: get {path}"
+                    )));
+                }
+            },
+        }
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// To end.
+    End,
+    /// To read the configuration again.
+    Reload,
+}
+
+/// The signals that a monitor heeds.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    /// Without a file SIGHUP does what it does to every program: it ends it.
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn new(reloads: bool) -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: reloads.then(|| signal(SignalKind::hangup())).transpose()?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.terminate.recv() => Told::End,
+            _ = hangup => Told::Reload,
+        }
+    }
+}

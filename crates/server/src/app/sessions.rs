@@ -1,0 +1,78 @@
+//! The sessions with ZooKeeper: one for all groups that ask for the same. It knows no group.
+
+use redis_failover_store::{ConnectString, Connection, Feed, ZooKeeper};
+
+use crate::config::Ensemble;
+use crate::failure::{Failure, Kind};
+
+/// The open sessions.
+#[derive(Default)]
+pub(super) struct Sessions(Vec<(Ensemble, ZooKeeper)>);
+
+impl Sessions {
+    /// The session with `ensemble`; it is begun where there is none.
+    ///
+    /// # Errors
+    /// When the operating system grants no thread or no file descriptor.
+    pub(super) fn with(&mut self, ensemble: &Ensemble) -> Result<ZooKeeper, Failure> {
+        if let Some((_, session)) = self.0.iter().find(|(open, _)| open == ensemble) {
+            return Ok(session.clone());
+        }
+        let session = ZooKeeper::connect(ensemble.zkhosts.clone(), ensemble.session_timeout)
+            .map_err(|error| Failure::new(Kind::Failed, format!("no thread for ZooKeeper: {error}")))?;
+        tokio::spawn(tell_connection(session.state(), ensemble.zkhosts.clone()));
+        self.0.push((ensemble.clone(), session.clone()));
+        Ok(session)
+    }
+
+    /// Closes the sessions that nobody of `needed` asks for.
+    pub(super) async fn keep(&mut self, needed: &[&Ensemble]) {
+        let (kept, over) =
+            std::mem::take(&mut self.0).into_iter().partition(|(open, _)| needed.contains(&open));
+        self.0 = kept;
+        let over: Vec<(Ensemble, ZooKeeper)> = over;
+        for (ensemble, session) in over {
+            session.close().await;
+            tracing::info!(event = "stop", "the session with ZooKeeper at {} is closed", ensemble.zkhosts);
+        }
+    }
+}
+
+/// Says how the ZooKeeper session fares, a line for each change.
+async fn tell_connection(mut state: Feed<Connection>, servers: ConnectString) {
+    let mut told = None;
+    loop {
+        let next = state.next().await;
+        // It is tried again several times a second; a failure like the last one is no news.
+        if told.as_ref() == Some(&next) {
+            continue;
+        }
+        match told.insert(next).clone() {
+            Connection::Connecting { last_error: None } => {
+                tracing::info!(event = "zookeeper", "connecting to ZooKeeper at {servers}");
+            }
+            Connection::Connecting { last_error: Some(error) } => tracing::warn!(
+                event = "zookeeper",
+                "no session with ZooKeeper at {servers}: {error}; trying on (are the servers right, and do they run?)"
+            ),
+            Connection::Connected { session, asked, negotiated } => {
+                tracing::info!(
+                    event = "zookeeper",
+                    session = format!("{session:#x}"),
+                    "session with ZooKeeper, its time-out is {negotiated:?}"
+                );
+                if negotiated > asked {
+                    tracing::warn!(
+                        event = "zookeeper",
+                        "the ensemble raised the session time-out from {asked:?} to {negotiated:?}: a dead leader \
+                         keeps the lead for that long (lower tickTime or minSessionTimeout there)"
+                    );
+                }
+            }
+            Connection::Disconnected => {
+                tracing::warn!(event = "zookeeper", "the connection to ZooKeeper broke");
+            }
+            Connection::Closed => return,
+        }
+    }
+}

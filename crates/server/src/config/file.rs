@@ -1,0 +1,138 @@
+//! Configuration files: one, and those in `conf.d` beside it. Each reading is whole or an error; nothing is remembered of
+//! an earlier one.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use redis_failover_core::MonitorId;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, Deserializer};
+
+use super::group::{GroupConfig, Origin, Said};
+use super::values::host_name;
+use super::{Config, keys, usage};
+use crate::failure::{Failure, Kind};
+
+/// A configuration file, to be read as often as wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigFile {
+    path: PathBuf,
+    /// What the command line says instead of the file.
+    id: Option<MonitorId>,
+    listen: Option<SocketAddr>,
+}
+
+/// What one file holds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Content {
+    #[serde(deserialize_with = "super::group::text")]
+    id: Option<MonitorId>,
+    listen: Option<SocketAddr>,
+    defaults: Said,
+    group: Vec<Spanned<Said>>,
+}
+
+impl ConfigFile {
+    /// The file at `path`; `id` and `listen` of the command line come first.
+    pub(super) fn new(path: PathBuf, id: Option<MonitorId>, listen: Option<SocketAddr>) -> Self {
+        Self { path, id, listen }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file and those in `conf.d` beside it.
+    ///
+    /// # Errors
+    /// With the file, the line, and what would be right.
+    pub(crate) fn read(&self) -> Result<Config, Failure> {
+        let main = Parsed::read(&self.path, false)?;
+        let id = self.id.clone().or(main.content.id.clone()).map_or_else(host_name, Ok)?;
+        let listen = self.listen.or(main.content.listen);
+        let defaults = main.content.defaults.clone();
+        let mut groups = main.groups(&defaults)?;
+        for path in self.more_files()? {
+            groups.extend(Parsed::read(&path, true)?.groups(&defaults)?);
+        }
+        if groups.is_empty() {
+            return Err(usage(format!("{}: there is no group", self.path.display())).hint(
+                "write a [[group]] with `path` and `redishosts`, here or in a file in conf.d beside it",
+            ));
+        }
+        Config::new(id, listen, groups)
+    }
+
+    /// The files `*.toml` in `conf.d`, without hidden ones, by name.
+    fn more_files(&self) -> Result<Vec<PathBuf>, Failure> {
+        let directory = self.path.with_file_name("conf.d");
+        let failed =
+            |error: std::io::Error| Failure::new(Kind::Failed, format!("{}: {error}", directory.display()));
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
+        let is_ours = |path: &PathBuf| {
+            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            !hidden && path.extension().is_some_and(|extension| extension == "toml")
+        };
+        let mut paths: Vec<_> = paths.map_err(failed)?.into_iter().filter(is_ours).collect();
+        paths.sort();
+        Ok(paths)
+    }
+}
+
+/// A file that was read.
+struct Parsed {
+    path: PathBuf,
+    text: String,
+    content: Content,
+}
+
+impl Parsed {
+    fn read(path: &Path, only_groups: bool) -> Result<Self, Failure> {
+        let text = fs::read_to_string(path)
+            .map_err(|error| Failure::new(Kind::Failed, format!("{}: {error}", path.display())))?;
+        let place = |at: usize| format!("{}:{}", path.display(), line(&text, at));
+        let failed = |error: toml::de::Error| {
+            let place = error.span().map_or_else(|| path.display().to_string(), |span| place(span.start));
+            usage(format!("{place}: {}", error.message()))
+        };
+        let table = DeTable::parse(&text).map_err(failed)?;
+        if let Some(found) = keys::check(table.get_ref(), only_groups) {
+            return Err(usage(format!("{}: {}", place(found.at), found.why)).hint(found.hint));
+        }
+        let mut content = Content::deserialize(Deserializer::from(table)).map_err(failed)?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        content.defaults.rebase(directory);
+        for group in &mut content.group {
+            group.get_mut().rebase(directory);
+        }
+        Ok(Self { path: path.to_owned(), content, text })
+    }
+
+    /// The file's groups; what they do not say `defaults` say.
+    fn groups(self, defaults: &Said) -> Result<Vec<GroupConfig>, Failure> {
+        let origin = Origin::File(self.path.clone());
+        let mut groups = Vec::new();
+        for group in self.content.group {
+            if group.get_ref().path.is_none() {
+                let at = line(&self.text, group.span().start);
+                return Err(usage(format!("{}:{at}: this group has no `path`", self.path.display())));
+            }
+            groups.push(group.into_inner().or(defaults).check(origin.clone())?);
+        }
+        Ok(groups)
+    }
+}
+
+/// The number of the line that holds the byte `at`, from 1.
+fn line(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}

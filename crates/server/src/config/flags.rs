@@ -1,0 +1,202 @@
+//! The options of `run` and `check-config`. Each may also be said by an environment variable; a configuration file says
+//! all of it for many groups, and then none of them may contradict it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use redis_failover_core::{MonitorId, NodeAddr};
+use redis_failover_store::{ConnectString, GroupPath};
+
+use super::group::{Origin, Said};
+use super::values::{host_name, parse_node, parse_time};
+use super::{Config, ConfigFile, usage};
+use crate::failure::Failure;
+
+/// Where the group is published.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StoreArgs {
+    /// ZooKeeper servers, HOST:PORT separated by commas, with an optional /chroot at the end.
+    #[arg(short = 'z', long = "zkhosts", value_name = "HOSTS", env = "REDIS_FAILOVER_ZKHOSTS")]
+    pub zkhosts: ConnectString,
+
+    /// The group's path in ZooKeeper, for example /redis/cluster.
+    #[arg(short = 'p', long = "path", value_name = "PATH", env = "REDIS_FAILOVER_PATH")]
+    pub path: GroupPath,
+}
+
+/// What a monitor is told.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunArgs {
+    /// A file that says all this for one or many groups; only --id and --listen may be given beside it.
+    #[arg(long, value_name = "FILE", env = "REDIS_FAILOVER_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// ZooKeeper servers, HOST:PORT separated by commas, with an optional /chroot at the end.
+    #[arg(
+        short = 'z',
+        long = "zkhosts",
+        value_name = "HOSTS",
+        required_unless_present = "config",
+        env = "REDIS_FAILOVER_ZKHOSTS"
+    )]
+    zkhosts: Option<ConnectString>,
+
+    /// The group's path in ZooKeeper, for example /redis/cluster.
+    #[arg(
+        short = 'p',
+        long = "path",
+        value_name = "PATH",
+        required_unless_present = "config",
+        env = "REDIS_FAILOVER_PATH"
+    )]
+    path: Option<GroupPath>,
+
+    /// The Redis servers of the group, HOST:PORT separated by commas, the preferred master first.
+    #[arg(
+        short = 'r',
+        long = "redishosts",
+        value_name = "NODES",
+        required_unless_present = "config",
+        value_delimiter = ',',
+        value_parser = parse_node,
+        env = "REDIS_FAILOVER_REDISHOSTS"
+    )]
+    redishosts: Option<Vec<NodeAddr>>,
+
+    /// Seconds between two readings of INFO's slow sections; failures are noticed at once whatever it is [default: 30].
+    #[arg(short = 's', long = "sleeptime", value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    sleeptime: Option<u64>,
+
+    /// This monitor's lasting name, different from every other monitor's [default: the host's name].
+    #[arg(long, value_name = "ID")]
+    id: Option<MonitorId>,
+
+    /// Where other monitors and people can ask this monitor whether it lives (answers PING).
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+
+    /// How many monitors must agree that a node is down [default: the majority of those registered].
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    quorum: Option<u32>,
+
+    /// How long a node may leave a question unanswered before it counts as down, 500ms for example [default: 1s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    down_after: Option<Duration>,
+
+    /// How often a node is asked while all is well [default: 200ms].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    probe_interval: Option<Duration>,
+
+    /// Replace a master that refuses writes because it cannot save to disk (MISCONF).
+    #[arg(long)]
+    misconf_is_unusable: bool,
+
+    /// Let a refused connection wait for down-after like a silent one: where a firewall may refuse for a living server.
+    #[arg(long)]
+    refusal_waits: bool,
+
+    /// The ZooKeeper session's time-out: how long a dead monitor keeps the lead [default: 6s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    session_timeout: Option<Duration>,
+
+    /// The ACL user on the Redis servers.
+    #[arg(long, value_name = "USER", env = "REDIS_FAILOVER_REDIS_USERNAME")]
+    redis_username: Option<String>,
+
+    /// A file whose first line is the password on the Redis servers; or set `REDIS_FAILOVER_REDIS_PASSWORD`.
+    #[arg(long, value_name = "FILE", env = "REDIS_FAILOVER_REDIS_PASSWORD_FILE")]
+    redis_password_file: Option<PathBuf>,
+}
+
+/// The variable that holds the password on the Redis servers. It is no option: an argv is readable by everybody.
+const PASSWORD_VARIABLE: &str = "REDIS_FAILOVER_REDIS_PASSWORD";
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Options, which stay what they are: one group.
+    Flags(Box<Config>),
+    /// A file, which can be read again.
+    File(ConfigFile),
+}
+
+impl RunArgs {
+    /// Tells options from a file, and refuses both at once. A file is not read yet.
+    ///
+    /// # Errors
+    /// With the option, the value, and what would be right. Nothing was opened but the password's file.
+    pub(crate) fn source(self) -> Result<Source, Failure> {
+        let (id, listen, config) = (self.id.clone(), self.listen, self.config.clone());
+        let said = self.said();
+        if let Some(file) = config {
+            if let Some(option) = first_given(&said) {
+                return Err(usage(format!("{option} contradicts --config {}", file.display()))
+                    .hint("say it in the file; beside it only --id and --listen are read"));
+            }
+            return Ok(Source::File(ConfigFile::new(file, id, listen)));
+        }
+        let group = said.check(Origin::Flags)?;
+        let id = id.map_or_else(host_name, Ok)?;
+        Ok(Source::Flags(Box::new(Config::new(id, listen, vec![group])?)))
+    }
+
+    fn said(self) -> Said {
+        let variable = std::env::var(PASSWORD_VARIABLE).ok().filter(|it| !it.is_empty());
+        Said {
+            name: None,
+            path: self.path,
+            zkhosts: self.zkhosts,
+            redishosts: self.redishosts,
+            sleeptime: self.sleeptime,
+            quorum: self.quorum,
+            down_after: self.down_after,
+            probe_interval: self.probe_interval,
+            misconf_is_unusable: self.misconf_is_unusable.then_some(true),
+            refusal_waits: self.refusal_waits.then_some(true),
+            session_timeout: self.session_timeout,
+            redis_username: self.redis_username,
+            redis_password_file: self.redis_password_file,
+            redis_password: variable.map(Into::into),
+        }
+    }
+}
+
+/// An option that says something of a group, with the variable that may have said it.
+fn first_given(said: &Said) -> Option<&'static str> {
+    // Without `..`: a new option must be named here, too.
+    let Said {
+        name: _,
+        path,
+        zkhosts,
+        redishosts,
+        sleeptime,
+        quorum,
+        down_after,
+        probe_interval,
+        misconf_is_unusable,
+        refusal_waits,
+        session_timeout,
+        redis_username,
+        redis_password_file,
+        redis_password,
+    } = said;
+    let given = [
+        ("--zkhosts (or REDIS_FAILOVER_ZKHOSTS)", zkhosts.is_some()),
+        ("--path (or REDIS_FAILOVER_PATH)", path.is_some()),
+        ("--redishosts (or REDIS_FAILOVER_REDISHOSTS)", redishosts.is_some()),
+        ("--sleeptime", sleeptime.is_some()),
+        ("--quorum", quorum.is_some()),
+        ("--down-after", down_after.is_some()),
+        ("--probe-interval", probe_interval.is_some()),
+        ("--misconf-is-unusable", misconf_is_unusable.is_some()),
+        ("--refusal-waits", refusal_waits.is_some()),
+        ("--session-timeout", session_timeout.is_some()),
+        ("--redis-username (or REDIS_FAILOVER_REDIS_USERNAME)", redis_username.is_some()),
+        ("--redis-password-file (or REDIS_FAILOVER_REDIS_PASSWORD_FILE)", redis_password_file.is_some()),
+        (PASSWORD_VARIABLE, redis_password.is_some()),
+    ];
+    given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+}

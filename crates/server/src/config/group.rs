@@ -1,0 +1,280 @@
+//! One group's configuration: what was said of it, whether by options or in a file, and what is meant.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use redis_failover_core::{NodeAddr, Policy};
+use redis_failover_store::{ConnectString, GroupPath};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::{Deserialize, Deserializer, Error};
+
+use super::usage;
+use super::values::{parse_node, parse_time, password};
+use crate::failure::Failure;
+use crate::redis_link::Credentials;
+
+/// How often INFO's slow sections are read where nothing is said: in seconds, as the predecessor's sleep.
+const SLEEPTIME: u64 = 30;
+
+/// The session's time-out where nothing is said.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// The servers that a group's record is kept on, and how the session with them is asked for. Groups that agree in it
+/// share one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ensemble {
+    /// The ZooKeeper servers.
+    pub zkhosts: ConnectString,
+    /// The ZooKeeper session's time-out.
+    pub session_timeout: Duration,
+}
+
+/// One group, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupConfig {
+    /// Where it was said.
+    origin: Origin,
+    /// What people call it.
+    pub name: String,
+    /// Where it is published.
+    pub path: GroupPath,
+    /// The store.
+    pub ensemble: Ensemble,
+    /// The group's nodes in the operator's order.
+    pub nodes: Vec<NodeAddr>,
+    /// What seeds the group's policy.
+    pub policy: Policy,
+    /// How often INFO's slow sections are read.
+    pub slow_every: Duration,
+    /// Who we are to Redis.
+    pub credentials: Credentials,
+    /// The password's file, where every user of this machine may read it.
+    pub open_password_file: Option<String>,
+}
+
+impl GroupConfig {
+    /// Whether a monitor that runs by `other` needs no new start to run by this: at most what only seeds the record
+    /// differs.
+    pub(crate) fn runs_like(&self, other: &Self) -> bool {
+        let secret =
+            |group: &Self| group.credentials.password.as_ref().map(|it| it.expose_secret().to_owned());
+        self.path == other.path
+            && self.ensemble == other.ensemble
+            && self.name == other.name
+            && self.slow_every == other.slow_every
+            && self.credentials.username == other.credentials.username
+            && secret(self) == secret(other)
+    }
+
+    /// Whether what seeds the record is the same.
+    pub(crate) fn seeds_like(&self, other: &Self) -> bool {
+        self.nodes == other.nodes && self.policy == other.policy
+    }
+
+    pub(super) fn differs_from(&self, other: &Self) -> Result<(), Failure> {
+        let (here, there) = (self.origin.place(&self.path), other.origin.place(&other.path));
+        if self.ensemble.zkhosts.is_same_znode(&self.path, &other.ensemble.zkhosts, &other.path) {
+            return Err(usage(format!("{here} is the same as {there}"))
+                .hint("each group stands in the configuration once"));
+        }
+        if self.name == other.name {
+            return Err(usage(format!("{here} and {there} are both called {}", self.name))
+                .hint("give one of them another `name`"));
+        }
+        match self.nodes.iter().find(|node| other.nodes.contains(node)) {
+            Some(node) => Err(usage(format!("{here} and {there} both list {node}"))
+                .hint("a Redis server belongs to one group: two would undo each other's work")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Who said something of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The command line, or the environment.
+    Flags,
+    /// This file.
+    File(PathBuf),
+}
+
+impl Origin {
+    /// How an option is called there.
+    pub(super) fn option(&self, key: &str) -> String {
+        match self {
+            Self::Flags => format!("--{}", key.replace('_', "-")),
+            Self::File(_) => format!("`{key}`"),
+        }
+    }
+
+    /// A failure about the group at `path`, so that it names where that is said.
+    fn blame(&self, path: &GroupPath, mut failure: Failure) -> Failure {
+        if let Self::File(file) = self {
+            failure.message = format!("{}: group {path}: {}", file.display(), failure.message);
+        }
+        failure
+    }
+
+    fn place(&self, path: &GroupPath) -> String {
+        match self {
+            Self::Flags => format!("group {path}"),
+            Self::File(file) => format!("group {path} in {}", file.display()),
+        }
+    }
+}
+
+/// What is said of one group, or of all: each may be missing.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Said {
+    pub(super) name: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(super) path: Option<GroupPath>,
+    #[serde(deserialize_with = "text")]
+    pub(super) zkhosts: Option<ConnectString>,
+    #[serde(deserialize_with = "nodes")]
+    pub(super) redishosts: Option<Vec<NodeAddr>>,
+    pub(super) sleeptime: Option<u64>,
+    pub(super) quorum: Option<u32>,
+    #[serde(deserialize_with = "time")]
+    pub(super) down_after: Option<Duration>,
+    #[serde(deserialize_with = "time")]
+    pub(super) probe_interval: Option<Duration>,
+    pub(super) misconf_is_unusable: Option<bool>,
+    pub(super) refusal_waits: Option<bool>,
+    #[serde(deserialize_with = "time")]
+    pub(super) session_timeout: Option<Duration>,
+    pub(super) redis_username: Option<String>,
+    pub(super) redis_password_file: Option<PathBuf>,
+    /// The password itself; only the environment can say it.
+    #[serde(skip)]
+    pub(super) redis_password: Option<SecretString>,
+}
+
+pub(super) fn text<'de, T, D>(value: D) -> Result<Option<T>, D::Error>
+where
+    T: FromStr<Err: Display>,
+    D: Deserializer<'de>,
+{
+    String::deserialize(value)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+fn time<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
+    parse_time(&String::deserialize(value)?).map(Some).map_err(D::Error::custom)
+}
+
+fn nodes<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Vec<NodeAddr>>, D::Error> {
+    let texts = Vec::<String>::deserialize(value)?;
+    texts.iter().map(|text| parse_node(text)).collect::<Result<_, _>>().map(Some).map_err(D::Error::custom)
+}
+
+impl Said {
+    /// This, and where it says nothing what the defaults say.
+    pub(super) fn or(self, defaults: &Self) -> Self {
+        let defaults = defaults.clone();
+        Self {
+            name: self.name,
+            path: self.path,
+            zkhosts: self.zkhosts.or(defaults.zkhosts),
+            redishosts: self.redishosts,
+            sleeptime: self.sleeptime.or(defaults.sleeptime),
+            quorum: self.quorum.or(defaults.quorum),
+            down_after: self.down_after.or(defaults.down_after),
+            probe_interval: self.probe_interval.or(defaults.probe_interval),
+            misconf_is_unusable: self.misconf_is_unusable.or(defaults.misconf_is_unusable),
+            refusal_waits: self.refusal_waits.or(defaults.refusal_waits),
+            session_timeout: self.session_timeout.or(defaults.session_timeout),
+            redis_username: self.redis_username.or(defaults.redis_username),
+            redis_password_file: self.redis_password_file.or(defaults.redis_password_file),
+            redis_password: self.redis_password.or(defaults.redis_password),
+        }
+    }
+
+    /// The same where files that are named without a directory's full path are in `directory`.
+    pub(super) fn rebase(&mut self, directory: &Path) {
+        if let Some(file) = &mut self.redis_password_file {
+            *file = directory.join(&file);
+        }
+    }
+
+    /// Checks what was said as a whole.
+    ///
+    /// # Errors
+    /// With the option, the value, and what would be right.
+    pub(super) fn check(self, origin: Origin) -> Result<GroupConfig, Failure> {
+        let missing = |key: &str| usage(format!("{} is missing", origin.option(key)));
+        let path = self.path.clone().ok_or_else(|| missing("path"))?;
+        let of_group = |failure: Failure| origin.blame(&path, failure);
+        let zkhosts = self.zkhosts.clone().ok_or_else(|| missing("zkhosts")).map_err(of_group)?;
+        let nodes = self.redishosts.clone().ok_or_else(|| missing("redishosts")).map_err(of_group)?;
+        check_nodes(&origin, &nodes).map_err(of_group)?;
+        let policy = self.policy().map_err(of_group)?;
+        let session_timeout = self.session_timeout.unwrap_or(SESSION_TIMEOUT);
+        if !(Duration::from_millis(400)..=Duration::from_mins(5)).contains(&session_timeout) {
+            let option = origin.option("session_timeout");
+            return Err(of_group(usage(format!("{option} {session_timeout:?} is out of range")).hint(
+                "use 400ms to 300s; ZooKeeper grants 2 to 20 of its ticks (tickTime, 2s by default)",
+            )));
+        }
+        let sleeptime = self.sleeptime.unwrap_or(SLEEPTIME);
+        if !(1..=86_400).contains(&sleeptime) {
+            let option = origin.option("sleeptime");
+            return Err(of_group(usage(format!("{option} {sleeptime} is not in 1..=86400 (seconds)"))));
+        }
+        let (credentials, open_password_file) = self.credentials(&origin).map_err(of_group)?;
+        Ok(GroupConfig {
+            name: self.name.unwrap_or_else(|| path.name().to_owned()),
+            path,
+            ensemble: Ensemble { zkhosts, session_timeout },
+            nodes,
+            policy,
+            slow_every: Duration::from_secs(sleeptime),
+            credentials,
+            open_password_file,
+            origin,
+        })
+    }
+
+    fn policy(&self) -> Result<Policy, Failure> {
+        let default = Policy::default();
+        let down_after = self.down_after.unwrap_or(default.down_after());
+        let probe_interval = self.probe_interval.unwrap_or(default.probe_interval());
+        let policy = Policy::new(self.quorum, down_after, probe_interval)
+            .map_err(|error| usage(format!("the policy cannot stand: {error}")))?;
+        Ok(policy
+            .misconf_unusable(self.misconf_is_unusable.unwrap_or(default.misconf_is_unusable()))
+            .patient_with_refusal(self.refusal_waits.unwrap_or(default.refusal_waits())))
+    }
+
+    fn credentials(&self, origin: &Origin) -> Result<(Credentials, Option<String>), Failure> {
+        let option = origin.option("redis_password_file");
+        let (password, open) = match &self.redis_password_file {
+            None => (self.redis_password.clone(), None),
+            Some(file) => {
+                let read = password(&option, file)?;
+                (Some(read.password), read.is_open.then(|| file.display().to_string()))
+            }
+        };
+        if self.redis_username.is_some() && password.is_none() {
+            return Err(usage(format!("{} needs a password", origin.option("redis_username")))
+                .hint(format!("give {option}")));
+        }
+        Ok((Credentials { username: self.redis_username.clone(), password }, open))
+    }
+}
+
+fn check_nodes(origin: &Origin, nodes: &[NodeAddr]) -> Result<(), Failure> {
+    let option = origin.option("redishosts");
+    if nodes.is_empty() {
+        return Err(usage(format!("{option} names no server")));
+    }
+    let mut seen = BTreeSet::new();
+    match nodes.iter().find(|node| !seen.insert(*node)) {
+        Some(twice) => Err(usage(format!("{option} names {twice} twice"))
+            .hint("each server stands in the list once, spelled as its clients reach it")),
+        None => Ok(()),
+    }
+}

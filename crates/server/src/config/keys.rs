@@ -1,0 +1,294 @@
+//! Every key of a configuration file: what it means, for people, and where it may stand, for the parser. It reads no
+//! values.
+
+use std::fmt::Write as _;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Where a key may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At the top of the file.
+    Top,
+    /// In `[defaults]` and in each `[[group]]`.
+    Shared,
+    /// In a `[[group]]` alone.
+    Group,
+}
+
+/// A key of a configuration file.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) place: Place,
+    /// Of which kind its value is, for people.
+    kind: &'static str,
+    /// What counts where it is missing: a value as it would be written, or words.
+    pub(super) default: Result<&'static str, &'static str>,
+    about: &'static str,
+}
+
+/// The sections that are no keys of their own.
+pub(super) const DEFAULTS: &str = "defaults";
+pub(super) const GROUP: &str = "group";
+
+pub(super) const KEYS: [Key; 15] = [
+    Key {
+        name: "id",
+        place: Place::Top,
+        kind: "text",
+        default: Err("the host's name"),
+        about: "This monitor's lasting name, different from every other monitor's. `--id` comes first. Read at the \
+                start only.",
+    },
+    Key {
+        name: "listen",
+        place: Place::Top,
+        kind: "`\"IP:PORT\"`",
+        default: Err("nowhere"),
+        about: "Where other monitors and people can ask this process whether it lives (answers PING). `--listen` \
+                comes first. Read at the start only.",
+    },
+    Key {
+        name: "path",
+        place: Place::Group,
+        kind: "text",
+        default: Err("required"),
+        about: "The group's path in ZooKeeper, for example `\"/redis/orders\"`. It is what a group is known by.",
+    },
+    Key {
+        name: "redishosts",
+        place: Place::Group,
+        kind: "array of `\"HOST:PORT\"`",
+        default: Err("required"),
+        about: "The group's Redis servers, the preferred master first. It seeds the group's record.",
+    },
+    Key {
+        name: "name",
+        place: Place::Group,
+        kind: "text",
+        default: Err("the path's last part"),
+        about: "What the log calls the group. No two groups of a process have one name.",
+    },
+    Key {
+        name: "zkhosts",
+        place: Place::Shared,
+        kind: "text",
+        default: Err("required"),
+        about: "The ZooKeeper servers, `HOST:PORT` separated by commas, with an optional `/chroot` at the end. Groups \
+                with the same text and `session_timeout` share one session.",
+    },
+    Key {
+        name: "session_timeout",
+        place: Place::Shared,
+        kind: "time",
+        default: Ok("\"6s\""),
+        about: "The ZooKeeper session's time-out: how long a dead monitor keeps the lead. 400ms to 300s.",
+    },
+    Key {
+        name: "quorum",
+        place: Place::Shared,
+        kind: "number",
+        default: Err("the majority of the registered monitors"),
+        about: "How many monitors must agree that a node is down. It seeds the group's policy.",
+    },
+    Key {
+        name: "down_after",
+        place: Place::Shared,
+        kind: "time",
+        default: Ok("\"1s\""),
+        about: "How long a node may leave a question unanswered before it counts as down; 50ms or more. It seeds the \
+                group's policy.",
+    },
+    Key {
+        name: "probe_interval",
+        place: Place::Shared,
+        kind: "time",
+        default: Ok("\"200ms\""),
+        about: "How often a node is asked while all is well; 10ms up to half of `down_after`. It seeds the group's \
+                policy.",
+    },
+    Key {
+        name: "misconf_is_unusable",
+        place: Place::Shared,
+        kind: "true or false",
+        default: Ok("false"),
+        about: "Replace a master that refuses writes because it cannot save to disk (MISCONF). It seeds the group's \
+                policy.",
+    },
+    Key {
+        name: "refusal_waits",
+        place: Place::Shared,
+        kind: "true or false",
+        default: Ok("false"),
+        about: "Let a refused connection wait for `down_after` like a silent one, where a firewall may refuse for a \
+                living server. It seeds the group's policy.",
+    },
+    Key {
+        name: "sleeptime",
+        place: Place::Shared,
+        kind: "seconds",
+        default: Ok("30"),
+        about: "How often INFO's slow sections are read, 1 to 86400; failures are noticed at once whatever it is.",
+    },
+    Key {
+        name: "redis_username",
+        place: Place::Shared,
+        kind: "text",
+        default: Err("the default user"),
+        about: "The ACL user on the Redis servers.",
+    },
+    Key {
+        name: "redis_password_file",
+        place: Place::Shared,
+        kind: "file",
+        default: Err("no password"),
+        about: "A file whose first line is the password on the Redis servers; if it is relative, to the file that \
+                names it.",
+    },
+];
+
+/// The page on all keys, in Markdown.
+pub(crate) fn reference() -> String {
+    let mut page = String::from(
+        "A file for `redis-failover run --config FILE`, in TOML. Keys at the top are the process's, those under \
+         `[defaults]` count for all groups, and each `[[group]]` is one group. Files named `*.toml` in the directory \
+         `conf.d` beside the file are read after it, in the order of their names; they hold `[[group]]` only.\n\n\
+         A *time* is text: a whole number with `ms`, `s` or `m`, such as `\"500ms\"`.\n",
+    );
+    let sections = [
+        (Place::Top, "At the top"),
+        (Place::Group, "In `[[group]]`"),
+        (Place::Shared, "In `[[group]]`, or for all groups in `[defaults]`"),
+    ];
+    for (place, title) in sections {
+        write!(page, "\n## {title}\n\n| key | value | default | |\n|---|---|---|---|\n").expect(GROWS);
+        for key in KEYS.iter().filter(|key| key.place == place) {
+            let default = key.default.map_or_else(str::to_owned, |value| format!("`{value}`"));
+            writeln!(page, "| `{}` | {} | {default} | {} |", key.name, key.kind, key.about).expect(GROWS);
+        }
+    }
+    page
+}
+
+const GROWS: &str = "a string takes everything";
+
+/// A key that may not stand where it stands: where that is, and why.
+pub(super) struct Misplaced {
+    pub(super) at: usize,
+    pub(super) why: String,
+    pub(super) hint: String,
+}
+
+/// The first key of a file that is unknown or stands in the wrong place. In a file of `conf.d` (`only_groups`) all but
+/// groups are in the wrong place.
+pub(super) fn check(table: &DeTable<'_>, only_groups: bool) -> Option<Misplaced> {
+    for (key, value) in table {
+        let found = match (key.get_ref().as_ref(), value.get_ref()) {
+            (GROUP, DeValue::Array(groups)) => {
+                let tables = groups.iter().filter_map(|group| group.get_ref().as_table());
+                tables.flat_map(DeTable::keys).find_map(|key| misplaced(key, &[Place::Group, Place::Shared]))
+            }
+            (DEFAULTS, DeValue::Table(defaults)) if !only_groups => {
+                defaults.keys().find_map(|key| misplaced(key, &[Place::Shared]))
+            }
+            (GROUP, _) => Some(wrong(key, "`group` is no list", "write [[group]] above each group's keys")),
+            (DEFAULTS, _) if !only_groups => {
+                Some(wrong(key, "`defaults` is no section", "write [defaults] above its keys"))
+            }
+            _ if only_groups => {
+                Some(wrong(key, "a file in conf.d holds [[group]] only", "say it in the main file"))
+            }
+            _ => misplaced(key, &[Place::Top]),
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+fn wrong(key: &Spanned<impl AsRef<str>>, why: impl Into<String>, hint: impl Into<String>) -> Misplaced {
+    Misplaced { at: key.span().start, why: why.into(), hint: hint.into() }
+}
+
+fn misplaced(key: &Spanned<impl AsRef<str>>, places: &[Place]) -> Option<Misplaced> {
+    let name = key.get_ref().as_ref();
+    match KEYS.iter().find(|known| known.name == name) {
+        Some(known) if places.contains(&known.place) => None,
+        Some(known) => {
+            let place = match known.place {
+                Place::Top => "at the top of the file, above the first [section]",
+                Place::Shared => "in [defaults] or in a [[group]]",
+                Place::Group => "in a [[group]]",
+            };
+            Some(wrong(key, format!("`{name}` has no meaning here"), format!("it belongs {place}")))
+        }
+        None if ["redis_password", "password", "requirepass", "masterauth"].contains(&name) => Some(wrong(
+            key,
+            format!(
+                "`{name}` is not accepted: a configuration file is copied, shown and kept in many places"
+            ),
+            "write the password alone into a file, and name that as `redis_password_file`",
+        )),
+        None => Some(wrong(key, format!("there is no key `{name}`"), nearest(name, places))),
+    }
+}
+
+/// The known key that is most like `name`, and else all of them.
+fn nearest(name: &str, places: &[Place]) -> String {
+    let sections = if places.contains(&Place::Top) { &[DEFAULTS, GROUP][..] } else { &[] };
+    let keys = KEYS.iter().filter(|known| places.contains(&known.place)).map(|known| known.name);
+    let known: Vec<_> = keys.chain(sections.iter().copied()).collect();
+    let distance = |key: &&&str| strsim::damerau_levenshtein(key, name);
+    let near = known.iter().min_by_key(distance).filter(|key| distance(key) <= 3);
+    match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are: {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::ConfigFile;
+    use super::*;
+
+    /// What the file makes of a group with `more` keys.
+    fn group(more: &str) -> String {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("monitor.toml");
+        let needed = "path = \"/a\"\nredishosts = [\"a:1\"]\nzkhosts = \"h\"\n";
+        fs::write(&path, format!("[[group]]\n{needed}{more}")).expect("it is written");
+        let config = ConfigFile::new(path.clone(), None, None).read().expect("it is right");
+        format!("{:?}", config.groups).replace(&path.display().to_string(), "")
+    }
+
+    #[test]
+    fn the_defaults_that_are_told_are_those_that_count() {
+        let told = KEYS.iter().filter_map(|key| Some(format!("{} = {}\n", key.name, key.default.ok()?)));
+        let told: String = told.collect();
+        assert_eq!(told.lines().count(), 6);
+        assert_eq!(group(&told), group(""));
+        assert_ne!(group("down_after = \"2s\"\n"), group(""), "this can tell them apart");
+    }
+
+    #[test]
+    fn every_key_of_the_page_is_one_that_is_read() {
+        // A name that only the page knows would be passed over by the reader, and change nothing.
+        for (name, value) in [
+            ("session_timeout", "\"7s\""),
+            ("quorum", "7"),
+            ("down_after", "\"7s\""),
+            ("probe_interval", "\"70ms\""),
+            ("misconf_is_unusable", "true"),
+            ("refusal_waits", "true"),
+            ("sleeptime", "7"),
+            ("name", "\"seven\""),
+        ] {
+            assert!(KEYS.iter().any(|key| key.name == name), "{name}");
+            assert_ne!(group(&format!("{name} = {value}\n")), group(""), "{name}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The values of single options and keys. It knows no option's name.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use redis_failover_core::{MonitorId, NodeAddr};
+use secrecy::SecretString;
+
+use super::usage;
+use crate::failure::{Failure, Kind};
+
+/// A number with `ms`, `s` or `m`.
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let wrong =
+        || format!("`{text}` is no time: write a whole number with ms, s or m, for example 500ms or 1s");
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(wrong),
+        _ => Err(wrong()),
+    }
+}
+
+pub(super) fn parse_node(text: &str) -> Result<NodeAddr, String> {
+    text.trim().parse::<NodeAddr>().map_err(|error| error.to_string())
+}
+
+/// The host's name as this monitor's id.
+pub(super) fn host_name() -> Result<MonitorId, Failure> {
+    let name = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    name.parse().map_err(|error| {
+        usage(format!("the host's name can't be this monitor's id: {error}")).hint("give an id")
+    })
+}
+
+/// A password, and whether every user of this machine may read it.
+pub(super) struct PasswordFile {
+    pub(super) password: SecretString,
+    pub(super) is_open: bool,
+}
+
+/// Reads the first line of `file`, which `option` names.
+pub(super) fn password(option: &str, file: &Path) -> Result<PasswordFile, Failure> {
+    let failed = |why: String| Failure::new(Kind::Failed, format!("{option} {}: {why}", file.display()));
+    let unreadable = |error: std::io::Error| {
+        failed(error.to_string()).hint("the file must be readable by the user that runs the monitor")
+    };
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let mode = fs::metadata(file).map_err(unreadable)?.permissions().mode();
+    match text.lines().next().filter(|line| !line.is_empty()) {
+        Some(line) => Ok(PasswordFile { password: line.into(), is_open: mode & 0o004 != 0 }),
+        None => Err(failed("its first line is empty".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_time("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(parse_time("1m"), Ok(Duration::from_mins(1)));
+        for text in ["", "5", "s", "-1s", "1h", "1.5s", "99999999999999999999s"] {
+            assert!(parse_time(text).expect_err(text).contains("500ms"), "{text}");
+        }
+    }
+}
