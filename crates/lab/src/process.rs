@@ -109,6 +109,11 @@ impl Process {
         self.signal(Signal::SIGTERM);
     }
 
+    /// Asks the process to read its configuration again (`SIGHUP`).
+    pub fn hang_up(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
     /// Waits for the process to end by itself, and says how it did.
     ///
     /// # Panics

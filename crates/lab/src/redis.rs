@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -18,20 +18,21 @@ use crate::{Connection, Process, Reply, eventually, free_port};
 
 const START_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A running Redis server on 127.0.0.1; dropping it kills it and deletes its directory.
+/// A running Redis server on a loopback address; dropping it kills it and deletes its directory.
 #[derive(Debug)]
 pub struct Redis {
     // Before the directory, because fields are dropped in this order.
     process: Process,
     directory: TempDir,
-    port: u16,
+    address: SocketAddr,
     password: Option<String>,
 }
 
 /// What a [`Redis`] is to be started with.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct RedisBuilder {
+    host: IpAddr,
     options: Vec<(String, String)>,
     password: Option<String>,
 }
@@ -45,7 +46,13 @@ impl RedisBuilder {
 
     /// Starts the server as a replica of `master`.
     pub fn replica_of(self, master: &Redis) -> Self {
-        self.option("replicaof", format!("{} {}", Ipv4Addr::LOCALHOST, master.port))
+        self.option("replicaof", format!("{} {}", master.address.ip(), master.port()))
+    }
+
+    /// Serves at this address instead of 127.0.0.1; it must be one of loopback.
+    pub fn bind(mut self, host: impl Into<IpAddr>) -> Self {
+        self.host = host.into();
+        self
     }
 
     /// Asks clients for this password, and gives it to the master.
@@ -62,19 +69,19 @@ impl RedisBuilder {
     pub fn start(self) -> Redis {
         let directory =
             TempDir::with_prefix("redis-failover-lab-redis-").expect("a writable temporary directory");
-        let port = free_port();
-        fs::write(directory.path().join("redis.conf"), self.config(port)).expect("the directory is ours");
-        let process = spawn(directory.path(), port, &[]);
-        let mut redis = Redis { process, directory, port, password: self.password };
+        let address = SocketAddr::new(self.host, free_port());
+        fs::write(directory.path().join("redis.conf"), self.config(address)).expect("the directory is ours");
+        let process = spawn(directory.path(), address, &[]);
+        let mut redis = Redis { process, directory, address, password: self.password };
         redis.await_answer();
         redis
     }
 
     /// The configuration file; the directory is the one that the server is started in.
-    fn config(&self, port: u16) -> String {
+    fn config(&self, address: SocketAddr) -> String {
         let mut lines = vec![
-            format!("bind {}", Ipv4Addr::LOCALHOST),
-            format!("port {port}"),
+            format!("bind {}", address.ip()),
+            format!("port {}", address.port()),
             "save \"\"".to_owned(),
             "appendonly no".to_owned(),
             // Instead of five seconds in which more replicas could come: a first synchronisation is immediate.
@@ -93,7 +100,7 @@ impl RedisBuilder {
 impl Redis {
     /// Describes a server that is not yet started.
     pub fn builder() -> RedisBuilder {
-        RedisBuilder::default()
+        RedisBuilder { host: Ipv4Addr::LOCALHOST.into(), options: Vec::new(), password: None }
     }
 
     /// Starts an empty master.
@@ -105,14 +112,14 @@ impl Redis {
         Self::builder().start()
     }
 
-    /// The address, as `127.0.0.1:PORT`.
+    /// The address, as `127.0.0.1:PORT`, or `[::1]:PORT`.
     pub fn addr(&self) -> String {
-        self.socket_address().to_string()
+        self.address.to_string()
     }
 
     /// The port; it stays the same for life.
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
     /// The process, which is another one after a restart.
@@ -151,7 +158,7 @@ impl Redis {
     /// When it does not answer in time.
     pub fn restart_with(&mut self, arguments: &[&str]) {
         self.process.kill();
-        self.process = spawn(self.directory.path(), self.port, arguments);
+        self.process = spawn(self.directory.path(), self.address, arguments);
         self.await_answer();
     }
 
@@ -161,7 +168,7 @@ impl Redis {
     ///
     /// When the server does not answer, or refuses the password.
     pub fn connect(&self) -> Result<Connection, String> {
-        let mut connection = Connection::open(self.socket_address())?;
+        let mut connection = Connection::open(self.address)?;
         if let Some(password) = &self.password {
             connection.command(&["AUTH", password])?.into_result()?;
         }
@@ -220,10 +227,6 @@ impl Redis {
         }
     }
 
-    fn socket_address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
-    }
-
     /// Waits for any answer but "loading": a replica may be told to refuse `PING` while its master is away.
     fn await_answer(&mut self) {
         eventually(START_DEADLINE, &format!("redis {} answers", self.addr()), || {
@@ -236,10 +239,10 @@ impl Redis {
     }
 }
 
-fn spawn(directory: &Path, port: u16, arguments: &[&str]) -> Process {
+fn spawn(directory: &Path, address: SocketAddr, arguments: &[&str]) -> Process {
     let mut command = Command::new(find_program("redis-server", "redis-server"));
     command.current_dir(directory).arg(directory.join("redis.conf")).args(arguments);
-    Process::spawn(&format!("redis {}:{port}", Ipv4Addr::LOCALHOST), command, &directory.join("redis.log"))
+    Process::spawn(&format!("redis {address}"), command, &directory.join("redis.log"))
 }
 
 fn fields(info: &str) -> BTreeMap<String, String> {

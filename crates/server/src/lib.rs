@@ -10,6 +10,7 @@ mod config;
 mod failure;
 mod info;
 mod monitor;
+mod names;
 mod redis_link;
 
 use std::process::ExitCode;

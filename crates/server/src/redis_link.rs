@@ -1,6 +1,7 @@
 //! One connection to one Redis server, whose end is noticed at once. It knows no command but the handshake.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -12,6 +13,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+
+use crate::names::Names;
 
 /// Who we are to Redis. The password appears in no log and no error.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,17 @@ pub struct Credentials {
 pub(crate) struct RedisLink {
     connection: MultiplexedConnection,
     driver: JoinHandle<()>,
+    peer: SocketAddr,
+}
+
+/// Which of a node's addresses a link is opened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Any that the node's name means now.
+    ByName,
+    /// That of the link by which the node is watched, where one stands: it leads to the node that was seen, and no
+    /// resolver is needed.
+    Beside,
 }
 
 /// Why there is no connection.
@@ -38,6 +52,9 @@ pub(crate) enum LinkError {
     /// No answer, or no way there.
     #[error("unreachable: {0}")]
     Unreachable(io::Error),
+    /// Its name leads nowhere.
+    #[error("its name cannot be resolved: {0}")]
+    Unresolved(io::Error),
     /// It answered, and does not want us: password, ACL, or too many clients.
     #[error("it answers, but does not let us in: {0}")]
     Denied(RedisError),
@@ -47,30 +64,36 @@ pub(crate) enum LinkError {
 }
 
 impl RedisLink {
-    /// Connects and authenticates within `limit`. The link bears `name` in CLIENT LIST.
+    /// Connects and authenticates within `limit`, to one of the addresses that `names` knows for the node. The link bears
+    /// `name` in CLIENT LIST.
     ///
     /// # Errors
     /// See [`LinkError`]; nothing is left open.
     pub(crate) async fn open(
-        node: &NodeAddr,
+        (node, way): (&NodeAddr, Way),
+        names: &Names,
         credentials: &Credentials,
         name: &str,
         limit: Duration,
     ) -> Result<Self, LinkError> {
-        let late = || LinkError::Unreachable(io::ErrorKind::TimedOut.into());
-        timeout(limit, Self::open_unlimited(node, credentials, name)).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    async fn open_unlimited(
-        node: &NodeAddr,
-        credentials: &Credentials,
-        name: &str,
-    ) -> Result<Self, LinkError> {
-        let stream =
-            TcpStream::connect((node.host(), node.port())).await.map_err(|error| match error.kind() {
+        let open = async {
+            let stream = match way {
+                Way::ByName => names.connect(node).await,
+                Way::Beside => names.connect_beside(node).await,
+            };
+            let stream = stream.map_err(|error| match error.kind() {
                 io::ErrorKind::ConnectionRefused => LinkError::Refused,
+                io::ErrorKind::NotFound => LinkError::Unresolved(error),
                 _ => LinkError::Unreachable(error),
             })?;
+            Self::greet(stream, credentials, name).await
+        };
+        let late = || LinkError::Unreachable(io::ErrorKind::TimedOut.into());
+        timeout(limit, open).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn greet(stream: TcpStream, credentials: &Credentials, name: &str) -> Result<Self, LinkError> {
+        let peer = stream.peer_addr().map_err(LinkError::Unreachable)?;
         // Without it an INFO may wait for the kernel; an error here costs only that.
         let _ = stream.set_nodelay(true);
         let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -84,7 +107,7 @@ impl RedisLink {
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let (connection, driver) =
             MultiplexedConnection::new_with_config(&info, stream, config).await.map_err(refusal)?;
-        let mut link = Self { connection, driver: tokio::spawn(driver) };
+        let mut link = Self { connection, driver: tokio::spawn(driver), peer };
         let mut greeting = redis::pipe();
         greeting.cmd("CLIENT").arg("SETNAME").arg(name);
         let reply = link.ask(&greeting).await.map_err(refusal)?.pop();
@@ -124,6 +147,11 @@ impl RedisLink {
     pub(crate) async fn ended(&mut self) {
         // A driver that panicked has ended as well.
         let _ = (&mut self.driver).await;
+    }
+
+    /// Where it leads.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     /// Whether the connection has ended.

@@ -84,7 +84,7 @@ impl Groups {
     fn begin(&mut self, config: GroupConfig) -> Result<Running, Failure> {
         let zookeeper = self.sessions.with(&config.ensemble)?;
         tracing::info!(
-            event = "start", group = config.name, id = %self.me.id,
+            event = "start", group = %config.name, id = %self.me.id,
             "monitor {} of {}, {} nodes are listed", self.me.id, config.path, config.nodes.len()
         );
         let seeds = watch::Sender::new(seed(&config));
@@ -101,7 +101,7 @@ impl Running {
         if !config.seeds_like(&self.config) {
             tracing::info!(
                 event = "reload",
-                group = config.name,
+                group = %config.name,
                 "its nodes or its policy changed in the configuration; they seed a group that has no record yet"
             );
             self.seeds.send_replace(seed(&config));
@@ -118,14 +118,14 @@ fn tell_end(config: &GroupConfig, begun_anew: bool) {
     if begun_anew {
         tracing::info!(
             event = "reload",
-            group = config.name,
+            group = %config.name,
             "its settings changed: its monitor is begun anew"
         );
         return;
     }
     tracing::warn!(
         event = "removed",
-        group = config.name,
+        group = %config.name,
         "this process monitors {} no longer. It leaves the group's record in ZooKeeper; this monitor registered there, \
          counting for the quorum; and repl-ping-replica-period 1 and repl-backlog-ttl 0 on nodes that were master",
         config.path
@@ -171,7 +171,7 @@ impl Keeper {
             let Err(panicked) = ended else { return };
             tracing::error!(
                 event = "panicked",
-                group = self.config.name,
+                group = %self.config.name,
                 "{panicked}; this monitor of the group is begun anew (please report this)"
             );
             tokio::select! {

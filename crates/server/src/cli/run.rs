@@ -11,6 +11,9 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         Source::Flags(config) => (*config, None),
         Source::File(file) => (file.read()?, Some(file)),
     };
-    super::runtime()?.block_on(app::run(config, file))?;
-    Ok(ExitCode::SUCCESS)
+    let runtime = super::runtime()?;
+    let outcome = runtime.block_on(app::run(config, file));
+    // A resolver that hangs must not keep the program from ending.
+    runtime.shutdown_background();
+    outcome.map(|()| ExitCode::SUCCESS)
 }

@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 
 use super::redis_admin::{self, AdminError};
-use crate::redis_link::{Credentials, RedisLink};
+use crate::names::{Names, PATIENCE};
+use crate::redis_link::{Credentials, RedisLink, Way};
 
 /// How long a freeze waits for a node that answered the monitors a moment ago.
 const FREEZE_LIMIT: Duration = Duration::from_millis(500);
@@ -49,22 +50,24 @@ struct Frozen {
 /// Who knocks at the nodes' doors.
 #[derive(Clone)]
 struct Visitor {
+    names: Names,
     credentials: Credentials,
     name: String,
 }
 
 impl Visitor {
     async fn open(&self, node: &NodeAddr) -> Result<RedisLink, AdminError> {
-        Ok(RedisLink::open(node, &self.credentials, &self.name, VISIT_LIMIT).await?)
+        Ok(RedisLink::open((node, Way::Beside), &self.names, &self.credentials, &self.name, VISIT_LIMIT)
+            .await?)
     }
 }
 
 impl<C: Campaign> Executor<C> {
     /// An executor for the monitor that stands in `campaign`, known to Redis as `name`.
-    pub(super) fn new(campaign: Arc<C>, credentials: Credentials, name: String) -> Self {
+    pub(super) fn new(campaign: Arc<C>, names: Names, credentials: Credentials, name: String) -> Self {
         Self {
             campaign,
-            visitor: Visitor { credentials, name },
+            visitor: Visitor { names, credentials, name },
             frozen: Arc::default(),
             stragglers: Arc::default(),
         }
@@ -81,7 +84,12 @@ impl<C: Campaign> Executor<C> {
             Step::Freeze { nodes, awaited } => Outcome::Read(self.freeze(term, nodes, &awaited).await),
             Step::Look { nodes } => {
                 let look = |mut link| async move { redis_admin::look(&mut link).await };
-                Outcome::Read(self.visit_all(term, nodes, look).await)
+                let mut said = self.visit_all(term, nodes, look).await;
+                for (node, evidence) in &mut said {
+                    let role = evidence.role.clone();
+                    evidence.role = self.visitor.names.spelled(node, role, PATIENCE).await;
+                }
+                Outcome::Read(said)
             }
             Step::Promote { intent, closable } => self.promote(term, &intent, closable).await,
             Step::Open { node, run, min_replicas_to_write, first } => {

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, sleep_until};
 
+use crate::names::Names;
 use crate::redis_link::Credentials;
 use clock::Clock;
 use executor::Executor;
@@ -70,6 +71,7 @@ pub struct Monitor<S: Store> {
     journal: Journal,
     executor: Executor<S::Campaign>,
     campaign: Arc<S::Campaign>,
+    names: Names,
     probers: BTreeMap<NodeAddr, JoinHandle<()>>,
     pace: watch::Sender<Pace>,
     told: mpsc::UnboundedSender<Probed>,
@@ -98,13 +100,15 @@ impl<S: Store> Monitor<S> {
         let (seeds, seeds_inbox) = mpsc::unbounded_channel();
         let campaign = Arc::new(store.campaign(&setup.id, setup.address.as_deref()));
         let name = format!("redis-failover:{}", setup.id);
+        let names = Names::default();
         let pace = Pace { interval: setup.policy.probe_interval(), patience: setup.policy.down_after() };
         let monitor = Self {
             clock,
             decider: Decider::new(setup.id.clone(), setup.nodes.clone(), setup.policy.clone(), now),
             observer: Observer::new(&setup.policy, setup.nodes.clone(), now),
             journal: Journal::new(&setup.group),
-            executor: Executor::new(campaign.clone(), setup.credentials.clone(), name),
+            executor: Executor::new(campaign.clone(), names.clone(), setup.credentials.clone(), name),
+            names,
             campaign,
             probers: BTreeMap::new(),
             pace: watch::Sender::new(pace),
@@ -290,6 +294,7 @@ impl<S: Store> Monitor<S> {
     /// Keeps one prober for each node.
     fn watch_nodes(&mut self) {
         let nodes = self.decider.nodes();
+        self.names.watch(nodes.clone());
         self.probers.retain(|node, prober| {
             let stays = nodes.contains(node);
             if !stays {
@@ -300,6 +305,7 @@ impl<S: Store> Monitor<S> {
         for node in nodes {
             let prober = Prober {
                 node: node.clone(),
+                names: self.names.clone(),
                 credentials: self.setup.credentials.clone(),
                 name: format!("redis-failover:{}:probe", self.setup.id),
                 pace: self.pace.subscribe(),

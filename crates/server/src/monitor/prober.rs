@@ -9,7 +9,8 @@ use tokio::time::{Instant as Moment, sleep, sleep_until};
 
 use super::clock::Clock;
 use crate::info::Info;
-use crate::redis_link::{Credentials, LinkError, RedisLink};
+use crate::names::{Names, PATIENCE};
+use crate::redis_link::{Credentials, LinkError, RedisLink, Way};
 
 /// How fast to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(super) struct Probed {
 pub(super) struct Prober {
     /// The node.
     pub node: NodeAddr,
+    /// What it is called, and what that means.
+    pub names: Names,
     /// Who we are to it.
     pub credentials: Credentials,
     /// Our name in its CLIENT LIST.
@@ -69,9 +72,11 @@ impl Prober {
             let asked = self.clock.now();
             self.tell(asked, Probe::Sent);
             let pace = *self.pace.borrow_and_update();
-            match RedisLink::open(&self.node, &self.credentials, &self.name, pace.patience).await {
+            let way = (&self.node, Way::ByName);
+            match RedisLink::open(way, &self.names, &self.credentials, &self.name, pace.patience).await {
                 Ok(mut link) => {
                     trouble = None;
+                    let _standing = self.names.stands(&self.node, link.peer());
                     let broken = self.ask_on(&mut link).await;
                     if !matches!(broken, Broken::Stale) {
                         let now = self.clock.now();
@@ -85,14 +90,15 @@ impl Prober {
                 Err(LinkError::Refused) => self.tell(asked, Probe::Refused),
                 Err(error @ LinkError::Denied(_)) => {
                     self.tell(asked, Probe::Denied);
-                    let said = error.to_string();
-                    if trouble.as_ref() != Some(&said) {
-                        tracing::error!(
-                            node = %self.node,
-                            "{said}: check the password, the ACL user and maxclients; it counts neither way"
-                        );
-                        trouble = Some(said);
-                    }
+                    let hint = "check the password, the ACL user and maxclients; it counts neither way";
+                    self.complain(&mut trouble, &error, hint);
+                }
+                Err(error @ LinkError::Unresolved(_)) => {
+                    self.complain(
+                        &mut trouble,
+                        &error,
+                        "check the name and the resolver; it counts as silent",
+                    );
                 }
                 Err(LinkError::Unreachable(_) | LinkError::Broken(_)) => {}
             }
@@ -125,7 +131,8 @@ impl Prober {
                 }
                 tracing::debug!(node = %self.node, version = server.version(), "slow sections read");
             }
-            self.tell(asked, judge(asked, &replies, &server));
+            let probe = self.spelled(judge(asked, &replies, &server), slow).await;
+            self.tell(asked, probe);
             tokio::select! {
                 () = link.ended() => return broken,
                 () = self.wait() => {}
@@ -140,6 +147,27 @@ impl Prober {
             () = sleep_until(next) => {}
             changed = self.pace.changed() => if changed.is_err() { sleep_until(next).await },
         }
+    }
+
+    /// Says what keeps us from asking, if that is news.
+    fn complain(&self, trouble: &mut Option<String>, error: &LinkError, hint: &str) {
+        let said = error.to_string();
+        if trouble.as_ref() != Some(&said) {
+            tracing::error!(node = %self.node, "{said}: {hint}");
+            *trouble = Some(said);
+        }
+    }
+
+    /// The same with the master that the node follows in the group's spelling; with `anew` by what names mean now.
+    async fn spelled(&self, mut probe: Probe, anew: bool) -> Probe {
+        if let Probe::Answered(sighting) | Probe::Misconf(sighting) = &mut probe {
+            if anew {
+                self.names.refresh(&sighting.role);
+            }
+            let limit = PATIENCE.min(self.pace.borrow().patience / 4);
+            sighting.role = self.names.spelled(&self.node, sighting.role.clone(), limit).await;
+        }
+        probe
     }
 
     fn tell(&self, asked: redis_failover_core::Instant, probe: Probe) {

@@ -3,8 +3,11 @@
 //! Every test owns its servers and its ports. A gap is printed and only bounded generously here: how fast a failover
 //! is, is measured, not tested.
 
+mod config;
 mod document;
 mod faults;
+mod names;
 mod starts;
+mod versions;
 mod world;
 mod writer;

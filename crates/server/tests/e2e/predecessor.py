@@ -7,8 +7,11 @@ its following for ever, so any exception here is the end.
 usage: predecessor.py ZOOKEEPER PATH REPORT
        predecessor.py --publish ZOOKEEPER PATH DOCUMENT
        predecessor.py --files FILE...
+       predecessor.py --get ZOOKEEPER PATH
+       predecessor.py --children ZOOKEEPER PATH
 REPORT gets one JSON line for each version of the document: master, status, the replicas that are OK, the raw text.
-With --publish it writes a document as the predecessor's monitor did; with --files it reads files.
+With --publish it writes a document as the predecessor's monitor did; with --files it reads files. --get prints what a
+znode holds, --children the names of those below it, a line each.
 """
 
 import json
@@ -72,6 +75,11 @@ if sys.argv[1] == "--files":
             print(json.dumps(setup(document.read())))
 elif sys.argv[1] == "--publish":
     publish(connect(sys.argv[2]), *sys.argv[3:5])
+elif sys.argv[1] == "--get":
+    print(connect(sys.argv[2]).get(sys.argv[3])[0].decode())
+elif sys.argv[1] == "--children":
+    for name in connect(sys.argv[2]).get_children(sys.argv[3]):
+        print(name)
 else:
     with open(sys.argv[3], "w") as out:
         follow(connect(sys.argv[1]), sys.argv[2], out)

@@ -82,6 +82,28 @@ impl Servers {
         command.arg(self.zookeeper.connect_string()).args(arguments);
         Process::spawn(name, command, &self.file(&format!("{name}.log")))
     }
+
+    /// Writes a document as the predecessor's monitor did.
+    pub(crate) fn put(&self, znode: &str, text: &str) {
+        self.predecessor(&["--publish", &self.zookeeper.connect_string(), znode, text]);
+    }
+
+    /// What a znode holds.
+    pub(crate) fn get(&self, znode: &str) -> String {
+        self.predecessor(&["--get", &self.zookeeper.connect_string(), znode]).trim_end().to_owned()
+    }
+
+    /// The names of the znodes below another.
+    pub(crate) fn children(&self, znode: &str) -> Vec<String> {
+        let names = self.predecessor(&["--children", &self.zookeeper.connect_string(), znode]);
+        names.lines().map(str::to_owned).collect()
+    }
+
+    fn predecessor(&self, arguments: &[&str]) -> String {
+        let output = python("predecessor.py").args(arguments).output().expect("python runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
 }
 
 /// One of the Python programs beside this file. Debian's kazoo belongs to Debian's Python.
@@ -99,13 +121,20 @@ pub(crate) struct Group {
     extra: Vec<(String, String)>,
     other_nodes: Vec<String>,
     pub(crate) flags: Vec<&'static str>,
+    /// How the monitors' list spells the servers' host; `None` as they are bound.
+    pub(crate) host: Option<&'static str>,
 }
 
 impl Group {
     /// Three fresh servers and three monitors, synced.
     pub(crate) fn start(servers: &Servers, path: &str) -> Self {
         let redis = (0..3).map(|_| Redis::builder().option("repl-diskless-sync-delay", "0").start());
-        let mut group = Self::of(path, redis.collect());
+        Self::start_of(servers, path, redis.collect())
+    }
+
+    /// These servers and three monitors, synced.
+    pub(crate) fn start_of(servers: &Servers, path: &str, redis: Vec<Redis>) -> Self {
+        let mut group = Self::of(path, redis);
         group.start_monitors(servers);
         group.await_steady(servers, 0);
         group
@@ -120,6 +149,7 @@ impl Group {
             extra: Vec::new(),
             other_nodes: Vec::new(),
             flags: Vec::new(),
+            host: None,
         }
     }
 
@@ -135,7 +165,13 @@ impl Group {
 
     /// The nodes as `-r` takes them.
     pub(crate) fn nodes(&self) -> String {
-        self.redis.iter().map(Redis::addr).chain(self.other_nodes.clone()).collect::<Vec<_>>().join(",")
+        let redis = self.redis.iter().map(|redis| self.spelled(redis));
+        redis.chain(self.other_nodes.clone()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The server as the monitors' list spells it.
+    pub(crate) fn spelled(&self, redis: &Redis) -> String {
+        self.host.map_or_else(|| redis.addr(), |host| format!("{host}:{}", redis.port()))
     }
 
     /// Starts the monitors m1, m2 and m3.
@@ -187,7 +223,7 @@ impl Group {
 
     fn is_steady(&self, servers: &Servers, master: usize) -> Result<(), String> {
         let status = self.status(servers)?;
-        let address = self.redis[master].addr();
+        let address = self.spelled(&self.redis[master]);
         ensure_eq(status["phase"].as_str(), Some("steady"))?;
         ensure_eq(status["master"].as_str(), Some(address.as_str()))?;
         let leads = self.redis[master].info("replication")?;
@@ -195,7 +231,7 @@ impl Group {
             let Ok(info) = redis.info("replication") else { continue };
             let ok = status["nodes"]
                 .as_array()
-                .and_then(|nodes| nodes.iter().find(|it| it["node"] == redis.addr()));
+                .and_then(|nodes| nodes.iter().find(|it| it["node"] == self.spelled(redis)));
             ensure_eq(ok.map(|node| &node["ok"]), Some(&Value::Bool(true)))?;
             if index == master {
                 ensure_eq(info["role"].as_str(), "master")?;
@@ -217,13 +253,16 @@ impl Group {
 
     /// Which node the document names, other than `old`, once it is steady.
     pub(crate) fn await_successor(&self, servers: &Servers, old: usize) -> usize {
-        let old = self.redis[old].addr();
+        let old = self.spelled(&self.redis[old]);
         let address = eventually(DEADLINE, "another node leads", || {
             let status = self.status(servers)?;
             let master = status["master"].as_str().filter(|it| *it != old && status["phase"] == "steady");
             master.map(str::to_owned).ok_or_else(|| status.to_string())
         });
-        self.redis.iter().position(|redis| redis.addr() == address).expect("the master is one of the nodes")
+        self.redis
+            .iter()
+            .position(|redis| self.spelled(redis) == address)
+            .expect("the master is one of the nodes")
     }
 
     /// The steps that monitor `id` has begun, from its log.
