@@ -1,5 +1,5 @@
-//! The addresses behind host names, and which spellings mean one server. It never blocks who asks: a lookup runs beside,
-//! one at a time for each name, however often it is asked for and however long the resolver hangs.
+//! The addresses behind host names, and which spellings mean one server. It never blocks who asks: a lookup runs
+//! beside, one at a time for each name, however often it is asked for and however long the resolver hangs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -64,7 +64,7 @@ impl Default for Names {
 
 impl Names {
     /// No names yet, to be found by `lookup`.
-    fn new<F>(lookup: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    pub(crate) fn new<F>(lookup: impl Fn(String) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
     {

@@ -64,8 +64,8 @@ pub(crate) enum LinkError {
 }
 
 impl RedisLink {
-    /// Connects and authenticates within `limit`, to one of the addresses that `names` knows for the node. The link bears
-    /// `name` in CLIENT LIST.
+    /// Connects and authenticates within `limit`, to one of the addresses that `names` knows for the node. The link
+    /// bears `name` in CLIENT LIST.
     ///
     /// # Errors
     /// See [`LinkError`]; nothing is left open.

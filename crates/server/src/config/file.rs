@@ -1,5 +1,5 @@
-//! Configuration files: one, and those in `conf.d` beside it. Each reading is whole or an error; nothing is remembered of
-//! an earlier one.
+//! Configuration files: one, and those in `conf.d` beside it. Each reading is whole or an error; nothing is remembered
+//! of an earlier one.
 
 use std::fs;
 use std::io::ErrorKind;

@@ -1,5 +1,5 @@
-//! From what was typed or written in a file to what is meant. Nothing past this module sees an unchecked string; nothing
-//! is opened here but the configuration's files and the passwords'.
+//! From what was typed or written in a file to what is meant. Nothing past this module sees an unchecked string;
+//! nothing is opened here but the configuration's files and the passwords'.
 
 mod file;
 mod flags;

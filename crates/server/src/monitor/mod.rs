@@ -93,6 +93,10 @@ impl<S: Store> Monitor<S> {
     ///
     /// To be called inside a tokio runtime. Nothing is asked of Redis before [`Monitor::run`].
     pub fn new(setup: Setup, store: S) -> (Self, Inbox) {
+        Self::with(setup, store, Names::default())
+    }
+
+    fn with(setup: Setup, store: S, names: Names) -> (Self, Inbox) {
         let clock = Clock::start();
         let now = clock.now();
         let (told, told_inbox) = mpsc::unbounded_channel();
@@ -100,7 +104,6 @@ impl<S: Store> Monitor<S> {
         let (seeds, seeds_inbox) = mpsc::unbounded_channel();
         let campaign = Arc::new(store.campaign(&setup.id, setup.address.as_deref()));
         let name = format!("redis-failover:{}", setup.id);
-        let names = Names::default();
         let pace = Pace { interval: setup.policy.probe_interval(), patience: setup.policy.down_after() };
         let monitor = Self {
             clock,
@@ -317,3 +320,6 @@ impl<S: Store> Monitor<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,6 @@ use redis_failover_lab::{Process, Redis, ensure_eq, eventually};
 
 use crate::world::{DEADLINE, Group, Servers};
 
-const IDS: [&str; 3] = ["m1", "m2", "m3"];
-
 /// Three processes that share a configuration.
 struct Monitors<'a> {
     servers: &'a Servers,
@@ -93,7 +91,9 @@ fn many_groups_in_one_process_come_and_go_without_touching_each_other() {
     let mut monitors = Monitors::new(&servers, &a_said);
     monitors.write("conf.d/b.toml", &b_said);
     monitors.write("conf.d/foreign.toml", &foreign_said);
-    IDS.into_iter().for_each(|id| monitors.start(id));
+    for id in ["m1", "m2", "m3"] {
+        monitors.start(id);
+    }
     a.await_steady(&servers, 0);
     b.await_steady(&servers, 0);
     // What stands in the way of one group is said, and is no reason to give up the others.

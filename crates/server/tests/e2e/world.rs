@@ -85,25 +85,26 @@ impl Servers {
 
     /// Writes a document as the predecessor's monitor did.
     pub(crate) fn put(&self, znode: &str, text: &str) {
-        self.predecessor(&["--publish", &self.zookeeper.connect_string(), znode, text]);
+        predecessor(&["--publish", &self.zookeeper.connect_string(), znode, text]);
     }
 
     /// What a znode holds.
     pub(crate) fn get(&self, znode: &str) -> String {
-        self.predecessor(&["--get", &self.zookeeper.connect_string(), znode]).trim_end().to_owned()
+        predecessor(&["--get", &self.zookeeper.connect_string(), znode]).trim_end().to_owned()
     }
 
     /// The names of the znodes below another.
     pub(crate) fn children(&self, znode: &str) -> Vec<String> {
-        let names = self.predecessor(&["--children", &self.zookeeper.connect_string(), znode]);
+        let names = predecessor(&["--children", &self.zookeeper.connect_string(), znode]);
         names.lines().map(str::to_owned).collect()
     }
+}
 
-    fn predecessor(&self, arguments: &[&str]) -> String {
-        let output = python("predecessor.py").args(arguments).output().expect("python runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("text")
-    }
+/// What the predecessor's stand-in prints.
+fn predecessor(arguments: &[&str]) -> String {
+    let output = python("predecessor.py").args(arguments).output().expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }
 
 /// One of the Python programs beside this file. Debian's kazoo belongs to Debian's Python.
