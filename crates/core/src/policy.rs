@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Within which time three failovers of one group are one too many to hurry.
+pub const FLAPPING_WINDOW: Duration = Duration::from_mins(10);
+
 /// A group's settings, the same for all its monitors. Kept in the group's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -10,6 +13,37 @@ pub struct Policy {
     probe_interval: Duration,
     misconf_is_unusable: bool,
     refusal_waits: bool,
+    link_grace: Duration,
+    third_failover_waits: Duration,
+    discover: Discover,
+}
+
+/// What becomes of a replica that the master names and the group's record does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discover {
+    /// Nothing.
+    Off,
+    /// It becomes a member, is published and read from, and never takes over.
+    Watch,
+    /// It becomes a member like any other.
+    #[default]
+    Promote,
+}
+
+impl Discover {
+    /// The word that is typed and written into the record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Watch => "watch",
+            Self::Promote => "promote",
+        }
+    }
+
+    /// The choice that has this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Off, Self::Watch, Self::Promote].into_iter().find(|choice| choice.word() == word)
+    }
 }
 
 /// Why settings cannot stand together; nothing was changed.
@@ -39,6 +73,9 @@ impl Default for Policy {
             probe_interval: Duration::from_millis(200),
             misconf_is_unusable: false,
             refusal_waits: false,
+            link_grace: Duration::from_secs(5),
+            third_failover_waits: Duration::from_mins(1),
+            discover: Discover::default(),
         }
     }
 }
@@ -75,6 +112,39 @@ impl Policy {
     #[must_use]
     pub fn patient_with_refusal(self, refusal_waits: bool) -> Self {
         Self { refusal_waits, ..self }
+    }
+
+    /// This policy, where a replica whose link is down for less than `link_grace` is still published as `OK`.
+    #[must_use]
+    pub fn with_link_grace(self, link_grace: Duration) -> Self {
+        Self { link_grace, ..self }
+    }
+
+    /// This policy, where the third failover within [`FLAPPING_WINDOW`] waits for `wait`; zero for not at all.
+    #[must_use]
+    pub fn with_third_failover_waiting(self, wait: Duration) -> Self {
+        Self { third_failover_waits: wait, ..self }
+    }
+
+    /// This policy, with another answer to replicas that nobody listed.
+    #[must_use]
+    pub fn with_discover(self, discover: Discover) -> Self {
+        Self { discover, ..self }
+    }
+
+    /// How long a replica's link may be down before it is published as `KO`.
+    pub fn link_grace(&self) -> Duration {
+        self.link_grace
+    }
+
+    /// How long the third failover within [`FLAPPING_WINDOW`] waits; zero for not at all.
+    pub fn third_failover_waits(&self) -> Duration {
+        self.third_failover_waits
+    }
+
+    /// What becomes of a replica that nobody listed.
+    pub fn discover(&self) -> Discover {
+        self.discover
     }
 
     /// Whether a master that refuses writes because it cannot save is unusable.

@@ -39,7 +39,9 @@ pub struct Electorate<'a> {
 impl Electorate<'_> {
     /// What each registered live monitor says of `node`.
     pub fn ballots(&self, node: &NodeAddr) -> BTreeMap<MonitorId, Ballot> {
-        let ballots = |id: &MonitorId| if id == self.me { Some(self.own) } else { self.peers.get(id) };
+        let ballots = |id: &MonitorId| {
+            if id == self.me { Some(self.own) } else { self.peers.get(id).map(|peer| &peer.ballots) }
+        };
         self.registered.iter().filter_map(|id| Some((id.clone(), *ballots(id)?.get(node)?))).collect()
     }
 
@@ -165,6 +167,7 @@ mod tests {
     use super::*;
     use crate::names::{ReplId, RunId};
     use crate::position::History;
+    use crate::view::Peer;
 
     fn at(millis: u64) -> Instant {
         Instant::from_millis(10_000 + millis)
@@ -184,7 +187,8 @@ mod tests {
         let registered = (1..=registered).map(|n| id(&format!("m{n}"))).collect();
         let mut all = votes.iter().copied().map(ballots);
         let own = all.next().unwrap_or_default();
-        let peers = (2..).map(|n| id(&format!("m{n}"))).zip(all).collect();
+        let peer = |ballots| Peer { ballots, remembers: None };
+        let peers = (2..).map(|n| id(&format!("m{n}"))).zip(all.map(peer)).collect();
         let policy = Policy::default();
         let electorate =
             Electorate { me: &id("m1"), own: &own, peers: &peers, registered: &registered, policy: &policy };
@@ -219,7 +223,7 @@ mod tests {
         let role = Role::Replica { of: Some(node("a")), link, received };
         BTreeMap::from([(
             node("b"),
-            Sighting { asked, run: RunId("1".into()), role, history, guarded: false },
+            Sighting { asked, run: RunId("1".into()), role, history, guarded: false, feeds: Vec::new() },
         )])
     }
 

@@ -46,7 +46,12 @@ impl ConnectString {
 
     /// The path of a group on the servers.
     pub(crate) fn absolute(&self, group: &GroupPath) -> String {
-        self.chroot.as_ref().map_or_else(|| group.0.clone(), |chroot| format!("{chroot}{group}"))
+        self.below_chroot(group.as_str())
+    }
+
+    /// The path of a znode on the servers.
+    pub(crate) fn below_chroot(&self, path: &str) -> String {
+        self.chroot.as_ref().map_or_else(|| path.to_owned(), |chroot| format!("{chroot}{path}"))
     }
 }
 

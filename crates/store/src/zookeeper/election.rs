@@ -8,14 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{Leadership, MonitorId, Term, Topology, Version};
+use redis_failover_core::{Answer, Leadership, MonitorId, RequestId, Term, Topology, Version};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Error, EventType, OneshotWatcher, SessionState, StateWatcher};
 
 use super::Owner;
+use super::StoreError;
 use super::commit;
 use super::record::Record;
+use super::requests;
 use super::session::{Session, Shared};
 use super::znodes::{SEQUENTIAL, ensure};
 use crate::feed::Feed;
@@ -141,6 +143,21 @@ impl Campaign for ZooKeeperCampaign {
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
         let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
         commit::commit(&self.owner.shared, &self.znodes, &self.record, held.path, expected, record).await
+    }
+
+    async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
+        let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
+        let shared = &self.owner.shared;
+        let Some(session) = shared.sessions.borrow().clone() else { return Err(CommitError::Fenced) };
+        let limit = session.timeout;
+        let (znodes, answer) = (self.znodes.clone(), answer.clone());
+        let work = shared
+            .spawn(async move { requests::answer(&session, &znodes, &held.path, request, &answer).await });
+        match timeout(limit, work).await {
+            Ok(Ok(Some(outcome))) => outcome,
+            Ok(_) => Err(CommitError::Unknown(StoreError::Closed)),
+            Err(_) => Err(CommitError::Unknown(StoreError::NoAnswer(limit))),
+        }
     }
 
     async fn resign(&self) {

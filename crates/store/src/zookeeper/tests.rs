@@ -31,6 +31,7 @@ fn record() -> Topology {
         members: vec![Member { addr: master.clone(), ok: true }],
         master,
         master_run: None,
+        discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
