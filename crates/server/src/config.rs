@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use redis_failover_core::{MonitorId, NodeAddr, Policy};
+use clap::{Args, ValueEnum};
+use redis_failover_core::{Discover, MonitorId, NodeAddr, Policy};
 use redis_failover_store::{ConnectString, GroupPath};
 use secrecy::SecretString;
 
@@ -77,6 +77,22 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     refusal_waits: bool,
 
+    /// How long a replica's link may be down before the replica is published as KO.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time)]
+    link_grace: Duration,
+
+    /// How long the third failover within ten minutes waits, in case it is not the masters that fail; 0s for not at all.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
+    third_failover_waits: Duration,
+
+    /// What becomes of a replica that follows the master and stands in no list.
+    #[arg(long, value_enum, default_value = "promote")]
+    discover: DiscoverArg,
+
+    /// Stand for the lead though a monitor of the Python predecessor is alive in this ensemble (for another group).
+    #[arg(long)]
+    take_over: bool,
+
     /// The ZooKeeper session's time-out: how long a dead monitor keeps the lead.
     #[arg(long, value_name = "TIME", default_value = "6s", value_parser = parse_time)]
     session_timeout: Duration,
@@ -88,6 +104,27 @@ pub(crate) struct RunArgs {
     /// A file whose first line is the password on the Redis servers; or set `REDIS_FAILOVER_REDIS_PASSWORD`.
     #[arg(long, value_name = "FILE", env = "REDIS_FAILOVER_REDIS_PASSWORD_FILE")]
     redis_password_file: Option<PathBuf>,
+}
+
+/// What becomes of a replica that nobody listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DiscoverArg {
+    /// Nothing.
+    Off,
+    /// It is watched, published and read from, and never takes over.
+    Watch,
+    /// It becomes a node of the group like any other.
+    Promote,
+}
+
+impl From<DiscoverArg> for Discover {
+    fn from(choice: DiscoverArg) -> Self {
+        match choice {
+            DiscoverArg::Off => Self::Off,
+            DiscoverArg::Watch => Self::Watch,
+            DiscoverArg::Promote => Self::Promote,
+        }
+    }
 }
 
 /// A monitor's configuration, checked.
@@ -107,6 +144,8 @@ pub(crate) struct Config {
     pub listen: Option<SocketAddr>,
     /// What seeds the group's policy.
     pub policy: Policy,
+    /// Whether it stands for the lead beside a living monitor of the predecessor.
+    pub take_over: bool,
     /// The ZooKeeper session's time-out.
     pub session_timeout: Duration,
     /// Who we are to Redis.
@@ -131,7 +170,10 @@ impl RunArgs {
         let policy = Policy::new(self.quorum, self.down_after, self.probe_interval)
             .map_err(|error| usage(format!("the policy cannot stand: {error}")))?
             .misconf_unusable(self.misconf_is_unusable)
-            .patient_with_refusal(self.refusal_waits);
+            .patient_with_refusal(self.refusal_waits)
+            .with_link_grace(self.link_grace)
+            .with_third_failover_waiting(self.third_failover_waits)
+            .with_discover(self.discover.into());
         if !(Duration::from_millis(400)..=Duration::from_mins(5)).contains(&self.session_timeout) {
             return Err(usage(format!("--session-timeout {:?} is out of range", self.session_timeout))
                 .hint("use 400ms to 300s; ZooKeeper grants 2 to 20 of its ticks (tickTime, 2s by default)"));
@@ -153,6 +195,7 @@ impl RunArgs {
             id,
             listen: self.listen,
             policy,
+            take_over: self.take_over,
             session_timeout: self.session_timeout,
             credentials: Credentials { username: self.redis_username, password },
         })
@@ -184,12 +227,12 @@ fn password(file: Option<PathBuf>) -> Result<Option<SecretString>, Failure> {
     }
 }
 
-fn parse_node(text: &str) -> Result<NodeAddr, String> {
+pub(crate) fn parse_node(text: &str) -> Result<NodeAddr, String> {
     text.trim().parse::<NodeAddr>().map_err(|error| error.to_string())
 }
 
 /// A number with `ms`, `s` or `m`.
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let wrong =

@@ -33,6 +33,9 @@ fn describe(config: &Config) -> String {
          down after       {:?}, asked every {:?}\n\
          cannot save      {misconf}\n\
          refused          {refused}\n\
+         link grace       {:?}\n\
+         third failover   within ten minutes waits {:?}\n\
+         discover         {}\n\
          slow sections    every {:?}\n\
          redis user       {user}, {password}\n",
         config.path.name(),
@@ -43,6 +46,9 @@ fn describe(config: &Config) -> String {
         config.id,
         policy.down_after(),
         policy.probe_interval(),
+        policy.link_grace(),
+        policy.third_failover_waits(),
+        policy.discover().word(),
         config.slow_every,
     )
 }

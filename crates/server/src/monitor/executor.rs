@@ -104,6 +104,14 @@ impl<C: Campaign> Executor<C> {
                 let persist = |mut link| async move { redis_admin::persist(&mut link).await };
                 Outcome::Done(self.visit_all(term, nodes, persist).await.into_keys().collect())
             }
+            Step::Answer { request, answer } => match self.campaign.answer(term, request, &answer).await {
+                // Answered before, or withdrawn: nobody waits for it any more.
+                Ok(()) | Err(CommitError::Conflict) => Outcome::Answered,
+                Err(error) => {
+                    tracing::warn!("the answer: {error}");
+                    Outcome::NotAnswered
+                }
+            },
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use redis_failover_core::{
-    Ballots, Diagnosis, Leadership, NodeAddr, Outcome, Phase, Status, Step, Topology, Verdict, Vote,
+    Ballots, Diagnosis, Leadership, Loss, NodeAddr, Outcome, Phase, Status, Step, Topology, Verdict, Vote,
 };
 use tracing::{error, info, warn};
 
@@ -18,7 +18,8 @@ pub(super) struct Journal {
     too_few: Option<(usize, usize)>,
     refusal: Option<String>,
     stuck: Option<String>,
-    record_lost: bool,
+    loss: Option<Loss>,
+    postponed: bool,
     record: Option<Topology>,
 }
 
@@ -116,14 +117,29 @@ impl Journal {
             error!(event = "-failover-abort-no-good-slave", %group, "nobody may take over, trying again: {stuck}");
         }
         self.stuck = stuck;
-        if status.record_lost && !self.record_lost {
-            error!(
-                event = "record-lost", %group,
-                "the record in ZooKeeper is gone, unreadable, or older than this monitor remembers: nothing is done \
-                 until a newer one stands (restart the monitors to follow what stands there now)"
+        if status.loss != self.loss {
+            match status.loss {
+                Some(loss @ Loss::Older { .. }) => error!(
+                    event = "record-lost", %group,
+                    "{loss}: ZooKeeper was emptied or restored, so nothing is done and no master is replaced; say \
+                     which node is the master: redis-failover adopt --master HOST:PORT"
+                ),
+                Some(loss @ Loss::Unreadable) => error!(
+                    event = "record-lost", %group, "{loss}: nothing is done until it is mended"
+                ),
+                None => info!(event = "-record-lost", %group, "the record is followed again"),
+            }
+            self.loss = status.loss;
+        }
+        let postponed = status.postponed_until.is_some() && leads;
+        if postponed && !self.postponed {
+            warn!(
+                event = "+flapping", %group,
+                "the master was replaced twice within ten minutes: this failover waits, in case it is not the \
+                 master that fails (third-failover-waits)"
             );
         }
-        self.record_lost = status.record_lost;
+        self.postponed = postponed;
     }
 
     /// Says what changed in the record.
@@ -150,12 +166,28 @@ impl Journal {
                 "{group} {old_host} {old_port} {} {}", new.host(), new.port()
             );
         }
+        self.membership(before.as_ref(), record);
         for member in &record.members {
             let was = before.as_ref().and_then(|it| it.members.iter().find(|old| old.addr == member.addr));
             if was.is_some_and(|was| was.ok != member.ok) {
                 let word = if member.ok { "OK" } else { "KO" };
                 info!(event = "published", %group, node = %member.addr, "{} is published as {word}", member.addr);
             }
+        }
+    }
+
+    /// Says who is new, and who is struck out.
+    fn membership(&self, before: Option<&Topology>, record: &Topology) {
+        let group = &self.group;
+        let Some(before) = before else { return };
+        for node in record.nodes().filter(|node| !before.nodes().any(|old| old == *node)) {
+            info!(event = "+slave", %group, %node, "{node} was found through the master and is watched from now on");
+        }
+        for monitor in record.monitors.difference(&before.monitors) {
+            info!(event = "+monitor", %group, "monitor {monitor} is registered");
+        }
+        for monitor in before.monitors.difference(&record.monitors) {
+            info!(event = "-monitor", %group, "monitor {monitor} is forgotten");
         }
     }
 
@@ -168,7 +200,12 @@ impl Journal {
     pub(super) fn outcome(&self, outcome: &Outcome) {
         let group = &self.group;
         match outcome {
-            Outcome::Committed(_) | Outcome::Read(_) | Outcome::Promoted(Some(_)) | Outcome::Done(_) => {}
+            Outcome::Committed(_)
+            | Outcome::Read(_)
+            | Outcome::Promoted(Some(_))
+            | Outcome::Done(_)
+            | Outcome::Answered => {}
+            Outcome::NotAnswered => warn!(event = "step-failed", %group, "not answered"),
             Outcome::NotCommitted => warn!(event = "step-failed", %group, "not committed"),
             Outcome::CommitUnknown => warn!(event = "step-failed", %group, "commit unclear, reading again"),
             Outcome::Promoted(None) => warn!(event = "step-failed", %group, "promotion unclear, looking"),

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::{
-    ActionId, Ballots, Decider, Event, Leadership, MonitorId, NodeAddr, Observation, Observer, Outcome,
-    Policy, Report,
+    ActionId, Ballots, Decider, Epoch, Event, Leadership, MonitorId, NodeAddr, Observation, Observer,
+    Outcome, Policy, Report, Requests,
 };
 use redis_failover_store::{Campaign, SeenReport, Sight, Store};
 use tokio::sync::{mpsc, watch};
@@ -63,7 +63,7 @@ pub struct Monitor<S: Store> {
     pace: watch::Sender<Pace>,
     told: mpsc::UnboundedSender<Probed>,
     finished: mpsc::UnboundedSender<(ActionId, Outcome)>,
-    published: Option<Ballots>,
+    published: Option<(Ballots, Option<Epoch>)>,
     running: Option<JoinHandle<()>>,
     compared: bool,
 }
@@ -112,6 +112,7 @@ impl<S: Store> Monitor<S> {
     pub async fn run(mut self, mut inbox: Inbox, shutdown: impl Future<Output = ()>) {
         let mut record = self.store.record();
         let mut reports = self.store.reports();
+        let mut requests = self.store.requests();
         let mut leadership = self.campaign.leadership();
         let mut shutdown = std::pin::pin!(shutdown);
         self.watch_nodes();
@@ -121,6 +122,7 @@ impl<S: Store> Monitor<S> {
                 () = &mut shutdown => break,
                 sight = record.next() => self.record(sight),
                 seen = reports.next() => self.reports(&seen),
+                asked = requests.next() => self.decide(Event::RequestsRead(Requests::clone(&asked))),
                 leads = leadership.next() => self.lead(leads),
                 Some(probed) = inbox.told.recv() => self.probed(probed, &mut inbox.told),
                 Some((id, outcome)) = inbox.finished.recv() => self.finished(id, outcome),
@@ -163,6 +165,9 @@ impl<S: Store> Monitor<S> {
             }
         };
         self.decide(Event::TopologyRead(read));
+        if self.decider.must_read() {
+            self.store.reread();
+        }
     }
 
     /// Watches the record's nodes by the record's policy, also when the record is this monitor's own commit.
@@ -171,20 +176,21 @@ impl<S: Store> Monitor<S> {
         if !std::mem::replace(&mut self.compared, true) {
             self.journal.doubts(record, &self.setup.nodes);
         }
-        let watched = record.nodes().all(|node| self.probers.contains_key(node));
-        if watched && record.members.len() == self.probers.len() && record.policy == self.setup.policy {
+        let nodes = self.decider.nodes();
+        let watched =
+            nodes.len() == self.probers.len() && nodes.iter().all(|node| self.probers.contains_key(node));
+        if watched && record.policy == self.setup.policy {
             return;
         }
         self.setup.policy = record.policy.clone();
-        let nodes = self.decider.nodes();
         self.observer.reconfigure(&self.setup.policy, nodes, self.clock.now());
         self.watch_nodes();
     }
 
     fn reports(&mut self, seen: &BTreeMap<MonitorId, SeenReport>) {
         let others = seen.iter().filter(|(id, _)| **id != self.setup.id);
-        let ballots = |seen: &SeenReport| seen.report.ballots(self.clock.at(seen.seen_at.into()));
-        let peers = others.map(|(id, seen)| (id.clone(), ballots(seen))).collect();
+        let peer = |seen: &SeenReport| seen.report.peer(self.clock.at(seen.seen_at.into()));
+        let peers = others.map(|(id, seen)| (id.clone(), peer(seen))).collect();
         self.decide(Event::ReportsRead(peers));
     }
 
@@ -224,17 +230,24 @@ impl<S: Store> Monitor<S> {
         let now = self.clock.now();
         let ballots = self.observer.ballots();
         self.journal.votes(&ballots);
-        if self.published.as_ref() != Some(&ballots) {
-            let (id, address) = (self.setup.id.clone(), self.setup.address.clone());
-            self.store.publish(Report::of(id, address, &ballots, now));
-            self.published = Some(ballots.clone());
-        }
+        self.report(now, &ballots);
         let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
         self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
         let policy = &self.setup.policy;
         let interval = if self.observer.in_doubt(now) { DENSE } else { policy.probe_interval() };
         let pace = Pace { interval: interval.min(policy.probe_interval()), patience: policy.down_after() };
         self.pace.send_if_modified(|present| std::mem::replace(present, pace) != pace);
+    }
+
+    /// Publishes the votes and what is remembered, where that is new.
+    fn report(&mut self, now: redis_failover_core::Instant, ballots: &Ballots) {
+        let remembers = self.decider.remembers();
+        if self.published.as_ref().is_some_and(|(told, epoch)| told == ballots && *epoch == remembers) {
+            return;
+        }
+        let (id, address) = (self.setup.id.clone(), self.setup.address.clone());
+        self.store.publish(Report { address, remembers, ..Report::of(id, ballots, now) });
+        self.published = Some((ballots.clone(), remembers));
     }
 
     /// Starts the next action, if there is one, and says what is new.

@@ -175,6 +175,7 @@ fn judge(asked: redis_failover_core::Instant, replies: &[Value], server: &Info) 
             role: info.role().ok()?,
             history: info.history().ok()?,
             guarded: info.guarded(),
+            feeds: info.feeds(),
         })
     };
     match sighting() {
