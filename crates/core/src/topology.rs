@@ -119,6 +119,8 @@ pub enum Reason {
     Demoted,
     /// It was found in another life of its process.
     Restarted,
+    /// For a reason that this version does not know: a newer monitor began the change, and any may finish it.
+    Other,
 }
 
 impl Reason {
@@ -130,14 +132,16 @@ impl Reason {
             Self::Unusable => "unusable",
             Self::Demoted => "demoted",
             Self::Restarted => "restarted",
+            Self::Other => "other",
         }
     }
 
-    /// The reason that has this word.
-    pub fn from_word(word: &str) -> Option<Self> {
+    /// The reason that has this word, [`Reason::Other`] where none has.
+    pub fn from_word(word: &str) -> Self {
         [Self::Refused, Self::Silent, Self::Unusable, Self::Demoted, Self::Restarted]
             .into_iter()
             .find(|reason| reason.word() == word)
+            .unwrap_or(Self::Other)
     }
 }
 

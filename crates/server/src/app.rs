@@ -47,6 +47,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         policy: config.policy,
         credentials: config.credentials,
         slow_every: config.slow_every,
+        take_over: config.take_over,
     };
     let (monitor, inbox) = Monitor::new(setup, group);
     monitor.run(inbox, stop.any()).await;

@@ -154,6 +154,11 @@ impl Store for EmbeddedGroup {
         self.reader.predecessors.subscribe().into()
     }
 
+    fn withdraw(&self) {
+        let Reader { session, group, .. } = &*self.reader;
+        self.owner.shared.change(|model, _| model.withdraw(*session, group));
+    }
+
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> EmbeddedCampaign {
         let Reader { session, group, .. } = &*self.reader;
         let shared = &self.owner.shared;
@@ -201,6 +206,10 @@ impl Campaign for EmbeddedCampaign {
         self.owner.shared.change(|model, _| model.answer(self.standing.id, term, request, answer))
     }
 
+    fn stand(&self, stands: bool) {
+        self.owner.shared.change(|model, _| model.stand(self.standing.id, stands));
+    }
+
     async fn resign(&self) {
         self.owner.shared.change(|model, _| model.resign(self.standing.id));
     }
@@ -221,7 +230,7 @@ impl Asked<'_> {
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.shared.change(|model, _| model.withdraw(self.group, self.id));
+        self.shared.change(|model, _| model.take_back(self.group, self.id));
     }
 }
 

@@ -56,6 +56,10 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// It vanishes with the session. While another session holds a report of the same monitor this one waits.
     fn publish(&self, report: Report);
 
+    /// Takes this monitor's report back, for a session that goes on without the group. It returns at once; the
+    /// report is deleted as soon as there is a connection. A later [`Store::publish`] undoes it.
+    fn withdraw(&self);
+
     /// What operators ask for and nobody has answered yet.
     fn requests(&self) -> Feed<Arc<Requests>>;
 
@@ -111,7 +115,13 @@ pub trait Campaign: Send + Sync + 'static {
         answer: &Answer,
     ) -> impl Future<Output = Result<(), CommitError>> + Send;
 
-    /// Gives up the lead and returns when the lock is deleted or that took too long; then it vanishes with
+    /// Says whether this monitor stands for the lead from now on; at first it does. It returns at once.
+    ///
+    /// One that does not gives up the lead as if it resigned, and takes none, until it stands again. For a monitor
+    /// that cannot do a leader's work, so that another can.
+    fn stand(&self, stands: bool);
+
+    /// Gives up the lead for good and returns when the lock is deleted or that took too long; then it vanishes with
     /// the session. [`Campaign::leadership`] is `Following` from then on.
     fn resign(&self) -> impl Future<Output = ()> + Send;
 }

@@ -5,6 +5,7 @@
 //! [`Model::attend`], and believes until then what it knew before. It reads no clock, starts no thread, waits for
 //! nobody and draws no random number; the same calls always lead to the same answers.
 
+mod report;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -16,11 +17,10 @@ use redis_failover_core::{
 };
 
 use crate::raw::{Raw, Writing};
-use crate::wire::{
-    self, Lock, answered_bytes, lock_bytes, parse_report, parse_request, report_bytes, request_bytes,
-};
+use crate::wire::{self, Lock, answered_bytes, lock_bytes, parse_report, parse_request, request_bytes};
 use crate::znodes::{PREDECESSORS, Znodes, lock_prefix, request_id, sequence};
-use crate::{CommitError, Glance, GroupPath, Unreadable, own_report};
+use crate::{CommitError, Glance, GroupPath, Unreadable};
+use report::OwnReport;
 use tree::{Change, Tree};
 
 pub use tree::Stat;
@@ -63,13 +63,6 @@ enum Link {
     Expired,
 }
 
-/// What a session is to keep written, and what of it is.
-#[derive(Clone, Debug)]
-struct OwnReport {
-    latest: (Report, Instant),
-    written: Option<(Report, Instant)>,
-}
-
 #[derive(Clone, Debug)]
 struct Candidate {
     session: SessionId,
@@ -78,6 +71,7 @@ struct Candidate {
     /// As of when its session attended last.
     leadership: Leadership,
     lock: Option<String>,
+    stands: bool,
 }
 
 /// Sessions.
@@ -143,21 +137,43 @@ impl Model {
     pub fn attend(&mut self, session: SessionId, now: Instant) {
         let Some(Session { owner, link: Link::Connected, .. }) = self.sessions.get(&session) else { return };
         let owner = *owner;
+        self.step_aside(session);
         for (id, candidate) in &mut self.campaigns {
-            if candidate.session == session {
+            if candidate.session == session && candidate.stands {
                 candidate.stand(*id, owner, &mut self.tree);
             }
         }
-        let reports = self.sessions.get_mut(&session).into_iter().flat_map(|session| &mut session.reports);
-        for (group, report) in reports {
+        let Some(session) = self.sessions.get_mut(&session) else { return };
+        for (group, report) in &mut session.reports {
             report.keep_written(group, owner, &mut self.tree, now);
         }
+        session.reports.retain(|_, report| report.latest.is_some());
     }
 
     /// All sessions attend. Nothing is left to do then.
     pub fn settle(&mut self, now: Instant) {
-        for session in self.sessions.keys().copied().collect::<Vec<_>>() {
+        let sessions: Vec<_> = self.sessions.keys().copied().collect();
+        // Whose way is free now sees it when it attends.
+        for session in &sessions {
+            self.step_aside(*session);
+        }
+        for session in sessions {
             self.attend(session, now);
+        }
+    }
+
+    /// Deletes the locks of campaigns that do not stand.
+    fn step_aside(&mut self, session: SessionId) {
+        if !self.is_connected(session) {
+            return;
+        }
+        let aside = |candidate: &&mut Candidate| candidate.session == session && !candidate.stands;
+        for candidate in self.campaigns.values_mut().filter(aside) {
+            candidate.leadership = Leadership::Following;
+            if let Some(lock) = candidate.lock.take() {
+                // Somebody else may have deleted it.
+                let _ = self.tree.transact(&[Change::Delete { path: &lock }]);
+            }
         }
     }
 }
@@ -176,13 +192,20 @@ impl Model {
         let id = CampaignId(self.last_campaign);
         let data = lock_bytes(&Lock { monitor: me.to_string(), address: address.map(str::to_owned) });
         let (group, leadership) = (group.clone(), Leadership::Following);
-        self.campaigns.insert(id, Candidate { session, group, data, leadership, lock: None });
+        self.campaigns.insert(id, Candidate { session, group, data, leadership, lock: None, stands: true });
         id
     }
 
     /// Whether the campaign leads, as of when its session attended last or lost touch.
     pub fn leadership(&self, campaign: CampaignId) -> Leadership {
         self.campaigns.get(&campaign).map_or(Leadership::Following, |candidate| candidate.leadership)
+    }
+
+    /// Stands, or leaves the lead to others until it stands again, from when its session attends.
+    pub fn stand(&mut self, campaign: CampaignId, stands: bool) {
+        if let Some(candidate) = self.campaigns.get_mut(&campaign) {
+            candidate.stands = stands;
+        }
     }
 
     /// Gives up the lead, and stands no longer. What is not connected leaves its lock behind until its session ends.
@@ -261,7 +284,7 @@ impl Model {
     }
 
     /// Takes the request back, answered or not.
-    pub fn withdraw(&mut self, group: &GroupPath, request: RequestId) {
+    pub fn take_back(&mut self, group: &GroupPath, request: RequestId) {
         let path = Znodes::new(group.to_string()).request(request);
         // It may have vanished with its session.
         let _ = self.tree.transact(&[Change::Delete { path: &path }]);
@@ -357,7 +380,15 @@ impl Model {
     pub fn publish(&mut self, session: SessionId, group: &GroupPath, report: Report, now: Instant) {
         let Some(session) = self.sessions.get_mut(&session) else { return };
         let written = session.reports.remove(group).and_then(|before| before.written);
-        session.reports.insert(group.clone(), OwnReport { latest: (report, now), written });
+        session.reports.insert(group.clone(), OwnReport { latest: Some((report, now)), written });
+    }
+
+    /// Takes the session's report for the group back; it is deleted when the session attends.
+    pub fn withdraw(&mut self, session: SessionId, group: &GroupPath) {
+        let session = self.sessions.get_mut(&session);
+        if let Some(report) = session.and_then(|session| session.reports.get_mut(group)) {
+            report.latest = None;
+        }
     }
 }
 
@@ -413,32 +444,5 @@ impl Candidate {
             _ => Leadership::Following,
         };
         self.lock = lock;
-    }
-}
-
-impl OwnReport {
-    /// Writes the report where it is not, or says something new. It waits while another session holds its znode.
-    fn keep_written(&mut self, group: &GroupPath, owner: i64, tree: &mut Tree, now: Instant) {
-        let znodes = Znodes::new(group.to_string());
-        let (report, at) = &self.latest;
-        let path = znodes.report(&report.monitor);
-        let data = report_bytes(&own_report::aged(report, now.since(*at)));
-        let same =
-            |(written, then): &(Report, Instant)| own_report::says_the_same(report, written, at.since(*then));
-        let change = match tree.get(&path) {
-            None => {
-                tree.ensure(&znodes.monitors);
-                Change::Create { path: &path, data: &data, owner: Some(owner) }
-            }
-            Some((_, stat)) if stat.owner != Some(owner) => {
-                self.written = None;
-                return;
-            }
-            Some(_) if self.written.as_ref().is_some_and(same) => return,
-            Some(_) => Change::Set { path: &path, data: &data, version: None },
-        };
-        // Cannot fail: its parent is there, and nothing came between the look and this.
-        let _ = tree.transact(&[change]);
-        self.written = Some(self.latest.clone());
     }
 }

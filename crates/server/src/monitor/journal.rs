@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use redis_failover_core::{
     Ballots, Diagnosis, Leadership, Loss, NodeAddr, Outcome, Phase, Status, Step, Topology, Verdict, Vote,
 };
+use redis_failover_store::Unreadable;
 use tracing::{error, info, warn};
 
 /// What was said last, so that only changes are said.
@@ -20,6 +21,8 @@ pub(super) struct Journal {
     stuck: Option<String>,
     loss: Option<Loss>,
     postponed: bool,
+    unreadable: Option<Unreadable>,
+    predecessors: Vec<String>,
     record: Option<Topology>,
 }
 
@@ -140,6 +143,46 @@ impl Journal {
             );
         }
         self.postponed = postponed;
+    }
+
+    /// Says that the record cannot be read, and when it can be again.
+    pub(super) fn readable(&mut self, unreadable: Option<&Unreadable>) {
+        let group = &self.group;
+        if self.unreadable.as_ref() == unreadable {
+            return;
+        }
+        match unreadable {
+            Some(why) => error!(
+                event = "unreadable", %group,
+                "{why}; until it can be read this monitor watches and votes, and does not stand for the lead"
+            ),
+            None => info!(event = "readable", %group, "the record can be read again"),
+        }
+        self.unreadable = unreadable.cloned();
+    }
+
+    /// Says that monitors of the predecessor are alive, and whether this one stands for the lead all the same.
+    pub(super) fn predecessors(&mut self, found: &[String], stands: bool) {
+        let group = &self.group;
+        if self.predecessors == found {
+            return;
+        }
+        let names = found.join(", ");
+        match (found.is_empty(), stands) {
+            (true, _) => {
+                info!(event = "-predecessor", %group, "no monitor of the predecessor is alive any more")
+            }
+            (false, false) => error!(
+                event = "+predecessor", %group,
+                "a monitor of the Python predecessor is alive ({names}): this one does not stand for the lead, for \
+                 both would command the same servers (end it; if it is another group's: --take-over)"
+            ),
+            (false, true) => warn!(
+                event = "+predecessor", %group,
+                "a monitor of the Python predecessor is alive ({names}): if it is this group's, end it"
+            ),
+        }
+        self.predecessors = found.to_vec();
     }
 
     /// Says what changed in the record.

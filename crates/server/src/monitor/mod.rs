@@ -47,6 +47,8 @@ pub struct Setup {
     pub credentials: Credentials,
     /// How often INFO's slow sections are read.
     pub slow_every: Duration,
+    /// Whether it stands for the lead beside a living monitor of the predecessor.
+    pub take_over: bool,
 }
 
 /// One monitor of one group: it watches the nodes, votes, and leads or stands by.
@@ -66,6 +68,10 @@ pub struct Monitor<S: Store> {
     published: Option<(Ballots, Option<Epoch>)>,
     running: Option<JoinHandle<()>>,
     compared: bool,
+    /// Whether the record can be read, as far as is known.
+    readable: bool,
+    /// Whether no monitor of the predecessor kept this one from standing for the lead; it is asked until it once stood.
+    alone: bool,
 }
 
 /// What a monitor's parts send it; made with the monitor, to be given to [`Monitor::run`].
@@ -100,9 +106,12 @@ impl<S: Store> Monitor<S> {
             published: None,
             running: None,
             compared: false,
+            readable: true,
+            alone: setup.take_over,
             setup,
             store,
         };
+        monitor.stand();
         (monitor, Inbox { told: told_inbox, finished: finished_inbox })
     }
 
@@ -113,6 +122,7 @@ impl<S: Store> Monitor<S> {
         let mut record = self.store.record();
         let mut reports = self.store.reports();
         let mut requests = self.store.requests();
+        let mut predecessors = self.store.predecessors();
         let mut leadership = self.campaign.leadership();
         let mut shutdown = std::pin::pin!(shutdown);
         self.watch_nodes();
@@ -123,6 +133,7 @@ impl<S: Store> Monitor<S> {
                 sight = record.next() => self.record(sight),
                 seen = reports.next() => self.reports(&seen),
                 asked = requests.next() => self.decide(Event::RequestsRead(Requests::clone(&asked))),
+                found = predecessors.next() => self.predecessors(found.as_deref()),
                 leads = leadership.next() => self.lead(leads),
                 Some(probed) = inbox.told.recv() => self.probed(probed, &mut inbox.told),
                 Some((id, outcome)) = inbox.finished.recv() => self.finished(id, outcome),
@@ -156,18 +167,29 @@ impl<S: Store> Monitor<S> {
     }
 
     fn record(&mut self, sight: Sight) {
-        let read = match sight.read {
-            None => return,
-            Some(Ok(read)) => read,
-            Some(Err(unreadable)) => {
-                tracing::error!(event = "unreadable", group = %self.setup.group, "{unreadable}");
-                return self.decide(Event::TopologyUnreadable);
-            }
-        };
-        self.decide(Event::TopologyRead(read));
+        let Some(read) = sight.read else { return };
+        self.journal.readable(read.as_ref().err().map(AsRef::as_ref));
+        self.readable = read.is_ok();
+        self.stand();
+        self.decide(read.map_or(Event::TopologyUnreadable, Event::TopologyRead));
         if self.decider.must_read() {
             self.store.reread();
         }
+    }
+
+    /// Stands for the lead or aside.
+    fn stand(&self) {
+        // Whoever cannot read the record must not keep the lead from a monitor that can.
+        self.campaign.stand(self.readable && self.alone);
+    }
+
+    /// Stands for the lead only once no monitor of the predecessor is alive: neither's lock excludes the other. One
+    /// that comes later finds a record that it cannot know, and its first writing is told from ours.
+    fn predecessors(&mut self, found: Option<&Vec<String>>) {
+        let Some(found) = found else { return };
+        self.journal.predecessors(found, self.alone);
+        self.alone = self.alone || found.is_empty();
+        self.stand();
     }
 
     /// Watches the record's nodes by the record's policy, also when the record is this monitor's own commit.

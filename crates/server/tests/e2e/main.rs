@@ -5,6 +5,7 @@
 
 mod document;
 mod faults;
+mod operator;
 mod starts;
 mod world;
 mod writer;

@@ -7,8 +7,9 @@ its following for ever, so any exception here is the end.
 usage: predecessor.py ZOOKEEPER PATH REPORT
        predecessor.py --publish ZOOKEEPER PATH DOCUMENT
        predecessor.py --files FILE...
+       predecessor.py --lead ZOOKEEPER
 REPORT gets one JSON line for each version of the document: master, status, the replicas that are OK, the raw text.
-With --publish it writes a document as the predecessor's monitor did; with --files it reads files.
+With --lead it queues for the lead as the predecessor's monitor did, until it is terminated. With --publish it writes a document as the predecessor's monitor did; with --files it reads files.
 """
 
 import json
@@ -72,6 +73,11 @@ if sys.argv[1] == "--files":
             print(json.dumps(setup(document.read())))
 elif sys.argv[1] == "--publish":
     publish(connect(sys.argv[2]), *sys.argv[3:5])
+elif sys.argv[1] == "--lead":
+    # An ephemeral and numbered znode in the one queue that all of its groups shared.
+    connect(sys.argv[2]).create("/ZktoolsLocks/redis_monitor_lock/lock", ephemeral=True, sequence=True, makepath=True)
+    print("it leads")
+    done.wait()
 else:
     with open(sys.argv[3], "w") as out:
         follow(connect(sys.argv[1]), sys.argv[2], out)

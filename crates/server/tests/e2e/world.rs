@@ -76,6 +76,18 @@ impl Servers {
         self.directory.path().join(name)
     }
 
+    /// A monitor of the predecessor that leads, or queues to lead, some group of this ensemble.
+    pub(crate) fn predecessor_in_the_lead(&self) -> Process {
+        let mut command = python("predecessor.py");
+        command.args(["--lead", &self.zookeeper.connect_string()]);
+        let process = Process::spawn("the predecessor", command, &self.file("lead.log"));
+        eventually(DEADLINE, "the predecessor leads", || {
+            let log = fs::read_to_string(process.log()).unwrap_or_default();
+            if log.contains("it leads") { Ok(()) } else { Err(log) }
+        });
+        process
+    }
+
     /// Runs one of the Python programs beside this file until it is terminated.
     pub(crate) fn python(&self, name: &str, program: &str, arguments: &[&str]) -> Process {
         let mut command = python(program);

@@ -3,7 +3,7 @@
 use redis_failover_core::{Epoch, Member, NodeAddr, Phase, Publication, ReplId, RunId, Topology};
 use serde_json::{Map, Value, json};
 
-use super::{FORMAT, Unreadable, format_of, garbage, merged, object};
+use super::{FORMAT, Unreadable, bytes, format_of, garbage, merged, object};
 
 /// The phase in which the published master takes writes.
 const STEADY: &str = "steady";
@@ -104,8 +104,8 @@ pub(crate) fn document_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> 
         .map(|(index, member)| (index.to_string(), json!([member.addr.to_string(), status(member.ok)])))
         .collect();
     let replid = record.lineages.current().map(|lineage| lineage.replid.to_string());
-    merged(
-        base,
+    bytes(merged(
+        super::base(base),
         vec![
             ("master", Some(json!([record.master.to_string(), status(master_ok)]))),
             ("slaves", Some(Value::Object(slaves))),
@@ -115,5 +115,5 @@ pub(crate) fn document_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> 
             ("run", record.master_run.as_ref().map(|run| json!(run.0))),
             ("replid", replid.map(Value::String)),
         ],
-    )
+    ))
 }

@@ -155,15 +155,22 @@ fn format_of(
 }
 
 /// `ours` written over `base`: the keys that `base` has beside ours stay, each where it was.
-fn merged(base: Option<&[u8]>, ours: Vec<(&str, Option<Value>)>) -> Vec<u8> {
-    let base = base.and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(bytes).ok());
-    let mut object = base.unwrap_or_default();
+fn merged(mut base: Map<String, Value>, ours: Vec<(&str, Option<Value>)>) -> Map<String, Value> {
     for (key, value) in ours {
         match value {
-            Some(value) => drop(object.insert(key.to_owned(), value)),
-            None => drop(object.shift_remove(key)),
+            Some(value) => drop(base.insert(key.to_owned(), value)),
+            None => drop(base.shift_remove(key)),
         }
     }
+    base
+}
+
+/// The object in what stands there now; an empty one where that is none.
+fn base(bytes: Option<&[u8]>) -> Map<String, Value> {
+    bytes.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default()
+}
+
+fn bytes(object: Map<String, Value>) -> Vec<u8> {
     Value::Object(object).to_string().into_bytes()
 }
 

@@ -42,7 +42,8 @@ pub(crate) fn answered_bytes(bytes: &[u8], answer: &Answer) -> Vec<u8> {
         Answer::Done(text) => ("done", text),
         Answer::Refused(text) => ("refused", text),
     };
-    merged(Some(bytes), vec![("answer", Some(json!(word))), ("text", Some(json!(text)))])
+    let answer = vec![("answer", Some(json!(word))), ("text", Some(json!(text)))];
+    super::bytes(merged(super::base(Some(bytes)), answer))
 }
 
 /// The request that stands in `bytes`, and its answer, if it has one.

@@ -8,12 +8,12 @@ use redis_failover_core::{
     ReplId, RunId, Topology, Vote,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{FORMAT, Unreadable, format_of, garbage, merged, object};
+use super::{FORMAT, Unreadable, bytes, format_of, garbage, merged, object};
 
 /// The keys of format 1, in the order in which they are written.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct StateV1 {
     epoch: u64,
     phase: String,
@@ -33,21 +33,21 @@ struct StateV1 {
     change: Option<ChangeV1>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct PolicyV1 {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     quorum: Option<u32>,
     down_after_ms: u64,
     probe_interval_ms: u64,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     misconf_is_unusable: bool,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     refusal_waits: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     link_grace_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     third_failover_waits_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     discover: Option<String>,
 }
 
@@ -139,22 +139,6 @@ fn with_later_settings(policy: Policy, state: &PolicyV1) -> Result<Policy, Strin
     Ok(policy.with_link_grace(grace).with_third_failover_waiting(wait).with_discover(discover))
 }
 
-fn policy_v1(policy: &Policy) -> PolicyV1 {
-    let default = Policy::default();
-    let (grace, wait) = (policy.link_grace(), policy.third_failover_waits());
-    let discover = policy.discover();
-    PolicyV1 {
-        quorum: policy.quorum(),
-        down_after_ms: millis(policy.down_after()),
-        probe_interval_ms: millis(policy.probe_interval()),
-        misconf_is_unusable: policy.misconf_is_unusable(),
-        refusal_waits: policy.refusal_waits(),
-        link_grace_ms: (grace != default.link_grace()).then(|| millis(grace)),
-        third_failover_waits_ms: (wait != default.third_failover_waits()).then(|| millis(wait)),
-        discover: (discover != default.discover()).then(|| discover.word().to_owned()),
-    }
-}
-
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
 }
@@ -173,13 +157,12 @@ fn lineage(lineage: LineageV1) -> Lineage {
 }
 
 fn change(change: ChangeV1) -> Result<Change, String> {
-    let reason = Reason::from_word(&change.reason);
+    // Nothing is decided by these words: one that only a newer version knows must not keep others from finishing.
     let vote = |(id, word): (&String, &String)| -> Result<(MonitorId, Vote), String> {
-        let vote = Vote::from_word(word).ok_or_else(|| format!("`{word}` is no vote"))?;
-        Ok((parsed(id)?, vote))
+        Ok((parsed(id)?, Vote::from_word(word).unwrap_or(Vote::Unknown)))
     };
     Ok(Change {
-        reason: reason.ok_or_else(|| format!("`{}` is no reason for a change", change.reason))?,
+        reason: Reason::from_word(&change.reason),
         votes: change.votes.iter().map(vote).collect::<Result<_, _>>()?,
         intent: Intent {
             node: parsed(&change.intent.node)?,
@@ -190,7 +173,9 @@ fn change(change: ChangeV1) -> Result<Change, String> {
     })
 }
 
-/// The state of `record`; keys of `base` that are not ours are kept.
+/// The state of `record`; keys of `base` and of its `policy` that are not ours are kept.
+///
+/// Such keys deeper inside are not: a newer version that cannot do without one there must raise the format.
 pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
     let (phase, change) = match &record.phase {
         Phase::Steady => ("steady", None),
@@ -198,11 +183,12 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
     };
     let nodes: Vec<_> = record.nodes().map(ToString::to_string).collect();
     let monitors: Vec<_> = record.monitors.iter().map(ToString::to_string).collect();
-    let policy = policy_v1(&record.policy);
     let discovered: Vec<_> = record.discovered.iter().map(ToString::to_string).collect();
+    let base = super::base(base);
+    let policy = policy(&record.policy, base.get("policy").and_then(Value::as_object).cloned());
     let synced: BTreeMap<_, _> = record.synced.iter().map(|(node, run)| (node.to_string(), &run.0)).collect();
     let lineages: Vec<_> = record.lineages.as_slice().iter().map(lineage_v1).collect();
-    merged(
+    bytes(merged(
         base,
         vec![
             ("format", Some(json!(FORMAT))),
@@ -214,10 +200,32 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("discovered", (!discovered.is_empty()).then(|| json!(discovered))),
             ("synced", (!synced.is_empty()).then(|| json!(synced))),
             ("monitors", Some(json!(monitors))),
-            ("policy", Some(json!(policy))),
+            ("policy", Some(Value::Object(policy))),
             ("min_replicas_to_write", Some(json!(record.min_replicas_to_write))),
             ("lineages", Some(json!(lineages))),
             ("change", change.map(|change| json!(change_v1(change)))),
+        ],
+    ))
+}
+
+fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Value> {
+    let default = Policy::default();
+    let (grace, wait, discover) = (policy.link_grace(), policy.third_failover_waits(), policy.discover());
+    let set = |flag: bool| flag.then(|| json!(true));
+    merged(
+        base.unwrap_or_default(),
+        vec![
+            ("quorum", policy.quorum().map(|quorum| json!(quorum))),
+            ("down_after_ms", Some(json!(millis(policy.down_after())))),
+            ("probe_interval_ms", Some(json!(millis(policy.probe_interval())))),
+            ("misconf_is_unusable", set(policy.misconf_is_unusable())),
+            ("refusal_waits", set(policy.refusal_waits())),
+            ("link_grace_ms", (grace != default.link_grace()).then(|| json!(millis(grace)))),
+            (
+                "third_failover_waits_ms",
+                (wait != default.third_failover_waits()).then(|| json!(millis(wait))),
+            ),
+            ("discover", (discover != default.discover()).then(|| json!(discover.word()))),
         ],
     )
 }

@@ -6,6 +6,8 @@ use redis_failover_core::{
     Change, Discover, Epoch, Intent, Lineage, Lineages, Phase, Policy, Reason, ReplId, Report, RunId, Vote,
 };
 
+use serde_json::json;
+
 use super::*;
 
 macro_rules! golden {
@@ -243,8 +245,6 @@ fn a_state_that_does_not_fit_is_refused() {
         (r#""format":1,"#, ""),
         (r#""phase":"failing_over""#, r#""phase":"steady""#),
         (r#""phase":"failing_over""#, r#""phase":"dancing""#),
-        (r#""reason":"silent""#, r#""reason":"bored""#),
-        (r#""m2":"up""#, r#""m2":"perhaps""#),
         (r#""down_after_ms":1000"#, r#""down_after_ms":1"#),
         (r#""master":"10.0.0.1:6379""#, r#""master":"10.0.0.7:6379""#),
         (r#""offset":18446744073709551615"#, r#""offset":-1"#),
@@ -265,6 +265,67 @@ fn a_newer_format_is_left_to_newer_monitors() {
     assert!(error.to_string().contains("upgrade"));
     let error = read("/g", Some(golden!("steady.document.json")), Some(br#"{"format":3}"#)).unwrap_err();
     assert_eq!(error, Unreadable::NewerFormat { znode: "/g/state".to_owned(), format: 3 });
+}
+
+/// `value` with a key that no version knows in each object whose keys are names, not data.
+fn with_later_keys(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let of_data = |key: &str| matches!(key, "slaves" | "synced" | "votes");
+            let inner = |(key, value): (&String, &Value)| {
+                let value = if of_data(key) { value.clone() } else { with_later_keys(value) };
+                (key.clone(), value)
+            };
+            let mut object: Map<_, _> = object.iter().map(inner).collect();
+            object.insert("later".to_owned(), json!({ "deep": [1, { "format": 9 }] }));
+            Value::Object(object)
+        }
+        Value::Array(values) => values.iter().map(with_later_keys).collect(),
+        other => other.clone(),
+    }
+}
+
+fn later(sample: &[u8]) -> String {
+    with_later_keys(&serde_json::from_slice(sample).unwrap()).to_string()
+}
+
+#[test]
+fn keys_of_a_later_version_change_nothing_and_are_kept_in_both_documents_and_in_the_policy() {
+    for (record, document, state) in [
+        (steady(), golden!("steady.document.json"), golden!("steady.state.json")),
+        (failing_over(), golden!("failing_over.document.json"), golden!("failing_over.state.json")),
+    ] {
+        let (document, state) = (later(document), later(state));
+        assert!(state.matches("later").count() >= 4, "at every level: {state}");
+        let found = read("/g", Some(document.as_bytes()), Some(state.as_bytes()));
+        assert_eq!(found, Ok(Found::Record(Box::new(record.clone()))));
+        assert_eq!(text(&document_bytes(&record, Some(document.as_bytes()))), document);
+        let written: Value = serde_json::from_slice(&state_bytes(&record, Some(state.as_bytes()))).unwrap();
+        let before: Value = serde_json::from_str(&state).unwrap();
+        assert_eq!(written["later"], before["later"]);
+        assert_eq!(written["policy"], before["policy"]);
+    }
+    let id: redis_failover_core::MonitorId = "m1".parse().unwrap();
+    let report = parse_report("/g/monitors/m1", &id, golden!("report.json")).unwrap();
+    let mut newer: Value = serde_json::from_slice(golden!("report.json")).unwrap();
+    newer["later"] = json!(true);
+    newer["votes"]["10.0.0.1:6379"]["later"] = json!(true);
+    assert_eq!(parse_report("/g/monitors/m1", &id, newer.to_string().as_bytes()), Ok(report));
+}
+
+#[test]
+fn a_change_whose_words_only_a_later_version_knows_can_be_finished_by_this_one() {
+    let state = text(golden!("failing_over.state.json"));
+    let newer = state.replace(r#""reason":"silent""#, r#""reason":"bored""#);
+    let newer = newer.replace(r#""m2":"up""#, r#""m2":"perhaps""#);
+    let found = read("/g", Some(golden!("failing_over.document.json")), Some(newer.as_bytes()));
+    let mut expected = failing_over();
+    let Phase::FailingOver(change) = &mut expected.phase else { panic!("a change") };
+    change.reason = Reason::Other;
+    change.votes.insert("m2".parse().unwrap(), Vote::Unknown);
+    assert_eq!(found, Ok(Found::Record(Box::new(expected.clone()))));
+    let Phase::FailingOver(change) = expected.phase else { panic!("a change") };
+    assert_eq!(Reason::from_word(change.reason.word()), Reason::Other);
 }
 
 #[test]

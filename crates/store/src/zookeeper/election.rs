@@ -16,7 +16,7 @@ use zookeeper_client::{Error, EventType, OneshotWatcher, SessionState, StateWatc
 use super::Owner;
 use super::StoreError;
 use super::commit;
-use super::record::Record;
+use super::record::Followed;
 use super::requests;
 use super::session::{Session, Shared};
 use super::znodes::{SEQUENTIAL, ensure};
@@ -90,10 +90,21 @@ impl Standing {
 pub struct ZooKeeperCampaign {
     owner: Arc<Owner>,
     znodes: Znodes,
-    record: Arc<Record>,
+    record: Followed,
     pub(super) standing: Arc<Standing>,
-    stop: watch::Sender<bool>,
-    stopped: watch::Receiver<bool>,
+    stance: watch::Sender<Stance>,
+    resigned: watch::Receiver<bool>,
+}
+
+/// What a candidate is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stance {
+    /// Lead if you can.
+    Standing,
+    /// Leave it to others for now.
+    Aside,
+    /// Leave it to others for good.
+    Resigned,
 }
 
 impl fmt::Debug for ZooKeeperCampaign {
@@ -107,7 +118,7 @@ impl ZooKeeperCampaign {
     pub(super) fn stand(
         owner: Arc<Owner>,
         znodes: Znodes,
-        record: Arc<Record>,
+        record: Followed,
         me: &MonitorId,
         address: Option<&str>,
     ) -> Self {
@@ -117,8 +128,8 @@ impl ZooKeeperCampaign {
             doubt: Notify::new(),
         });
         owner.shared.watch_over(&standing);
-        let (stop, stops) = watch::channel(false);
-        let (done, stopped) = watch::channel(false);
+        let (stance, stances) = watch::channel(Stance::Standing);
+        let (done, resigned) = watch::channel(false);
         let candidate = Candidate {
             shared: Arc::clone(&owner.shared),
             znodes: znodes.clone(),
@@ -126,8 +137,8 @@ impl ZooKeeperCampaign {
             number: CAMPAIGNS.fetch_add(1, Ordering::Relaxed),
             data: lock_bytes(&Lock { monitor: me.to_string(), address: address.map(str::to_owned) }),
         };
-        drop(owner.shared.spawn(candidate.stand_until(stops, done)));
-        Self { owner, znodes, record, standing, stop, stopped }
+        drop(owner.shared.spawn(candidate.obey(stances, done)));
+        Self { owner, znodes, record, standing, stance, resigned }
     }
 }
 
@@ -160,17 +171,31 @@ impl Campaign for ZooKeeperCampaign {
         }
     }
 
+    fn stand(&self, stands: bool) {
+        self.stance.send_if_modified(|stance| {
+            let wanted = match *stance {
+                Stance::Resigned => Stance::Resigned,
+                Stance::Standing | Stance::Aside if stands => Stance::Standing,
+                Stance::Standing | Stance::Aside => Stance::Aside,
+            };
+            std::mem::replace(stance, wanted) != wanted
+        });
+        if !stands {
+            self.standing.suspend();
+        }
+    }
+
     async fn resign(&self) {
-        self.stop.send_replace(true);
-        let mut stopped = self.stopped.clone();
-        // If it takes longer, the lock vanishes with the session.
-        let _ = timeout(super::CLOSE_LIMIT, stopped.wait_for(|stopped| *stopped)).await;
+        self.stance.send_replace(Stance::Resigned);
+        let mut resigned = self.resigned.clone();
+        // If it takes longer, it goes on trying, and at the latest the lock vanishes with the session.
+        let _ = timeout(super::CLOSE_LIMIT, resigned.wait_for(|resigned| *resigned)).await;
     }
 }
 
 impl Drop for ZooKeeperCampaign {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.stance.send_replace(Stance::Resigned);
     }
 }
 
@@ -193,22 +218,57 @@ enum Look {
 }
 
 impl Candidate {
-    async fn stand_until(self, mut stops: watch::Receiver<bool>, done: watch::Sender<bool>) {
-        tokio::select! {
-            biased;
-            _ = stops.wait_for(|stop| *stop) => {}
-            () = self.stand() => {}
-        }
-        self.standing.follow();
-        let session = self.shared.sessions.borrow().clone();
-        if let Some(session) = session {
-            // A create that was under way is before this in the server's queue: nothing is left behind.
-            for name in self.own(&session).await.unwrap_or_default() {
-                let path = self.znodes.lock(&name);
-                let _ = session.limited(session.client.delete(&path, None)).await;
+    async fn obey(self, mut stances: watch::Receiver<Stance>, done: watch::Sender<bool>) {
+        loop {
+            let stance = *stances.borrow_and_update();
+            let work = async {
+                match stance {
+                    Stance::Standing => self.stand().await,
+                    Stance::Aside | Stance::Resigned => self.leave().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                // What is dropped with the campaign was told to resign before.
+                Ok(()) = stances.changed() => continue,
+                () = work => {}
+            }
+            if stance != Stance::Aside || stances.changed().await.is_err() {
+                break;
             }
         }
         done.send_replace(true);
+    }
+
+    /// Gives up the lead, and deletes our lock: until that is done, or the session is another, nobody else can lead.
+    async fn leave(&self) {
+        self.standing.follow();
+        let sessions = self.shared.sessions.subscribe();
+        let Some(session) = sessions.borrow().clone() else { return };
+        let same = || sessions.borrow().as_ref().is_some_and(|now| now.id == session.id);
+        while let Err(error) = self.delete_own(&session).await {
+            if !same() {
+                return;
+            }
+            tracing::debug!(path = self.znodes.leader, %error, "cannot give up the lead; trying on");
+            sleep(REST).await;
+        }
+    }
+
+    async fn delete_own(&self, session: &Session) -> Result<(), Error> {
+        let names = match session.limited(session.client.list_children(&self.znodes.leader)).await {
+            Err(Error::NoNode) => return Ok(()),
+            names => names?,
+        };
+        // A create that was under way is before this in the server's queue: nothing is left behind.
+        for name in self.own_of(session, &names) {
+            let path = self.znodes.lock(&name);
+            match session.limited(session.client.delete(&path, None)).await {
+                Ok(()) | Err(Error::NoNode) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Stands in each session anew. It returns only when the store is gone.
@@ -347,10 +407,5 @@ impl Candidate {
         let mut own: Vec<_> = names.iter().filter(|name| name.starts_with(&prefix)).cloned().collect();
         own.sort_by_key(|name| sequence(name));
         own
-    }
-
-    async fn own(&self, session: &Session) -> Result<Vec<String>, Error> {
-        let names = session.limited(session.client.list_children(&self.znodes.leader)).await?;
-        Ok(self.own_of(session, &names))
     }
 }

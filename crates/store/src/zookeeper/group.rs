@@ -13,7 +13,7 @@ use super::election::ZooKeeperCampaign;
 use super::predecessors::{self, Predecessors};
 use super::publication;
 use super::publisher::{self, Published};
-use super::record::Record;
+use super::record::{Followed, Record};
 use super::reports;
 use super::requests;
 use super::session::Shared;
@@ -35,7 +35,7 @@ pub struct ZooKeeperGroup {
 struct Inner {
     owner: Arc<Owner>,
     znodes: Znodes,
-    record: OnceLock<Arc<Record>>,
+    record: OnceLock<Followed>,
     reports: OnceLock<watch::Receiver<Reports>>,
     published: OnceLock<watch::Receiver<Glance>>,
     own_report: OnceLock<watch::Sender<Option<Published>>>,
@@ -70,7 +70,7 @@ impl ZooKeeperGroup {
         &self.inner.owner.shared
     }
 
-    fn record_task(&self) -> &Arc<Record> {
+    fn record_task(&self) -> &Followed {
         self.inner.record.get_or_init(|| Record::follow(self.shared(), &self.inner.znodes))
     }
 }
@@ -146,11 +146,17 @@ impl Store for ZooKeeperGroup {
         receiver.clone().into()
     }
 
+    fn withdraw(&self) {
+        if let Some(own_report) = self.inner.own_report.get() {
+            own_report.send_replace(None);
+        }
+    }
+
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> ZooKeeperCampaign {
         ZooKeeperCampaign::stand(
             Arc::clone(&self.inner.owner),
             self.inner.znodes.clone(),
-            Arc::clone(self.record_task()),
+            self.record_task().clone(),
             me,
             address,
         )

@@ -11,14 +11,17 @@ use super::bell::{self, Bell};
 use super::session::{Session, Shared};
 use crate::{Glance, wire};
 
-/// Follows the document `znode` until the store is gone.
+/// Follows the document `znode` until nobody needs it any more, or the store is gone.
 pub(super) async fn follow(shared: Arc<Shared>, znode: String, sender: watch::Sender<Glance>) {
     let (znode, sender) = (&znode, &sender);
     let follow = |session: Session| async move {
         let watch_and_read = || watch_and_read(&session, znode, sender);
         bell::follow(znode, "the published document", watch_and_read).await;
     };
-    shared.in_each_session(follow).await;
+    tokio::select! {
+        () = sender.closed() => {}
+        () = shared.in_each_session(follow) => {}
+    }
 }
 
 async fn watch_and_read(

@@ -1,6 +1,5 @@
-//! This monitor's own report. It never overwrites the report of another session.
+//! This monitor's own report. It never overwrites or deletes the report of another session.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,7 +37,7 @@ impl Published {
     }
 }
 
-/// Keeps this monitor's report written until the store is gone.
+/// Keeps this monitor's report written until it was taken back for good, or the store is gone.
 pub(super) async fn publish(
     shared: Arc<Shared>,
     znodes: Znodes,
@@ -48,11 +47,14 @@ pub(super) async fn publish(
     shared.in_each_session(publish).await;
 }
 
-/// Publishes in one session. It returns when nobody can publish any more; the session's end drops it.
+/// Publishes in one session. It returns when nothing is published, and nobody can publish any more; the session's
+/// end drops it.
 async fn publish_in(session: Session, znodes: &Znodes, mut published: watch::Receiver<Option<Published>>) {
     let mut failures = 0_u32;
+    // What this session may have written, and must delete when it is taken back.
+    let mut ours = None;
     loop {
-        let Err(error) = keep_written(&session, znodes, &mut published).await;
+        let Err(error) = keep_written(&session, znodes, &mut published, &mut ours).await else { return };
         failures += 1;
         if failures % 100 == 3 {
             tracing::warn!(path = znodes.monitors, %error, "cannot write this monitor's report; trying on");
@@ -65,16 +67,23 @@ async fn keep_written(
     session: &Session,
     znodes: &Znodes,
     published: &mut watch::Receiver<Option<Published>>,
-) -> Result<Infallible, Error> {
+    ours: &mut Option<String>,
+) -> Result<(), Error> {
     let mut states = session.client.state_watcher();
     let mut written: Option<Published> = None;
     let mut warned = false;
     loop {
         let Some(latest) = published.borrow_and_update().clone() else {
-            next(published).await;
+            if let Some(znode) = ours.as_deref() {
+                delete(session, znode).await?;
+            }
+            (*ours, written) = (None, None);
+            if published.changed().await.is_err() {
+                return Ok(());
+            }
             continue;
         };
-        let znode = znodes.report(&latest.report.monitor);
+        let znode = ours.insert(znodes.report(&latest.report.monitor)).clone();
         let (stat, changed) = session.limited(session.client.check_and_watch_stat(&znode)).await?;
         match stat {
             None => written = create(session, znodes, &znode, &latest).await?.then_some(latest),
@@ -114,6 +123,18 @@ async fn create(session: &Session, znodes: &Znodes, znode: &str, latest: &Publis
             Err(Error::NoNode) => ensure(session, &znodes.monitors).await?,
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Deletes the report, if it is this session's.
+async fn delete(session: &Session, znode: &str) -> Result<(), Error> {
+    let stat = session.limited(session.client.check_stat(znode)).await?;
+    if stat.is_none_or(|stat| stat.ephemeral_owner != session.id) {
+        return Ok(());
+    }
+    match session.limited(session.client.delete(znode, None)).await {
+        Err(Error::NoNode) => Ok(()),
+        outcome => outcome,
     }
 }
 

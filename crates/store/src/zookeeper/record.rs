@@ -3,6 +3,7 @@
 //! Document and state are read in one request, so a torn pair is never seen. It never writes.
 
 use std::convert::Infallible;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,17 +30,38 @@ pub(super) struct Record {
     again: Notify,
 }
 
+/// Somebody who needs the record to be followed. When none is left, and no feed, it is followed no longer.
+#[derive(Clone)]
+pub(super) struct Followed {
+    record: Arc<Record>,
+    _needed: watch::Receiver<Sight>,
+}
+
+impl Deref for Followed {
+    type Target = Arc<Record>;
+
+    fn deref(&self) -> &Arc<Record> {
+        &self.record
+    }
+}
+
 impl Record {
     /// Starts to follow.
-    pub(super) fn follow(shared: &Arc<Shared>, znodes: &Znodes) -> Arc<Self> {
+    pub(super) fn follow(shared: &Arc<Shared>, znodes: &Znodes) -> Followed {
         let record = Arc::new(Self {
             sights: watch::Sender::new(Sight::default()),
             known: Mutex::default(),
             again: Notify::new(),
         });
+        let needed = record.sights.subscribe();
         let (task, session_of, znodes) = (Arc::clone(&record), Arc::clone(shared), znodes.clone());
-        drop(shared.spawn(async move { task.run(&session_of, &znodes).await }));
-        record
+        drop(shared.spawn(async move {
+            tokio::select! {
+                () = task.sights.closed() => {}
+                () = task.run(&session_of, &znodes) => {}
+            }
+        }));
+        Followed { record, _needed: needed }
     }
 
     pub(super) fn feed(&self) -> Feed<Sight> {

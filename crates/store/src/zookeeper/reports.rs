@@ -25,7 +25,7 @@ enum Rung {
     One(MonitorId),
 }
 
-/// Follows the reports until the store is gone.
+/// Follows the reports until nobody needs them any more, or the store is gone.
 pub(super) async fn follow(shared: Arc<Shared>, znodes: Znodes, sender: watch::Sender<Arc<Reports>>) {
     let (znodes, sender) = (&znodes, &sender);
     let follow = |session: Session| async move {
@@ -35,7 +35,10 @@ pub(super) async fn follow(shared: Arc<Shared>, znodes: Znodes, sender: watch::S
         };
         bell::follow(&znodes.monitors, "the reports", watch_and_read).await;
     };
-    shared.in_each_session(follow).await;
+    tokio::select! {
+        () = sender.closed() => {}
+        () = shared.in_each_session(follow) => {}
+    }
 }
 
 struct Follower<'a> {

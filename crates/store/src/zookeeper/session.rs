@@ -88,7 +88,7 @@ impl Shared {
         })
     }
 
-    /// Does `work` in each session anew, until the store is gone. The end of a session drops its work.
+    /// Does `work` in each session anew, until it is done or the store is gone. The end of a session drops its work.
     pub(super) async fn in_each_session<W: Future<Output = ()>>(&self, work: impl Fn(Session) -> W) {
         let mut sessions = self.sessions.subscribe();
         loop {
@@ -98,7 +98,7 @@ impl Shared {
                 Some(session) => tokio::select! {
                     biased;
                     over = sessions.changed() => over,
-                    () = work(session) => Ok(()),
+                    () = work(session) => return,
                 },
             };
             if over.is_err() {

@@ -1,7 +1,7 @@
 //! What can only be tested from inside: a stalled thread, and the server's own "no".
 
 use redis_failover_core::{
-    Epoch, Leadership, Lineages, Member, MonitorId, Phase, Policy, Term, Topology, Version,
+    Epoch, Leadership, Lineages, Member, MonitorId, Phase, Policy, Report, Term, Topology, Version,
 };
 use redis_failover_lab as lab;
 
@@ -107,4 +107,36 @@ async fn the_server_refuses_what_this_process_does_not_know_yet() {
     let outcome = commit(&lock).await;
     assert!(matches!(outcome, Err(CommitError::Unknown(_))), "{outcome:?}");
     go_on.send(()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_nobody_needs_any_more_leaves_nothing_behind_in_the_session() {
+    let server = lab::ZooKeeper::start(1);
+    let zookeeper = ZooKeeper::connect(server.connect_string().parse().unwrap(), SESSION).unwrap();
+    let shared = Arc::clone(&zookeeper.owner.shared);
+    let tasks = || Arc::strong_count(&shared);
+    let before = tasks();
+    let group = zookeeper.group(&"/g".parse().unwrap());
+    let campaign = group.campaign(&"m1".parse().unwrap(), None);
+    let (mut reports, published) = (group.reports(), group.published());
+    group.publish(Report {
+        monitor: "m1".parse().unwrap(),
+        address: None,
+        remembers: None,
+        votes: [].into(),
+    });
+    leading(&campaign).await;
+    let shown = async { while reports.next().await.is_empty() {} };
+    tokio::time::timeout(SESSION, shown).await.expect("the report is there");
+    assert!(tasks() > before);
+    group.withdraw();
+    campaign.resign().await;
+    drop((group, campaign, reports, published));
+    let over = async {
+        while tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    let over = tokio::time::timeout(SESSION, over).await;
+    assert!(over.is_ok(), "{} tasks are left", tasks() - before);
 }

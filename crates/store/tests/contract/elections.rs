@@ -14,6 +14,7 @@ cases![
     a_lock_that_somebody_deleted_passes_the_lead_on,
     one_who_hears_nothing_is_suspended_and_the_same_term_goes_on,
     an_expired_session_is_replaced_and_stands_anew,
+    one_who_stands_aside_leaves_the_lead_to_others_until_it_stands_again,
 ];
 
 async fn the_next_leads_with_a_higher_term_when_a_session_ends_or_resigns<S: Subject>() {
@@ -99,4 +100,34 @@ async fn an_expired_session_is_replaced_and_stands_anew<S: Subject>() {
     assert_eq!(campaign.commit(first, version, &record(1)).await, Err(CommitError::Fenced));
     group.reread();
     campaign.commit(term, version, &record(1)).await.unwrap();
+}
+
+async fn one_who_stands_aside_leaves_the_lead_to_others_until_it_stands_again<S: Subject>() {
+    let mut subject = S::start().await;
+    let session = subject.open(Duration::from_millis(800));
+    let Led { group, campaign, term: first, version } = led(&subject, &session, "/g").await;
+    campaign.stand(false);
+    assert!(!matches!(campaign.leadership().latest(), Leadership::Leading(_)), "from that moment");
+    assert_eq!(campaign.commit(first, version, &record(1)).await, Err(CommitError::Fenced));
+    becomes(&campaign, Leadership::Following).await;
+    stand(&subject, &campaign, 0).await;
+
+    // Another campaign, of the same session even, finds the way free; and a new session changes nothing about it.
+    let other = group.campaign(&id("m2"), None);
+    let second = term(&other).await;
+    assert!(second > first);
+    subject.cut(&session);
+    subject.expire(&session).await;
+    subject.mend(&session);
+    let anew = term(&other).await;
+    assert!(anew > second);
+    assert_eq!(subject.children("/g/leader").await.len(), 1);
+
+    other.stand(false);
+    campaign.stand(false);
+    campaign.stand(true);
+    assert!(term(&campaign).await > anew);
+    other.resign().await;
+    other.stand(true);
+    stand(&subject, &campaign, 1).await;
 }

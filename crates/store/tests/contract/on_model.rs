@@ -147,6 +147,10 @@ impl Group for ModelGroup {
         self.world.shows(|model| Some(Arc::new(model.predecessors())))
     }
 
+    fn withdraw(&self) {
+        self.world.with(|model, _| model.withdraw(self.session, &self.group));
+    }
+
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> ModelCampaign {
         let id = self.world.with(|model, _| model.campaign(self.session, &self.group, me, address));
         ModelCampaign { world: self.world.clone(), id }
@@ -170,7 +174,7 @@ impl Asked for ModelRequest {
 
 impl Drop for ModelRequest {
     fn drop(&mut self) {
-        self.world.with(|model, _| model.withdraw(&self.group, self.id));
+        self.world.with(|model, _| model.take_back(&self.group, self.id));
     }
 }
 
@@ -195,6 +199,10 @@ impl Candidate for ModelCampaign {
 
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
         self.world.with(|model, _| model.answer(self.id, term, request, answer))
+    }
+
+    fn stand(&self, stands: bool) {
+        self.world.with(|model, _| model.stand(self.id, stands));
     }
 
     async fn resign(&self) {

@@ -14,6 +14,7 @@ cases![
     an_id_that_is_taken_is_waited_for_and_a_bad_report_hides_no_other,
     the_second_monitor_of_one_id_waits_until_the_first_is_gone,
     a_new_session_writes_them_again,
+    one_that_is_taken_back_is_deleted_and_nobody_elses_is,
 ];
 
 fn vote(seen: &SeenReport) -> (Vote, Duration) {
@@ -114,4 +115,29 @@ async fn a_new_session_writes_them_again<S: Subject>() {
     let again = |reports: &Reports| (reports.get(&id("a"))?.order > first.order).then_some(());
     group.reports().until("it is there again", again).await;
     assert_ne!(subject.stat("/g/monitors/a").await.unwrap().owner, owner);
+}
+
+async fn one_that_is_taken_back_is_deleted_and_nobody_elses_is<S: Subject>() {
+    let subject = S::start().await;
+    let (one, two) = (subject.open(SESSION), subject.open(SESSION));
+    let (first, second) = (subject.group(&one, "/g"), subject.group(&two, "/g"));
+    first.withdraw();
+    first.publish(report("a", Vote::Up));
+    shown(&first, &["a"]).await;
+    second.publish(report("a", Vote::Refused));
+    second.withdraw();
+    let mut reports = first.reports();
+    reports.until("the first one's", |reports| (reports.len() == 1).then_some(())).await;
+    reports.stays("the first one's was deleted", MOMENT).await;
+
+    let other = subject.group(&one, "/other");
+    other.publish(report("a", Vote::Up));
+    shown(&other, &["a"]).await;
+    first.withdraw();
+    // Also when nobody is left who could publish.
+    drop(first);
+    shown(&second, &[]).await;
+    assert!(subject.stat("/other/monitors/a").await.is_some());
+    second.publish(report("a", Vote::Silent));
+    shown(&second, &["a"]).await;
 }

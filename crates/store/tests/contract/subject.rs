@@ -92,6 +92,7 @@ pub(crate) trait Group {
     /// Leaves a request; the answer is asked of what this yields, and dropping that withdraws it.
     fn leave(&self, request: &Request) -> impl Asked + use<Self>;
     fn predecessors(&self) -> impl Shows<Option<Arc<Vec<String>>>> + use<Self>;
+    fn withdraw(&self);
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> Self::Campaign;
 }
 
@@ -106,6 +107,7 @@ pub(crate) trait Candidate {
     fn holds(&self, term: Term) -> bool;
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError>;
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError>;
+    fn stand(&self, stands: bool);
     async fn resign(&self);
 }
 
@@ -179,6 +181,10 @@ impl<G: Store> Group for G {
         Store::predecessors(self)
     }
 
+    fn withdraw(&self) {
+        Store::withdraw(self);
+    }
+
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> G::Campaign {
         Store::campaign(self, me, address)
     }
@@ -199,6 +205,10 @@ impl<C: Campaign> Candidate for C {
 
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
         Campaign::answer(self, term, request, answer).await
+    }
+
+    fn stand(&self, stands: bool) {
+        Campaign::stand(self, stands);
     }
 
     async fn resign(&self) {
