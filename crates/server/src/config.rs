@@ -81,7 +81,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time)]
     link_grace: Duration,
 
-    /// How long the third failover within ten minutes waits, in case it is not the masters that fail; 0s for not at all.
+    /// How long the third failover within ten minutes waits, lest it be no master that fails; 0s for not at all.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
     third_failover_waits: Duration,
 

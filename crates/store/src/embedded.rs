@@ -139,10 +139,8 @@ impl Store for EmbeddedGroup {
         let id = self.owner.shared.change(|model, _| model.ask(*session, group, request));
         let asked = Asked { shared: &self.owner.shared, group, id: id.ok_or(StoreError::Closed)? };
         loop {
-            match asked.answer() {
-                Some(Some(answer)) => return Ok(answer),
-                Some(None) => {}
-                None => return Err(StoreError::Closed),
+            if let Some(answer) = asked.answer()? {
+                return Ok(answer);
             }
             if news.changed().await.is_err() {
                 return Err(StoreError::Closed);
@@ -223,7 +221,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn answer(&self) -> Option<Option<Answer>> {
+    fn answer(&self) -> Result<Option<Answer>, StoreError> {
         self.shared.lock().model.answer_of(self.group, self.id)
     }
 }

@@ -1,4 +1,4 @@
-//! What a leader does about the requests of operators: one at a time, the oldest first, and never in a change of master.
+//! What a leader does about the requests of operators: one at a time, the oldest first, and none in a change of master.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ impl Decider {
                 Err(Answer::Refused(format!("the leading monitor {} does not know `{word}`", self.me)))
             }
         };
-        step.map_or_else(answer, |step| step)
+        step.unwrap_or_else(answer)
     }
 
     fn forget_monitor(&self, id: RequestId, monitor: &MonitorId) -> Result<Option<Step>, Answer> {

@@ -151,12 +151,13 @@ impl Journal {
         if self.unreadable.as_ref() == unreadable {
             return;
         }
-        match unreadable {
-            Some(why) => error!(
+        if let Some(why) = unreadable {
+            error!(
                 event = "unreadable", %group,
                 "{why}; until it can be read this monitor watches and votes, and does not stand for the lead"
-            ),
-            None => info!(event = "readable", %group, "the record can be read again"),
+            );
+        } else {
+            info!(event = "readable", %group, "the record can be read again");
         }
         self.unreadable = unreadable.cloned();
     }
@@ -170,7 +171,7 @@ impl Journal {
         let names = found.join(", ");
         match (found.is_empty(), stands) {
             (true, _) => {
-                info!(event = "-predecessor", %group, "no monitor of the predecessor is alive any more")
+                info!(event = "-predecessor", %group, "no monitor of the predecessor is alive any more");
             }
             (false, false) => error!(
                 event = "+predecessor", %group,

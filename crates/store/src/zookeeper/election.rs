@@ -14,7 +14,6 @@ use tokio::time::{sleep, timeout};
 use zookeeper_client::{Error, EventType, OneshotWatcher, SessionState, StateWatcher};
 
 use super::Owner;
-use super::StoreError;
 use super::commit;
 use super::record::Followed;
 use super::requests;
@@ -158,17 +157,7 @@ impl Campaign for ZooKeeperCampaign {
 
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
         let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
-        let shared = &self.owner.shared;
-        let Some(session) = shared.sessions.borrow().clone() else { return Err(CommitError::Fenced) };
-        let limit = session.timeout;
-        let (znodes, answer) = (self.znodes.clone(), answer.clone());
-        let work = shared
-            .spawn(async move { requests::answer(&session, &znodes, &held.path, request, &answer).await });
-        match timeout(limit, work).await {
-            Ok(Ok(Some(outcome))) => outcome,
-            Ok(_) => Err(CommitError::Unknown(StoreError::Closed)),
-            Err(_) => Err(CommitError::Unknown(StoreError::NoAnswer(limit))),
-        }
+        requests::answer(&self.owner.shared, &self.znodes, held.path, request, answer).await
     }
 
     fn stand(&self, stands: bool) {

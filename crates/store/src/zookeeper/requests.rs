@@ -10,7 +10,7 @@ use zookeeper_client::{Acls, CheckWriteError, CreateMode, CreateOptions, Error, 
 
 use super::session::{Session, Shared};
 use super::znodes::{ensure, failed};
-use super::{StoreError, bell};
+use super::{StoreError, bell, commit};
 use crate::CommitError;
 use crate::wire::{answered_bytes, parse_request, request_bytes};
 use crate::znodes::{Znodes, request_id};
@@ -100,8 +100,20 @@ impl Drop for Left {
     }
 }
 
-/// Answers a request under the protection of `lock`, in the session's thread.
+/// Answers a request under the protection of `lock`.
 pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    znodes: &Znodes,
+    lock: String,
+    request: RequestId,
+    answer: &Answer,
+) -> Result<(), CommitError> {
+    let (znodes, answer) = (znodes.clone(), answer.clone());
+    let work = |session: Session| async move { write(&session, &znodes, &lock, request, &answer).await };
+    commit::in_session(shared, work).await
+}
+
+async fn write(
     session: &Session,
     znodes: &Znodes,
     lock: &str,

@@ -165,10 +165,8 @@ struct ModelRequest {
 
 impl Asked for ModelRequest {
     async fn answer(&mut self) -> Result<Answer, StoreError> {
-        match self.world.with(|model, _| model.answer_of(&self.group, self.id)) {
-            Some(answer) => Ok(answer.expect("nothing happens by itself: if not now, then never")),
-            None => Err(StoreError::Closed),
-        }
+        let answer = self.world.with(|model, _| model.answer_of(&self.group, self.id))?;
+        Ok(answer.expect("nothing happens by itself: if not now, then never"))
     }
 }
 
