@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis_failover_core::{Discover, Found, Phase, Policy, Request, Topology};
+use redis_failover_core::{Discover, Found, NodeAddr, Phase, Policy, Request, Topology};
 
 use super::super::redis::{Follows, Redis, State, addr};
 use super::{Accident, World};
@@ -85,7 +85,7 @@ impl World {
             ["phase", "steady"] if self.topology()?.phase == Phase::Steady => Ok(()),
             ["phase", "failing-over"] if self.topology()?.phase != Phase::Steady => Ok(()),
             ["members", nodes @ ..] => {
-                let members: Vec<_> = self.topology()?.nodes().map(|node| node.host()).collect();
+                let members: Vec<_> = self.topology()?.nodes().map(NodeAddr::host).collect();
                 holds(members.join(" "), &nodes.join(" "))
             }
             ["registered", monitors @ ..] => {
