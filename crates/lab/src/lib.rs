@@ -28,4 +28,4 @@ pub use ports::free_port;
 pub use process::{Process, is_alive};
 pub use redis::{Redis, RedisBuilder};
 pub use resp::{Connection, Reply};
-pub use zookeeper::ZooKeeper;
+pub use zookeeper::{ZooKeeper, ZooKeeperBuilder};
