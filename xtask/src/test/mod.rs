@@ -11,14 +11,14 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::command::{self, cargo};
-use crate::packages::{self, JAVA, KAZOO, REDIS, ZOOKEEPER};
+use crate::packages::{self, JAVA, KAZOO, REDIS, STRACE, ZOOKEEPER};
 
 /// How long a server may take to notice that its test is gone.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Runs all tests, or with arguments what these make of it.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    packages::ensure(&[&REDIS, &ZOOKEEPER, &JAVA, &KAZOO])?;
+    packages::ensure(&[&REDIS, &ZOOKEEPER, &JAVA, &KAZOO, &STRACE])?;
     let before = leftovers::processes();
     if before.is_empty() {
         println!("leftover processes are not looked for: there is no /proc here");

@@ -8,3 +8,4 @@ mod faults;
 mod starts;
 mod world;
 mod writer;
+mod zookeeper;
