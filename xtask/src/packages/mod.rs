@@ -72,6 +72,15 @@ pub(crate) static STRACE: Need = Need {
     brew: "",
     by_hand: "it exists on Linux only, see https://strace.io",
 };
+/// What wires network namespaces.
+pub(crate) static IPROUTE: Need = Need {
+    name: "iproute2",
+    is_present: || in_path("ip"),
+    apt: "iproute2",
+    dnf: "iproute",
+    brew: "",
+    by_hand: "it exists on Linux only, see https://wiki.linuxfoundation.org/networking/iproute2",
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Manager {
