@@ -14,7 +14,7 @@ use tempfile::TempDir;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Time-out of the monitors' sessions.
-const SESSION: &str = "2s";
+pub(crate) const SESSION: Duration = Duration::from_secs(2);
 
 /// Lets `time` pass, and looks all along that `check` is content.
 #[track_caller]
@@ -31,6 +31,8 @@ pub(crate) fn hold_for<T>(time: Duration, what: &str, mut check: impl FnMut() ->
 /// Servers that many groups may share.
 pub(crate) struct Servers {
     pub(crate) zookeeper: ZooKeeper,
+    /// How the monitors are told where it is, if not by addresses.
+    pub(crate) spelled: Option<String>,
     pub(crate) directory: TempDir,
 }
 
@@ -42,7 +44,7 @@ impl Servers {
 
     /// This ensemble.
     pub(crate) fn of(zookeeper: ZooKeeper) -> Self {
-        Self { zookeeper, directory: tempfile::tempdir().expect("a directory") }
+        Self { zookeeper, spelled: None, directory: tempfile::tempdir().expect("a directory") }
     }
 
     /// The last transaction that any server knows, if all know the same.
@@ -172,9 +174,11 @@ impl Group {
     /// Starts one monitor.
     pub(crate) fn start_monitor(&mut self, servers: &Servers, id: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
-        let zookeeper = servers.zookeeper.connect_string();
+        let zookeeper = servers.spelled.clone().unwrap_or_else(|| servers.zookeeper.connect_string());
         command.args(["run", "-z", &zookeeper, "-p", &self.path, "-r", &self.nodes()]);
-        command.args(["--id", id, "--session-timeout", SESSION]).args(&self.flags);
+        command
+            .args(["--id", id, "--session-timeout", &format!("{}ms", SESSION.as_millis())])
+            .args(&self.flags);
         command.envs(self.extra.iter().cloned());
         let log = servers.file(&format!("{}-{id}.log", self.path.replace('/', "_")));
         let process = Process::spawn(&format!("monitor {id} of {}", self.path), command, &log);
