@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -18,25 +18,33 @@ use crate::{Connection, Process, Reply, eventually, free_port};
 
 const START_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A running Redis server on 127.0.0.1; dropping it kills it and deletes its directory.
+/// A running Redis server; dropping it kills it and deletes its directory.
 #[derive(Debug)]
 pub struct Redis {
     // Before the directory, because fields are dropped in this order.
     process: Process,
     directory: TempDir,
+    address: IpAddr,
     port: u16,
     password: Option<String>,
 }
 
 /// What a [`Redis`] is to be started with.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct RedisBuilder {
+    address: IpAddr,
     options: Vec<(String, String)>,
     password: Option<String>,
 }
 
 impl RedisBuilder {
+    /// Serves at this address of the machine, or of its namespace, instead of at 127.0.0.1.
+    pub fn address(mut self, address: IpAddr) -> Self {
+        self.address = address;
+        self
+    }
+
     /// Adds a line to the configuration file; the value stands there as given, so quote what needs quotes.
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((name.into(), value.into()));
@@ -45,7 +53,7 @@ impl RedisBuilder {
 
     /// Starts the server as a replica of `master`.
     pub fn replica_of(self, master: &Redis) -> Self {
-        self.option("replicaof", format!("{} {}", Ipv4Addr::LOCALHOST, master.port))
+        self.option("replicaof", format!("{} {}", master.address, master.port))
     }
 
     /// Asks clients for this password, and gives it to the master.
@@ -64,8 +72,8 @@ impl RedisBuilder {
             TempDir::with_prefix("redis-failover-lab-redis-").expect("a writable temporary directory");
         let port = free_port();
         fs::write(directory.path().join("redis.conf"), self.config(port)).expect("the directory is ours");
-        let process = spawn(directory.path(), port, &[]);
-        let mut redis = Redis { process, directory, port, password: self.password };
+        let process = spawn(directory.path(), (self.address, port).into(), &[]);
+        let mut redis = Redis { process, directory, address: self.address, port, password: self.password };
         redis.await_answer();
         redis
     }
@@ -73,8 +81,10 @@ impl RedisBuilder {
     /// The configuration file; the directory is the one that the server is started in.
     fn config(&self, port: u16) -> String {
         let mut lines = vec![
-            format!("bind {}", Ipv4Addr::LOCALHOST),
+            format!("bind {}", self.address),
             format!("port {port}"),
+            // Else it would refuse strangers from other addresses while there is no password.
+            "protected-mode no".to_owned(),
             "save \"\"".to_owned(),
             "appendonly no".to_owned(),
             // Instead of five seconds in which more replicas could come: a first synchronisation is immediate.
@@ -93,7 +103,7 @@ impl RedisBuilder {
 impl Redis {
     /// Describes a server that is not yet started.
     pub fn builder() -> RedisBuilder {
-        RedisBuilder::default()
+        RedisBuilder { address: Ipv4Addr::LOCALHOST.into(), options: Vec::new(), password: None }
     }
 
     /// Starts an empty master.
@@ -151,7 +161,7 @@ impl Redis {
     /// When it does not answer in time.
     pub fn restart_with(&mut self, arguments: &[&str]) {
         self.process.kill();
-        self.process = spawn(self.directory.path(), self.port, arguments);
+        self.process = spawn(self.directory.path(), self.socket_address(), arguments);
         self.await_answer();
     }
 
@@ -221,7 +231,7 @@ impl Redis {
     }
 
     fn socket_address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        (self.address, self.port).into()
     }
 
     /// Waits for any answer but "loading": a replica may be told to refuse `PING` while its master is away.
@@ -236,10 +246,10 @@ impl Redis {
     }
 }
 
-fn spawn(directory: &Path, port: u16, arguments: &[&str]) -> Process {
+fn spawn(directory: &Path, address: SocketAddr, arguments: &[&str]) -> Process {
     let mut command = Command::new(find_program("redis-server", "redis-server"));
     command.current_dir(directory).arg(directory.join("redis.conf")).args(arguments);
-    Process::spawn(&format!("redis {}:{port}", Ipv4Addr::LOCALHOST), command, &directory.join("redis.log"))
+    Process::spawn(&format!("redis {address}"), command, &directory.join("redis.log"))
 }
 
 fn fields(info: &str) -> BTreeMap<String, String> {

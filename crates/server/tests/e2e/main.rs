@@ -9,3 +9,4 @@ mod operator;
 mod starts;
 mod world;
 mod writer;
+mod zookeeper;

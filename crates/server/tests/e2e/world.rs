@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_failover_lab::{Process, Redis, Reply, ZooKeeper, ensure_eq, eventually};
 use serde_json::Value;
@@ -14,18 +14,37 @@ use tempfile::TempDir;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Time-out of the monitors' sessions.
-const SESSION: &str = "2s";
+pub(crate) const SESSION: Duration = Duration::from_secs(2);
+
+/// Lets `time` pass, and looks all along that `check` is content.
+#[track_caller]
+pub(crate) fn hold_for<T>(time: Duration, what: &str, mut check: impl FnMut() -> Result<T, String>) {
+    let begun = Instant::now();
+    eventually(time + DEADLINE, what, || {
+        if let Err(reason) = check() {
+            panic!("{what}, but after {:?}: {reason}", begun.elapsed());
+        }
+        if begun.elapsed() >= time { Ok(()) } else { Err("the time has not passed") }
+    });
+}
 
 /// Servers that many groups may share.
 pub(crate) struct Servers {
     pub(crate) zookeeper: ZooKeeper,
+    /// How the monitors are told where it is, if not by addresses.
+    pub(crate) spelled: Option<String>,
     pub(crate) directory: TempDir,
 }
 
 impl Servers {
     /// An ensemble of three.
     pub(crate) fn start() -> Self {
-        Self { zookeeper: ZooKeeper::start(3), directory: tempfile::tempdir().expect("a directory") }
+        Self::of(ZooKeeper::start(3))
+    }
+
+    /// This ensemble.
+    pub(crate) fn of(zookeeper: ZooKeeper) -> Self {
+        Self { zookeeper, spelled: None, directory: tempfile::tempdir().expect("a directory") }
     }
 
     /// The last transaction that any server knows, if all know the same.
@@ -103,6 +122,13 @@ pub(crate) fn python(program: &str) -> Command {
     command
 }
 
+/// What each node is, and how many steps all monitors together have begun.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Rest {
+    nodes: Vec<Vec<Option<String>>>,
+    steps: usize,
+}
+
 /// One group: its nodes and its monitors.
 pub(crate) struct Group {
     pub(crate) path: String,
@@ -160,9 +186,11 @@ impl Group {
     /// Starts one monitor.
     pub(crate) fn start_monitor(&mut self, servers: &Servers, id: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
-        let zookeeper = servers.zookeeper.connect_string();
+        let zookeeper = servers.spelled.clone().unwrap_or_else(|| servers.zookeeper.connect_string());
         command.args(["run", "-z", &zookeeper, "-p", &self.path, "-r", &self.nodes()]);
-        command.args(["--id", id, "--session-timeout", SESSION]).args(&self.flags);
+        command
+            .args(["--id", id, "--session-timeout", &format!("{}ms", SESSION.as_millis())])
+            .args(&self.flags);
         command.envs(self.extra.iter().cloned());
         let log = servers.file(&format!("{}-{id}.log", self.path.replace('/', "_")));
         let process = Process::spawn(&format!("monitor {id} of {}", self.path), command, &log);
@@ -244,11 +272,25 @@ impl Group {
         log.lines().filter(|line| line.contains("event=\"step\"")).map(str::to_owned).collect()
     }
 
-    /// How often the log of a monitor has `text`.
+    /// What no monitor may change while it may not act.
+    pub(crate) fn rest(&self) -> Result<Rest, String> {
+        let node = |redis: &Redis| {
+            let (replication, server) = (redis.info("replication")?, redis.info("server")?);
+            let told = ["role", "master_port", "master_replid"].map(|field| replication.get(field).cloned());
+            Ok([told.as_slice(), &[server.get("run_id").cloned()]].concat())
+        };
+        let nodes = self.redis.iter().map(node).collect::<Result<_, String>>()?;
+        Ok(Rest { nodes, steps: self.monitors.keys().map(|id| self.steps_of(id).len()).sum() })
+    }
+
+    /// How often the logs of all monitors together have `text`.
     pub(crate) fn logged(&self, text: &str) -> usize {
-        let logs =
-            self.monitors.values().map(|monitor| fs::read_to_string(monitor.log()).unwrap_or_default());
-        logs.map(|log| log.matches(text).count()).sum()
+        self.monitors.keys().map(|id| self.logged_by(id, text)).sum()
+    }
+
+    /// How often the log of monitor `id` has `text`.
+    pub(crate) fn logged_by(&self, id: &str, text: &str) -> usize {
+        fs::read_to_string(self.monitors[id].log()).unwrap_or_default().matches(text).count()
     }
 }
 

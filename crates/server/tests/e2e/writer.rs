@@ -11,6 +11,13 @@ use redis_failover_lab::{Account, Redis, ensure_eq, eventually};
 
 use crate::world::{DEADLINE, Group, Servers};
 
+/// On a crash under load the last replies may have left before the same writes went to the replicas: both are sent in
+/// one turn of the server's loop, so a writer that waits for each reply can lose one or two, never more.
+pub(crate) const LOST_AT_MOST: usize = 2;
+
+/// A test that takes longer than this to write again has found something.
+const GAP_AT_MOST: Duration = Duration::from_secs(8);
+
 /// How many writes must have been acknowledged on each side of a fault.
 const ENOUGH: usize = 1_000;
 
@@ -42,6 +49,14 @@ pub(crate) struct Balance {
     pub(crate) unknown: usize,
     /// The longest time without an acknowledged write.
     pub(crate) gap: Duration,
+}
+
+/// `faults` is how often the master went: a writer that waits for each reply has one write in flight then.
+pub(crate) fn assert_sound(balance: &Balance, faults: usize, lost_at_most: usize) {
+    assert!(balance.lost <= lost_at_most, "{balance:?}");
+    assert!(balance.unknown <= faults, "{balance:?}");
+    assert!(balance.acknowledged >= 2_000, "{balance:?}");
+    assert!(balance.gap < GAP_AT_MOST, "{balance:?}");
 }
 
 impl Writer {
