@@ -1,9 +1,10 @@
 //! A laboratory: real Redis and `ZooKeeper` servers, for tests and trials.
 //!
-//! A test starts what it needs ([`Redis`], [`ZooKeeper`], any [`Process`]), harms it (kill, freeze, restart) and
-//! waits for what must follow with [`eventually`]. Everything is synchronous, so that it serves plain tests and
-//! asynchronous ones alike; in the latter, mind that these calls block their thread. What a writer was told meanwhile,
-//! and what was lost of it, is kept in an [`Account`]. As root a test can have a whole [`Network`] of hosts.
+//! A test starts what it needs ([`Redis`], [`ZooKeeper`], any [`Process`]), harms it (kill, freeze, restart) or the
+//! network before it ([`Link`]) and waits for what must follow with [`eventually`]. Everything is synchronous, so that
+//! it serves plain tests and asynchronous ones alike; in the latter, mind that these calls block their thread. What a
+//! writer was told meanwhile, and what was lost of it, is kept in an [`Account`]. As root a test can have a whole
+//! [`Network`] of hosts.
 //!
 //! What the lab promises:
 //! - nothing it starts outlives the test, even when the test is killed with `SIGKILL` (see [`Process`]);
@@ -17,6 +18,7 @@
 
 mod account;
 mod eventually;
+mod link;
 mod netns;
 mod ports;
 mod process;
@@ -26,6 +28,7 @@ mod zookeeper;
 
 pub use account::{Account, Write};
 pub use eventually::{ensure_eq, eventually};
+pub use link::{Link, Traffic};
 pub use netns::{Host, Network};
 pub use ports::free_port;
 pub use process::{Process, is_alive};
