@@ -166,7 +166,8 @@ impl Traffic<'_> {
         self.treat(move |treatment, _| treatment.delay = delay);
     }
 
-    /// Lets nothing pass for the first part `lasting` of each period `every`, beginning now, on all connections at once.
+    /// Lets nothing pass for the time `lasting` at the beginning of each period `every`, on all connections at once.
+    /// The first period begins now.
     pub fn stall(&self, every: Duration, lasting: Duration) {
         self.treat(move |treatment, now| treatment.stalls = Some((now, every, lasting)));
     }
