@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::config::Config;
 use crate::failure::{Failure, Kind};
 use crate::monitor::{Monitor, Setup};
+use crate::redis_link::check_source;
 
 /// Runs a monitor until SIGINT or SIGTERM, then gives up the lead at once, so that another takes over.
 ///
@@ -23,6 +24,12 @@ use crate::monitor::{Monitor, Setup};
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let mut stop =
         Signals::new().map_err(|error| Failure::new(Kind::Failed, format!("no signals: {error}")))?;
+    if let Some(source) = config.credentials.source_address {
+        check_source(source).map_err(|error| {
+            Failure::new(Kind::Failed, format!("--source-address {source}: {error}"))
+                .hint("it must be an address of this host")
+        })?;
+    }
     let address = match config.listen {
         Some(wanted) => Some(listen(wanted, config.id.to_string()).await?),
         None => None,

@@ -2,7 +2,7 @@
 //! the password's file.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,6 +96,10 @@ pub(crate) struct RunArgs {
     /// The ZooKeeper session's time-out: how long a dead monitor keeps the lead.
     #[arg(long, value_name = "TIME", default_value = "6s", value_parser = parse_time)]
     session_timeout: Duration,
+
+    /// Call the Redis servers from this address of the host; ZooKeeper is called from the one that the system chooses.
+    #[arg(long, value_name = "IP", env = "REDIS_FAILOVER_SOURCE_ADDRESS")]
+    source_address: Option<IpAddr>,
 
     /// The ACL user on the Redis servers.
     #[arg(long, value_name = "USER", env = "REDIS_FAILOVER_REDIS_USERNAME")]
@@ -197,7 +201,11 @@ impl RunArgs {
             policy,
             take_over: self.take_over,
             session_timeout: self.session_timeout,
-            credentials: Credentials { username: self.redis_username, password },
+            credentials: Credentials {
+                username: self.redis_username,
+                password,
+                source_address: self.source_address,
+            },
         })
     }
 }

@@ -1,6 +1,7 @@
 //! One connection to one Redis server, whose end is noticed at once. It knows no command but the handshake.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -9,7 +10,7 @@ use redis::{
 };
 use redis_failover_core::NodeAddr;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -20,6 +21,8 @@ pub struct Credentials {
     pub username: Option<String>,
     /// Its password; `None` where the servers ask for none.
     pub password: Option<SecretString>,
+    /// The address from which we call; `None` for the one that the system chooses.
+    pub source_address: Option<IpAddr>,
 }
 
 /// An open connection. Dropping it closes it.
@@ -38,6 +41,9 @@ pub(crate) enum LinkError {
     /// No answer, or no way there.
     #[error("unreachable: {0}")]
     Unreachable(io::Error),
+    /// This host can't call from the source address that we were told: our fault, and nothing about the node.
+    #[error("cannot connect from the source address: {0}")]
+    Unbound(io::Error),
     /// It answered, and does not want us: password, ACL, or too many clients.
     #[error("it answers, but does not let us in: {0}")]
     Denied(RedisError),
@@ -66,11 +72,7 @@ impl RedisLink {
         credentials: &Credentials,
         name: &str,
     ) -> Result<Self, LinkError> {
-        let stream =
-            TcpStream::connect((node.host(), node.port())).await.map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => LinkError::Refused,
-                _ => LinkError::Unreachable(error),
-            })?;
+        let stream = connect(node, credentials.source_address).await?;
         // Without it an INFO may wait for the kernel; an error here costs only that.
         let _ = stream.set_nodelay(true);
         let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -138,6 +140,41 @@ impl Drop for RedisLink {
     }
 }
 
+/// A TCP connection, from the source address if there is one.
+async fn connect(node: &NodeAddr, source: Option<IpAddr>) -> Result<TcpStream, LinkError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => LinkError::Refused,
+        _ => LinkError::Unreachable(error),
+    };
+    let Some(source) = source else {
+        return TcpStream::connect((node.host(), node.port())).await.map_err(failed);
+    };
+    let other_kind =
+        || io::Error::new(io::ErrorKind::AddrNotAvailable, format!("{source} is of another kind"));
+    let mut last = LinkError::Unbound(other_kind());
+    for address in lookup_host((node.host(), node.port())).await.map_err(failed)? {
+        if address.is_ipv4() != source.is_ipv4() {
+            continue;
+        }
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = socket.map_err(LinkError::Unbound)?;
+        socket.bind(SocketAddr::new(source, 0)).map_err(LinkError::Unbound)?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = failed(error),
+        }
+    }
+    Err(last)
+}
+
+/// Whether this host has the address, so that it can be called from.
+///
+/// # Errors
+/// When it has not, as the system says it.
+pub(crate) fn check_source(source: IpAddr) -> io::Result<()> {
+    UdpSocket::bind(SocketAddr::new(source, 0)).map(drop)
+}
+
 /// Whether an error means that this server will not talk to us at all.
 fn turns_away(error: &ServerError) -> bool {
     let too_many = error.details().is_some_and(|text| text.contains("max number of clients"));
@@ -150,5 +187,47 @@ fn refusal(error: RedisError) -> LinkError {
         LinkError::Broken(error)
     } else {
         LinkError::Denied(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_is_called_from_the_source_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        // The name may stand for an IPv6 address, too: that one can't be called from an IPv4 address.
+        for host in ["127.0.0.1", "localhost"] {
+            let source = IpAddr::from([127, 0, 1, 9]);
+            let stream = connect(&NodeAddr::new(host, port), Some(source)).await.expect("it listens");
+            assert_eq!(stream.local_addr().expect("an address").ip(), source);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_address_that_cannot_be_is_nothing_about_the_node() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let node = NodeAddr::new("127.0.0.1", listener.local_addr().expect("an address").port());
+        // Of documentation, and of the other kind.
+        for source in ["192.0.2.1", "::1"] {
+            let source: IpAddr = source.parse().expect("an address");
+            let error = connect(&node, Some(source)).await.expect_err("refused");
+            assert!(matches!(error, LinkError::Unbound(_)), "{error}");
+        }
+        assert!(check_source([192, 0, 2, 1].into()).is_err());
+        assert!(check_source([127, 0, 0, 1].into()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn with_a_source_address_a_refusal_is_still_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let node = NodeAddr::new("127.0.0.1", listener.local_addr().expect("an address").port());
+        drop(listener);
+        let error = connect(&node, Some([127, 0, 0, 1].into())).await.expect_err("nobody listens");
+        assert!(matches!(error, LinkError::Refused), "{error}");
     }
 }

@@ -20,6 +20,7 @@ fn describe(config: &Config) -> String {
     let user = config.credentials.username.as_deref().unwrap_or("default");
     let password =
         if config.credentials.password.is_some() { "with a password" } else { "without a password" };
+    let source = config.credentials.source_address.map_or("any address".into(), |it| it.to_string());
     let misconf = if policy.misconf_is_unusable() { "is replaced" } else { "stays master" };
     let refused = if policy.refusal_waits() { "waits like silence" } else { "counts at once" };
     format!(
@@ -37,7 +38,7 @@ fn describe(config: &Config) -> String {
          third failover   within ten minutes waits {:?}\n\
          discover         {}\n\
          slow sections    every {:?}\n\
-         redis user       {user}, {password}\n",
+         redis user       {user}, {password}, from {source}\n",
         config.path.name(),
         config.path,
         config.zkhosts,

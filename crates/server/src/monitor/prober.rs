@@ -83,14 +83,15 @@ impl Prober {
                     }
                 }
                 Err(LinkError::Refused) => self.tell(asked, Probe::Refused),
-                Err(error @ LinkError::Denied(_)) => {
+                Err(error @ (LinkError::Denied(_) | LinkError::Unbound(_))) => {
                     self.tell(asked, Probe::Denied);
                     let said = error.to_string();
                     if trouble.as_ref() != Some(&said) {
-                        tracing::error!(
-                            node = %self.node,
-                            "{said}: check the password, the ACL user and maxclients; it counts neither way"
-                        );
+                        let check = match error {
+                            LinkError::Unbound(_) => "--source-address and this host's addresses",
+                            _ => "the password, the ACL user and maxclients",
+                        };
+                        tracing::error!(node = %self.node, "{said}: check {check}; it counts neither way");
                         trouble = Some(said);
                     }
                 }
