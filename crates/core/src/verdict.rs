@@ -1,6 +1,7 @@
 //! From all monitors' votes, and from what the replicas still hear, to what the leader concludes of a node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::names::{MonitorId, NodeAddr};
 use crate::policy::Policy;
@@ -87,10 +88,17 @@ impl Electorate<'_> {
     }
 }
 
+/// How long what a replica has heard proves at least that its master lives.
+///
+/// An idle master says something once a second (`repl-ping-replica-period`), give or take a tenth, and a probe sees it up
+/// to an interval later. Where nothing more is heard a hung master is not protected by it: what it said last was
+/// received before the doubt began.
+const PROOF: Duration = Duration::from_millis(1_500);
+
 /// Whether a replica still hears a master that the monitors can't reach: then it is isolated from us, not dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Witness {
-    /// This replica received data from the master within the last `down_after`.
+    /// This replica received data from the master lately: within `down_after`, or a second and a half if that is longer.
     Speaks(NodeAddr),
     /// A replica's link still stands; by this time it has shown growth or does not count.
     Awaited(Instant),
@@ -151,7 +159,7 @@ impl Doubt {
                 continue;
             }
             let grew = self.seen.get(node).and_then(|hearing| hearing.grew);
-            if grew.is_some_and(|at| now.since(at) < policy.down_after()) {
+            if grew.is_some_and(|at| now.since(at) < policy.down_after().max(PROOF)) {
                 return Witness::Speaks(node.clone());
             }
             if now < deadline {
@@ -241,7 +249,8 @@ mod tests {
     fn a_replica_that_still_receives_is_a_witness() {
         let looks = [replica(at(10), Link::Up, 5), replica(at(500), Link::Up, 6)];
         assert_eq!(witness(&looks, at(1_000)), Witness::Speaks(node("b")));
-        assert_eq!(witness(&looks, at(1_500)), Witness::None, "what it heard a second ago proves nothing");
+        assert_eq!(witness(&looks, at(1_999)), Witness::Speaks(node("b")), "an idle master says little");
+        assert_eq!(witness(&looks, at(2_000)), Witness::None, "what it heard long ago proves nothing");
     }
 
     #[test]
