@@ -5,6 +5,8 @@
 
 mod document;
 mod faults;
+mod network;
+mod network_faults;
 mod operator;
 mod starts;
 mod world;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use redis_failover_lab::{Process, Redis, Reply, ZooKeeper, ensure_eq, eventually};
+use redis_failover_lab::{Process, Redis, RedisBuilder, Reply, ZooKeeper, ensure_eq, eventually};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -122,6 +123,20 @@ pub(crate) fn python(program: &str) -> Command {
     command
 }
 
+/// From where the writer's client calls in a group with links.
+pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 21);
+
+/// From where node `index` of a group with links calls its master.
+pub(crate) fn source_of_node(index: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 1, 11 + index)
+}
+
+/// From where monitor `id` of a group with links calls the nodes.
+pub(crate) fn source_of_monitor(id: &str) -> Ipv4Addr {
+    let number = id.strip_prefix('m').and_then(|number| number.parse().ok());
+    Ipv4Addr::new(127, 0, 1, number.expect("monitors are called m1, m2 and so on"))
+}
+
 /// What each node is, and how many steps all monitors together have begun.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Rest {
@@ -136,6 +151,8 @@ pub(crate) struct Group {
     pub(crate) monitors: BTreeMap<String, Process>,
     extra: Vec<(String, String)>,
     other_nodes: Vec<String>,
+    /// Whether the nodes are behind links, so that callers are told apart.
+    pub(crate) linked: bool,
     pub(crate) flags: Vec<&'static str>,
 }
 
@@ -157,8 +174,20 @@ impl Group {
             monitors: BTreeMap::new(),
             extra: Vec::new(),
             other_nodes: Vec::new(),
+            linked: false,
             flags: Vec::new(),
         }
+    }
+
+    /// Three fresh servers behind links, without monitors yet.
+    pub(crate) fn linked(path: &str) -> Self {
+        Self::linked_with(path, |_, builder| builder)
+    }
+
+    /// The same with more options for each node.
+    pub(crate) fn linked_with(path: &str, options: impl Fn(u8, RedisBuilder) -> RedisBuilder) -> Self {
+        let redis = |index| options(index, Redis::builder().linked(source_of_node(index))).start();
+        Self { linked: true, ..Self::of(path, (0..3).map(redis).collect()) }
     }
 
     /// Gives all monitors started from now on another environment variable.
@@ -191,6 +220,9 @@ impl Group {
         command
             .args(["--id", id, "--session-timeout", &format!("{}ms", SESSION.as_millis())])
             .args(&self.flags);
+        if self.linked {
+            command.args(["--source-address", &source_of_monitor(id).to_string()]);
+        }
         command.envs(self.extra.iter().cloned());
         let log = servers.file(&format!("{}-{id}.log", self.path.replace('/', "_")));
         let process = Process::spawn(&format!("monitor {id} of {}", self.path), command, &log);
@@ -270,6 +302,16 @@ impl Group {
     pub(crate) fn steps_of(&self, id: &str) -> Vec<String> {
         let log = fs::read_to_string(self.monitors[id].log()).unwrap_or_default();
         log.lines().filter(|line| line.contains("event=\"step\"")).map(str::to_owned).collect()
+    }
+
+    /// What each live monitor says of node `index`.
+    pub(crate) fn votes(&self, servers: &Servers, index: usize) -> Result<BTreeMap<String, String>, String> {
+        let status = self.status(servers)?;
+        let address = self.redis[index].addr();
+        let nodes = status["nodes"].as_array().into_iter().flatten();
+        let votes =
+            nodes.filter(|it| it["node"] == address).filter_map(|it| it["votes"].as_object()).flatten();
+        Ok(votes.map(|(id, vote)| (id.clone(), vote.as_str().unwrap_or_default().to_owned())).collect())
     }
 
     /// What no monitor may change while it may not act.
