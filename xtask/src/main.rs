@@ -50,6 +50,9 @@ enum Task {
     Tidy,
     /// Run all tests; as root on Debian, install the servers they need first
     Test {
+        /// Run only the tests in network namespaces, which takes root; as root they are part of all tests
+        #[arg(long)]
+        netns: bool,
         /// Arguments for the runner: cargo-nextest where it is installed, otherwise `cargo test`
         #[arg(last = true)]
         runner: Vec<String>,
@@ -96,7 +99,8 @@ fn run(task: &Task) -> Result<()> {
         Task::Ci { except_tests } => ci::check(*except_tests),
         Task::Fix => ci::fix(),
         Task::Tidy => tidy::run(),
-        Task::Test { runner } => test::run(runner),
+        Task::Test { netns: true, runner } => test::run_in_namespaces(runner),
+        Task::Test { netns: false, runner } => test::run(runner),
         Task::Docs { check } => docs::run(*check),
         Task::Demo { arguments } => trial::run("demo", arguments, &caller),
         Task::Bench { arguments } => trial::run("bench", arguments, &caller),
@@ -117,8 +121,15 @@ mod tests {
     #[test]
     fn the_runner_gets_all_that_follows_the_dashes() {
         let words = ["cargo xtask", "test", "--", "--nocapture", "--", "name"];
-        let Task::Test { runner } = Arguments::parse_from(words).task else { panic!("another task") };
+        let Task::Test { netns: false, runner } = Arguments::parse_from(words).task else {
+            panic!("another task")
+        };
         assert_eq!(runner, ["--nocapture", "--", "name"]);
+        let words = ["cargo xtask", "test", "--netns", "--", "name"];
+        let Task::Test { netns: true, runner } = Arguments::parse_from(words).task else {
+            panic!("another task")
+        };
+        assert_eq!(runner, ["name"]);
     }
 
     #[test]

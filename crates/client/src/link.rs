@@ -3,6 +3,7 @@
 //! A link never reconnects and never judges the node: it is open until it ends, and doubted or not.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use redis_failover_core::follower::{Identity, Manner};
 use redis_failover_core::{NodeAddr, RunId};
 use secrecy::ExposeSecret;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDrop, AbortOnDropHandle};
@@ -41,7 +42,7 @@ impl Wire {
         settings: &Settings,
         response_timeout: Option<Duration>,
     ) -> RedisResult<Self> {
-        let stream = TcpStream::connect((node.host(), node.port())).await?;
+        let stream = connect(node, settings.source_address).await?;
         stream.set_nodelay(settings.nodelay)?;
         // A peer whose host is gone sends nothing, not even an end.
         let socket = SockRef::from(&stream);
@@ -84,6 +85,27 @@ impl Wire {
         let answers = self.connection.clone().req_packed_commands(&questions, 0, 3).await?;
         identity(&answers, order)
     }
+}
+
+/// A TCP connection, from the source address if there is one.
+async fn connect(node: &NodeAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect((node.host(), node.port())).await };
+    let other_kind = format!("{node} has no address of the kind of the source address {source}");
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, other_kind);
+    for address in lookup_host((node.host(), node.port())).await? {
+        if address.is_ipv4() != source.is_ipv4() {
+            continue;
+        }
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let unbound =
+            |error| io::Error::other(format!("cannot connect from the source address {source}: {error}"));
+        socket.bind(SocketAddr::new(source, 0)).map_err(unbound)?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// What the answers to PING, INFO server and INFO replication say.

@@ -1,6 +1,7 @@
 //! What a client is told. Strings are checked in [`Builder::build`] and nowhere later; nothing is opened here.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,7 @@ pub enum BuildError {
 /// | `response_timeout`, `connect_timeout` | 10 s, 2 s |
 /// | `session_timeout` | 10 s |
 /// | `nodelay` | no |
+/// | `source_address` | the system's choice |
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens until `build`"]
 pub struct Builder {
@@ -103,6 +105,7 @@ pub(crate) struct Settings {
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) connect_timeout: Duration,
     pub(crate) nodelay: bool,
+    pub(crate) source_address: Option<IpAddr>,
 }
 
 impl Default for Builder {
@@ -121,6 +124,7 @@ impl Default for Builder {
                 response_timeout: Some(Duration::from_secs(10)),
                 connect_timeout: Duration::from_secs(2),
                 nodelay: false,
+                source_address: None,
             },
         }
     }
@@ -201,6 +205,13 @@ impl Builder {
         self
     }
 
+    /// The address of this host from which the nodes are called; default the one that the system chooses. `ZooKeeper`
+    /// is called from that one in any case. Nodes are called by their addresses of the same kind, IPv4 or IPv6, only.
+    pub fn source_address(mut self, address: IpAddr) -> Self {
+        self.settings.source_address = Some(address);
+        self
+    }
+
     /// The time-out of the session with `ZooKeeper`; default 10 s.
     pub fn session_timeout(mut self, timeout: Duration) -> Self {
         self.session_timeout = timeout;
@@ -260,6 +271,7 @@ impl Builder {
         if let Some(read_from) = parts.read_from {
             builder.settings.read_from = read_from;
         }
+        builder.settings.source_address = parts.source_address;
         Ok(builder)
     }
 }

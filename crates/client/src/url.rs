@@ -2,6 +2,7 @@
 //! what its parts mean is checked where they go. No error repeats the part before the `@`.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use secrecy::SecretString;
 use url::Url;
@@ -10,7 +11,7 @@ use crate::settings::ReadFrom;
 
 const SCHEME: &str = "redis+zk://";
 const FORM: &str = "write redis+zk://USER:PASS@HOST:PORT,HOST:PORT/ABSOLUTE/PATH?db=0&read=replica";
-const PARAMETERS: [&str; 2] = ["db", "read"];
+const PARAMETERS: [&str; 3] = ["db", "read", "source_address"];
 
 /// Why a text is no URL of a group; it names the part and never shows the password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,7 @@ pub(crate) struct Parts {
     pub(crate) password: Option<SecretString>,
     pub(crate) db: Option<i64>,
     pub(crate) read_from: Option<ReadFrom>,
+    pub(crate) source_address: Option<IpAddr>,
 }
 
 pub(crate) fn parse(text: &str) -> Result<Parts, UrlError> {
@@ -73,6 +75,7 @@ pub(crate) fn parse(text: &str) -> Result<Parts, UrlError> {
         password: url.password().map(decoded).transpose()?.map(SecretString::from),
         db: None,
         read_from: None,
+        source_address: None,
     };
     for (key, value) in url.query_pairs() {
         parameter(&mut parts, &key, &value)?;
@@ -94,7 +97,11 @@ fn parameter(parts: &mut Parts, key: &str, value: &str) -> Result<(), UrlError> 
             };
             parts.read_from = Some(ReadFrom::named(value).ok_or_else(wrong)?);
         }
-        "db" | "read" => return Err(UrlError::new(format!("`{key}` is given twice"))),
+        "source_address" if parts.source_address.is_none() => {
+            let wrong = |_| UrlError::new(format!("`source_address={value}` is no IP address"));
+            parts.source_address = Some(value.parse().map_err(wrong)?);
+        }
+        "db" | "read" | "source_address" => return Err(UrlError::new(format!("`{key}` is given twice"))),
         _ => {
             let near = |known: &&&str| strsim::levenshtein(known, key) <= 2;
             let meant = PARAMETERS.iter().find(near).map(|near| format!("did you mean `{near}`? "));
@@ -140,6 +147,8 @@ mod tests {
         let parts = parse("redis+zk://h/g").expect("a URL");
         assert_eq!((parts.servers.as_str(), parts.path.as_str()), ("h", "/g"));
         assert!(parts.username.is_none() && parts.password.is_none() && parts.db.is_none());
+        let parts = parse("redis+zk://h/g?source_address=::1").expect("a URL");
+        assert_eq!(parts.source_address, Some(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])));
         assert!(parse("redis+zk://:secret@h/g").expect("a URL").password.is_some());
     }
 
@@ -155,8 +164,10 @@ mod tests {
             ("redis+zk://u:hunter2@h/g?db=-1", "`db=-1`"),
             ("redis+zk://u:hunter2@h/g?read=nearest", "read=master"),
             ("redis+zk://u:hunter2@h/g?raed=master", "did you mean `read`"),
-            ("redis+zk://u:hunter2@h/g?timeout=1", "(there are: db, read)"),
+            ("redis+zk://u:hunter2@h/g?timeout=1", "(there are: db, read, source_address)"),
             ("redis+zk://u:hunter2@h/g?db=1&db=2", "twice"),
+            ("redis+zk://u:hunter2@h/g?source_address=eth0", "no IP address"),
+            ("redis+zk://u:hunter2@h/g?source_adress=10.0.0.7", "did you mean `source_address`"),
             ("redis+zk://u:hunter2@h/g#x", "%23"),
             ("redis+zk://u:%ff@h/g", "UTF-8"),
             ("redis+zk://u:hunter2/x@h/g", "%2F"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::names::NodeAddr;
+use crate::policy::Discover;
 use crate::position::{Lineage, Lineages, Position};
 use crate::topology::Topology;
 use crate::view::{Evidence, Link, Role};
@@ -17,6 +18,8 @@ pub enum Dropped {
     Unusable,
     /// Its operator said never (`replica-priority 0`).
     PriorityZero,
+    /// Nobody listed it, and the policy says that such a node is only watched.
+    OnlyWatched,
     /// It was being filled with a full copy.
     HalfSynced,
     /// It is empty while another holds keys, or came back empty while another is missing.
@@ -34,6 +37,7 @@ impl fmt::Display for Dropped {
             Self::NotFrozen => "did not answer",
             Self::Unusable => "unusable",
             Self::PriorityZero => "replica-priority 0",
+            Self::OnlyWatched => "nobody listed it, and the policy is to watch such nodes only (discover)",
             Self::HalfSynced => "in the middle of a full sync",
             Self::Empty => "empty while another holds keys or is missing",
             Self::Restarted => "restarted since it last followed, and the recorded master may hold more",
@@ -98,6 +102,9 @@ fn judge(
     let missing = record.nodes().any(|other| !all.contains_key(other));
     if evidence.priority == 0 {
         return Err(Dropped::PriorityZero);
+    }
+    if record.policy.discover() == Discover::Watch && record.discovered.contains(node) {
+        return Err(Dropped::OnlyWatched);
     }
     if matches!(evidence.role, Role::Replica { link: Link::Syncing, .. }) {
         return Err(Dropped::HalfSynced);
@@ -165,6 +172,7 @@ mod tests {
             phase: Phase::Steady,
             master: node("a"),
             master_run: None,
+            discovered: BTreeSet::new(),
             synced: ["b", "c"].map(|name| (node(name), RunId("1".into()))).into(),
             members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
             lineages: Lineages::new(vec![lineage]),

@@ -3,23 +3,30 @@
 //! It remembers only what this leader learned in this term, and forgets that with the term. Whoever leads next goes
 //! on from the record.
 
+mod changes;
 mod outcomes;
+mod reading;
+mod requests;
 
 use std::collections::BTreeMap;
 
 use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::event::{Event, Leadership, Observation};
-use crate::founding::Founding;
-use crate::names::{MonitorId, NodeAddr};
-use crate::plan::{Next, Progress, Promotion, plan};
-use crate::policy::Policy;
+use crate::names::{Epoch, MonitorId, NodeAddr};
+use crate::plan::{Next, Progress, plan};
+use crate::policy::{Discover, Policy};
+use crate::request::Requests;
 use crate::start::StartRefusal;
 use crate::step::{Action, ActionId, Step};
 use crate::time::Instant;
 use crate::topology::{Found, Topology, Versioned};
 use crate::verdict::{Doubt, Electorate, Verdict};
 use crate::view::{Peers, Vote};
+use changes::postponed;
+use requests::Asked;
+
+pub use reading::Loss;
 
 /// What the decider would tell a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +43,10 @@ pub struct Status {
     pub refusal: Option<StartRefusal>,
     /// Why nobody could take over, when that was last tried.
     pub stuck: Option<Ranking>,
-    /// The record is gone, or older than this monitor remembers: nothing is done until a newer one stands.
-    pub record_lost: bool,
+    /// What is wrong with the record itself: nothing is done then, but what an operator asks for.
+    pub loss: Option<Loss>,
+    /// Until when the failover that is due waits, because others came shortly before it.
+    pub postponed_until: Option<Instant>,
 }
 
 /// One monitor's decisions for one group.
@@ -53,8 +62,21 @@ pub struct Decider {
     /// The term is new, a commit failed, or its outcome is unknown: nothing is decided before the record was read
     /// again.
     must_read: bool,
-    /// What was read last is no successor of what is known, or cannot be read.
-    record_lost: bool,
+    /// What was read last cannot be read.
+    unreadable: bool,
+    /// What was read last, where it is no successor of what is known: the store went back in time, or was emptied.
+    predates: Option<Versioned>,
+    loss: Option<Loss>,
+    /// The last reading was older than what is known: the next one decides whether it was only overtaken.
+    overtaken: bool,
+    /// The last epoch that was seen to have a master.
+    settled: Option<Epoch>,
+    /// When each of the latest masters was first seen as published, not counting the first.
+    changes: Vec<Instant>,
+    /// Since when the master is lost and no change of master has begun.
+    lost_since: Option<Instant>,
+    requests: Requests,
+    asked: Asked,
     /// Nothing is begun before this time: the last action could not be begun, or its commit was not written.
     pause_until: Option<Instant>,
     failures: u32,
@@ -81,7 +103,15 @@ impl Decider {
             read: None,
             record_since: now,
             must_read: false,
-            record_lost: false,
+            unreadable: false,
+            predates: None,
+            loss: None,
+            overtaken: false,
+            settled: None,
+            changes: Vec::new(),
+            lost_since: None,
+            requests: Requests::new(),
+            asked: Asked::default(),
             pause_until: None,
             failures: 0,
             peers: Peers::new(),
@@ -119,9 +149,11 @@ impl Decider {
             }
             Event::TopologyRead(read) => {
                 self.must_read = false;
-                self.adopt(now, read);
+                self.unreadable = false;
+                self.read(now, read);
             }
-            Event::TopologyUnreadable => self.record_lost = true,
+            Event::TopologyUnreadable => self.unreadable = true,
+            Event::RequestsRead(requests) => self.requests = requests,
             Event::ReportsRead(peers) => self.peers = peers,
             Event::Observed(observation) => self.observation = observation,
             Event::Finished(id, outcome) => {
@@ -131,20 +163,22 @@ impl Decider {
             }
         }
         self.follow_doubt(now);
+        self.follow_loss(now);
+        self.judge_record();
     }
 
     /// The next action, if there is one to begin now. At most one is under way at any time.
     pub fn poll_action(&mut self, now: Instant) -> Option<Action> {
         self.wake = None;
         let Leadership::Leading(term) = self.leadership else { return None };
-        if self.in_flight.is_some() || self.must_read || self.record_lost {
+        if self.in_flight.is_some() || self.must_read || self.unreadable {
             return None;
         }
         if let Some(until) = self.pause_until.filter(|until| *until > now) {
             self.wake = Some(until);
             return None;
         }
-        let step = self.next_step(now)?;
+        let step = self.answer_request().or_else(|| self.next_step(now))?;
         let id = ActionId(self.next_id);
         self.next_id += 1;
         self.in_flight = Some((id, step.clone()));
@@ -164,9 +198,31 @@ impl Decider {
         }
     }
 
-    /// The nodes that this monitor should watch: the record's, or the configured ones while there is none.
+    /// The nodes that this monitor should watch: the record's, or the configured ones while there is none. A leader
+    /// has a look also at the replicas that the master names and nobody listed.
     pub fn nodes(&self) -> Vec<NodeAddr> {
-        self.record().map_or_else(|| self.configured.clone(), |record| record.nodes().cloned().collect())
+        let Some(record) = self.record() else { return self.configured.clone() };
+        let mut nodes: Vec<_> = record.nodes().cloned().collect();
+        let leads = matches!(self.leadership, Leadership::Leading(_));
+        if leads && record.policy.discover() != Discover::Off {
+            let master = self.observation.sightings.get(&record.master);
+            for node in master.into_iter().flat_map(|sighting| &sighting.feeds) {
+                if !nodes.contains(node) {
+                    nodes.push(node.clone());
+                }
+            }
+        }
+        nodes
+    }
+
+    /// The greatest epoch that this monitor knows of.
+    pub fn remembers(&self) -> Option<Epoch> {
+        self.record().map(|record| record.epoch)
+    }
+
+    /// Whether the record must be read again before anything can be decided.
+    pub fn must_read(&self) -> bool {
+        self.must_read
     }
 
     /// What there is to tell.
@@ -182,7 +238,8 @@ impl Decider {
             too_few: facts.as_ref().and_then(|facts| facts.electorate.too_few()),
             refusal: self.refusal.clone(),
             stuck: self.stuck.clone(),
-            record_lost: self.record_lost,
+            loss: self.loss,
+            postponed_until: facts.as_ref().and_then(|facts| postponed(facts)),
         }
     }
 
@@ -201,6 +258,7 @@ impl Decider {
             },
             sightings: &self.observation.sightings,
             doubt: self.doubt.as_ref(),
+            postponed_until: self.postponed_until(now, &record.policy),
         })
     }
 
@@ -211,31 +269,7 @@ impl Decider {
         self.attempts = 0;
         self.stuck = None;
         self.refusal = None;
-    }
-
-    fn adopt(&mut self, now: Instant, read: Versioned) {
-        // A lagging server's reading, or our own commit overtaken by the reading before it, is old news.
-        let known = self.read.as_ref().map(|known| known.version.order);
-        if read.version.order > 0 && known.is_some_and(|known| known > read.version.order) {
-            return;
-        }
-        let epoch = self.record().map(|record| record.epoch);
-        self.record_lost = match &read.found {
-            Found::Record(record) => epoch.is_some_and(|known| known > record.epoch),
-            Found::Nothing | Found::Predecessor { .. } => epoch.is_some(),
-        };
-        if self.record_lost {
-            return;
-        }
-        let changed = match (self.record(), &read.found) {
-            (Some(old), Found::Record(new)) => old.epoch != new.epoch || old.phase != new.phase,
-            _ => true,
-        };
-        if changed {
-            self.record_since = now;
-            self.progress.promotion = Promotion::Untried;
-        }
-        self.read = Some(read);
+        self.asked = Asked::default();
     }
 
     /// Keeps what the replicas still hear since the master came into trouble.
@@ -259,6 +293,9 @@ impl Decider {
     }
 
     fn next_step(&mut self, now: Instant) -> Option<Step> {
+        if self.loss.is_some() {
+            return None;
+        }
         let Some(facts) = self.facts(now) else { return self.begin(now) };
         let version = self.read.as_ref().map(|read| read.version).unwrap_or_default();
         match plan(&facts, version, &self.progress) {
@@ -279,13 +316,7 @@ impl Decider {
     /// The way to the first record of a group: adopt the predecessor's, or look at all nodes and name a master.
     fn begin(&mut self, now: Instant) -> Option<Step> {
         let read = self.read.as_ref()?;
-        let founding = Founding {
-            me: &self.me,
-            peers: &self.peers,
-            configured: &self.configured,
-            policy: &self.policy,
-            said: &self.progress.evidence,
-        };
+        let founding = self.founding(&self.progress.evidence);
         if let Found::Predecessor { master, replicas } = &read.found {
             return Some(founding.adopt(read.version, master, replicas));
         }
@@ -403,7 +434,7 @@ mod tests {
         decider.handle(at(1), Event::TopologyRead(read.clone()));
         decider.handle(at(2), Event::TopologyUnreadable);
         assert_eq!(decider.poll_action(at(2)), None);
-        assert!(decider.status(at(2)).record_lost);
+        assert_eq!(decider.status(at(2)).loss, Some(Loss::Unreadable));
         decider.handle(at(3), Event::TopologyRead(read));
         assert!(decider.poll_action(at(3)).is_some());
     }

@@ -59,6 +59,8 @@ pub struct Facts<'a> {
     pub sightings: &'a BTreeMap<NodeAddr, Sighting>,
     /// What was seen of the replicas since the master came into doubt; `None` if it is not in doubt.
     pub doubt: Option<&'a Doubt>,
+    /// Until when a failover that is not begun yet should wait, because others came shortly before.
+    pub postponed_until: Option<Instant>,
 }
 
 impl Facts<'_> {

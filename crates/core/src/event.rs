@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::names::{NodeAddr, Term};
+use crate::request::Requests;
 use crate::step::{ActionId, Outcome};
 use crate::time::Instant;
 use crate::topology::Versioned;
@@ -41,6 +42,8 @@ pub enum Event {
     TopologyUnreadable,
     /// What the other live monitors vote.
     ReportsRead(Peers),
+    /// What operators ask for and nobody has answered yet.
+    RequestsRead(Requests),
     /// What this monitor sees.
     Observed(Observation),
     /// What came of an action.

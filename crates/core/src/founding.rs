@@ -41,7 +41,38 @@ impl Founding<'_> {
         Ok(self.commit(expected, Epoch(1), master, members))
     }
 
+    /// The record of `epoch` with the master that an operator named, going on from `known` where a record is known.
+    pub(crate) fn adopted(
+        &self,
+        epoch: Epoch,
+        master: &NodeAddr,
+        nodes: Vec<NodeAddr>,
+        known: Option<&Topology>,
+    ) -> Topology {
+        let members = nodes.into_iter().map(|addr| Member { ok: addr == *master, addr }).collect();
+        let mut record = self.record(epoch, master.clone(), members);
+        if let Some(known) = known {
+            record.policy = known.policy.clone();
+            record.monitors.extend(known.monitors.iter().cloned());
+            record.discovered.clone_from(&known.discovered);
+            record.lineages = record.lineages.current().map_or_else(Lineages::default, |now| {
+                let history = &self.said[master].history;
+                let parent = known.lineages.current().map(|lineage| lineage.replid.clone());
+                let renamed = parent.as_ref() != Some(&now.replid);
+                let start = if parent.is_some() { history.offset } else { 0 };
+                let now = Lineage { start, parent, ..now.clone() };
+                if renamed { known.lineages.with(now) } else { known.lineages.clone() }
+            });
+        }
+        record
+    }
+
     fn commit(&self, expected: Version, epoch: Epoch, master: NodeAddr, members: Vec<Member>) -> Step {
+        let record = self.record(epoch, master, members);
+        Step::Commit { expected, record: Box::new(record), purpose: Purpose::Found }
+    }
+
+    fn record(&self, epoch: Epoch, master: NodeAddr, members: Vec<Member>) -> Topology {
         let said = self.said.get(&master).filter(|evidence| evidence.role.is_master());
         let lineage = |evidence: &Evidence| Lineage {
             replid: evidence.history.replid.clone(),
@@ -51,12 +82,13 @@ impl Founding<'_> {
         };
         let mut monitors: BTreeSet<_> = self.peers.keys().cloned().collect();
         monitors.insert(self.me.clone());
-        let record = Topology {
+        Topology {
             epoch,
             phase: Phase::Steady,
             master,
             master_run: said.map(|evidence| evidence.run.clone()),
             members,
+            discovered: BTreeSet::new(),
             synced: BTreeMap::new(),
             lineages: Lineages::new(said.map(lineage).into_iter().collect()),
             monitors,
@@ -65,7 +97,6 @@ impl Founding<'_> {
                 .and_then(|evidence| evidence.min_replicas_to_write)
                 .filter(|it| *it != CLOSED)
                 .unwrap_or(0),
-        };
-        Step::Commit { expected, record: Box::new(record), purpose: Purpose::Found }
+        }
     }
 }

@@ -233,7 +233,14 @@ mod tests {
     fn answer(asked: Instant) -> Probe {
         let history = History { replid: ReplId("r".into()), offset: 1, previous: None };
         let role = Role::Master { replicas: 0 };
-        Probe::Answered(Sighting { asked, run: RunId("1".into()), role, history, guarded: false })
+        Probe::Answered(Sighting {
+            asked,
+            run: RunId("1".into()),
+            role,
+            history,
+            guarded: false,
+            feeds: Vec::new(),
+        })
     }
 
     fn observer() -> Observer {

@@ -1,5 +1,7 @@
 //! The next step, and only the next: a pure function of what is recorded, seen and held as evidence.
 
+mod refresh;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -16,9 +18,6 @@ use crate::view::{Ballot, Evidence, Link, Role, Sighting, Vote};
 /// `min-replicas-to-write` of a promoted master that is not published yet: no group has so many replicas, so it
 /// takes no write, whoever follows it.
 pub const CLOSED: u32 = 1_000_000;
-
-/// A replica whose link is down for less long is still published as `OK`.
-const LINK_GRACE: Duration = Duration::from_secs(5);
 
 /// How long a node that was told something is given before it is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
@@ -142,6 +141,9 @@ impl Planner<'_> {
 
     /// Freezes, chooses, and opens an epoch for the choice.
     fn replace(&self, reason: Reason) -> Next {
+        if let Some(until) = self.postponed(reason) {
+            return self.refresh().map_or(Next::Wait(Some(until)), Next::Do);
+        }
         if !self.progress.frozen {
             return match self.progress.rest_until.filter(|until| *until > self.facts.now) {
                 // Nobody could take over: until somebody can, the document says that the master is gone.
@@ -154,6 +156,13 @@ impl Planner<'_> {
             Some(node) => Next::Do(self.open_epoch(reason, node)),
             None => Next::Stuck(ranking),
         }
+    }
+
+    /// Until when this failover waits because others came shortly before it. One that was begun is finished, and a
+    /// master that may have lost its memory is never left to its replicas.
+    fn postponed(&self, reason: Reason) -> Option<Instant> {
+        let begins = self.facts.record.phase == Phase::Steady && reason != Reason::Restarted;
+        self.facts.postponed_until.filter(|until| begins && *until > self.facts.now)
     }
 
     /// Freezes all nodes, if any answers: a master from which nobody can take over is not made to stand still.
@@ -315,62 +324,6 @@ impl Planner<'_> {
                 let current = record.lineages.current().map(|lineage| &lineage.replid);
                 *link == Link::Up && current == Some(&sighting.history.replid)
             }
-        }
-    }
-
-    /// What was seen of nodes and monitors, if it is not what is recorded.
-    fn refresh(&self) -> Option<Step> {
-        let record = self.facts.record;
-        let mut seen = record.clone();
-        let electorate = &self.facts.electorate;
-        seen.monitors.insert(electorate.me.clone());
-        seen.monitors.extend(electorate.peers.keys().cloned());
-        for member in &mut seen.members {
-            member.ok = self.published_as(&member.addr).unwrap_or(member.ok);
-        }
-        let current = record.lineages.current();
-        let synced = |it: &&Sighting| {
-            let up = matches!(it.role, Role::Replica { link: Link::Up, .. });
-            up && current.is_some_and(|lineage| lineage.replid == it.history.replid)
-        };
-        for node in record.nodes() {
-            if let Some(sighting) = self.facts.fresh(node, None).filter(synced) {
-                seen.synced.insert(node.clone(), sighting.run.clone());
-            }
-        }
-        if let Some(sighting) = self.facts.fresh(&record.master, None).filter(|it| it.role.is_master()) {
-            if record.master_run.is_none() {
-                seen.master_run = Some(sighting.run.clone());
-            }
-            if current.is_none_or(|lineage| lineage.replid != sighting.history.replid) {
-                // A master renames its history when it gets its first replica.
-                seen.lineages = record.lineages.with(Lineage {
-                    replid: sighting.history.replid.clone(),
-                    epoch: record.epoch,
-                    start: current.map_or(0, |_| sighting.history.offset),
-                    parent: current.map(|lineage| lineage.replid.clone()),
-                });
-            }
-        }
-        (seen != *record).then(|| self.commit(seen, Purpose::Refresh))
-    }
-
-    /// `OK`, `KO`, or as it was.
-    fn published_as(&self, node: &NodeAddr) -> Option<bool> {
-        let link = match self.facts.fresh(node, None).map(|sighting| &sighting.role) {
-            Some(Role::Replica { link, .. }) => Some(*link),
-            Some(Role::Master { .. }) | None => None,
-        };
-        match (self.facts.verdict(node), link) {
-            // A master that is only out of our reach goes on serving those who reach it.
-            (Verdict::Down(_), _) if *node == self.facts.record.master => {
-                matches!(diagnose(self.facts), Diagnosis::MasterLost(_)).then_some(false)
-            }
-            (Verdict::Down(_), _) | (_, Some(Link::Syncing)) => Some(false),
-            (Verdict::Up, _) if *node == self.facts.record.master => Some(true),
-            (Verdict::Up, Some(Link::Up)) => Some(true),
-            (_, Some(Link::Down { seconds })) if seconds >= LINK_GRACE.as_secs() => Some(false),
-            (Verdict::Up | Verdict::Doubted | Verdict::Unknown, _) => None,
         }
     }
 }

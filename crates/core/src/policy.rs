@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Within which time three failovers of one group are one too many to hurry.
+pub const FLAPPING_WINDOW: Duration = Duration::from_mins(10);
+
 /// A group's settings, the same for all its monitors. Kept in the group's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -10,6 +13,37 @@ pub struct Policy {
     probe_interval: Duration,
     misconf_is_unusable: bool,
     refusal_waits: bool,
+    link_grace: Duration,
+    third_failover_waits: Duration,
+    discover: Discover,
+}
+
+/// What becomes of a replica that the master names and the group's record does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discover {
+    /// Nothing.
+    Off,
+    /// It becomes a member, is published and read from, and never takes over.
+    Watch,
+    /// It becomes a member like any other.
+    #[default]
+    Promote,
+}
+
+impl Discover {
+    /// The word that is typed and written into the record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Watch => "watch",
+            Self::Promote => "promote",
+        }
+    }
+
+    /// The choice that has this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Off, Self::Watch, Self::Promote].into_iter().find(|choice| choice.word() == word)
+    }
 }
 
 /// Why settings cannot stand together; nothing was changed.
@@ -39,6 +73,9 @@ impl Default for Policy {
             probe_interval: Duration::from_millis(200),
             misconf_is_unusable: false,
             refusal_waits: false,
+            link_grace: Duration::from_secs(5),
+            third_failover_waits: Duration::from_mins(1),
+            discover: Discover::default(),
         }
     }
 }
@@ -77,6 +114,39 @@ impl Policy {
         Self { refusal_waits, ..self }
     }
 
+    /// This policy, where a replica whose link is down for less than `link_grace` is still published as `OK`.
+    #[must_use]
+    pub fn with_link_grace(self, link_grace: Duration) -> Self {
+        Self { link_grace, ..self }
+    }
+
+    /// This policy, where the third failover within [`FLAPPING_WINDOW`] waits for `wait`; zero for not at all.
+    #[must_use]
+    pub fn with_third_failover_waiting(self, wait: Duration) -> Self {
+        Self { third_failover_waits: wait, ..self }
+    }
+
+    /// This policy, with another answer to replicas that nobody listed.
+    #[must_use]
+    pub fn with_discover(self, discover: Discover) -> Self {
+        Self { discover, ..self }
+    }
+
+    /// How long a replica's link may be down before it is published as `KO`.
+    pub fn link_grace(&self) -> Duration {
+        self.link_grace
+    }
+
+    /// How long the third failover within [`FLAPPING_WINDOW`] waits; zero for not at all.
+    pub fn third_failover_waits(&self) -> Duration {
+        self.third_failover_waits
+    }
+
+    /// What becomes of a replica that nobody listed.
+    pub fn discover(&self) -> Discover {
+        self.discover
+    }
+
     /// Whether a master that refuses writes because it cannot save is unusable.
     pub fn misconf_is_unusable(&self) -> bool {
         self.misconf_is_unusable
@@ -88,9 +158,18 @@ impl Policy {
     }
 
     /// All settings by their names in a configuration file, each as a person would write it.
-    pub fn settings(&self) -> [(&'static str, String); 5] {
+    pub fn settings(&self) -> [(&'static str, String); 8] {
         // Without `..`: a new setting must be named here, too.
-        let Self { quorum, down_after, probe_interval, misconf_is_unusable, refusal_waits } = self;
+        let Self {
+            quorum,
+            down_after,
+            probe_interval,
+            misconf_is_unusable,
+            refusal_waits,
+            link_grace,
+            third_failover_waits,
+            discover,
+        } = self;
         let quorum = quorum.map_or_else(|| "the majority".to_owned(), |quorum| quorum.to_string());
         [
             ("quorum", quorum),
@@ -98,6 +177,9 @@ impl Policy {
             ("probe_interval", format!("{probe_interval:?}")),
             ("misconf_is_unusable", misconf_is_unusable.to_string()),
             ("refusal_waits", refusal_waits.to_string()),
+            ("link_grace", format!("{link_grace:?}")),
+            ("third_failover_waits", format!("{third_failover_waits:?}")),
+            ("discover", discover.word().to_owned()),
         ]
     }
 

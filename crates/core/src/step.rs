@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::names::{NodeAddr, RunId, Term};
+use crate::request::{Answer, RequestId};
 use crate::topology::{Intent, Topology, Version};
 use crate::view::Evidence;
 
@@ -80,6 +81,13 @@ pub enum Step {
         /// The nodes.
         nodes: Vec<NodeAddr>,
     },
+    /// Answer an operator's request.
+    Answer {
+        /// Which one.
+        request: RequestId,
+        /// What became of it.
+        answer: Answer,
+    },
 }
 
 /// What a commit is for.
@@ -93,6 +101,8 @@ pub enum Purpose {
     Publish,
     /// What was seen of nodes and monitors.
     Refresh,
+    /// What an operator asked for.
+    Asked(RequestId),
 }
 
 /// What came of an action.
@@ -110,6 +120,10 @@ pub enum Outcome {
     Promoted(Option<Evidence>),
     /// The nodes that carried the step out.
     Done(BTreeSet<NodeAddr>),
+    /// The answer stands beside its request.
+    Answered,
+    /// It may not: the lead is lost, or nobody waits for it any more.
+    NotAnswered,
     /// It was not begun: the term was over, or the program is ending.
     NotBegun,
 }
@@ -124,6 +138,9 @@ impl fmt::Display for Step {
                     write!(f, "commit epoch {}: publish master {}", record.epoch, record.master)
                 }
                 Purpose::Refresh => write!(f, "commit epoch {}: refresh", record.epoch),
+                Purpose::Asked(_) => {
+                    write!(f, "commit epoch {}: as asked, master {}", record.epoch, record.master)
+                }
             },
             Self::Freeze { nodes, .. } => write!(f, "freeze {}", list(nodes)),
             Self::Look { nodes } => write!(f, "look {}", list(nodes)),
@@ -131,6 +148,7 @@ impl fmt::Display for Step {
             Self::Open { node, .. } => write!(f, "open {node}"),
             Self::Follow { nodes, master, .. } => write!(f, "follow {master}: {}", list(nodes)),
             Self::Persist { nodes } => write!(f, "persist {}", list(nodes)),
+            Self::Answer { answer, .. } => write!(f, "answer {answer}"),
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Topology {
     pub master_run: Option<RunId>,
     /// All nodes of the group in the operator's order, the master among them.
     pub members: Vec<Member>,
+    /// Those of the members that nobody listed: the master named them as its replicas.
+    pub discovered: BTreeSet<NodeAddr>,
     /// The run of each replica when it was last seen to follow the master: in another run it may have lost its memory.
     pub synced: BTreeMap<NodeAddr, RunId>,
     /// The histories that positions are compared in.

@@ -1,6 +1,7 @@
 //! From all monitors' votes, and from what the replicas still hear, to what the leader concludes of a node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::names::{MonitorId, NodeAddr};
 use crate::policy::Policy;
@@ -39,7 +40,9 @@ pub struct Electorate<'a> {
 impl Electorate<'_> {
     /// What each registered live monitor says of `node`.
     pub fn ballots(&self, node: &NodeAddr) -> BTreeMap<MonitorId, Ballot> {
-        let ballots = |id: &MonitorId| if id == self.me { Some(self.own) } else { self.peers.get(id) };
+        let ballots = |id: &MonitorId| {
+            if id == self.me { Some(self.own) } else { self.peers.get(id).map(|peer| &peer.ballots) }
+        };
         self.registered.iter().filter_map(|id| Some((id.clone(), *ballots(id)?.get(node)?))).collect()
     }
 
@@ -85,10 +88,17 @@ impl Electorate<'_> {
     }
 }
 
+/// How long what a replica has heard proves at least that its master lives.
+///
+/// An idle master says something once a second (`repl-ping-replica-period`), give or take a tenth, and a probe sees it up
+/// to an interval later. Where nothing more is heard a hung master is not protected by it: what it said last was
+/// received before the doubt began.
+const PROOF: Duration = Duration::from_millis(1_500);
+
 /// Whether a replica still hears a master that the monitors can't reach: then it is isolated from us, not dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Witness {
-    /// This replica received data from the master within the last `down_after`.
+    /// This replica received data from the master lately: within `down_after`, or a second and a half if that is longer.
     Speaks(NodeAddr),
     /// A replica's link still stands; by this time it has shown growth or does not count.
     Awaited(Instant),
@@ -149,7 +159,7 @@ impl Doubt {
                 continue;
             }
             let grew = self.seen.get(node).and_then(|hearing| hearing.grew);
-            if grew.is_some_and(|at| now.since(at) < policy.down_after()) {
+            if grew.is_some_and(|at| now.since(at) < policy.down_after().max(PROOF)) {
                 return Witness::Speaks(node.clone());
             }
             if now < deadline {
@@ -165,6 +175,7 @@ mod tests {
     use super::*;
     use crate::names::{ReplId, RunId};
     use crate::position::History;
+    use crate::view::Peer;
 
     fn at(millis: u64) -> Instant {
         Instant::from_millis(10_000 + millis)
@@ -184,7 +195,8 @@ mod tests {
         let registered = (1..=registered).map(|n| id(&format!("m{n}"))).collect();
         let mut all = votes.iter().copied().map(ballots);
         let own = all.next().unwrap_or_default();
-        let peers = (2..).map(|n| id(&format!("m{n}"))).zip(all).collect();
+        let peer = |ballots| Peer { ballots, remembers: None };
+        let peers = (2..).map(|n| id(&format!("m{n}"))).zip(all.map(peer)).collect();
         let policy = Policy::default();
         let electorate =
             Electorate { me: &id("m1"), own: &own, peers: &peers, registered: &registered, policy: &policy };
@@ -219,7 +231,7 @@ mod tests {
         let role = Role::Replica { of: Some(node("a")), link, received };
         BTreeMap::from([(
             node("b"),
-            Sighting { asked, run: RunId("1".into()), role, history, guarded: false },
+            Sighting { asked, run: RunId("1".into()), role, history, guarded: false, feeds: Vec::new() },
         )])
     }
 
@@ -237,7 +249,8 @@ mod tests {
     fn a_replica_that_still_receives_is_a_witness() {
         let looks = [replica(at(10), Link::Up, 5), replica(at(500), Link::Up, 6)];
         assert_eq!(witness(&looks, at(1_000)), Witness::Speaks(node("b")));
-        assert_eq!(witness(&looks, at(1_500)), Witness::None, "what it heard a second ago proves nothing");
+        assert_eq!(witness(&looks, at(1_999)), Witness::Speaks(node("b")), "an idle master says little");
+        assert_eq!(witness(&looks, at(2_000)), Witness::None, "what it heard long ago proves nothing");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::names::{MonitorId, NodeAddr, RunId};
+use crate::names::{Epoch, MonitorId, NodeAddr, RunId};
 use crate::position::History;
 use crate::time::Instant;
 
@@ -68,29 +68,41 @@ pub struct Report {
     pub monitor: MonitorId,
     /// Where that monitor can be asked (`--listen`), if anywhere.
     pub address: Option<String>,
+    /// The greatest epoch that it knows of: a record that is older was not the last.
+    pub remembers: Option<Epoch>,
     /// Its votes and their ages.
     pub votes: BTreeMap<NodeAddr, (Vote, Duration)>,
 }
 
 impl Report {
-    /// The report of these ballots, written `now`.
-    pub fn of(monitor: MonitorId, address: Option<String>, ballots: &Ballots, now: Instant) -> Self {
+    /// The report of these ballots, written `now` by a monitor that can be asked nowhere and remembers nothing.
+    pub fn of(monitor: MonitorId, ballots: &Ballots, now: Instant) -> Self {
         let votes = ballots
             .iter()
             .map(|(node, ballot)| (node.clone(), (ballot.vote, now.since(ballot.since))))
             .collect();
-        Self { monitor, address, votes }
+        Self { monitor, address: None, remembers: None, votes }
     }
 
-    /// The ballots on the clock of a reader that saw this writing for the first time `seen`.
-    pub fn ballots(&self, seen: Instant) -> Ballots {
+    /// What it says on the clock of a reader that saw this writing for the first time `seen`.
+    pub fn peer(&self, seen: Instant) -> Peer {
         let ballot = |(vote, age): &(Vote, Duration)| Ballot { vote: *vote, since: seen.before(*age) };
-        self.votes.iter().map(|(node, vote)| (node.clone(), ballot(vote))).collect()
+        let ballots = self.votes.iter().map(|(node, vote)| (node.clone(), ballot(vote))).collect();
+        Peer { ballots, remembers: self.remembers }
     }
 }
 
-/// The ballots of all live monitors but the reader's own.
-pub type Peers = BTreeMap<MonitorId, Ballots>;
+/// All live monitors but the reader.
+pub type Peers = BTreeMap<MonitorId, Peer>;
+
+/// What another monitor says, on the reader's clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Its ballots.
+    pub ballots: Ballots,
+    /// The greatest epoch that it knows of.
+    pub remembers: Option<Epoch>,
+}
 
 /// The replication link of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +157,8 @@ pub struct Sighting {
     pub history: History,
     /// Whether it has a `min-replicas-to-write` above 0, and so may refuse writes.
     pub guarded: bool,
+    /// The replicas that it feeds, as it knows them; empty where it feeds none.
+    pub feeds: Vec<NodeAddr>,
 }
 
 /// What a node said of itself on the connection over which it is commanded.

@@ -74,6 +74,19 @@ impl Process {
         self.try_wait().is_none()
     }
 
+    /// For how long all its threads together have kept a processor busy.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn busy(&self) -> Duration {
+        // proc_pid_stat(5) counts from 1: user and system time are the fields 14 and 15, in ticks of 10 ms, and the
+        // first of `fields` is field 3.
+        let fields = stat(self.pid()).expect("the process has not ended");
+        let ticks = fields.split_whitespace().skip(14 - 3).take(2).map(str::parse::<u64>);
+        Duration::from_millis(ticks.map(|ticks| ticks.expect("a number")).sum::<u64>() * 10)
+    }
+
     /// Kills the process and its children with `SIGKILL`, and returns when it is gone.
     ///
     /// # Panics
@@ -168,9 +181,14 @@ pub fn is_alive(pid: u32) -> bool {
 
 /// The state letter of `/proc/PID/stat`, as ps(1) shows it.
 fn state(pid: u32) -> Option<char> {
+    stat(pid)?.chars().next()
+}
+
+/// What `/proc/PID/stat` says after the process's name.
+fn stat(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before it is in parentheses and may itself contain some.
-    stat.rsplit_once(") ")?.1.chars().next()
+    // The name is in parentheses and may itself contain some.
+    Some(stat.rsplit_once(") ")?.1.to_owned())
 }
 
 /// Starts the leader of a new process group that kills the group when this process is gone.

@@ -14,30 +14,40 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::process::find_program;
-use crate::{Connection, Process, Reply, eventually, free_port};
+use crate::{Connection, Link, Process, Reply, eventually, free_port};
 
 const START_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A running Redis server on a loopback address; dropping it kills it and deletes its directory.
+/// A running Redis server; dropping it kills it and deletes its directory.
 #[derive(Debug)]
 pub struct Redis {
     // Before the directory, because fields are dropped in this order.
     process: Process,
     directory: TempDir,
-    address: SocketAddr,
+    /// Where it listens.
+    address: IpAddr,
+    port: u16,
     password: Option<String>,
+    link: Option<Link>,
 }
 
 /// What a [`Redis`] is to be started with.
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct RedisBuilder {
-    host: IpAddr,
+    address: IpAddr,
     options: Vec<(String, String)>,
     password: Option<String>,
+    source: Option<Ipv4Addr>,
 }
 
 impl RedisBuilder {
+    /// Serves at this address of the machine, or of its namespace, instead of at 127.0.0.1.
+    pub fn address(mut self, address: IpAddr) -> Self {
+        self.address = address;
+        self
+    }
+
     /// Adds a line to the configuration file; the value stands there as given, so quote what needs quotes.
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((name.into(), value.into()));
@@ -46,13 +56,8 @@ impl RedisBuilder {
 
     /// Starts the server as a replica of `master`.
     pub fn replica_of(self, master: &Redis) -> Self {
-        self.option("replicaof", format!("{} {}", master.address.ip(), master.port()))
-    }
-
-    /// Serves at this address instead of 127.0.0.1; it must be one of loopback.
-    pub fn bind(mut self, host: impl Into<IpAddr>) -> Self {
-        self.host = host.into();
-        self
+        let public = master.public_address();
+        self.option("replicaof", format!("{} {}", public.ip(), public.port()))
     }
 
     /// Asks clients for this password, and gives it to the master.
@@ -61,27 +66,52 @@ impl RedisBuilder {
         self
     }
 
+    /// Puts the server behind a [`Link`], whose address it announces to its master, and has it call its master from
+    /// `source`: any of 127.0.0.0/8. Needs Redis 7.0 or newer.
+    pub fn linked(mut self, source: Ipv4Addr) -> Self {
+        self.source = Some(source);
+        self
+    }
+
     /// Starts the server, and returns when it answers.
     ///
     /// # Panics
     ///
     /// When `redis-server` is not installed, or does not answer in time.
-    pub fn start(self) -> Redis {
+    pub fn start(mut self) -> Redis {
         let directory =
             TempDir::with_prefix("redis-failover-lab-redis-").expect("a writable temporary directory");
-        let address = SocketAddr::new(self.host, free_port());
-        fs::write(directory.path().join("redis.conf"), self.config(address)).expect("the directory is ours");
-        let process = spawn(directory.path(), address, &[]);
-        let mut redis = Redis { process, directory, address, password: self.password };
+        let port = free_port();
+        let link = self.source.map(|source| {
+            let link = Link::start((Ipv4Addr::LOCALHOST, port).into());
+            self.announce(source, link.address());
+            link
+        });
+        fs::write(directory.path().join("redis.conf"), self.config(port)).expect("the directory is ours");
+        let process = spawn(directory.path(), (self.address, port).into(), &[]);
+        let mut redis =
+            Redis { process, directory, address: self.address, port, password: self.password, link };
         redis.await_answer();
+        if redis.link.is_some() {
+            eventually(START_DEADLINE, "its link has found it", || Connection::open(redis.public_address()));
+        }
         redis
     }
 
+    fn announce(&mut self, source: Ipv4Addr, address: SocketAddr) {
+        let mut option = |name: &str, value: String| self.options.push((name.to_owned(), value));
+        option("bind-source-addr", source.to_string());
+        option("replica-announce-ip", address.ip().to_string());
+        option("replica-announce-port", address.port().to_string());
+    }
+
     /// The configuration file; the directory is the one that the server is started in.
-    fn config(&self, address: SocketAddr) -> String {
+    fn config(&self, port: u16) -> String {
         let mut lines = vec![
-            format!("bind {}", address.ip()),
-            format!("port {}", address.port()),
+            format!("bind {}", self.address),
+            format!("port {port}"),
+            // Else it would refuse strangers from other addresses while there is no password.
+            "protected-mode no".to_owned(),
             "save \"\"".to_owned(),
             "appendonly no".to_owned(),
             // Instead of five seconds in which more replicas could come: a first synchronisation is immediate.
@@ -100,7 +130,12 @@ impl RedisBuilder {
 impl Redis {
     /// Describes a server that is not yet started.
     pub fn builder() -> RedisBuilder {
-        RedisBuilder { host: Ipv4Addr::LOCALHOST.into(), options: Vec::new(), password: None }
+        RedisBuilder {
+            address: Ipv4Addr::LOCALHOST.into(),
+            options: Vec::new(),
+            password: None,
+            source: None,
+        }
     }
 
     /// Starts an empty master.
@@ -112,14 +147,23 @@ impl Redis {
         Self::builder().start()
     }
 
-    /// The address, as `127.0.0.1:PORT`, or `[::1]:PORT`.
+    /// The address by which others know it, as `127.0.0.1:PORT`: its link's, where it has one.
     pub fn addr(&self) -> String {
-        self.address.to_string()
+        self.public_address().to_string()
     }
 
-    /// The port; it stays the same for life.
+    /// The port of that address; it stays the same for life.
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.public_address().port()
+    }
+
+    /// The link before it.
+    ///
+    /// # Panics
+    ///
+    /// When it was not built with one.
+    pub fn link(&self) -> &Link {
+        self.link.as_ref().expect("a server that was built with `linked`")
     }
 
     /// The process, which is another one after a restart.
@@ -158,17 +202,17 @@ impl Redis {
     /// When it does not answer in time.
     pub fn restart_with(&mut self, arguments: &[&str]) {
         self.process.kill();
-        self.process = spawn(self.directory.path(), self.address, arguments);
+        self.process = spawn(self.directory.path(), self.socket_address(), arguments);
         self.await_answer();
     }
 
-    /// Opens a connection, and authenticates if the server was built with a password.
+    /// Opens a connection past any link, and authenticates if the server was built with a password.
     ///
     /// # Errors
     ///
     /// When the server does not answer, or refuses the password.
     pub fn connect(&self) -> Result<Connection, String> {
-        let mut connection = Connection::open(self.address)?;
+        let mut connection = Connection::open(self.socket_address())?;
         if let Some(password) = &self.password {
             connection.command(&["AUTH", password])?.into_result()?;
         }
@@ -225,6 +269,15 @@ impl Redis {
             Reply::Nil => Ok(None),
             other => Err(format!("unexpected reply to GET: {other:?}")),
         }
+    }
+
+    /// Where it listens itself.
+    fn socket_address(&self) -> SocketAddr {
+        (self.address, self.port).into()
+    }
+
+    fn public_address(&self) -> SocketAddr {
+        self.link.as_ref().map_or(self.socket_address(), Link::address)
     }
 
     /// Waits for any answer but "loading": a replica may be told to refuse `PING` while its master is away.

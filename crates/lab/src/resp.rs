@@ -4,8 +4,10 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use crate::link::connect_from;
 
 /// How long to wait for a server of our own machine that may be frozen.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -55,6 +57,16 @@ impl Connection {
     pub fn open(address: SocketAddr) -> Result<Self, String> {
         let stream = connect(address).map_err(|error| describe(&error))?;
         Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// Connects to a server, which sees `source` as the caller: any of 127.0.0.0/8.
+    ///
+    /// # Errors
+    ///
+    /// When nothing accepts the connection.
+    pub fn open_from(source: Ipv4Addr, address: SocketAddr) -> Result<Self, String> {
+        let stream = connect_from(source, address, TIMEOUT).and_then(impatient);
+        Ok(Self { stream: BufReader::new(stream.map_err(|error| describe(&error))?) })
     }
 
     /// Sends one command and reads its reply.
@@ -112,7 +124,10 @@ impl Connection {
 
 /// Opens a connection on which nothing takes longer than [`TIMEOUT`].
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    impatient(TcpStream::connect_timeout(&address, TIMEOUT)?)
+}
+
+fn impatient(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     Ok(stream)

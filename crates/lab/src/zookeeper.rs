@@ -4,7 +4,7 @@
 //! within seconds. There is never an admin server or JMX; the four-letter words are all there is to look inside.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -18,10 +18,13 @@ use crate::{Process, eventually, free_port};
 
 const START_DEADLINE: Duration = Duration::from_secs(40);
 
+/// Where a server keeps its data, in its directory.
+const DATA: &str = "data";
+
 /// Where the Debian package puts its jars.
 const DEBIAN_JARS: &str = "/usr/share/java";
 
-/// A running ensemble on 127.0.0.1; dropping it kills its servers and deletes their directory.
+/// A running ensemble; dropping it kills its servers and deletes their directory.
 ///
 /// Servers are numbered from 0. The shortest session timeout they grant is 400 ms, the longest 40 s.
 #[derive(Debug)]
@@ -29,6 +32,15 @@ pub struct ZooKeeper {
     // Before the directory, because fields are dropped in this order.
     servers: Vec<Server>,
     _directory: TempDir,
+    options: ZooKeeperBuilder,
+}
+
+/// What a [`ZooKeeper`] is to be started with.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `start`"]
+pub struct ZooKeeperBuilder {
+    address: IpAddr,
+    force_sync: bool,
 }
 
 #[derive(Debug)]
@@ -38,28 +50,97 @@ struct Server {
     client: SocketAddr,
 }
 
-impl ZooKeeper {
+impl ZooKeeperBuilder {
+    /// Serves clients at this address of the machine, or of its namespace, instead of at 127.0.0.1.
+    pub fn address(mut self, address: IpAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Has the servers wait for the disk before they confirm a write, as they do in the field.
+    ///
+    /// Without it the log is left to the page cache, which survives any death of a process; only the machine's would
+    /// lose writes that were acknowledged, and no test outlives that.
+    pub fn force_sync(mut self) -> Self {
+        self.force_sync = true;
+        self
+    }
+
     /// Starts an ensemble of `size` servers, and returns when all of them serve.
     ///
     /// # Panics
     ///
     /// When Java or `ZooKeeper` is not installed, `size` is 0, or the servers do not serve in time.
-    pub fn start(size: usize) -> Self {
+    pub fn start(self, size: usize) -> ZooKeeper {
         assert!(size > 0, "an ensemble has at least one server");
         let root =
             TempDir::with_prefix("redis-failover-lab-zookeeper-").expect("a writable temporary directory");
         let members = members(size);
-        let servers = (1..=size).map(|id| start_server(root.path(), id, &members)).collect();
-        let mut ensemble = Self { servers, _directory: root };
-        for index in 0..size {
-            ensemble.await_serving(index);
-        }
+        let servers = (1..=size).map(|id| self.start_server(root.path(), id, &members)).collect();
+        let mut ensemble = ZooKeeper { servers, _directory: root, options: self };
+        ensemble.await_all_serving();
         ensemble
+    }
+
+    fn start_server(&self, root: &Path, id: usize, members: &str) -> Server {
+        let directory = root.join(id.to_string());
+        let data = directory.join(DATA);
+        let client = SocketAddr::from((self.address, free_port()));
+        fs::create_dir_all(&data).expect("the directory is ours");
+        fs::write(data.join("myid"), id.to_string()).expect("the directory is ours");
+        // Ticks of 200 ms, with limits in ticks: 4 s to join, 2 s to notice a frozen leader.
+        let config = format!(
+            "tickTime=200\ninitLimit=20\nsyncLimit=10\nminSessionTimeout=400\nmaxSessionTimeout=40000\n\
+             dataDir={}\nclientPortAddress={}\nclientPort={}\nmaxClientCnxns=0\n\
+             admin.enableServer=false\n4lw.commands.whitelist=*\n{members}",
+            data.display(),
+            client.ip(),
+            client.port()
+        );
+        fs::write(directory.join("zoo.cfg"), config).expect("the directory is ours");
+        Server { process: self.spawn(&directory, client), directory, client }
+    }
+
+    fn spawn(&self, directory: &Path, client: SocketAddr) -> Process {
+        let mut command = Command::new(find_program("java", "default-jre-headless"));
+        // A small heap and little compilation: these servers start often and do little.
+        command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]);
+        command.arg("-Dzookeeper.jmx.log4j.disable=true");
+        if !self.force_sync {
+            command.arg("-Dzookeeper.forceSync=no");
+        }
+        if self.address.is_ipv4() {
+            command.arg("-Djava.net.preferIPv4Stack=true");
+        }
+        command.arg("-cp").arg(class_path()).arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");
+        command.current_dir(directory).arg(directory.join("zoo.cfg"));
+        Process::spawn(&name(client), command, &directory.join("zookeeper.log"))
+    }
+}
+
+impl ZooKeeper {
+    /// Describes an ensemble that is not yet started.
+    pub fn builder() -> ZooKeeperBuilder {
+        ZooKeeperBuilder { address: Ipv4Addr::LOCALHOST.into(), force_sync: false }
+    }
+
+    /// Starts an ensemble of `size` servers on 127.0.0.1.
+    ///
+    /// # Panics
+    ///
+    /// As [`ZooKeeperBuilder::start`] does.
+    pub fn start(size: usize) -> Self {
+        Self::builder().start(size)
     }
 
     /// The addresses of all servers, as clients want them: `127.0.0.1:PORT,127.0.0.1:PORT,…`.
     pub fn connect_string(&self) -> String {
         self.servers.iter().map(|server| server.client.to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// How many servers there are, running or not.
+    pub fn size(&self) -> usize {
+        self.servers.len()
     }
 
     /// The process of a server, to kill, stop or continue.
@@ -81,7 +162,74 @@ impl ZooKeeper {
     pub fn restart(&mut self, index: usize) {
         let server = &mut self.servers[index];
         server.process.kill();
-        server.process = spawn(&server.directory, server.client);
+        server.process = self.options.spawn(&server.directory, server.client);
+    }
+
+    /// Kills all servers; their data stays.
+    pub fn kill_all(&mut self) {
+        for server in &mut self.servers {
+            server.process.kill();
+        }
+    }
+
+    /// Starts all servers again with their data, and returns when all of them serve.
+    ///
+    /// # Panics
+    ///
+    /// When they do not serve in time.
+    pub fn restart_all(&mut self) {
+        for index in 0..self.size() {
+            self.restart(index);
+        }
+        self.await_all_serving();
+    }
+
+    /// Copies what the servers, which must be dead, have on disk: a backup for [`ZooKeeper::restore`].
+    ///
+    /// # Panics
+    ///
+    /// When a server runs, or `backup` exists or cannot be written.
+    pub fn back_up(&mut self, backup: &Path) {
+        fs::create_dir(backup).expect("a new directory for the backup");
+        for (server, id) in self.dead_servers() {
+            copy_tree(&server.directory.join(DATA), &backup.join(id));
+        }
+    }
+
+    /// Puts a backup in the place of what the servers, which must be dead, have on disk.
+    ///
+    /// # Panics
+    ///
+    /// When a server runs, or the backup cannot be read.
+    pub fn restore(&mut self, backup: &Path) {
+        for (server, id) in self.dead_servers() {
+            let data = server.directory.join(DATA);
+            fs::remove_dir_all(&data).expect("the directory is ours");
+            copy_tree(&backup.join(id), &data);
+        }
+    }
+
+    /// Deletes all that the servers, which must be dead, have on disk, but for their numbers.
+    ///
+    /// # Panics
+    ///
+    /// When a server runs.
+    pub fn wipe(&mut self) {
+        for (server, _) in self.dead_servers() {
+            fs::remove_dir_all(server.directory.join(DATA).join("version-2")).expect("a server's data");
+        }
+    }
+
+    /// All servers with their ids, none of which runs: data that is being written cannot be copied.
+    fn dead_servers(&mut self) -> impl Iterator<Item = (&Server, String)> {
+        assert!(self.servers.iter_mut().all(|server| !server.process.is_running()), "a server runs");
+        self.servers.iter().zip(1..).map(|(server, id)| (server, id.to_string()))
+    }
+
+    fn await_all_serving(&mut self) {
+        for index in 0..self.size() {
+            self.await_serving(index);
+        }
     }
 
     /// Waits until a server serves clients, which takes a quorum.
@@ -147,41 +295,6 @@ fn members(size: usize) -> String {
     (1..=size).map(member).collect::<Vec<_>>().join("\n")
 }
 
-fn start_server(root: &Path, id: usize, members: &str) -> Server {
-    let directory = root.join(id.to_string());
-    let data = directory.join("data");
-    let client = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-    fs::create_dir_all(&data).expect("the directory is ours");
-    fs::write(data.join("myid"), id.to_string()).expect("the directory is ours");
-    // Ticks of 200 ms, with limits in ticks: 4 s to join, 2 s to notice a frozen leader.
-    let config = format!(
-        "tickTime=200\ninitLimit=20\nsyncLimit=10\nminSessionTimeout=400\nmaxSessionTimeout=40000\n\
-         dataDir={}\nclientPortAddress={}\nclientPort={}\nmaxClientCnxns=0\n\
-         admin.enableServer=false\n4lw.commands.whitelist=*\n{members}",
-        data.display(),
-        client.ip(),
-        client.port()
-    );
-    fs::write(directory.join("zoo.cfg"), config).expect("the directory is ours");
-    Server { process: spawn(&directory, client), directory, client }
-}
-
-fn spawn(directory: &Path, client: SocketAddr) -> Process {
-    let mut command = Command::new(find_program("java", "default-jre-headless"));
-    // A small heap and little compilation: these servers start often and do little.
-    command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]);
-    // `forceSync=no` leaves the log to the page cache, which survives any death of the process. Only the machine's
-    // would lose writes that were acknowledged, and no test outlives that.
-    command.args([
-        "-Dzookeeper.forceSync=no",
-        "-Dzookeeper.jmx.log4j.disable=true",
-        "-Djava.net.preferIPv4Stack=true",
-    ]);
-    command.arg("-cp").arg(class_path()).arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");
-    command.current_dir(directory).arg(directory.join("zoo.cfg"));
-    Process::spawn(&name(client), command, &directory.join("zookeeper.log"))
-}
-
 /// The jars of Apache's archive if `ZOOKEEPER_HOME` is set, else Debian's.
 fn class_path() -> String {
     if let Some(home) = env::var_os("ZOOKEEPER_HOME") {
@@ -202,6 +315,20 @@ fn class_path() -> String {
         );
     }
     jars.join(":")
+}
+
+/// Copies a directory that holds files and directories only to a place where there is nothing.
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a new directory for the copy");
+    for entry in fs::read_dir(from).expect("a directory to copy") {
+        let entry = entry.expect("an entry of it");
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy_tree(&source, &target);
+        } else {
+            fs::copy(&source, &target).expect("a file to copy");
+        }
+    }
 }
 
 fn name(client: SocketAddr) -> String {

@@ -137,6 +137,42 @@ fn an_ensemble_has_one_leader_and_gets_another() {
 }
 
 #[test]
+fn an_ensemble_forgets_what_was_not_in_its_backup() {
+    let directory = tempfile::tempdir().unwrap();
+    let backup = directory.path().join("backup");
+    let mut ensemble = ZooKeeper::builder().force_sync().start(3);
+    // The upper half of a transaction's number counts the elections.
+    let elections = |ensemble: &ZooKeeper| {
+        let text = ensemble.four_letter(ensemble.leader_index().unwrap(), "srvr").unwrap();
+        let zxid = text.lines().find_map(|line| line.strip_prefix("Zxid: 0x")).unwrap();
+        u64::from_str_radix(zxid, 16).unwrap() >> 32
+    };
+    let first = elections(&ensemble);
+    ensemble.kill_all();
+    assert!((0..3).all(|server| ensemble.mode(server).is_err()));
+    ensemble.back_up(&backup);
+    for later in [1, 2] {
+        ensemble.restart_all();
+        assert_eq!(elections(&ensemble), first + later);
+        ensemble.kill_all();
+    }
+    ensemble.restore(&backup);
+    ensemble.restart_all();
+    assert_eq!(elections(&ensemble), first + 1, "the second election after the backup is forgotten");
+    ensemble.kill_all();
+    ensemble.wipe();
+    ensemble.restart_all();
+    assert_eq!(elections(&ensemble), first);
+}
+
+#[test]
+#[should_panic(expected = "a server runs")]
+fn the_data_of_a_living_ensemble_is_not_copied() {
+    let directory = tempfile::tempdir().unwrap();
+    ZooKeeper::start(1).back_up(&directory.path().join("backup"));
+}
+
+#[test]
 fn a_stopped_zookeeper_is_silent_until_it_continues() {
     let mut ensemble = ZooKeeper::start(1);
     assert_eq!((ensemble.mode(0), ensemble.leader_index()), (Ok("standalone".into()), Some(0)));

@@ -103,6 +103,21 @@ impl Info {
         self.0.contains_key("min_slaves_good_slaves")
     }
 
+    /// The replicas that a master feeds, by the addresses that they announced, from the section `replication`.
+    ///
+    /// One that is still being filled is left out, and so is what announced no port: a program that only reads along.
+    pub(crate) fn feeds(&self) -> Vec<NodeAddr> {
+        let numbered = |name: &str| name.strip_prefix("slave").is_some_and(|it| it.parse::<u32>().is_ok());
+        let replica = |value: &str| {
+            let fields: BTreeMap<_, _> = value.split(',').filter_map(|field| field.split_once('=')).collect();
+            let online = fields.get("state") == Some(&"online");
+            let address = format!("{}:{}", fields.get("ip")?, fields.get("port")?);
+            address.parse::<NodeAddr>().ok().filter(|_| online)
+        };
+        let listed = self.0.iter().filter(|(name, _)| numbered(name));
+        listed.filter_map(|(_, value)| replica(value)).collect()
+    }
+
     /// The server's version, from the section `server`.
     pub(crate) fn version(&self) -> Option<&str> {
         self.0.get("redis_version").map(String::as_str)
@@ -175,6 +190,18 @@ mod tests {
         assert_eq!(info.history().expect("a history").previous, None);
         assert_eq!(info.keys(), 7);
         assert!(!info.guarded());
+    }
+
+    #[test]
+    fn a_master_names_the_replicas_that_it_feeds() {
+        let info = Info::parse(
+            "role:master\r\nconnected_slaves:4\r\nslave0:ip=10.0.0.2,port=6379,state=online,offset=1,lag=0\r\n\
+             slave1:ip=::1,port=7000,state=online,offset=1,lag=1\r\n\
+             slave2:ip=10.0.0.3,port=6379,state=wait_bgsave,offset=0,lag=0\r\n\
+             slave3:ip=10.0.0.4,port=0,state=online,offset=1,lag=0\r\nslave_repl_offset:7\r\n",
+        );
+        assert_eq!(info.feeds(), [NodeAddr::new("10.0.0.2", 6379), NodeAddr::new("::1", 7000)]);
+        assert!(Info::parse(REPLICA).feeds().is_empty());
     }
 
     #[test]

@@ -11,16 +11,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis_failover_core::{NodeAddr, Role};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// How long an answer is waited for where the name was looked up before: then what it was must do.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(200);
 
-/// The head start of each address of a name over the next one.
-const HEAD_START: Duration = Duration::from_millis(100);
+/// Which of a node's addresses are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Any that the node's name means now.
+    ByName,
+    /// That of the link by which the node is watched, where one stands: it leads to the node that was seen, and no
+    /// resolver is needed.
+    Beside,
+}
 
 /// What a lookup came to; an address has no port of its own.
 type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
@@ -78,28 +84,20 @@ impl Names {
         known.asked_for.clear();
     }
 
-    /// Connects to the node by what its name means now: all addresses of it are tried, and the first that answers
-    /// counts.
+    /// Where the node can be reached: what its name means now, or where another connection to it stands.
     ///
     /// # Errors
-    /// `NotFound` where the name leads nowhere, and `ConnectionRefused` where one of its addresses refused and no other
-    /// is still tried.
-    pub(crate) async fn connect(&self, node: &NodeAddr) -> io::Result<TcpStream> {
-        let addresses = self.addresses(node.host()).await?;
-        connect_any(addresses.into_iter().map(|address| with_port(address, node.port()))).await
-    }
-
-    /// Connects to the node where another connection to it stands, whatever its name means now. Where none stands it
-    /// is [`Names::connect`].
-    ///
-    /// # Errors
-    /// The same.
-    pub(crate) async fn connect_beside(&self, node: &NodeAddr) -> io::Result<TcpStream> {
+    /// When the resolver says that there is no such name, or fails.
+    pub(crate) async fn addresses(&self, node: &NodeAddr, way: Way) -> io::Result<Vec<SocketAddr>> {
         let standing = self.lock().standing.get(node).copied();
-        match standing {
-            Some(address) => TcpStream::connect(address).await,
-            None => self.connect(node).await,
+        if let Some(address) = standing.filter(|_| way == Way::Beside) {
+            return Ok(vec![address]);
         }
+        let mut addresses = self.of_host(node.host()).await?;
+        for address in &mut addresses {
+            address.set_port(node.port());
+        }
+        Ok(addresses)
     }
 
     /// Says where a connection to the node stands, for as long as what is returned is kept.
@@ -144,7 +142,7 @@ impl Names {
     }
 
     /// The addresses of `host`, now, or, where the resolver hangs, as they were last found.
-    async fn addresses(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
+    async fn of_host(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![(address, 0).into()]);
         }
@@ -159,7 +157,7 @@ impl Names {
             Some(last) => timeout(PATIENCE, answer.as_mut()).await.unwrap_or(Ok(last)),
             None => answer.await,
         };
-        found.map_err(|error| io::Error::new(io::ErrorKind::NotFound, format!("{host}: {error}")))
+        found.map_err(|error| io::Error::new(error.kind(), format!("{host}: {error}")))
     }
 
     /// Has `host` looked up, if that is not under way.
@@ -229,49 +227,11 @@ impl Drop for Standing {
     }
 }
 
-fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
-    address.set_port(port);
-    address
-}
-
-/// The first connection that comes about. An address that neither answers nor refuses does not keep the next one back.
-async fn connect_any(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
-    let mut rest = addresses.peekable();
-    let mut attempts = JoinSet::new();
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    while let Some(next) = rest.next() {
-        attempts.spawn(TcpStream::connect(next));
-        let is_last = rest.peek().is_none();
-        let head_start = async {
-            if is_last {
-                std::future::pending::<()>().await;
-            } else {
-                sleep(HEAD_START).await;
-            }
-        };
-        tokio::pin!(head_start);
-        while !attempts.is_empty() {
-            tokio::select! {
-                Some(ended) = attempts.join_next() => match ended {
-                    Ok(Ok(stream)) => return Ok(stream),
-                    // A refusal says the most: somebody is there, and the process is not.
-                    Ok(Err(error)) if failure.kind() != io::ErrorKind::ConnectionRefused => failure = error,
-                    Ok(Err(_)) | Err(_) => {}
-                },
-                () = &mut head_start => break,
-            }
-        }
-    }
-    Err(failure)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use redis_failover_core::Link;
-    use tokio::net::TcpListener;
     use tokio::sync::Semaphore;
     use tokio::time::Instant;
 
@@ -364,7 +324,7 @@ mod tests {
         let (names, gate, asked) = slow(vec![address("10.0.0.1")]);
         names.watch(vec![node("hung:1"), node("10.0.0.1:1")]);
         for _ in 0..50 {
-            let late = timeout(Duration::from_secs(1), names.connect(&node("hung:1"))).await;
+            let late = timeout(Duration::from_secs(1), names.addresses(&node("hung:1"), Way::ByName)).await;
             assert!(late.is_err());
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1, "one question, however often it is asked");
@@ -378,12 +338,12 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::ZERO, "nobody waits for it twice");
 
         gate.add_permits(2);
-        assert_eq!(names.addresses("hung").await.expect("an answer"), [address("10.0.0.1")]);
+        assert_eq!(names.of_host("hung").await.expect("an answer"), [address("10.0.0.1")]);
         gate.add_permits(1);
-        assert!(names.addresses("hung").await.is_ok());
+        assert!(names.of_host("hung").await.is_ok());
         assert!(asked.load(Ordering::SeqCst) > 2, "it is looked up again each time");
         let begun = Instant::now();
-        assert_eq!(names.addresses("hung").await.expect("the last answer"), [address("10.0.0.1")]);
+        assert_eq!(names.of_host("hung").await.expect("the last answer"), [address("10.0.0.1")]);
         assert_waited(begun);
     }
 
@@ -395,43 +355,21 @@ mod tests {
             let exists = theirs.load(Ordering::SeqCst) == 1;
             async move { if exists { Ok(vec![address("10.0.0.1")]) } else { Err(io::Error::other("gone")) } }
         });
-        assert!(names.addresses("a").await.is_ok());
+        assert!(names.of_host("a").await.is_ok());
         exists.store(0, Ordering::SeqCst);
-        let error = names.addresses("a").await.expect_err("it is gone").to_string();
+        let error = names.of_host("a").await.expect_err("it is gone").to_string();
         assert_eq!(error, "a: gone");
-    }
-
-    #[tokio::test]
-    async fn all_addresses_of_a_name_are_tried() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        // Nobody listens there, for a while; and nobody answers at the other, in a network for documentation.
-        let refuses: SocketAddr = (Ipv4Addr::new(127, 0, 0, 2), port).into();
-        let silent: SocketAddr = (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), port).into();
-        let right: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
-        for order in [[refuses, silent, right], [silent, refuses, right], [right, silent, refuses]] {
-            let stream = connect_any(order.into_iter()).await.expect("one of them answers");
-            assert_eq!(stream.peer_addr().expect("a peer"), right);
-        }
-        let gone = connect_any([refuses, refuses].into_iter()).await.expect_err("nobody listens");
-        assert_eq!(gone.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(
-            connect_any([].into_iter()).await.expect_err("no address").kind(),
-            io::ErrorKind::NotFound
-        );
     }
 
     #[tokio::test]
     async fn beside_a_standing_connection_no_name_is_looked_up() {
         let (names, _gate, asked) = slow(Vec::new());
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let at = listener.local_addr().expect("an address");
-        let node = NodeAddr::new("hung", at.port());
+        let (node, at) = (node("hung:6379"), SocketAddr::new(address("10.0.0.1").ip(), 6379));
         let standing = names.stands(&node, at);
-        assert_eq!(names.connect_beside(&node).await.expect("it is there").peer_addr().expect("a peer"), at);
+        assert_eq!(names.addresses(&node, Way::Beside).await.expect("it is known"), [at]);
         assert_eq!(asked.load(Ordering::SeqCst), 0);
         drop(standing);
-        let late = timeout(Duration::from_millis(50), names.connect_beside(&node)).await;
+        let late = timeout(Duration::from_millis(50), names.addresses(&node, Way::Beside)).await;
         assert!(late.is_err() && asked.load(Ordering::SeqCst) == 1);
     }
 }

@@ -1,7 +1,7 @@
 //! One connection to one Redis server, whose end is noticed at once. It knows no command but the handshake.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -10,11 +10,14 @@ use redis::{
 };
 use redis_failover_core::NodeAddr;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
 
-use crate::names::Names;
+use crate::names::{Names, Way};
+
+/// The head start of each address of a node over the next one.
+const HEAD_START: Duration = Duration::from_millis(100);
 
 /// Who we are to Redis. The password appears in no log and no error.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +26,8 @@ pub struct Credentials {
     pub username: Option<String>,
     /// Its password; `None` where the servers ask for none.
     pub password: Option<SecretString>,
+    /// The address from which we call; `None` for the one that the system chooses.
+    pub source_address: Option<IpAddr>,
 }
 
 /// An open connection. Dropping it closes it.
@@ -31,16 +36,6 @@ pub(crate) struct RedisLink {
     connection: MultiplexedConnection,
     driver: JoinHandle<()>,
     peer: SocketAddr,
-}
-
-/// Which of a node's addresses a link is opened to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// Any that the node's name means now.
-    ByName,
-    /// That of the link by which the node is watched, where one stands: it leads to the node that was seen, and no
-    /// resolver is needed.
-    Beside,
 }
 
 /// Why there is no connection.
@@ -55,6 +50,9 @@ pub(crate) enum LinkError {
     /// Its name leads nowhere.
     #[error("its name cannot be resolved: {0}")]
     Unresolved(io::Error),
+    /// This host can't call from the source address that we were told: our fault, and nothing about the node.
+    #[error("cannot connect from the source address: {0}")]
+    Unbound(io::Error),
     /// It answered, and does not want us: password, ACL, or too many clients.
     #[error("it answers, but does not let us in: {0}")]
     Denied(RedisError),
@@ -77,15 +75,8 @@ impl RedisLink {
         limit: Duration,
     ) -> Result<Self, LinkError> {
         let open = async {
-            let stream = match way {
-                Way::ByName => names.connect(node).await,
-                Way::Beside => names.connect_beside(node).await,
-            };
-            let stream = stream.map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => LinkError::Refused,
-                io::ErrorKind::NotFound => LinkError::Unresolved(error),
-                _ => LinkError::Unreachable(error),
-            })?;
+            let addresses = names.addresses(node, way).await.map_err(LinkError::Unresolved)?;
+            let stream = connect(addresses, credentials.source_address).await?;
             Self::greet(stream, credentials, name).await
         };
         let late = || LinkError::Unreachable(io::ErrorKind::TimedOut.into());
@@ -166,6 +157,72 @@ impl Drop for RedisLink {
     }
 }
 
+/// The first connection that comes about to one of a node's addresses, from the source address if there is one. An
+/// address that neither answers nor refuses does not keep the next one back.
+///
+/// # Errors
+/// What says most of the node: that an address refused before that another was out of reach, and that before what is
+/// about this host alone.
+async fn connect(addresses: Vec<SocketAddr>, source: Option<IpAddr>) -> Result<TcpStream, LinkError> {
+    let mut rest = addresses.into_iter().peekable();
+    let mut attempts = JoinSet::new();
+    let nowhere = io::Error::new(io::ErrorKind::NotFound, "it has no address");
+    let mut failure = LinkError::Unresolved(nowhere);
+    while let Some(next) = rest.next() {
+        attempts.spawn(call(next, source));
+        let head_start = if rest.peek().is_some() { HEAD_START } else { Duration::MAX };
+        let head_start = sleep(head_start);
+        tokio::pin!(head_start);
+        while !attempts.is_empty() {
+            tokio::select! {
+                Some(ended) = attempts.join_next() => match ended {
+                    Ok(Ok(stream)) => return Ok(stream),
+                    Ok(Err(error)) if error.weight() > failure.weight() => failure = error,
+                    Ok(Err(_)) | Err(_) => {}
+                },
+                () = &mut head_start => break,
+            }
+        }
+    }
+    Err(failure)
+}
+
+async fn call(address: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, LinkError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => LinkError::Refused,
+        _ => LinkError::Unreachable(error),
+    };
+    let Some(source) = source else { return TcpStream::connect(address).await.map_err(failed) };
+    if address.is_ipv4() != source.is_ipv4() {
+        let why = format!("{source} is of another kind");
+        return Err(LinkError::Unbound(io::Error::new(io::ErrorKind::AddrNotAvailable, why)));
+    }
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(LinkError::Unbound)?;
+    socket.bind(SocketAddr::new(source, 0)).map_err(LinkError::Unbound)?;
+    socket.connect(address).await.map_err(failed)
+}
+
+impl LinkError {
+    /// How much it says of the node itself.
+    fn weight(&self) -> u8 {
+        match self {
+            Self::Unresolved(_) => 0,
+            Self::Unbound(_) => 1,
+            Self::Unreachable(_) | Self::Broken(_) => 2,
+            Self::Refused | Self::Denied(_) => 3,
+        }
+    }
+}
+
+/// Whether this host has the address, so that it can be called from.
+///
+/// # Errors
+/// When it has not, as the system says it.
+pub(crate) fn check_source(source: IpAddr) -> io::Result<()> {
+    UdpSocket::bind(SocketAddr::new(source, 0)).map(drop)
+}
+
 /// Whether an error means that this server will not talk to us at all.
 fn turns_away(error: &ServerError) -> bool {
     let too_many = error.details().is_some_and(|text| text.contains("max number of clients"));
@@ -178,5 +235,68 @@ fn refusal(error: RedisError) -> LinkError {
         LinkError::Broken(error)
     } else {
         LinkError::Denied(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_is_called_from_the_source_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        // The name may stand for an IPv6 address, too: that one can't be called from an IPv4 address.
+        for host in ["127.0.0.1", "localhost"] {
+            let source = IpAddr::from([127, 0, 1, 9]);
+            let addresses = Names::default().addresses(&NodeAddr::new(host, port), Way::ByName).await;
+            let stream = connect(addresses.expect("it has one"), Some(source)).await.expect("it listens");
+            assert_eq!(stream.local_addr().expect("an address").ip(), source);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_address_that_cannot_be_is_nothing_about_the_node() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let node = vec![listener.local_addr().expect("an address")];
+        // Of documentation, and of the other kind.
+        for source in ["192.0.2.1", "::1"] {
+            let source: IpAddr = source.parse().expect("an address");
+            let error = connect(node.clone(), Some(source)).await.expect_err("refused");
+            assert!(matches!(error, LinkError::Unbound(_)), "{error}");
+        }
+        assert!(check_source([192, 0, 2, 1].into()).is_err());
+        assert!(check_source([127, 0, 0, 1].into()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn with_a_source_address_a_refusal_is_still_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let node = vec![listener.local_addr().expect("an address")];
+        drop(listener);
+        let error = connect(node, Some([127, 0, 0, 1].into())).await.expect_err("nobody listens");
+        assert!(matches!(error, LinkError::Refused), "{error}");
+    }
+
+    #[tokio::test]
+    async fn all_addresses_of_a_name_are_tried() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        // Nobody listens there, for a while; and nobody answers at the other, in a network for documentation.
+        let refuses: SocketAddr = (Ipv4Addr::new(127, 0, 0, 2), port).into();
+        let silent: SocketAddr = (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), port).into();
+        let right: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
+        for order in [[refuses, silent, right], [silent, refuses, right], [right, silent, refuses]] {
+            let stream = connect(order.into(), None).await.expect("one of them answers");
+            assert_eq!(stream.peer_addr().expect("a peer"), right);
+        }
+        let gone = connect(vec![refuses, refuses], None).await.expect_err("nobody listens");
+        assert!(matches!(gone, LinkError::Refused), "{gone}");
+        let none = connect(Vec::new(), None).await.expect_err("there is no address");
+        assert!(matches!(none, LinkError::Unresolved(_)), "{none}");
     }
 }

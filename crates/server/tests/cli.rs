@@ -49,6 +49,7 @@ fn a_wrong_value_names_option_value_and_what_would_be_right() {
     assert_fails(&with("run", &["--down-after", "5"]), 2, &["--down-after", "500ms or 1s"]);
     assert_fails(&with("run", &["--id", "a/b"]), 2, &["--id", "`a/b`"]);
     assert_fails(&with("run", &["--quorum", "0"]), 2, &["--quorum"]);
+    assert_fails(&with("run", &["--source-address", "eth0"]), 2, &["--source-address", "eth0"]);
     assert_fails(&with("run", &["--session-timeout", "10ms"]), 2, &["--session-timeout", "tickTime"]);
 }
 
@@ -68,13 +69,25 @@ fn check_config_shows_what_is_meant_and_no_secret() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), "hunter2\n").expect("it is written");
     let path = file.path().to_string_lossy().into_owned();
-    let output = redis_failover(&with("check-config", &["--id", "m1", "--redis-password-file", &path]));
+    let output = redis_failover(&with(
+        "check-config",
+        &["--id", "m1", "--source-address", "10.0.0.7", "--redis-password-file", &path],
+    ));
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for part in ["cluster at /redis/cluster", "a:6379, b:6379", "m1", "with a password", "every 30s"] {
+    for part in
+        ["cluster at /redis/cluster", "a:6379, b:6379", "m1", "with a password", "from 10.0.0.7", "every 30s"]
+    {
         assert!(text.contains(part), "{text}\nwithout `{part}`");
     }
     assert!(!text.contains("hunter2"));
+}
+
+#[test]
+fn a_monitor_does_not_begin_with_a_source_address_that_its_host_has_not() {
+    // Of documentation: no host has it.
+    let foreign = with("run", &["--source-address", "192.0.2.1"]);
+    assert_fails(&foreign, 1, &["--source-address 192.0.2.1", "hint: it must be an address of this host"]);
 }
 
 #[test]

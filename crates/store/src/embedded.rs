@@ -8,13 +8,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use redis_failover_core::{Instant as Moment, Leadership, MonitorId, Report, Term, Topology, Version};
+use redis_failover_core::{
+    Answer, Instant as Moment, Leadership, MonitorId, Report, Request, RequestId, Requests, Term, Topology,
+    Version,
+};
 use tokio::sync::watch;
 
 use crate::feed::Feed;
 use crate::model::{CampaignId, Model, SessionId};
 use crate::names::GroupPath;
-use crate::{Campaign, CommitError, Glance, SeenReport, Sight, Store};
+use crate::{Campaign, CommitError, Glance, SeenReport, Sight, Store, StoreError};
 
 type Reports = Arc<BTreeMap<MonitorId, SeenReport>>;
 
@@ -66,6 +69,9 @@ impl EmbeddedSession {
             sights: watch::Sender::default(),
             glances: watch::Sender::default(),
             reports: watch::Sender::default(),
+            requests: watch::Sender::default(),
+            news: watch::Sender::default(),
+            predecessors: watch::Sender::default(),
         });
         let mut inner = self.owner.shared.lock();
         reader.look(&mut inner.model, false);
@@ -122,6 +128,30 @@ impl Store for EmbeddedGroup {
         self.owner.shared.change(|model, now| model.publish(*session, group, report, now));
     }
 
+    fn requests(&self) -> Feed<Arc<Requests>> {
+        self.reader.requests.subscribe().into()
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Answer, StoreError> {
+        let Reader { session, group, .. } = &*self.reader;
+        // Hung before the request is left: its answer may come within that very call.
+        let mut news = self.reader.news.subscribe();
+        let id = self.owner.shared.change(|model, _| model.ask(*session, group, request));
+        let asked = Asked { shared: &self.owner.shared, group, id: id.ok_or(StoreError::Closed)? };
+        loop {
+            if let Some(answer) = asked.answer()? {
+                return Ok(answer);
+            }
+            if news.changed().await.is_err() {
+                return Err(StoreError::Closed);
+            }
+        }
+    }
+
+    fn predecessors(&self) -> Feed<Option<Arc<Vec<String>>>> {
+        self.reader.predecessors.subscribe().into()
+    }
+
     fn withdraw(&self) {
         let Reader { session, group, .. } = &*self.reader;
         self.owner.shared.change(|model, _| model.withdraw(*session, group));
@@ -170,12 +200,35 @@ impl Campaign for EmbeddedCampaign {
         self.owner.shared.change(|model, _| model.commit(id, term, expected, record))
     }
 
+    async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
+        self.owner.shared.change(|model, _| model.answer(self.standing.id, term, request, answer))
+    }
+
     fn stand(&self, stands: bool) {
         self.owner.shared.change(|model, _| model.stand(self.standing.id, stands));
     }
 
     async fn resign(&self) {
         self.owner.shared.change(|model, _| model.resign(self.standing.id));
+    }
+}
+
+/// A request that stands until this is dropped.
+struct Asked<'a> {
+    shared: &'a Shared,
+    group: &'a GroupPath,
+    id: RequestId,
+}
+
+impl Asked<'_> {
+    fn answer(&self) -> Result<Option<Answer>, StoreError> {
+        self.shared.lock().model.answer_of(self.group, self.id)
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.shared.change(|model, _| model.take_back(self.group, self.id));
     }
 }
 
@@ -252,18 +305,28 @@ struct Reader {
     sights: watch::Sender<Sight>,
     glances: watch::Sender<Glance>,
     reports: watch::Sender<Reports>,
+    requests: watch::Sender<Arc<Requests>>,
+    predecessors: watch::Sender<Option<Arc<Vec<String>>>>,
+    /// Rings at every look, for those who wait for an answer.
+    news: watch::Sender<()>,
 }
 
 impl Reader {
     /// Whether there is anybody to be told. Feeds outlive the handle that they came from.
     fn is_needed(self: &Arc<Self>) -> bool {
-        let feeds =
-            [self.sights.receiver_count(), self.glances.receiver_count(), self.reports.receiver_count()];
+        let feeds = [
+            self.sights.receiver_count(),
+            self.glances.receiver_count(),
+            self.reports.receiver_count(),
+            self.requests.receiver_count(),
+            self.predecessors.receiver_count(),
+        ];
         Arc::strong_count(self) > 1 || feeds.iter().any(|count| *count > 0)
     }
 
     /// Tells what differs from what was told before, the record also `again`.
     fn look(&self, model: &mut Model, again: bool) {
+        self.news.send_replace(());
         let Some(read) = model.look(self.session, &self.group) else { return };
         let read = Some(read.map_err(Arc::new));
         self.sights.send_if_modified(|sight| {
@@ -284,6 +347,11 @@ impl Reader {
             }
             differs
         });
+        let requests = Arc::new(model.requests(&self.group));
+        self.requests.send_if_modified(|told| std::mem::replace(told, requests.clone()) != requests);
+        let predecessors = Some(Arc::new(model.predecessors()));
+        self.predecessors
+            .send_if_modified(|told| std::mem::replace(told, predecessors.clone()) != predecessors);
     }
 }
 
@@ -337,7 +405,7 @@ mod tests {
 
     fn report() -> Report {
         let votes = [("h1:1".parse().unwrap(), (Vote::Up, std::time::Duration::ZERO))];
-        Report { monitor: "m1".parse().unwrap(), address: None, votes: votes.into() }
+        Report { monitor: "m1".parse().unwrap(), address: None, remembers: None, votes: votes.into() }
     }
 
     #[test]

@@ -21,7 +21,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis_failover_core::{Leadership, MonitorId, Publication, Report, Term, Topology, Version, Versioned};
+use redis_failover_core::{
+    Answer, Leadership, MonitorId, Publication, Report, Request, RequestId, Requests, Term, Topology,
+    Version, Versioned,
+};
 
 pub use embedded::{Embedded, EmbeddedCampaign, EmbeddedGroup, EmbeddedSession};
 pub use feed::Feed;
@@ -57,6 +60,22 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// report is deleted as soon as there is a connection. A later [`Store::publish`] undoes it.
     fn withdraw(&self);
 
+    /// What operators ask for and nobody has answered yet.
+    fn requests(&self) -> Feed<Arc<Requests>>;
+
+    /// Leaves a request for the leader and waits for its answer.
+    ///
+    /// It stands for as long as this waits: dropping the future withdraws it, and so does the end of the session.
+    /// What a leader had begun by then it may finish.
+    ///
+    /// # Errors
+    /// When the store fails, or the request vanishes unanswered: it may have been carried out.
+    fn ask(&self, request: &Request) -> impl Future<Output = Result<Answer, StoreError>> + Send;
+
+    /// The Python predecessor's monitors that are alive in this ensemble, for whatever group: the znodes of their
+    /// queue for the lead. `None` until that was looked at.
+    fn predecessors(&self) -> Feed<Option<Arc<Vec<String>>>>;
+
     /// Stands for the lead as `me`, which other monitors may ask at `address`.
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> Self::Campaign;
 }
@@ -84,6 +103,17 @@ pub trait Campaign: Send + Sync + 'static {
         expected: Version,
         record: &Topology,
     ) -> impl Future<Output = Result<Version, CommitError>> + Send;
+
+    /// Writes the answer to a request, if this monitor leads in `term`.
+    ///
+    /// # Errors
+    /// See [`CommitError`]; a conflict means that it was answered or withdrawn before.
+    fn answer(
+        &self,
+        term: Term,
+        request: RequestId,
+        answer: &Answer,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send;
 
     /// Says whether this monitor stands for the lead from now on; at first it does. It returns at once.
     ///

@@ -6,6 +6,7 @@
 //! nobody and draws no random number; the same calls always lead to the same answers.
 
 mod report;
+mod requests;
 mod tree;
 
 use std::collections::BTreeMap;

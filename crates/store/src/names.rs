@@ -41,15 +41,15 @@ impl ConnectString {
         servers(self) == servers(others) && self.absolute(group) == others.absolute(other_group)
     }
 
-    /// What the client is given: without the chroot, and IPv4 addresses as plain numbers.
+    /// What the client is given: without the chroot, IPv4 addresses as plain numbers, and IPv6 addresses in the zone 0.
     ///
     /// A literal address that cannot be reached makes the client spin without yielding (docs/design/0002,
-    /// Z4). Names are resolved first, which yields; a plain number is a name to Rust and an address to the
-    /// resolver.
+    /// Z4). Names are resolved first, which yields. A plain number is a name to Rust and an address to the
+    /// resolver; so is an address with a zone, and the zone 0 is none.
     pub(crate) fn for_client(&self) -> String {
         let host = |(host, port): &(String, u16)| match host.parse::<Ipv4Addr>() {
             Ok(literal) => format!("{}:{port}", u32::from(literal)),
-            Err(_) if host.contains(':') => format!("[{host}]:{port}"),
+            Err(_) if host.contains(':') => format!("[{host}%0]:{port}"),
             Err(_) => format!("{host}:{port}"),
         };
         self.hosts.iter().map(host).collect::<Vec<_>>().join(",")
@@ -57,7 +57,12 @@ impl ConnectString {
 
     /// The path of a group on the servers.
     pub(crate) fn absolute(&self, group: &GroupPath) -> String {
-        self.chroot.as_ref().map_or_else(|| group.0.clone(), |chroot| format!("{chroot}{group}"))
+        self.below_chroot(group.as_str())
+    }
+
+    /// The path of a znode on the servers.
+    pub(crate) fn below_chroot(&self, path: &str) -> String {
+        self.chroot.as_ref().map_or_else(|| path.to_owned(), |chroot| format!("{chroot}{path}"))
     }
 }
 
@@ -208,7 +213,7 @@ mod tests {
     #[test]
     fn literal_addresses_are_hidden_from_the_client() {
         let parsed: ConnectString = "127.0.0.1:5,h2,[::1]:7/x".parse().expect("valid");
-        assert_eq!(parsed.for_client(), "2130706433:5,h2:2181,[::1]:7");
+        assert_eq!(parsed.for_client(), "2130706433:5,h2:2181,[::1%0]:7");
         assert_eq!(parsed.absolute(&"/a".parse().expect("valid")), "/x/a");
     }
 

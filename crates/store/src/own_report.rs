@@ -20,6 +20,7 @@ pub(crate) fn aged(report: &Report, waited: Duration) -> Report {
 pub(crate) fn says_the_same(report: &Report, earlier: &Report, moved: Duration) -> bool {
     report.monitor == earlier.monitor
         && report.address == earlier.address
+        && report.remembers == earlier.remembers
         && report.votes.len() == earlier.votes.len()
         && report.votes.iter().zip(&earlier.votes).all(
             |((node, (vote, age)), (earlier_node, (earlier_vote, was)))| {

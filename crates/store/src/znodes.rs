@@ -1,6 +1,6 @@
 //! The znodes of a group: how they are called. It never asks whether they are there.
 
-use redis_failover_core::MonitorId;
+use redis_failover_core::{MonitorId, RequestId};
 
 /// The paths of one group.
 #[derive(Clone, Debug)]
@@ -9,16 +9,38 @@ pub(crate) struct Znodes {
     pub(crate) state: String,
     pub(crate) leader: String,
     pub(crate) monitors: String,
+    pub(crate) requests: String,
 }
+
+/// Where the Python predecessor's monitors queue for their lead, all groups of an ensemble in one queue.
+pub(crate) const PREDECESSORS: &str = "/ZktoolsLocks/redis_monitor_lock";
+
+/// The beginning of a request's name.
+const REQUEST: &str = "request-";
 
 impl Znodes {
     pub(crate) fn new(document: String) -> Self {
         let below = |name: &str| format!("{document}/{name}");
-        Self { state: below("state"), leader: below("leader"), monitors: below("monitors"), document }
+        Self {
+            state: below("state"),
+            leader: below("leader"),
+            monitors: below("monitors"),
+            requests: below("requests"),
+            document,
+        }
     }
 
     pub(crate) fn report(&self, monitor: &MonitorId) -> String {
         format!("{}/{monitor}", self.monitors)
+    }
+
+    /// What the name of a request begins with; the server numbers it.
+    pub(crate) fn request_prefix(&self) -> String {
+        format!("{}/{REQUEST}", self.requests)
+    }
+
+    pub(crate) fn request(&self, id: RequestId) -> String {
+        format!("{}/{REQUEST}{:010}", self.requests, id.0)
     }
 
     pub(crate) fn lock(&self, name: &str) -> String {
@@ -30,6 +52,11 @@ impl Znodes {
 /// unknown outcome, and never takes another's for its own, though numbers begin anew with a new parent.
 pub(crate) fn lock_prefix(session: i64, campaign: u64) -> String {
     format!("lock-{session:016x}.{campaign}-")
+}
+
+/// The request that is called so.
+pub(crate) fn request_id(name: &str) -> Option<RequestId> {
+    name.strip_prefix(REQUEST)?.parse().ok().map(RequestId)
 }
 
 /// The number that the server gave a sequential znode.

@@ -18,4 +18,5 @@ mod contract {
     mod quiet;
     mod records;
     mod reports;
+    mod requests;
 }

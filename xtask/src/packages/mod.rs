@@ -63,6 +63,24 @@ pub(crate) static KAZOO: Need = Need {
     brew: "",
     by_hand: "/usr/bin/python3 -m pip install --user kazoo",
 };
+/// What makes a process's waits for the disk take longer.
+pub(crate) static STRACE: Need = Need {
+    name: "strace",
+    is_present: || in_path("strace"),
+    apt: "strace",
+    dnf: "strace",
+    brew: "",
+    by_hand: "it exists on Linux only, see https://strace.io",
+};
+/// What wires network namespaces.
+pub(crate) static IPROUTE: Need = Need {
+    name: "iproute2",
+    is_present: || in_path("ip"),
+    apt: "iproute2",
+    dnf: "iproute",
+    brew: "",
+    by_hand: "it exists on Linux only, see https://wiki.linuxfoundation.org/networking/iproute2",
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Manager {

@@ -5,25 +5,59 @@
 //! summary stays last.
 
 mod leftovers;
+mod netns;
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use crate::command::{self, cargo};
-use crate::packages::{self, JAVA, KAZOO, REDIS, ZOOKEEPER};
+use crate::packages::{self, IPROUTE, JAVA, KAZOO, Need, REDIS, STRACE, ZOOKEEPER};
 
 /// How long a server may take to notice that its test is gone.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Runs all tests, or with arguments what these make of it.
+/// What every suite starts.
+static SERVERS: [&Need; 5] = [&REDIS, &ZOOKEEPER, &JAVA, &KAZOO, &STRACE];
+
+/// Runs all tests, or with arguments what these make of it. Those in network namespaces are among them where such
+/// can be made, and stand first: the last summary is of the many.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    packages::ensure(&[&REDIS, &ZOOKEEPER, &JAVA, &KAZOO])?;
+    if !arguments.is_empty() {
+        packages::ensure(&SERVERS)?;
+        return watched(|| run_tests(arguments));
+    }
+    if !netns::possible() {
+        println!(
+            "the tests in network namespaces are left out: as root, `cargo xtask test --netns` runs them"
+        );
+        packages::ensure(&SERVERS)?;
+        return watched(|| run_tests(&[]));
+    }
+    packages::ensure(&[SERVERS.as_slice(), &[&IPROUTE]].concat())?;
+    watched(|| {
+        let in_namespaces = run_tests(&netns::tests());
+        // The others are of use also when these fail.
+        run_tests(&[]).and(in_namespaces)
+    })
+}
+
+/// Runs the tests that need network namespaces, which takes root.
+pub(crate) fn run_in_namespaces(arguments: &[String]) -> Result<()> {
+    if !netns::possible() {
+        bail!("network namespaces cannot be made here: run it as root, in a container with CAP_SYS_ADMIN");
+    }
+    packages::ensure(&[SERVERS.as_slice(), &[&IPROUTE]].concat())?;
+    watched(|| run_tests(&[netns::tests().as_slice(), arguments].concat()))
+}
+
+/// Runs `tests`, and fails as well where it leaves processes behind.
+fn watched(tests: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = leftovers::processes();
     if before.is_empty() {
         println!("leftover processes are not looked for: there is no /proc here");
     }
-    let outcome = run_tests(arguments);
+    let outcome = tests();
     let left = leftovers::wait(&before, GRACE);
     for process in &left {
         eprintln!("left behind: {process}");

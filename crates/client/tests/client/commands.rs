@@ -11,6 +11,23 @@ use redis_failover_lab::{Redis, Reply};
 
 use crate::world::{LONG, Nodes, calls, ok};
 
+/// As long as nothing is waited for that comes.
+const SHORT: Duration = Duration::from_millis(500);
+
+#[tokio::test]
+async fn a_client_calls_from_its_source_address_or_says_why_it_cannot() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let from =
+        |source: [u8; 4]| nodes.client(Client::builder().source_address(source.into()).wait_limit(SHORT));
+    let me: String = cmd("CLIENT").arg("INFO").query_async(&mut from([127, 0, 1, 21]).connection()).await?;
+    assert!(me.contains("addr=127.0.1.21:"), "{me}");
+    // An address of documentation: no host has it.
+    let error = from([192, 0, 2, 1]).connection().set::<_, _, ()>("a", 1).await.expect_err("it cannot");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
+    assert!(error.to_string().contains("cannot connect from the source address 192.0.2.1"), "{error}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_broad_sample_of_redis_rs_works() -> RedisResult<()> {
     let nodes = Nodes::start(1);

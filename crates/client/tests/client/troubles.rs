@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use redis_failover::redis::{AsyncCommands, RedisResult, Value, cmd};
 use redis_failover::{Client, Outcome, ReadFrom, outcome};
+use redis_failover_lab::Link;
 
-use crate::world::{LONG, Relay, Stage, calls, follow, ok, patient, run, soon};
+use crate::world::{LONG, Stage, calls, follow, ok, patient, run, soon};
 
 #[tokio::test]
 async fn a_master_that_was_restarted_is_not_written_to_before_it_is_confirmed() -> RedisResult<()> {
@@ -96,13 +97,13 @@ async fn a_dropped_client_leaves_no_connection() -> RedisResult<()> {
 #[tokio::test]
 async fn a_connection_that_leads_nowhere_is_replaced() -> RedisResult<()> {
     let stage = Stage::start();
-    let relay = Relay::start(stage.nodes[0].addr()).await;
-    stage.put(&format!(r#"{{"master":["{}","OK"],"slaves":{{}}}}"#, relay.address));
+    let link = Link::start(stage.nodes[0].addr().parse().expect("an address"));
+    stage.put(&format!(r#"{{"master":["{}","OK"],"slaves":{{}}}}"#, link.address()));
     let limit = Duration::from_millis(200);
     let client = stage.client(Client::builder().response_timeout(Some(limit)).connect_timeout(limit));
     let mut con = client.connection();
     let _: () = con.set("a", 1).await?;
-    relay.freeze();
+    link.all().strand();
     let error = con.set::<_, _, ()>("a", 2).await.expect_err("the reply never comes");
     assert_eq!(outcome(&error), Outcome::Unknown);
     let asked = Instant::now();

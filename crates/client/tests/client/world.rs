@@ -6,7 +6,6 @@ use redis_failover::redis::{AsyncCommands, Value};
 use redis_failover::{Builder, Client, Connection, ReadFrom};
 use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
 use redis_failover_store::{Embedded, EmbeddedSession};
-use tokio::net::{TcpListener, TcpStream};
 
 /// Longer than anything here takes, even on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -194,41 +193,5 @@ pub(crate) async fn soon<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T
             Err(why) if begun.elapsed() > LONG => panic!("not within {LONG:?}: {what}: {why}"),
             Err(_) => tokio::task::yield_now().await,
         }
-    }
-}
-
-/// Hands bytes on between clients and a node, until it stops doing so for those that are connected.
-pub(crate) struct Relay {
-    pub(crate) address: String,
-    frozen: tokio::sync::watch::Sender<u32>,
-}
-
-impl Relay {
-    /// A relay to the node at `target`.
-    pub(crate) async fn start(target: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let frozen = tokio::sync::watch::Sender::new(0);
-        let freezes = frozen.subscribe();
-        tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (target, mut freezes) = (target.clone(), freezes.clone());
-                freezes.mark_unchanged();
-                tokio::spawn(async move {
-                    let mut far = TcpStream::connect(target).await.expect("the node listens");
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                        // Both ends stay open, and nothing comes through.
-                        _ = freezes.changed() => std::future::pending().await,
-                    }
-                });
-            }
-        });
-        Self { address, frozen }
-    }
-
-    /// Nothing comes through any more on the connections that are open now; new ones work.
-    pub(crate) fn freeze(&self) {
-        self.frozen.send_modify(|count| *count += 1);
     }
 }

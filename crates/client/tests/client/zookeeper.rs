@@ -38,6 +38,7 @@ async fn publish(session: &Session, path: &str, nodes: &Nodes) {
         master: addr(&nodes.master),
         master_run: Some(RunId(run(&nodes.master))),
         members: std::iter::once(&nodes.master).chain(&nodes.replicas).map(member).collect(),
+        discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().expect("an id")].into(),

@@ -65,6 +65,11 @@ impl Decider {
                     self.progress.unsaved.remove(&node);
                 }
             }
+            (Step::Answer { request, .. }, Outcome::Answered) => {
+                self.asked.answered.insert(request);
+            }
+            // The request may be withdrawn: then the next reading of them says so.
+            (Step::Answer { .. }, _) => self.pause(now),
             // An executor that answers another question than it was asked: ask again, after a rest.
             (
                 Step::Freeze { .. }
@@ -79,7 +84,8 @@ impl Decider {
 
     fn committed(&mut self, now: Instant, record: Topology, purpose: Purpose, version: Version) {
         self.failures = 0;
-        self.adopt(now, Versioned { version, found: Found::Record(Box::new(record)) });
+        let anew = self.loss.is_some() || self.record().is_none();
+        self.read(now, Versioned { version, found: Found::Record(Box::new(record)) });
         match purpose {
             Purpose::Found => {
                 // What was looked at was not frozen: it is no evidence for anything else.
@@ -99,11 +105,22 @@ impl Decider {
                     self.progress.published = run;
                 }
             }
+            Purpose::Asked(request) => {
+                self.asked.granted.insert(request);
+                if anew {
+                    self.progress = Progress::default();
+                    self.refusal = None;
+                }
+            }
             Purpose::OpenEpoch | Purpose::Refresh => {}
         }
     }
 
     fn looked(&mut self, now: Instant, evidence: BTreeMap<NodeAddr, Evidence>) {
+        if let Some((_, said @ None)) = &mut self.asked.look {
+            *said = Some(evidence);
+            return;
+        }
         let Some(record) = self.record() else {
             self.progress.evidence = evidence;
             self.progress.frozen = true;

@@ -171,7 +171,17 @@ impl Servers {
             role: self.role_of(name),
             history: redis.history(),
             guarded: redis.min_replicas > 0,
+            feeds: self.fed_by(name),
         }
+    }
+
+    /// The replicas whose link to `name` is up.
+    fn fed_by(&self, name: &str) -> Vec<NodeAddr> {
+        let follows_it = |(replica, redis): &(&String, &Redis)| {
+            let follows = redis.follows == Some(Follows(Some(name.to_owned())));
+            follows && redis.state == State::Running && self.link(replica) == Link::Up
+        };
+        self.0.iter().filter(follows_it).map(|(replica, _)| addr(replica)).collect()
     }
 
     pub(super) fn evidence(&self, name: &str) -> Evidence {

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use redis_failover_core::{
-    Action, ActionId, Ballots, Decider, Event, Found, Instant, Leadership, MonitorId, NodeAddr, Observation,
-    Observer, Outcome, Peers, Phase, Policy, Probe, Report, Step, Term, Topology, Version, Versioned,
+    Action, ActionId, Ballots, Decider, Epoch, Event, Found, Instant, Leadership, MonitorId, NodeAddr,
+    Observation, Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request, RequestId, Requests, Step,
+    Term, Topology, Version, Versioned,
 };
 
 use super::redis::{Command, Servers, State, addr};
@@ -27,6 +28,11 @@ pub(super) struct World {
     free_at: Option<u64>,
     term: i64,
     record: Option<Versioned>,
+    /// A copy of the record that may be brought back later.
+    saved: Option<Versioned>,
+    policy: Policy,
+    requests: Requests,
+    asked: i64,
     order: i64,
     /// The accident that waits for the leader's next step of this kind.
     accident: Option<(String, Accident)>,
@@ -61,7 +67,7 @@ struct Monitor {
     connected: BTreeSet<String>,
     running: Option<(u64, ActionId, Outcome)>,
     published: Option<Report>,
-    voted: Option<Ballots>,
+    voted: Option<(Ballots, Option<Epoch>)>,
     told: Option<String>,
 }
 
@@ -85,14 +91,14 @@ impl World {
     fn monitor(&self, name: &str) -> Monitor {
         let id: MonitorId = name.parse().expect("a monitor's name");
         let nodes: Vec<_> = self.nodes.iter().map(|node| addr(node)).collect();
-        let policy = Policy::default();
+        let policy = &self.policy;
         let mut decider = Decider::new(id, nodes.clone(), policy.clone(), self.instant());
         if let Some(record) = &self.record {
             decider.handle(self.instant(), Event::TopologyRead(record.clone()));
         }
         Monitor {
             alive: true,
-            observer: Observer::new(&policy, nodes, self.instant()),
+            observer: Observer::new(policy, nodes, self.instant()),
             decider,
             next_probe: self.nodes.iter().map(|node| (node.clone(), self.now + 1)).collect(),
             in_doubt: false,
@@ -132,6 +138,16 @@ impl World {
         self.free_at = Some(self.now + SESSION);
     }
 
+    /// Another process of the same name that remembers nothing; if the old one led, its lock stands for a while.
+    fn restart_monitor(&mut self, name: &str) {
+        let fresh = self.monitor(name);
+        self.monitors.insert(name.to_owned(), fresh);
+        if self.leader.as_deref() == Some(name) {
+            self.leader = None;
+            self.free_at = Some(self.now + SESSION);
+        }
+    }
+
     fn elect(&mut self) {
         let Some(name) = self.monitors.iter().find(|(_, it)| it.alive).map(|(name, _)| name.clone()) else {
             return;
@@ -143,6 +159,7 @@ impl World {
         decider.handle(now, Event::Leadership(Leadership::Leading(term)));
         let nothing = Versioned { version: Version::default(), found: Found::Nothing };
         decider.handle(now, Event::TopologyRead(self.record.clone().unwrap_or(nothing)));
+        decider.handle(now, Event::RequestsRead(self.requests.clone()));
         self.leader = Some(name);
         self.free_at = None;
     }
@@ -163,11 +180,58 @@ impl World {
         }
         let names: Vec<_> = self.monitors.keys().filter(|name| self.monitors[*name].alive).cloned().collect();
         for name in &names {
+            self.watch(name);
             self.observe(name);
         }
         self.exchange_reports(&names);
         for name in &names {
             self.act(name);
+        }
+    }
+
+    /// Watches whom the decider wants to be watched.
+    fn watch(&mut self, name: &str) {
+        let now = self.instant();
+        let monitor = self.monitors.get_mut(name).expect("a monitor");
+        let nodes = monitor.decider.nodes();
+        let names: BTreeSet<_> = nodes.iter().map(|node| node.host().to_owned()).collect();
+        if monitor.next_probe.keys().eq(&names) {
+            return;
+        }
+        monitor.next_probe.retain(|node, _| names.contains(node));
+        for node in names {
+            monitor.next_probe.entry(node).or_insert(self.now + 1);
+        }
+        monitor.observer.reconfigure(&self.policy, nodes, now);
+    }
+
+    /// Asks the leader for something.
+    fn ask(&mut self, request: Request) {
+        self.asked += 1;
+        self.requests.insert(RequestId(self.asked), request);
+        self.tell_requests();
+    }
+
+    fn tell_requests(&mut self) {
+        let now = self.instant();
+        for monitor in self.monitors.values_mut() {
+            monitor.decider.handle(now, Event::RequestsRead(self.requests.clone()));
+            monitor.stirred = true;
+        }
+    }
+
+    /// Brings an old record back, or none; every monitor reads it, and once more when it asks to.
+    fn replace_record(&mut self, record: Option<Versioned>) {
+        let nothing = Versioned { version: Version::default(), found: Found::Nothing };
+        let read = record.clone().unwrap_or(nothing);
+        self.record = record;
+        let now = self.instant();
+        for monitor in self.monitors.values_mut() {
+            monitor.decider.handle(now, Event::TopologyRead(read.clone()));
+            if monitor.decider.must_read() {
+                monitor.decider.handle(now, Event::TopologyRead(read.clone()));
+            }
+            monitor.stirred = true;
         }
     }
 
@@ -229,17 +293,18 @@ impl World {
         for name in names {
             let monitor = self.monitors.get_mut(name).expect("a monitor");
             let ballots = monitor.observer.ballots();
-            if monitor.voted.as_ref() != Some(&ballots) {
+            let remembers = monitor.decider.remembers();
+            if monitor.voted.as_ref() != Some(&(ballots.clone(), remembers)) {
                 let id = name.parse().expect("a monitor's name");
-                monitor.published = Some(Report::of(id, None, &ballots, now));
-                monitor.voted = Some(ballots);
+                monitor.published = Some(Report { remembers, ..Report::of(id, &ballots, now) });
+                monitor.voted = Some((ballots, remembers));
                 changed = true;
             }
         }
         for name in names.iter().filter(|_| changed) {
             let others = names.iter().filter(|other| *other != name);
             let reports = others.filter_map(|other| self.monitors[other].published.as_ref());
-            let peers: Peers = reports.map(|it| (it.monitor.clone(), it.ballots(now))).collect();
+            let peers: Peers = reports.map(|it| (it.monitor.clone(), it.peer(now))).collect();
             let monitor = self.monitors.get_mut(name).expect("a monitor");
             monitor.decider.handle(now, Event::ReportsRead(peers));
             monitor.stirred = true;
@@ -259,7 +324,11 @@ impl World {
         }
         let action = monitor.decider.poll_action(now);
         let status = monitor.decider.status(now);
-        let said = status.diagnosis.map(|it| it.to_string()).or(status.refusal.map(|it| it.to_string()));
+        let said = status.loss.map(|it| it.to_string());
+        let said =
+            said.or(status.postponed_until.map(|_| "two failovers came shortly before: waiting".to_owned()));
+        let said = said.or(status.diagnosis.map(|it| it.to_string()));
+        let said = said.or(status.refusal.map(|it| it.to_string()));
         if self.leader.as_deref() == Some(name) && said.is_some() && said != monitor.told {
             monitor.told.clone_from(&said);
             self.say(&format!("{name}: {}", said.unwrap_or_default()));
@@ -349,6 +418,13 @@ impl World {
                 Outcome::Done(done.cloned().collect())
             }
             Step::Persist { nodes } => Outcome::Done(nodes.iter().cloned().collect()),
+            Step::Answer { request, .. } => match self.requests.remove(request) {
+                Some(_) => {
+                    self.tell_requests();
+                    Outcome::Answered
+                }
+                None => Outcome::NotAnswered,
+            },
         }
     }
 

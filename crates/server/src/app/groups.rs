@@ -190,6 +190,7 @@ impl Keeper {
             policy,
             credentials: self.config.credentials.clone(),
             slow_every: self.config.slow_every,
+            take_over: self.config.take_over,
         }
     }
 }

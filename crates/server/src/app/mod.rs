@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, ConfigFile};
 use crate::failure::{Failure, Kind};
+use crate::redis_link::check_source;
 use groups::Groups;
 use listener::listen;
 use sessions::Sessions;
@@ -27,6 +28,7 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
     for warning in config.warnings() {
         tracing::warn!(event = "config", "{warning}");
     }
+    check_sources(&config)?;
     let address = match config.listen {
         Some(wanted) => Some(listen(wanted, config.id.to_string()).await?),
         None => None,
@@ -46,7 +48,7 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
     while let Told::Reload = signals.next().await {
         // Without one SIGHUP is not heard.
         let Some(file) = &file else { continue };
-        match file.read() {
+        match file.read().and_then(|config| check_sources(&config).map(|()| config)) {
             Ok(config) => {
                 let (file, count) = (file.path().display(), config.groups.len());
                 tracing::info!(event = "reload", "{file} was read again: {count} groups");
@@ -61,6 +63,17 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
         }
     }
     groups.end().await;
+    Ok(())
+}
+
+/// Checks that this host can call the Redis servers as it is told to.
+fn check_sources(config: &Config) -> Result<(), Failure> {
+    for source in config.groups.iter().filter_map(|group| group.credentials.source_address) {
+        check_source(source).map_err(|error| {
+            Failure::new(Kind::Failed, format!("--source-address {source}: {error}"))
+                .hint("it must be an address of this host")
+        })?;
+    }
     Ok(())
 }
 

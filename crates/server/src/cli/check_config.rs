@@ -42,6 +42,8 @@ fn describe_group(group: &GroupConfig) -> String {
     let user = group.credentials.username.as_deref().unwrap_or("default");
     let password =
         if group.credentials.password.is_some() { "with a password" } else { "without a password" };
+    let source = group.credentials.source_address.map_or("any address".into(), |it| it.to_string());
+    let beside = if group.take_over { "all the same" } else { "not" };
     let misconf = if policy.misconf_is_unusable() { "is replaced" } else { "stays master" };
     let refused = if policy.refusal_waits() { "waits like silence" } else { "counts at once" };
     format!(
@@ -52,8 +54,12 @@ fn describe_group(group: &GroupConfig) -> String {
          down after       {:?}, asked every {:?}\n\
          cannot save      {misconf}\n\
          refused          {refused}\n\
+         link grace       {:?}\n\
+         third failover   within ten minutes waits {:?}\n\
+         discover         {}\n\
+         predecessors     beside a living one it leads {beside}\n\
          slow sections    every {:?}\n\
-         redis user       {user}, {password}\n",
+         redis user       {user}, {password}, from {source}\n",
         group.name,
         group.path,
         group.ensemble.zkhosts,
@@ -61,6 +67,9 @@ fn describe_group(group: &GroupConfig) -> String {
         nodes.join(", "),
         policy.down_after(),
         policy.probe_interval(),
+        policy.link_grace(),
+        policy.third_failover_waits(),
+        policy.discover().word(),
         group.slow_every,
     )
 }

@@ -1,6 +1,9 @@
 //! The command line: one file for each command. It reads the store for people, and needs no running monitor.
 
+mod adopt;
+mod ask;
 mod check_config;
+mod monitor;
 mod run;
 mod status;
 
@@ -50,10 +53,13 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch groups, and replace a master that is lost.
-    #[command(alias = "monitor")]
     Run(RunArgs),
     /// Show who is who in a group, and what the monitors see.
     Status(status::StatusArgs),
+    /// Say which node is the master, where several could be or the record in `ZooKeeper` was lost.
+    Adopt(adopt::AdoptArgs),
+    /// A group's monitors; without a command the same as `run`.
+    Monitor(monitor::MonitorArgs),
     /// Check the options of `run` or a configuration file, and show what they mean; connects to nobody.
     CheckConfig(RunArgs),
     /// Show every key of a configuration file, in Markdown.
@@ -69,6 +75,8 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(args),
             Command::Status(args) => status::run(&args),
+            Command::Adopt(args) => adopt::run(args),
+            Command::Monitor(args) => monitor::run(args),
             Command::CheckConfig(args) => check_config::run(args),
             Command::ConfigKeys => {
                 print!("{}", crate::config::reference());

@@ -34,7 +34,7 @@ pub(super) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
         Found::Record(record) => record,
         Found::Nothing => {
             return Err(Failure::new(Kind::Failed, format!("nothing is published at {path}"))
-                .hint("is the path right (-p), and does a monitor run for it?"));
+                .hint(why_nothing(&snapshot)));
         }
         Found::Predecessor { master, .. } => {
             let message =
@@ -49,6 +49,24 @@ pub(super) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
         print!("{}", as_text(path.as_str(), record, &snapshot));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What keeps a group from having a record, as far as can be seen.
+fn why_nothing(snapshot: &Snapshot) -> String {
+    let remembered = snapshot.reports.values().filter_map(|report| report.remembers).max();
+    match (remembered, snapshot.predecessors.first(), &snapshot.leader) {
+        (Some(epoch), ..) => format!(
+            "the monitors remember epoch {epoch}: ZooKeeper was emptied; say which node is the master: \
+             redis-failover adopt"
+        ),
+        (None, Some(znode), None) => {
+            format!("a monitor of the predecessor is alive ({znode}): end it, or start ours with --take-over")
+        }
+        (None, _, Some(leader)) => {
+            format!("{} leads and has found no master yet: its log says why", leader.monitor)
+        }
+        (None, None, None) => "is the path right (-p), and does a monitor run for it?".to_owned(),
+    }
 }
 
 async fn snapshot(store: &StoreArgs) -> Result<Snapshot, Failure> {
@@ -123,6 +141,15 @@ fn troubles(record: &Topology, snapshot: &Snapshot) -> Vec<String> {
     }
     if snapshot.leader.is_none() {
         troubles.push("no monitor leads".to_owned());
+        let alive = snapshot.predecessors.iter();
+        troubles.extend(alive.map(|znode| format!("a monitor of the predecessor is alive: {znode}")));
+    }
+    let remembered = snapshot.reports.values().filter_map(|report| report.remembers).max();
+    if let Some(later) = remembered.filter(|epoch| *epoch > record.epoch) {
+        troubles.push(format!(
+            "this record is older than the monitors remember (epoch {later}): nothing is done until one adopts a \
+             master (redis-failover adopt)"
+        ));
     }
     let down = |report: &&Report| {
         let vote = report.votes.get(&record.master).map(|(vote, _)| *vote);

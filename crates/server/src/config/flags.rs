@@ -1,12 +1,12 @@
 //! The options of `run` and `check-config`. Each may also be said by an environment variable; a configuration file says
 //! all of it for many groups, and then none of them may contradict it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use redis_failover_core::{MonitorId, NodeAddr};
+use clap::{Args, ValueEnum};
+use redis_failover_core::{Discover, MonitorId, NodeAddr};
 use redis_failover_store::{ConnectString, GroupPath};
 
 use super::group::{Origin, Said};
@@ -98,9 +98,30 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     refusal_waits: bool,
 
+    /// How long a replica's link may be down before the replica is published as KO [default: 5s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    link_grace: Option<Duration>,
+
+    /// How long the third failover within ten minutes waits, lest it be no master that fails; 0s for not at all
+    /// [default: 60s].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    third_failover_waits: Option<Duration>,
+
+    /// What becomes of a replica that follows the master and stands in no list [default: promote].
+    #[arg(long, value_enum)]
+    discover: Option<DiscoverArg>,
+
+    /// Stand for the lead though a monitor of the Python predecessor is alive in this ensemble (for another group).
+    #[arg(long)]
+    take_over: bool,
+
     /// The ZooKeeper session's time-out: how long a dead monitor keeps the lead [default: 6s].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     session_timeout: Option<Duration>,
+
+    /// Call the Redis servers from this address of the host; ZooKeeper is called from the one that the system chooses.
+    #[arg(long, value_name = "IP", env = "REDIS_FAILOVER_SOURCE_ADDRESS")]
+    source_address: Option<IpAddr>,
 
     /// The ACL user on the Redis servers.
     #[arg(long, value_name = "USER", env = "REDIS_FAILOVER_REDIS_USERNAME")]
@@ -109,6 +130,27 @@ pub(crate) struct RunArgs {
     /// A file whose first line is the password on the Redis servers; or set `REDIS_FAILOVER_REDIS_PASSWORD`.
     #[arg(long, value_name = "FILE", env = "REDIS_FAILOVER_REDIS_PASSWORD_FILE")]
     redis_password_file: Option<PathBuf>,
+}
+
+/// What becomes of a replica that nobody listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DiscoverArg {
+    /// Nothing.
+    Off,
+    /// It is watched, published and read from, and never takes over.
+    Watch,
+    /// It becomes a node of the group like any other.
+    Promote,
+}
+
+impl From<DiscoverArg> for Discover {
+    fn from(choice: DiscoverArg) -> Self {
+        match choice {
+            DiscoverArg::Off => Self::Off,
+            DiscoverArg::Watch => Self::Watch,
+            DiscoverArg::Promote => Self::Promote,
+        }
+    }
 }
 
 /// The variable that holds the password on the Redis servers. It is no option: an argv is readable by everybody.
@@ -156,7 +198,12 @@ impl RunArgs {
             probe_interval: self.probe_interval,
             misconf_is_unusable: self.misconf_is_unusable.then_some(true),
             refusal_waits: self.refusal_waits.then_some(true),
+            link_grace: self.link_grace,
+            third_failover_waits: self.third_failover_waits,
+            discover: self.discover.map(Into::into),
+            take_over: self.take_over.then_some(true),
             session_timeout: self.session_timeout,
+            source_address: self.source_address,
             redis_username: self.redis_username,
             redis_password_file: self.redis_password_file,
             redis_password: variable.map(Into::into),
@@ -178,7 +225,12 @@ fn first_given(said: &Said) -> Option<&'static str> {
         probe_interval,
         misconf_is_unusable,
         refusal_waits,
+        link_grace,
+        third_failover_waits,
+        discover,
+        take_over,
         session_timeout,
+        source_address,
         redis_username,
         redis_password_file,
         redis_password,
@@ -193,7 +245,12 @@ fn first_given(said: &Said) -> Option<&'static str> {
         ("--probe-interval", probe_interval.is_some()),
         ("--misconf-is-unusable", misconf_is_unusable.is_some()),
         ("--refusal-waits", refusal_waits.is_some()),
+        ("--link-grace", link_grace.is_some()),
+        ("--third-failover-waits", third_failover_waits.is_some()),
+        ("--discover", discover.is_some()),
+        ("--take-over", take_over.is_some()),
         ("--session-timeout", session_timeout.is_some()),
+        ("--source-address (or REDIS_FAILOVER_SOURCE_ADDRESS)", source_address.is_some()),
         ("--redis-username (or REDIS_FAILOVER_REDIS_USERNAME)", redis_username.is_some()),
         ("--redis-password-file (or REDIS_FAILOVER_REDIS_PASSWORD_FILE)", redis_password_file.is_some()),
         (PASSWORD_VARIABLE, redis_password.is_some()),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use redis_failover_core::{NodeAddr, Policy};
+use redis_failover_core::{Discover, NodeAddr, Policy};
 use redis_failover_store::{ConnectString, GroupPath};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer, Error};
@@ -51,6 +52,8 @@ pub(crate) struct GroupConfig {
     pub slow_every: Duration,
     /// Who we are to Redis.
     pub credentials: Credentials,
+    /// Whether it stands for the lead beside a living monitor of the predecessor.
+    pub take_over: bool,
     /// The password's file, where every user of this machine may read it.
     pub open_password_file: Option<String>,
 }
@@ -65,6 +68,8 @@ impl GroupConfig {
             && self.ensemble == other.ensemble
             && self.name == other.name
             && self.slow_every == other.slow_every
+            && self.take_over == other.take_over
+            && self.credentials.source_address == other.credentials.source_address
             && self.credentials.username == other.credentials.username
             && secret(self) == secret(other)
     }
@@ -146,6 +151,14 @@ pub(super) struct Said {
     pub(super) misconf_is_unusable: Option<bool>,
     pub(super) refusal_waits: Option<bool>,
     #[serde(deserialize_with = "time")]
+    pub(super) link_grace: Option<Duration>,
+    #[serde(deserialize_with = "time")]
+    pub(super) third_failover_waits: Option<Duration>,
+    #[serde(deserialize_with = "discover")]
+    pub(super) discover: Option<Discover>,
+    pub(super) take_over: Option<bool>,
+    pub(super) source_address: Option<IpAddr>,
+    #[serde(deserialize_with = "time")]
     pub(super) session_timeout: Option<Duration>,
     pub(super) redis_username: Option<String>,
     pub(super) redis_password_file: Option<PathBuf>,
@@ -171,6 +184,12 @@ fn nodes<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Vec<NodeAddr>>, D
     texts.iter().map(|text| parse_node(text)).collect::<Result<_, _>>().map(Some).map_err(D::Error::custom)
 }
 
+fn discover<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Discover>, D::Error> {
+    let word = String::deserialize(value)?;
+    let wrong = || D::Error::custom(format!("`{word}` is none of off, watch and promote"));
+    Discover::from_word(&word).map(Some).ok_or_else(wrong)
+}
+
 impl Said {
     /// This, and where it says nothing what the defaults say.
     pub(super) fn or(self, defaults: &Self) -> Self {
@@ -186,6 +205,11 @@ impl Said {
             probe_interval: self.probe_interval.or(defaults.probe_interval),
             misconf_is_unusable: self.misconf_is_unusable.or(defaults.misconf_is_unusable),
             refusal_waits: self.refusal_waits.or(defaults.refusal_waits),
+            link_grace: self.link_grace.or(defaults.link_grace),
+            third_failover_waits: self.third_failover_waits.or(defaults.third_failover_waits),
+            discover: self.discover.or(defaults.discover),
+            take_over: self.take_over.or(defaults.take_over),
+            source_address: self.source_address.or(defaults.source_address),
             session_timeout: self.session_timeout.or(defaults.session_timeout),
             redis_username: self.redis_username.or(defaults.redis_username),
             redis_password_file: self.redis_password_file.or(defaults.redis_password_file),
@@ -233,6 +257,7 @@ impl Said {
             policy,
             slow_every: Duration::from_secs(sleeptime),
             credentials,
+            take_over: self.take_over.unwrap_or(false),
             open_password_file,
             origin,
         })
@@ -246,7 +271,10 @@ impl Said {
             .map_err(|error| usage(format!("the policy cannot stand: {error}")))?;
         Ok(policy
             .misconf_unusable(self.misconf_is_unusable.unwrap_or(default.misconf_is_unusable()))
-            .patient_with_refusal(self.refusal_waits.unwrap_or(default.refusal_waits())))
+            .patient_with_refusal(self.refusal_waits.unwrap_or(default.refusal_waits()))
+            .with_link_grace(self.link_grace.unwrap_or(default.link_grace()))
+            .with_third_failover_waiting(self.third_failover_waits.unwrap_or(default.third_failover_waits()))
+            .with_discover(self.discover.unwrap_or(default.discover())))
     }
 
     fn credentials(&self, origin: &Origin) -> Result<(Credentials, Option<String>), Failure> {
@@ -262,7 +290,8 @@ impl Said {
             return Err(usage(format!("{} needs a password", origin.option("redis_username")))
                 .hint(format!("give {option}")));
         }
-        Ok((Credentials { username: self.redis_username.clone(), password }, open))
+        let (username, source_address) = (self.redis_username.clone(), self.source_address);
+        Ok((Credentials { username, password, source_address }, open))
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Key {
 pub(super) const DEFAULTS: &str = "defaults";
 pub(super) const GROUP: &str = "group";
 
-pub(super) const KEYS: [Key; 15] = [
+pub(super) const KEYS: [Key; 20] = [
     Key {
         name: "id",
         place: Place::Top,
@@ -123,6 +123,47 @@ pub(super) const KEYS: [Key; 15] = [
         default: Ok("false"),
         about: "Let a refused connection wait for `down_after` like a silent one, where a firewall may refuse for a \
                 living server. It seeds the group's policy.",
+    },
+    Key {
+        name: "link_grace",
+        place: Place::Shared,
+        kind: "time",
+        default: Ok("\"5s\""),
+        about: "How long a replica's link may be down before the replica is published as KO. It seeds the group's \
+                policy.",
+    },
+    Key {
+        name: "third_failover_waits",
+        place: Place::Shared,
+        kind: "time",
+        default: Ok("\"60s\""),
+        about: "How long the third failover within ten minutes waits, lest it be no master that fails; `\"0s\"` for \
+                not at all. It seeds the group's policy.",
+    },
+    Key {
+        name: "discover",
+        place: Place::Shared,
+        kind: "`\"off\"`, `\"watch\"` or `\"promote\"`",
+        default: Ok("\"promote\""),
+        about: "What becomes of a replica that follows the master and stands in no list: nothing; it is watched, \
+                published and read from, and never takes over; it becomes a node like any other. It seeds the group's \
+                policy.",
+    },
+    Key {
+        name: "take_over",
+        place: Place::Shared,
+        kind: "true or false",
+        default: Ok("false"),
+        about: "Stand for the lead though a monitor of the Python predecessor is alive in this ensemble (for another \
+                group).",
+    },
+    Key {
+        name: "source_address",
+        place: Place::Shared,
+        kind: "`\"IP\"`",
+        default: Err("any of the host"),
+        about: "Call the Redis servers from this address of the host; ZooKeeper is called from the one that the system \
+                chooses.",
     },
     Key {
         name: "sleeptime",
@@ -269,7 +310,7 @@ mod tests {
     fn the_defaults_that_are_told_are_those_that_count() {
         let told = KEYS.iter().filter_map(|key| Some(format!("{} = {}\n", key.name, key.default.ok()?)));
         let told: String = told.collect();
-        assert_eq!(told.lines().count(), 6);
+        assert_eq!(told.lines().count(), 10);
         assert_eq!(group(&told), group(""));
         assert_ne!(group("down_after = \"2s\"\n"), group(""), "this can tell them apart");
     }
@@ -284,6 +325,11 @@ mod tests {
             ("probe_interval", "\"70ms\""),
             ("misconf_is_unusable", "true"),
             ("refusal_waits", "true"),
+            ("link_grace", "\"7s\""),
+            ("third_failover_waits", "\"7s\""),
+            ("discover", "\"off\""),
+            ("take_over", "true"),
+            ("source_address", "\"127.0.0.1\""),
             ("sleeptime", "7"),
             ("name", "\"seven\""),
         ] {

@@ -16,6 +16,7 @@ pub(crate) use file::ConfigFile;
 pub(crate) use flags::{RunArgs, Source, StoreArgs};
 pub(crate) use group::{Ensemble, GroupConfig};
 pub(crate) use keys::reference;
+pub(crate) use values::{parse_node, parse_time};
 
 /// What one monitor process is to do, checked.
 #[derive(Clone, Debug)]

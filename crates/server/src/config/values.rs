@@ -12,7 +12,7 @@ use super::usage;
 use crate::failure::{Failure, Kind};
 
 /// A number with `ms`, `s` or `m`.
-pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let wrong =
@@ -26,7 +26,7 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-pub(super) fn parse_node(text: &str) -> Result<NodeAddr, String> {
+pub(crate) fn parse_node(text: &str) -> Result<NodeAddr, String> {
     text.trim().parse::<NodeAddr>().map_err(|error| error.to_string())
 }
 

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 
 use super::redis_admin::{self, AdminError};
-use crate::names::{Names, PATIENCE};
-use crate::redis_link::{Credentials, RedisLink, Way};
+use crate::names::{Names, PATIENCE, Way};
+use crate::redis_link::{Credentials, RedisLink};
 
 /// How long a freeze waits for a node that answered the monitors a moment ago.
 const FREEZE_LIMIT: Duration = Duration::from_millis(500);
@@ -112,6 +112,14 @@ impl<C: Campaign> Executor<C> {
                 let persist = |mut link| async move { redis_admin::persist(&mut link).await };
                 Outcome::Done(self.visit_all(term, nodes, persist).await.into_keys().collect())
             }
+            Step::Answer { request, answer } => match self.campaign.answer(term, request, &answer).await {
+                // Answered before, or withdrawn: nobody waits for it any more.
+                Ok(()) | Err(CommitError::Conflict) => Outcome::Answered,
+                Err(error) => {
+                    tracing::warn!("the answer: {error}");
+                    Outcome::NotAnswered
+                }
+            },
         }
     }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use redis_failover_core::{
-    Ballots, Diagnosis, Leadership, NodeAddr, Outcome, Phase, Policy, Status, Step, Topology, Verdict, Vote,
+    Ballots, Diagnosis, Leadership, Loss, NodeAddr, Outcome, Phase, Policy, Status, Step, Topology, Verdict,
+    Vote,
 };
 use redis_failover_store::Unreadable;
 use tracing::{error, info, warn};
@@ -19,8 +20,10 @@ pub(super) struct Journal {
     too_few: Option<(usize, usize)>,
     refusal: Option<String>,
     stuck: Option<String>,
-    record_lost: bool,
+    loss: Option<Loss>,
+    postponed: bool,
     unreadable: Option<Unreadable>,
+    predecessors: Vec<String>,
     record: Option<Topology>,
     /// The nodes and the policy of the record that the configuration was compared with.
     compared: Option<(BTreeSet<NodeAddr>, Policy)>,
@@ -120,15 +123,29 @@ impl Journal {
             error!(event = "-failover-abort-no-good-slave", %group, "nobody may take over, trying again: {stuck}");
         }
         self.stuck = stuck;
-        // What cannot be read was said where it was read.
-        if status.record_lost && !self.record_lost && self.unreadable.is_none() {
-            error!(
-                event = "record-lost", %group,
-                "the record in ZooKeeper is gone, or older than this monitor remembers: nothing is done \
-                 until a newer one stands (restart the monitors to follow what stands there now)"
+        if status.loss != self.loss {
+            match status.loss {
+                Some(loss @ Loss::Older { .. }) => error!(
+                    event = "record-lost", %group,
+                    "{loss}: ZooKeeper was emptied or restored, so nothing is done and no master is replaced; say \
+                     which node is the master: redis-failover adopt --master HOST:PORT"
+                ),
+                Some(loss @ Loss::Unreadable) => error!(
+                    event = "record-lost", %group, "{loss}: nothing is done until it is mended"
+                ),
+                None => info!(event = "-record-lost", %group, "the record is followed again"),
+            }
+            self.loss = status.loss;
+        }
+        let postponed = status.postponed_until.is_some() && leads;
+        if postponed && !self.postponed {
+            warn!(
+                event = "+flapping", %group,
+                "the master was replaced twice within ten minutes: this failover waits, in case it is not the \
+                 master that fails (third-failover-waits)"
             );
         }
-        self.record_lost = status.record_lost;
+        self.postponed = postponed;
     }
 
     /// Says that the record cannot be read, and when it can be again.
@@ -146,6 +163,30 @@ impl Journal {
             info!(event = "readable", %group, "the record can be read again");
         }
         self.unreadable = unreadable.cloned();
+    }
+
+    /// Says that monitors of the predecessor are alive, and whether this one stands for the lead all the same.
+    pub(super) fn predecessors(&mut self, found: &[String], stands: bool) {
+        let group = &self.group;
+        if self.predecessors == found {
+            return;
+        }
+        let names = found.join(", ");
+        match (found.is_empty(), stands) {
+            (true, _) => {
+                info!(event = "-predecessor", %group, "no monitor of the predecessor is alive any more");
+            }
+            (false, false) => error!(
+                event = "+predecessor", %group,
+                "a monitor of the Python predecessor is alive ({names}): this one does not stand for the lead, for \
+                 both would command the same servers (end it; if it is another group's: --take-over)"
+            ),
+            (false, true) => warn!(
+                event = "+predecessor", %group,
+                "a monitor of the Python predecessor is alive ({names}): if it is this group's, end it"
+            ),
+        }
+        self.predecessors = found.to_vec();
     }
 
     /// Says what changed in the record.
@@ -172,12 +213,28 @@ impl Journal {
                 "{group} {old_host} {old_port} {} {}", new.host(), new.port()
             );
         }
+        self.membership(before.as_ref(), record);
         for member in &record.members {
             let was = before.as_ref().and_then(|it| it.members.iter().find(|old| old.addr == member.addr));
             if was.is_some_and(|was| was.ok != member.ok) {
                 let word = if member.ok { "OK" } else { "KO" };
                 info!(event = "published", %group, node = %member.addr, "{} is published as {word}", member.addr);
             }
+        }
+    }
+
+    /// Says who is new, and who is struck out.
+    fn membership(&self, before: Option<&Topology>, record: &Topology) {
+        let group = &self.group;
+        let Some(before) = before else { return };
+        for node in record.nodes().filter(|node| !before.nodes().any(|old| old == *node)) {
+            info!(event = "+slave", %group, %node, "{node} was found through the master and is watched from now on");
+        }
+        for monitor in record.monitors.difference(&before.monitors) {
+            info!(event = "+monitor", %group, "monitor {monitor} is registered");
+        }
+        for monitor in before.monitors.difference(&record.monitors) {
+            info!(event = "-monitor", %group, "monitor {monitor} is forgotten");
         }
     }
 
@@ -190,7 +247,12 @@ impl Journal {
     pub(super) fn outcome(&self, outcome: &Outcome) {
         let group = &self.group;
         match outcome {
-            Outcome::Committed(_) | Outcome::Read(_) | Outcome::Promoted(Some(_)) | Outcome::Done(_) => {}
+            Outcome::Committed(_)
+            | Outcome::Read(_)
+            | Outcome::Promoted(Some(_))
+            | Outcome::Done(_)
+            | Outcome::Answered => {}
+            Outcome::NotAnswered => warn!(event = "step-failed", %group, "not answered"),
             Outcome::NotCommitted => warn!(event = "step-failed", %group, "not committed"),
             Outcome::CommitUnknown => warn!(event = "step-failed", %group, "commit unclear, reading again"),
             Outcome::Promoted(None) => warn!(event = "step-failed", %group, "promotion unclear, looking"),

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::{
-    ActionId, Ballots, Decider, Event, Leadership, MonitorId, NodeAddr, Observation, Observer, Outcome,
-    Policy, Report,
+    ActionId, Ballots, Decider, Epoch, Event, Leadership, MonitorId, NodeAddr, Observation, Observer,
+    Outcome, Policy, Report, Requests,
 };
 use redis_failover_store::{Campaign, SeenReport, Sight, Store};
 use tokio::sync::{mpsc, watch};
@@ -48,6 +48,8 @@ pub struct Setup {
     pub credentials: Credentials,
     /// How often INFO's slow sections are read.
     pub slow_every: Duration,
+    /// Whether it stands for the lead beside a living monitor of the predecessor.
+    pub take_over: bool,
 }
 
 /// What a group without a record is begun with.
@@ -77,8 +79,12 @@ pub struct Monitor<S: Store> {
     told: mpsc::UnboundedSender<Probed>,
     finished: mpsc::UnboundedSender<(ActionId, Outcome)>,
     seeds: mpsc::UnboundedSender<Seed>,
-    published: Option<Ballots>,
+    published: Option<(Ballots, Option<Epoch>)>,
     running: Option<JoinHandle<()>>,
+    /// Whether the record can be read, as far as is known.
+    readable: bool,
+    /// Whether no monitor of the predecessor kept this one from standing for the lead; it is asked until it once stood.
+    alone: bool,
 }
 
 /// What a monitor's parts send it; made with the monitor, to be given to [`Monitor::run`].
@@ -120,10 +126,13 @@ impl<S: Store> Monitor<S> {
             seeds,
             published: None,
             running: None,
+            readable: true,
+            alone: setup.take_over,
             policy: setup.policy.clone(),
             setup,
             store,
         };
+        monitor.stand();
         (monitor, Inbox { told: told_inbox, finished: finished_inbox, seeds: seeds_inbox })
     }
 
@@ -139,6 +148,8 @@ impl<S: Store> Monitor<S> {
     pub async fn run(mut self, mut inbox: Inbox, shutdown: impl Future<Output = ()>) {
         let mut record = self.store.record();
         let mut reports = self.store.reports();
+        let mut requests = self.store.requests();
+        let mut predecessors = self.store.predecessors();
         let mut leadership = self.campaign.leadership();
         let mut shutdown = std::pin::pin!(shutdown);
         self.watch_nodes();
@@ -148,6 +159,8 @@ impl<S: Store> Monitor<S> {
                 () = &mut shutdown => break,
                 sight = record.next() => self.record(sight),
                 seen = reports.next() => self.reports(&seen),
+                asked = requests.next() => self.decide(Event::RequestsRead(Requests::clone(&asked))),
+                found = predecessors.next() => self.predecessors(found.as_deref()),
                 leads = leadership.next() => self.lead(leads),
                 Some(probed) = inbox.told.recv() => self.probed(probed, &mut inbox.told),
                 Some((id, outcome)) = inbox.finished.recv() => self.finished(id, outcome),
@@ -197,17 +210,37 @@ impl<S: Store> Monitor<S> {
     fn record(&mut self, sight: Sight) {
         let Some(read) = sight.read else { return };
         self.journal.readable(read.as_ref().err().map(AsRef::as_ref));
-        // Whoever cannot read it must not keep the lead from a monitor that can.
-        self.campaign.stand(read.is_ok());
+        self.readable = read.is_ok();
+        self.stand();
         self.decide(read.map_or(Event::TopologyUnreadable, Event::TopologyRead));
+        if self.decider.must_read() {
+            self.store.reread();
+        }
+    }
+
+    /// Stands for the lead or aside.
+    fn stand(&self) {
+        // Whoever cannot read the record must not keep the lead from a monitor that can.
+        self.campaign.stand(self.readable && self.alone);
+    }
+
+    /// Stands for the lead only once no monitor of the predecessor is alive: neither's lock excludes the other. One
+    /// that comes later finds a record that it cannot know, and its first writing is told from ours.
+    fn predecessors(&mut self, found: Option<&Vec<String>>) {
+        let Some(found) = found else { return };
+        self.journal.predecessors(found, self.alone);
+        self.alone = self.alone || found.is_empty();
+        self.stand();
     }
 
     /// Watches the record's nodes by the record's policy, also when the record is this monitor's own commit.
     fn follow_record(&mut self) {
         let Some(record) = self.decider.record() else { return };
         self.journal.compare(record, &self.setup.nodes, &self.setup.policy);
-        let watched = record.nodes().all(|node| self.probers.contains_key(node));
-        if !watched || record.members.len() != self.probers.len() || record.policy != self.policy {
+        let nodes = self.decider.nodes();
+        let watched =
+            nodes.len() == self.probers.len() && nodes.iter().all(|node| self.probers.contains_key(node));
+        if !watched || record.policy != self.policy {
             self.watch_by(record.policy.clone());
         }
     }
@@ -220,8 +253,8 @@ impl<S: Store> Monitor<S> {
 
     fn reports(&mut self, seen: &BTreeMap<MonitorId, SeenReport>) {
         let others = seen.iter().filter(|(id, _)| **id != self.setup.id);
-        let ballots = |seen: &SeenReport| seen.report.ballots(self.clock.at(seen.seen_at.into()));
-        let peers = others.map(|(id, seen)| (id.clone(), ballots(seen))).collect();
+        let peer = |seen: &SeenReport| seen.report.peer(self.clock.at(seen.seen_at.into()));
+        let peers = others.map(|(id, seen)| (id.clone(), peer(seen))).collect();
         self.decide(Event::ReportsRead(peers));
     }
 
@@ -261,17 +294,24 @@ impl<S: Store> Monitor<S> {
         let now = self.clock.now();
         let ballots = self.observer.ballots();
         self.journal.votes(&ballots);
-        if self.published.as_ref() != Some(&ballots) {
-            let (id, address) = (self.setup.id.clone(), self.setup.address.clone());
-            self.store.publish(Report::of(id, address, &ballots, now));
-            self.published = Some(ballots.clone());
-        }
+        self.report(now, &ballots);
         let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
         self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
         let policy = &self.policy;
         let interval = if self.observer.in_doubt(now) { DENSE } else { policy.probe_interval() };
         let pace = Pace { interval: interval.min(policy.probe_interval()), patience: policy.down_after() };
         self.pace.send_if_modified(|present| std::mem::replace(present, pace) != pace);
+    }
+
+    /// Publishes the votes and what is remembered, where that is new.
+    fn report(&mut self, now: redis_failover_core::Instant, ballots: &Ballots) {
+        let remembers = self.decider.remembers();
+        if self.published.as_ref().is_some_and(|(told, epoch)| told == ballots && *epoch == remembers) {
+            return;
+        }
+        let (id, address) = (self.setup.id.clone(), self.setup.address.clone());
+        self.store.publish(Report { address, remembers, ..Report::of(id, ballots, now) });
+        self.published = Some((ballots.clone(), remembers));
     }
 
     /// Starts the next action, if there is one, and says what is new.

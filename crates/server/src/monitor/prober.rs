@@ -9,8 +9,8 @@ use tokio::time::{Instant as Moment, sleep, sleep_until};
 
 use super::clock::Clock;
 use crate::info::Info;
-use crate::names::{Names, PATIENCE};
-use crate::redis_link::{Credentials, LinkError, RedisLink, Way};
+use crate::names::{Names, PATIENCE, Way};
+use crate::redis_link::{Credentials, LinkError, RedisLink};
 
 /// How fast to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,17 +88,17 @@ impl Prober {
                     }
                 }
                 Err(LinkError::Refused) => self.tell(asked, Probe::Refused),
-                Err(error @ LinkError::Denied(_)) => {
+                Err(error @ (LinkError::Denied(_) | LinkError::Unbound(_))) => {
                     self.tell(asked, Probe::Denied);
-                    let hint = "check the password, the ACL user and maxclients; it counts neither way";
-                    self.complain(&mut trouble, &error, hint);
+                    let hint = match error {
+                        LinkError::Unbound(_) => "check the source address and this host's addresses",
+                        _ => "check the password, the ACL user and maxclients",
+                    };
+                    self.complain(&mut trouble, &error, &format!("{hint}; it counts neither way"));
                 }
                 Err(error @ LinkError::Unresolved(_)) => {
-                    self.complain(
-                        &mut trouble,
-                        &error,
-                        "check the name and the resolver; it counts as silent",
-                    );
+                    let hint = "check the name and the resolver; it counts as silent";
+                    self.complain(&mut trouble, &error, hint);
                 }
                 Err(LinkError::Unreachable(_) | LinkError::Broken(_)) => {}
             }
@@ -203,6 +203,7 @@ fn judge(asked: redis_failover_core::Instant, replies: &[Value], server: &Info) 
             role: info.role().ok()?,
             history: info.history().ok()?,
             guarded: info.guarded(),
+            feeds: info.feeds(),
         })
     };
     match sighting() {

@@ -39,6 +39,7 @@ async fn a_resolver_that_hangs_holds_up_neither_the_other_nodes_nor_a_failover()
         policy: Policy::default(),
         credentials: Credentials::default(),
         slow_every: Duration::from_secs(30),
+        take_over: false,
     };
     let (monitor, inbox) = Monitor::with(setup, group.clone(), Names::new(|_| std::future::pending()));
     let (stop, stopped) = oneshot::channel::<()>();

@@ -5,25 +5,10 @@ use std::time::{Duration, Instant};
 use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
 
 use crate::world::{DEADLINE, Group, Servers};
-use crate::writer::{Balance, Writer};
-
-/// On a crash under load the last replies may have left before the same writes went to the replicas: both are sent in
-/// one turn of the server's loop, so a writer that waits for each reply can lose one or two, never more.
-const LOST_AT_MOST: usize = 2;
-
-/// A test that takes longer than this to write again has found something.
-const GAP_AT_MOST: Duration = Duration::from_secs(8);
-
-/// `faults` is how often the master went: a writer that waits for each reply has one write in flight then.
-fn assert_sound(balance: &Balance, faults: usize, lost_at_most: usize) {
-    assert!(balance.lost <= lost_at_most, "{balance:?}");
-    assert!(balance.unknown <= faults, "{balance:?}");
-    assert!(balance.acknowledged >= 2_000, "{balance:?}");
-    assert!(balance.gap < GAP_AT_MOST, "{balance:?}");
-}
+use crate::writer::{LOST_AT_MOST, Writer, assert_sound};
 
 /// Kills node 0 while its replicas have all that it acknowledged, and returns who leads once the writer writes again.
-fn kill_caught_up_master(servers: &Servers, group: &mut Group, writer: &Writer) -> usize {
+pub(crate) fn kill_caught_up_master(servers: &Servers, group: &mut Group, writer: &Writer) -> usize {
     writer.pause();
     group.await_caught_up(0);
     group.redis[0].kill();

@@ -7,11 +7,13 @@ its following for ever, so any exception here is the end.
 usage: predecessor.py ZOOKEEPER PATH REPORT
        predecessor.py --publish ZOOKEEPER PATH DOCUMENT
        predecessor.py --files FILE...
+       predecessor.py --lead ZOOKEEPER
        predecessor.py --get ZOOKEEPER PATH
        predecessor.py --children ZOOKEEPER PATH
 REPORT gets one JSON line for each version of the document: master, status, the replicas that are OK, the raw text.
-With --publish it writes a document as the predecessor's monitor did; with --files it reads files. --get prints what a
-znode holds, --children the names of those below it, a line each.
+With --lead it queues for the lead as the predecessor's monitor did, until it is terminated. With --publish it writes a
+document as the predecessor's monitor did; with --files it reads files. --get prints what a znode holds, --children the
+names of those below it, a line each.
 """
 
 import json
@@ -80,6 +82,11 @@ elif sys.argv[1] == "--get":
 elif sys.argv[1] == "--children":
     for name in connect(sys.argv[2]).get_children(sys.argv[3]):
         print(name)
+elif sys.argv[1] == "--lead":
+    # An ephemeral and numbered znode in the one queue that all of its groups shared.
+    connect(sys.argv[2]).create("/ZktoolsLocks/redis_monitor_lock/lock", ephemeral=True, sequence=True, makepath=True)
+    print("it leads")
+    done.wait()
 else:
     with open(sys.argv[3], "w") as out:
         follow(connect(sys.argv[1]), sys.argv[2], out)

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use redis_failover_lab::{Process, Redis, Reply, ZooKeeper, ensure_eq, eventually};
+use redis_failover_lab::{Process, Redis, RedisBuilder, Reply, ZooKeeper, ensure_eq, eventually};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -14,18 +15,37 @@ use tempfile::TempDir;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Time-out of the monitors' sessions.
-const SESSION: &str = "2s";
+pub(crate) const SESSION: Duration = Duration::from_secs(2);
+
+/// Lets `time` pass, and looks all along that `check` is content.
+#[track_caller]
+pub(crate) fn hold_for<T>(time: Duration, what: &str, mut check: impl FnMut() -> Result<T, String>) {
+    let begun = Instant::now();
+    eventually(time + DEADLINE, what, || {
+        if let Err(reason) = check() {
+            panic!("{what}, but after {:?}: {reason}", begun.elapsed());
+        }
+        if begun.elapsed() >= time { Ok(()) } else { Err("the time has not passed") }
+    });
+}
 
 /// Servers that many groups may share.
 pub(crate) struct Servers {
     pub(crate) zookeeper: ZooKeeper,
+    /// How the monitors are told where it is, if not by addresses.
+    pub(crate) spelled: Option<String>,
     pub(crate) directory: TempDir,
 }
 
 impl Servers {
     /// An ensemble of three.
     pub(crate) fn start() -> Self {
-        Self { zookeeper: ZooKeeper::start(3), directory: tempfile::tempdir().expect("a directory") }
+        Self::of(ZooKeeper::start(3))
+    }
+
+    /// This ensemble.
+    pub(crate) fn of(zookeeper: ZooKeeper) -> Self {
+        Self { zookeeper, spelled: None, directory: tempfile::tempdir().expect("a directory") }
     }
 
     /// The last transaction that any server knows, if all know the same.
@@ -76,6 +96,18 @@ impl Servers {
         self.directory.path().join(name)
     }
 
+    /// A monitor of the predecessor that leads, or queues to lead, some group of this ensemble.
+    pub(crate) fn predecessor_in_the_lead(&self) -> Process {
+        let mut command = python("predecessor.py");
+        command.args(["--lead", &self.zookeeper.connect_string()]);
+        let process = Process::spawn("the predecessor", command, &self.file("lead.log"));
+        eventually(DEADLINE, "the predecessor leads", || {
+            let log = fs::read_to_string(process.log()).unwrap_or_default();
+            if log.contains("it leads") { Ok(()) } else { Err(log) }
+        });
+        process
+    }
+
     /// Runs one of the Python programs beside this file until it is terminated.
     pub(crate) fn python(&self, name: &str, program: &str, arguments: &[&str]) -> Process {
         let mut command = python(program);
@@ -114,6 +146,27 @@ pub(crate) fn python(program: &str) -> Command {
     command
 }
 
+/// From where the writer's client calls in a group with links.
+pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 21);
+
+/// From where node `index` of a group with links calls its master.
+pub(crate) fn source_of_node(index: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 1, 11 + index)
+}
+
+/// From where monitor `id` of a group with links calls the nodes.
+pub(crate) fn source_of_monitor(id: &str) -> Ipv4Addr {
+    let number = id.strip_prefix('m').and_then(|number| number.parse().ok());
+    Ipv4Addr::new(127, 0, 1, number.expect("monitors are called m1, m2 and so on"))
+}
+
+/// What each node is, and how many steps all monitors together have begun.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Rest {
+    nodes: Vec<Vec<Option<String>>>,
+    steps: usize,
+}
+
 /// One group: its nodes and its monitors.
 pub(crate) struct Group {
     pub(crate) path: String,
@@ -121,6 +174,8 @@ pub(crate) struct Group {
     pub(crate) monitors: BTreeMap<String, Process>,
     extra: Vec<(String, String)>,
     other_nodes: Vec<String>,
+    /// Whether the nodes are behind links, so that callers are told apart.
+    pub(crate) linked: bool,
     pub(crate) flags: Vec<&'static str>,
     /// How the monitors' list spells the servers' host; `None` as they are bound.
     pub(crate) host: Option<&'static str>,
@@ -149,9 +204,21 @@ impl Group {
             monitors: BTreeMap::new(),
             extra: Vec::new(),
             other_nodes: Vec::new(),
+            linked: false,
             flags: Vec::new(),
             host: None,
         }
+    }
+
+    /// Three fresh servers behind links, without monitors yet.
+    pub(crate) fn linked(path: &str) -> Self {
+        Self::linked_with(path, |_, builder| builder)
+    }
+
+    /// The same with more options for each node.
+    pub(crate) fn linked_with(path: &str, options: impl Fn(u8, RedisBuilder) -> RedisBuilder) -> Self {
+        let redis = |index| options(index, Redis::builder().linked(source_of_node(index))).start();
+        Self { linked: true, ..Self::of(path, (0..3).map(redis).collect()) }
     }
 
     /// Gives all monitors started from now on another environment variable.
@@ -185,9 +252,14 @@ impl Group {
     /// Starts one monitor.
     pub(crate) fn start_monitor(&mut self, servers: &Servers, id: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
-        let zookeeper = servers.zookeeper.connect_string();
+        let zookeeper = servers.spelled.clone().unwrap_or_else(|| servers.zookeeper.connect_string());
         command.args(["run", "-z", &zookeeper, "-p", &self.path, "-r", &self.nodes()]);
-        command.args(["--id", id, "--session-timeout", SESSION]).args(&self.flags);
+        command
+            .args(["--id", id, "--session-timeout", &format!("{}ms", SESSION.as_millis())])
+            .args(&self.flags);
+        if self.linked {
+            command.args(["--source-address", &source_of_monitor(id).to_string()]);
+        }
         command.envs(self.extra.iter().cloned());
         let log = servers.file(&format!("{}-{id}.log", self.path.replace('/', "_")));
         let process = Process::spawn(&format!("monitor {id} of {}", self.path), command, &log);
@@ -272,11 +344,35 @@ impl Group {
         log.lines().filter(|line| line.contains("event=\"step\"")).map(str::to_owned).collect()
     }
 
-    /// How often the log of a monitor has `text`.
+    /// What each live monitor says of node `index`.
+    pub(crate) fn votes(&self, servers: &Servers, index: usize) -> Result<BTreeMap<String, String>, String> {
+        let status = self.status(servers)?;
+        let address = self.redis[index].addr();
+        let nodes = status["nodes"].as_array().into_iter().flatten();
+        let votes =
+            nodes.filter(|it| it["node"] == address).filter_map(|it| it["votes"].as_object()).flatten();
+        Ok(votes.map(|(id, vote)| (id.clone(), vote.as_str().unwrap_or_default().to_owned())).collect())
+    }
+
+    /// What no monitor may change while it may not act.
+    pub(crate) fn rest(&self) -> Result<Rest, String> {
+        let node = |redis: &Redis| {
+            let (replication, server) = (redis.info("replication")?, redis.info("server")?);
+            let told = ["role", "master_port", "master_replid"].map(|field| replication.get(field).cloned());
+            Ok([told.as_slice(), &[server.get("run_id").cloned()]].concat())
+        };
+        let nodes = self.redis.iter().map(node).collect::<Result<_, String>>()?;
+        Ok(Rest { nodes, steps: self.monitors.keys().map(|id| self.steps_of(id).len()).sum() })
+    }
+
+    /// How often the logs of all monitors together have `text`.
     pub(crate) fn logged(&self, text: &str) -> usize {
-        let logs =
-            self.monitors.values().map(|monitor| fs::read_to_string(monitor.log()).unwrap_or_default());
-        logs.map(|log| log.matches(text).count()).sum()
+        self.monitors.keys().map(|id| self.logged_by(id, text)).sum()
+    }
+
+    /// How often the log of monitor `id` has `text`.
+    pub(crate) fn logged_by(&self, id: &str, text: &str) -> usize {
+        fs::read_to_string(self.monitors[id].log()).unwrap_or_default().matches(text).count()
     }
 }
 

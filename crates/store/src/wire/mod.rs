@@ -5,6 +5,7 @@
 
 mod document;
 mod report;
+mod request;
 mod state;
 
 use redis_failover_core::{Found, Member, Publication, Topology};
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 use document::Published;
 pub(crate) use document::document_bytes;
 pub(crate) use report::{Lock, lock_bytes, parse_lock, parse_report, report_bytes};
+pub(crate) use request::{answered_bytes, parse_request, request_bytes};
 pub(crate) use state::state_bytes;
 
 /// The format that is written, and the greatest that is understood.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use redis_failover_core::{MonitorId, NodeAddr, Report, Vote};
+use redis_failover_core::{Epoch, MonitorId, NodeAddr, Report, Vote};
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, Unreadable, format_of, garbage, object};
@@ -15,6 +15,9 @@ struct ReportV1 {
     monitor: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<String>,
+    /// The greatest epoch that the monitor knows of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
     votes: BTreeMap<String, VoteV1>,
 }
 
@@ -34,6 +37,7 @@ pub(crate) fn report_bytes(report: &Report) -> Vec<u8> {
         format: FORMAT,
         monitor: report.monitor.to_string(),
         address: report.address.clone(),
+        epoch: report.remembers.map(|epoch| epoch.0),
         votes: report.votes.iter().map(vote).collect(),
     };
     serde_json::to_vec(&report).unwrap_or_default()
@@ -54,7 +58,12 @@ pub(crate) fn parse_report(znode: &str, id: &MonitorId, bytes: &[u8]) -> Result<
         let age = Duration::from_millis(vote.age_ms);
         Ok((node, (Vote::from_word(&vote.vote).unwrap_or(Vote::Unknown), age)))
     });
-    Ok(Report { monitor: id.clone(), address: report.address, votes: votes.collect::<Result<_, _>>()? })
+    Ok(Report {
+        monitor: id.clone(),
+        address: report.address,
+        remembers: report.epoch.map(Epoch),
+        votes: votes.collect::<Result<_, _>>()?,
+    })
 }
 
 /// Who stands behind a lock node.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redis_failover_core::{
-    Change, Epoch, Intent, Lineage, Lineages, Member, MonitorId, NodeAddr, Phase, Policy, Reason, ReplId,
-    RunId, Topology, Vote,
+    Change, Discover, Epoch, Intent, Lineage, Lineages, Member, MonitorId, NodeAddr, Phase, Policy, Reason,
+    ReplId, RunId, Topology, Vote,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -21,6 +21,8 @@ struct StateV1 {
     #[serde(default)]
     master_run: Option<String>,
     nodes: Vec<String>,
+    #[serde(default)]
+    discovered: Vec<String>,
     #[serde(default)]
     synced: BTreeMap<String, String>,
     monitors: BTreeSet<String>,
@@ -41,6 +43,12 @@ struct PolicyV1 {
     misconf_is_unusable: bool,
     #[serde(default)]
     refusal_waits: bool,
+    #[serde(default)]
+    link_grace_ms: Option<u64>,
+    #[serde(default)]
+    third_failover_waits_ms: Option<u64>,
+    #[serde(default)]
+    discover: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,6 +109,7 @@ fn topology(state: StateV1) -> Result<Topology, String> {
     let policy = policy
         .misconf_unusable(state.policy.misconf_is_unusable)
         .patient_with_refusal(state.policy.refusal_waits);
+    let policy = with_later_settings(policy, &state.policy)?;
     let monitors = state.monitors.iter().map(|id| parsed(id)).collect::<Result<_, _>>()?;
     Ok(Topology {
         epoch: Epoch(state.epoch),
@@ -108,12 +117,26 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         master,
         master_run: state.master_run.map(RunId),
         members: nodes.into_iter().map(|addr| Member { addr, ok: false }).collect(),
+        discovered: state.discovered.iter().map(|node| parsed(node)).collect::<Result<_, _>>()?,
         synced: state.synced.iter().map(synced).collect::<Result<_, _>>()?,
         lineages: Lineages::new(state.lineages.into_iter().map(lineage).collect()),
         monitors,
         policy,
         min_replicas_to_write: state.min_replicas_to_write,
     })
+}
+
+/// Settings that a record need not have: the default stands where one is missing, and is not written.
+fn with_later_settings(policy: Policy, state: &PolicyV1) -> Result<Policy, String> {
+    let grace = state.link_grace_ms.map_or(policy.link_grace(), Duration::from_millis);
+    let wait = state.third_failover_waits_ms.map_or(policy.third_failover_waits(), Duration::from_millis);
+    let discover = match &state.discover {
+        Some(word) => {
+            Discover::from_word(word).ok_or_else(|| format!("its `policy`: `{word}` is no discover"))?
+        }
+        None => policy.discover(),
+    };
+    Ok(policy.with_link_grace(grace).with_third_failover_waiting(wait).with_discover(discover))
 }
 
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
@@ -160,6 +183,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
     };
     let nodes: Vec<_> = record.nodes().map(ToString::to_string).collect();
     let monitors: Vec<_> = record.monitors.iter().map(ToString::to_string).collect();
+    let discovered: Vec<_> = record.discovered.iter().map(ToString::to_string).collect();
     let base = super::base(base);
     let policy = policy(&record.policy, base.get("policy").and_then(Value::as_object).cloned());
     let synced: BTreeMap<_, _> = record.synced.iter().map(|(node, run)| (node.to_string(), &run.0)).collect();
@@ -173,6 +197,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("master", Some(json!(record.master.to_string()))),
             ("master_run", record.master_run.as_ref().map(|run| json!(run.0))),
             ("nodes", Some(json!(nodes))),
+            ("discovered", (!discovered.is_empty()).then(|| json!(discovered))),
             ("synced", (!synced.is_empty()).then(|| json!(synced))),
             ("monitors", Some(json!(monitors))),
             ("policy", Some(Value::Object(policy))),
@@ -184,6 +209,8 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
 }
 
 fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Value> {
+    let default = Policy::default();
+    let (grace, wait, discover) = (policy.link_grace(), policy.third_failover_waits(), policy.discover());
     let set = |flag: bool| flag.then(|| json!(true));
     merged(
         base.unwrap_or_default(),
@@ -193,6 +220,12 @@ fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Valu
             ("probe_interval_ms", Some(json!(millis(policy.probe_interval())))),
             ("misconf_is_unusable", set(policy.misconf_is_unusable())),
             ("refusal_waits", set(policy.refusal_waits())),
+            ("link_grace_ms", (grace != default.link_grace()).then(|| json!(millis(grace)))),
+            (
+                "third_failover_waits_ms",
+                (wait != default.third_failover_waits()).then(|| json!(millis(wait))),
+            ),
+            ("discover", (discover != default.discover()).then(|| json!(discover.word()))),
         ],
     )
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis_failover_core::{
-    Change, Epoch, Intent, Lineage, Lineages, Phase, Policy, Reason, ReplId, Report, RunId, Vote,
+    Change, Discover, Epoch, Intent, Lineage, Lineages, Phase, Policy, Reason, ReplId, Report, RunId, Vote,
 };
 
 use serde_json::json;
@@ -37,6 +37,7 @@ fn steady() -> Topology {
             member("10.0.0.1:6379", true),
             member("[::1]:6380", false),
         ],
+        discovered: std::collections::BTreeSet::new(),
         synced: [("10.0.0.2:6379".parse().unwrap(), RunId("run-of-two".to_owned()))].into(),
         lineages: Lineages::new(vec![lineage("a", 0, 0, None), lineage("b", 3, 4711, Some("a"))]),
         monitors: ["m1", "m2", "m3"].map(|id| id.parse().unwrap()).into(),
@@ -71,6 +72,7 @@ fn adopted() -> Topology {
         epoch: Epoch(0),
         master_run: None,
         members: vec![member("10.0.0.1:6379", true)],
+        discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
@@ -80,13 +82,24 @@ fn adopted() -> Topology {
     }
 }
 
+/// The steady record with all that a record of format 1 may have and need not.
+fn complete() -> Topology {
+    let policy = steady()
+        .policy
+        .with_link_grace(Duration::from_secs(8))
+        .with_third_failover_waiting(Duration::ZERO)
+        .with_discover(Discover::Watch);
+    Topology { discovered: ["[::1]:6380".parse().unwrap()].into(), policy, ..steady() }
+}
+
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
 #[test]
 fn the_samples_of_format_1_are_read_and_written_byte_for_byte() {
-    let samples: [(Topology, &[u8], &[u8]); 3] = [
+    let samples: [(Topology, &[u8], &[u8]); 4] = [
+        (complete(), golden!("steady.document.json"), golden!("complete.state.json")),
         (steady(), golden!("steady.document.json"), golden!("steady.state.json")),
         (failing_over(), golden!("failing_over.document.json"), golden!("failing_over.state.json")),
         (adopted(), golden!("adopted.document.json"), golden!("adopted.state.json")),
@@ -235,6 +248,7 @@ fn a_state_that_does_not_fit_is_refused() {
         (r#""down_after_ms":1000"#, r#""down_after_ms":1"#),
         (r#""master":"10.0.0.1:6379""#, r#""master":"10.0.0.7:6379""#),
         (r#""offset":18446744073709551615"#, r#""offset":-1"#),
+        (r#""probe_interval_ms":200"#, r#""probe_interval_ms":200,"discover":"perhaps""#),
     ] {
         let state = good.replace(what, with);
         assert_ne!(state, good, "{what}");
@@ -351,8 +365,13 @@ fn reports_are_read_and_written_byte_for_byte() {
     let report = Report {
         monitor: id.clone(),
         address: Some("10.0.0.9:8080".to_owned()),
+        remembers: None,
         votes: votes.map(vote).into(),
     };
+    let later = Report { remembers: Some(Epoch(7)), ..report.clone() };
+    let written = text(golden!("report.json")).replace(r#","votes""#, r#","epoch":7,"votes""#);
+    assert_eq!(text(&report_bytes(&later)), written);
+    assert_eq!(parse_report("/g/monitors/m1", &id, written.as_bytes()), Ok(later));
     assert_eq!(text(&report_bytes(&report)), text(golden!("report.json")));
     assert_eq!(parse_report("/g/monitors/m1", &id, golden!("report.json")), Ok(report));
     assert!(parse_report("/g/monitors/m2", &"m2".parse().unwrap(), golden!("report.json")).is_err());

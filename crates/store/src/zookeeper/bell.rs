@@ -41,6 +41,21 @@ impl Bell {
     }
 }
 
+/// The children of `znode` and what rings at the next change of them, also where there is no such znode yet.
+pub(super) async fn children(session: &Session, znode: &str) -> Result<(Vec<String>, OneshotWatcher), Error> {
+    loop {
+        match session.limited(session.client.list_and_watch_children(znode)).await {
+            Err(Error::NoNode) => {}
+            listed => return listed,
+        }
+        let (stat, watcher) = session.limited(session.client.check_and_watch_stat(znode)).await?;
+        // If it is there it was made between the two questions.
+        if stat.is_none() {
+            return Ok((Vec::new(), watcher));
+        }
+    }
+}
+
 async fn ring(watcher: OneshotWatcher) {
     watcher.changed().await;
 }

@@ -23,14 +23,26 @@ pub(super) async fn commit(
     expected: Version,
     topology: &Topology,
 ) -> Result<Version, CommitError> {
-    let Some(session) = shared.sessions.borrow().clone() else { return Err(CommitError::Fenced) };
-    let limit = session.timeout;
     let (znodes, record, topology) = (znodes.clone(), Arc::clone(record), topology.clone());
-    let work = shared.spawn(async move {
+    let work = |session: Session| async move {
         let mut known = record.known.lock().await;
         let raw = known.as_mut().filter(|raw| raw.version == expected).ok_or(CommitError::Conflict)?;
         write(&session, &znodes, &lock, raw, &topology).await
-    });
+    };
+    in_session(shared, work).await
+}
+
+/// What a leader writes, written in the session's thread.
+pub(super) async fn in_session<T: Send + 'static, W>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(Session) -> W,
+) -> Result<T, CommitError>
+where
+    W: Future<Output = Result<T, CommitError>> + Send + 'static,
+{
+    let Some(session) = shared.sessions.borrow().clone() else { return Err(CommitError::Fenced) };
+    let limit = session.timeout;
+    let work = shared.spawn(work(session));
     // The caller's own limit: the session's thread may be stalled.
     match timeout(limit, work).await {
         Ok(Ok(Some(outcome))) => outcome,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{Leadership, MonitorId, Term, Topology, Version};
+use redis_failover_core::{Answer, Leadership, MonitorId, RequestId, Term, Topology, Version};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Error, EventType, OneshotWatcher, SessionState, StateWatcher};
@@ -16,6 +16,7 @@ use zookeeper_client::{Error, EventType, OneshotWatcher, SessionState, StateWatc
 use super::Owner;
 use super::commit;
 use super::record::Followed;
+use super::requests;
 use super::session::{Session, Shared};
 use super::znodes::{SEQUENTIAL, ensure};
 use crate::feed::Feed;
@@ -152,6 +153,11 @@ impl Campaign for ZooKeeperCampaign {
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
         let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
         commit::commit(&self.owner.shared, &self.znodes, &self.record, held.path, expected, record).await
+    }
+
+    async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
+        let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
+        requests::answer(&self.owner.shared, &self.znodes, held.path, request, answer).await
     }
 
     fn stand(&self, stands: bool) {

@@ -5,20 +5,23 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{MonitorId, Report};
+use redis_failover_core::{Answer, MonitorId, Report, Request, Requests};
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::election::ZooKeeperCampaign;
+use super::predecessors::{self, Predecessors};
 use super::publication;
 use super::publisher::{self, Published};
 use super::record::{Followed, Record};
 use super::reports;
+use super::requests;
 use super::session::Shared;
 use super::snapshot::{self, Snapshot};
 use super::{Owner, StoreError};
 use crate::feed::Feed;
 use crate::names::GroupPath;
-use crate::znodes::Znodes;
+use crate::znodes::{PREDECESSORS, Znodes};
 use crate::{Glance, SeenReport, Sight, Store};
 
 type Reports = Arc<BTreeMap<MonitorId, SeenReport>>;
@@ -36,6 +39,8 @@ struct Inner {
     reports: OnceLock<watch::Receiver<Reports>>,
     published: OnceLock<watch::Receiver<Glance>>,
     own_report: OnceLock<watch::Sender<Option<Published>>>,
+    requests: OnceLock<watch::Receiver<Arc<Requests>>>,
+    predecessors: OnceLock<watch::Receiver<Predecessors>>,
 }
 
 impl fmt::Debug for ZooKeeperGroup {
@@ -48,7 +53,9 @@ impl ZooKeeperGroup {
     pub(super) fn new(owner: Arc<Owner>, path: &GroupPath) -> Self {
         let znodes = Znodes::new(owner.shared.servers.absolute(path));
         let (record, reports, published, own_report) = Default::default();
-        Self { inner: Arc::new(Inner { owner, znodes, record, reports, published, own_report }) }
+        let (requests, predecessors) = Default::default();
+        let inner = Inner { owner, znodes, record, reports, published, own_report, requests, predecessors };
+        Self { inner: Arc::new(inner) }
     }
 
     /// One look at everything, within `limit`, for people. It follows nothing and creates nothing.
@@ -110,6 +117,33 @@ impl Store for ZooKeeperGroup {
             sender
         });
         own_report.send_replace(Some(Published { report, at: Instant::now() }));
+    }
+
+    fn requests(&self) -> Feed<Arc<Requests>> {
+        let receiver = self.inner.requests.get_or_init(|| {
+            let (sender, receiver) = watch::channel(Arc::default());
+            let (shared, znodes) = (Arc::clone(self.shared()), self.inner.znodes.clone());
+            drop(self.shared().spawn(requests::follow(shared, znodes, sender)));
+            receiver
+        });
+        receiver.clone().into()
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Answer, StoreError> {
+        let session = self.shared().session(Duration::MAX).await?;
+        let work = self.shared().spawn(requests::ask(session, self.inner.znodes.clone(), request.clone()));
+        AbortOnDropHandle::new(work).await.ok().flatten().unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn predecessors(&self) -> Feed<Predecessors> {
+        let receiver = self.inner.predecessors.get_or_init(|| {
+            let (sender, receiver) = watch::channel(None);
+            let shared = Arc::clone(self.shared());
+            let znode = shared.servers.below_chroot(PREDECESSORS);
+            drop(self.shared().spawn(predecessors::follow(shared, znode, sender)));
+            receiver
+        });
+        receiver.clone().into()
     }
 
     fn withdraw(&self) {

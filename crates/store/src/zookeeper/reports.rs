@@ -82,24 +82,8 @@ impl Follower<'_> {
     }
 
     async fn read_list(&mut self, reports: &mut Reports) -> Result<(), Error> {
-        let client = &self.session.client;
-        let names = match self.session.limited(client.list_and_watch_children(&self.znodes.monitors)).await {
-            Ok((names, watcher)) => {
-                self.set(watcher, Rung::List);
-                names
-            }
-            Err(Error::NoNode) => {
-                let (stat, watcher) =
-                    self.session.limited(client.check_and_watch_stat(&self.znodes.monitors)).await?;
-                if stat.is_some() {
-                    // It was made between the two questions.
-                    return Box::pin(self.read_list(reports)).await;
-                }
-                self.set(watcher, Rung::List);
-                Vec::new()
-            }
-            Err(error) => return Err(error),
-        };
+        let (names, watcher) = bell::children(self.session, &self.znodes.monitors).await?;
+        self.set(watcher, Rung::List);
         let ids: Vec<MonitorId> = names.iter().filter_map(|name| name.parse().ok()).collect();
         reports.retain(|id, _| ids.contains(id));
         for id in ids {

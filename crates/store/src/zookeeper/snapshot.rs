@@ -13,7 +13,7 @@ use super::record::{raw, read_both};
 use super::session::{Session, Shared};
 use super::znodes::failed;
 use crate::wire::{Unreadable, parse_lock, parse_report};
-use crate::znodes::{Znodes, sequence};
+use crate::znodes::{PREDECESSORS, Znodes, sequence};
 
 /// What stood in the store at one moment, give or take.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub reports: BTreeMap<MonitorId, Report>,
     /// Who leads, if anybody does.
     pub leader: Option<Leader>,
+    /// The predecessor's monitors that are alive in this ensemble.
+    pub predecessors: Vec<String>,
 }
 
 /// Who holds the first lock.
@@ -45,9 +47,9 @@ pub(super) async fn take(
     let begun = Instant::now();
     let session = shared.session(limit).await?;
     let left = limit.saturating_sub(begun.elapsed());
-    let znodes = znodes.clone();
+    let (znodes, queue) = (znodes.clone(), shared.servers.below_chroot(PREDECESSORS));
     let work = shared.spawn(async move {
-        look(&session, &znodes).await.map_err(|error| failed(&session, &znodes.document, &error))
+        look(&session, &znodes, &queue).await.map_err(|error| failed(&session, &znodes.document, &error))
     });
     match timeout(left, work).await {
         Ok(Ok(Some(snapshot))) => snapshot,
@@ -56,7 +58,7 @@ pub(super) async fn take(
     }
 }
 
-async fn look(session: &Session, znodes: &Znodes) -> Result<Snapshot, Error> {
+async fn look(session: &Session, znodes: &Znodes, queue: &str) -> Result<Snapshot, Error> {
     session.limited(session.client.sync(&znodes.document)).await?;
     let (document, state) = read_both(session, znodes).await?;
     let raw = raw(document, state);
@@ -70,7 +72,12 @@ async fn look(session: &Session, znodes: &Znodes) -> Result<Snapshot, Error> {
             reports.insert(id, report);
         }
     }
-    Ok(Snapshot { record, reports, leader: leader(session, znodes).await? })
+    let mut predecessors = children(session, queue).await?;
+    predecessors.sort();
+    for name in &mut predecessors {
+        *name = format!("{queue}/{name}");
+    }
+    Ok(Snapshot { record, reports, leader: leader(session, znodes).await?, predecessors })
 }
 
 async fn leader(session: &Session, znodes: &Znodes) -> Result<Option<Leader>, Error> {

@@ -31,6 +31,7 @@ fn record() -> Topology {
         members: vec![Member { addr: master.clone(), ok: true }],
         master,
         master_run: None,
+        discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
@@ -118,14 +119,20 @@ async fn a_group_that_nobody_needs_any_more_leaves_nothing_behind_in_the_session
     let group = zookeeper.group(&"/g".parse().unwrap());
     let campaign = group.campaign(&"m1".parse().unwrap(), None);
     let (mut reports, published) = (group.reports(), group.published());
-    group.publish(Report { monitor: "m1".parse().unwrap(), address: None, votes: [].into() });
+    let (requests, predecessors) = (group.requests(), group.predecessors());
+    group.publish(Report {
+        monitor: "m1".parse().unwrap(),
+        address: None,
+        remembers: None,
+        votes: [].into(),
+    });
     leading(&campaign).await;
     let shown = async { while reports.next().await.is_empty() {} };
     tokio::time::timeout(SESSION, shown).await.expect("the report is there");
     assert!(tasks() > before);
     group.withdraw();
     campaign.resign().await;
-    drop((group, campaign, reports, published));
+    drop((group, campaign, reports, published, requests, predecessors));
     let over = async {
         while tasks() > before {
             tokio::task::yield_now().await;

@@ -7,11 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{Instant as Moment, Leadership, MonitorId, Report, Term, Topology, Version};
+use redis_failover_core::{
+    Answer, Instant as Moment, Leadership, MonitorId, Report, Request, RequestId, Requests, Term, Topology,
+    Version,
+};
 use redis_failover_store::model::{CampaignId, Model, SessionId, Stat};
-use redis_failover_store::{CommitError, Glance, GroupPath, SeenReport, Sight};
+use redis_failover_store::{CommitError, Glance, GroupPath, SeenReport, Sight, StoreError};
 
-use super::subject::{Candidate, Group, Reports, Shows, Subject};
+use super::subject::{Asked, Candidate, Group, Reports, Shows, Subject};
 use super::world::path;
 
 #[derive(Clone)]
@@ -130,6 +133,20 @@ impl Group for ModelGroup {
         self.world.with(|model, now| model.publish(self.session, &self.group, report, now));
     }
 
+    fn requests(&self) -> impl Shows<Arc<Requests>> + use<> {
+        let group = self.group.clone();
+        self.world.shows(move |model| Arc::new(model.requests(&group)))
+    }
+
+    fn leave(&self, request: &Request) -> impl Asked + use<> {
+        let id = self.world.with(|model, _| model.ask(self.session, &self.group, request)).unwrap();
+        ModelRequest { world: self.world.clone(), group: self.group.clone(), id }
+    }
+
+    fn predecessors(&self) -> impl Shows<Option<Arc<Vec<String>>>> + use<> {
+        self.world.shows(|model| Some(Arc::new(model.predecessors())))
+    }
+
     fn withdraw(&self) {
         self.world.with(|model, _| model.withdraw(self.session, &self.group));
     }
@@ -137,6 +154,25 @@ impl Group for ModelGroup {
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> ModelCampaign {
         let id = self.world.with(|model, _| model.campaign(self.session, &self.group, me, address));
         ModelCampaign { world: self.world.clone(), id }
+    }
+}
+
+struct ModelRequest {
+    world: OnModel,
+    group: GroupPath,
+    id: RequestId,
+}
+
+impl Asked for ModelRequest {
+    async fn answer(&mut self) -> Result<Answer, StoreError> {
+        let answer = self.world.with(|model, _| model.answer_of(&self.group, self.id))?;
+        Ok(answer.expect("nothing happens by itself: if not now, then never"))
+    }
+}
+
+impl Drop for ModelRequest {
+    fn drop(&mut self) {
+        self.world.with(|model, _| model.take_back(&self.group, self.id));
     }
 }
 
@@ -157,6 +193,10 @@ impl Candidate for ModelCampaign {
 
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
         self.world.with(|model, _| model.commit(self.id, term, expected, record))
+    }
+
+    async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
+        self.world.with(|model, _| model.answer(self.id, term, request, answer))
     }
 
     fn stand(&self, stands: bool) {

@@ -6,9 +6,12 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_failover_core::{Leadership, MonitorId, Report, Term, Topology, Version};
+use redis_failover_core::{
+    Answer, Leadership, MonitorId, Report, Request, RequestId, Requests, Term, Topology, Version,
+};
 use redis_failover_store::model::Stat;
-use redis_failover_store::{Campaign, CommitError, Feed, Glance, SeenReport, Sight, Store};
+use redis_failover_store::{Campaign, CommitError, Feed, Glance, SeenReport, Sight, Store, StoreError};
+use tokio::task::JoinHandle;
 
 use super::world::LONG;
 
@@ -85,8 +88,17 @@ pub(crate) trait Group {
     fn published(&self) -> impl Shows<Glance> + use<Self>;
     fn reports(&self) -> impl Shows<Reports> + use<Self>;
     fn publish(&self, report: Report);
+    fn requests(&self) -> impl Shows<Arc<Requests>> + use<Self>;
+    /// Leaves a request; the answer is asked of what this yields, and dropping that withdraws it.
+    fn leave(&self, request: &Request) -> impl Asked + use<Self>;
+    fn predecessors(&self) -> impl Shows<Option<Arc<Vec<String>>>> + use<Self>;
     fn withdraw(&self);
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> Self::Campaign;
+}
+
+/// A request that waits for its answer.
+pub(crate) trait Asked {
+    async fn answer(&mut self) -> Result<Answer, StoreError>;
 }
 
 /// What [`Campaign`] promises. Dropping it resigns.
@@ -94,6 +106,7 @@ pub(crate) trait Candidate {
     fn leadership(&self) -> impl Shows<Leadership> + use<Self>;
     fn holds(&self, term: Term) -> bool;
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError>;
+    async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError>;
     fn stand(&self, stands: bool);
     async fn resign(&self);
 }
@@ -155,6 +168,19 @@ impl<G: Store> Group for G {
         Store::publish(self, report);
     }
 
+    fn requests(&self) -> impl Shows<Arc<Requests>> + use<G> {
+        Store::requests(self)
+    }
+
+    fn leave(&self, request: &Request) -> impl Asked + use<G> {
+        let (group, request) = (self.clone(), request.clone());
+        Waiting(tokio::spawn(async move { Store::ask(&group, &request).await }))
+    }
+
+    fn predecessors(&self) -> impl Shows<Option<Arc<Vec<String>>>> + use<G> {
+        Store::predecessors(self)
+    }
+
     fn withdraw(&self) {
         Store::withdraw(self);
     }
@@ -177,11 +203,30 @@ impl<C: Campaign> Candidate for C {
         Campaign::commit(self, term, expected, record).await
     }
 
+    async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
+        Campaign::answer(self, term, request, answer).await
+    }
+
     fn stand(&self, stands: bool) {
         Campaign::stand(self, stands);
     }
 
     async fn resign(&self) {
         Campaign::resign(self).await;
+    }
+}
+
+/// Somebody who waits for an answer, on a task of his own.
+struct Waiting(JoinHandle<Result<Answer, StoreError>>);
+
+impl Asked for Waiting {
+    async fn answer(&mut self) -> Result<Answer, StoreError> {
+        tokio::time::timeout(LONG, &mut self.0).await.unwrap().unwrap()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

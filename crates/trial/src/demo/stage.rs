@@ -198,6 +198,7 @@ fn setup(id: &str, redis: &[Redis]) -> Result<Setup, Failure> {
         policy: Policy::default(),
         credentials: Credentials::default(),
         slow_every: Duration::from_secs(30),
+        take_over: false,
     })
 }
 

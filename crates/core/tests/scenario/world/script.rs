@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use redis_failover_core::{Found, Phase, Topology};
+use redis_failover_core::{Discover, Found, NodeAddr, Phase, Policy, Request, Topology};
 
-use super::super::redis::{Follows, Redis, State};
+use super::super::redis::{Follows, Redis, State, addr};
 use super::{Accident, World};
 
 impl World {
@@ -23,17 +23,27 @@ impl World {
             ["kill", "leader"] => self.kill_leader(),
             ["kill", "monitor", name] => self.kill_monitor(name)?,
             ["restart", "monitors"] => self.restart_monitors(),
+            ["restart", "monitor", name] => self.restart_monitor(name),
+            ["policy", setting, value] => self.policy = with_setting(self.policy.clone(), setting, value)?,
+            ["ask", request @ ..] => self.ask(request_of(request)?),
+            ["save", "record"] => self.saved.clone_from(&self.record),
+            ["restore", "record"] => self.replace_record(self.saved.clone()),
+            ["wipe", "record"] => self.replace_record(None),
             ["expect", rest @ ..] => self.expect(rest)?,
             [verb, name, rest @ ..] => self.node_command(verb, name, rest)?,
             _ => return Err("not understood".into()),
         }
-        if !matches!(words, ["run" | "nodes" | "monitors" | "expect", ..]) {
+        if !matches!(words, ["run" | "nodes" | "monitors" | "policy" | "expect", ..]) {
             self.say(&format!("* {}", words.join(" ")));
         }
         Ok(())
     }
 
     fn node_command(&mut self, verb: &str, name: &str, rest: &[&str]) -> Result<(), String> {
+        if verb == "server" {
+            self.servers.0.insert(name.to_owned(), Redis::new(name));
+            return Ok(());
+        }
         let redis = self.servers.get(name)?;
         match (verb, rest) {
             ("kill", []) => redis.state = State::Dead,
@@ -74,6 +84,14 @@ impl World {
             ["epoch", epoch] => holds(self.topology()?.epoch.to_string(), epoch),
             ["phase", "steady"] if self.topology()?.phase == Phase::Steady => Ok(()),
             ["phase", "failing-over"] if self.topology()?.phase != Phase::Steady => Ok(()),
+            ["members", nodes @ ..] => {
+                let members: Vec<_> = self.topology()?.nodes().map(NodeAddr::host).collect();
+                holds(members.join(" "), &nodes.join(" "))
+            }
+            ["registered", monitors @ ..] => {
+                let registered: Vec<_> = self.topology()?.monitors.iter().map(ToString::to_string).collect();
+                holds(registered.join(" "), &monitors.join(" "))
+            }
             ["ok", nodes @ ..] => {
                 let ok = self.topology()?.members.iter().filter(|member| member.ok);
                 let ok: Vec<_> = ok.map(|member| member.addr.host()).collect();
@@ -134,6 +152,30 @@ fn accident_of(word: &str) -> Result<Accident, String> {
         "candidate-dies" => Accident::Kill,
         _ => return Err(format!("no such accident: {word}")),
     })
+}
+
+fn request_of(words: &[&str]) -> Result<Request, String> {
+    match words {
+        ["adopt", node] => Ok(Request::Adopt { master: addr(node) }),
+        ["forget", monitor] => {
+            let monitor = monitor.parse().map_err(|_| "no name of a monitor")?;
+            Ok(Request::Forget { monitor })
+        }
+        _ => Err(format!("no such request: {}", words.join(" "))),
+    }
+}
+
+fn with_setting(policy: Policy, setting: &str, value: &str) -> Result<Policy, String> {
+    match setting {
+        "discover" => {
+            Ok(policy
+                .with_discover(Discover::from_word(value).ok_or_else(|| format!("no discover: {value}"))?))
+        }
+        "third-failover-waits" => {
+            Ok(policy.with_third_failover_waiting(Duration::from_millis(millis(value)?)))
+        }
+        _ => Err(format!("no such setting: {setting}")),
+    }
 }
 
 fn millis(text: &str) -> Result<u64, String> {

@@ -1,0 +1,112 @@
+//! How often the master changed lately, and until when the next failover therefore waits. It begins none.
+//!
+//! Each monitor counts what it saw published itself: nothing is written for it, and a monitor that was restarted begins
+//! anew.
+
+use super::Decider;
+use super::reading::steady_epoch;
+use crate::diagnosis::{Diagnosis, Facts, diagnose};
+use crate::policy::{FLAPPING_WINDOW, Policy};
+use crate::time::Instant;
+use crate::topology::{Found, Reason};
+
+/// So many failovers within the window are hurried.
+const HURRIED: usize = 2;
+
+impl Decider {
+    /// Notes that another master is published, if that is what is new.
+    pub(super) fn count_change(&mut self, now: Instant, found: &Found) {
+        let known = self.settled;
+        let Some(epoch) = steady_epoch(found) else { return };
+        self.settled = Some(epoch);
+        if known.is_some_and(|known| known < epoch) {
+            self.changes.retain(|change| now.since(*change) < FLAPPING_WINDOW);
+            self.changes.push(now);
+        }
+    }
+
+    /// Keeps since when the master is lost.
+    pub(super) fn follow_loss(&mut self, now: Instant) {
+        let lost = self.facts(now).is_some_and(|facts| matches!(diagnose(&facts), Diagnosis::MasterLost(_)));
+        self.lost_since = lost.then(|| self.lost_since.unwrap_or(now));
+    }
+
+    /// Until when a failover that is due now waits; `None` where nobody needs to wait.
+    pub(super) fn postponed_until(&self, now: Instant, policy: &Policy) -> Option<Instant> {
+        let lately = self.changes.iter().filter(|change| now.since(**change) < FLAPPING_WINDOW).count();
+        let since = self.lost_since.filter(|_| lately >= HURRIED)?;
+        Some(since + policy.third_failover_waits()).filter(|until| *until > now)
+    }
+}
+
+/// Until when the failover that `facts` ask for waits.
+pub(super) fn postponed(facts: &Facts<'_>) -> Option<Instant> {
+    match diagnose(facts) {
+        Diagnosis::MasterLost(reason) if reason != Reason::Restarted => facts.postponed_until,
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::names::{Epoch, NodeAddr};
+    use crate::topology::{Member, Phase, Topology, Version, Versioned};
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(1_000_000 + seconds * 1_000)
+    }
+
+    /// Sees these epochs published at these seconds.
+    fn decider(published: &[(u64, u64)]) -> Decider {
+        let node = NodeAddr::new("a", 1);
+        let mut decider =
+            Decider::new("m".parse().expect("an id"), vec![node.clone()], Policy::default(), at(0));
+        for (order, (second, epoch)) in (1..).zip(published) {
+            let record = Topology {
+                epoch: Epoch(*epoch),
+                phase: Phase::Steady,
+                master: node.clone(),
+                master_run: None,
+                members: vec![Member { addr: node.clone(), ok: true }],
+                discovered: std::collections::BTreeSet::new(),
+                synced: std::collections::BTreeMap::new(),
+                lineages: crate::position::Lineages::default(),
+                monitors: std::collections::BTreeSet::new(),
+                policy: Policy::default(),
+                min_replicas_to_write: 0,
+            };
+            let version = Version { order, document: 0, state: Some(0) };
+            decider.read(at(*second), Versioned { version, found: Found::Record(Box::new(record)) });
+        }
+        decider
+    }
+
+    #[test]
+    fn the_third_failover_waits_and_what_is_ten_minutes_old_counts_no_more() {
+        let postponed = |published: &[(u64, u64)], lost: u64| {
+            let mut decider = decider(published);
+            decider.lost_since = Some(at(lost));
+            decider.postponed_until(at(lost), &Policy::default())
+        };
+        assert_eq!(postponed(&[(0, 1), (10, 2)], 20), None, "the second");
+        assert_eq!(postponed(&[(0, 1), (10, 2), (20, 3)], 30), Some(at(90)));
+        assert_eq!(postponed(&[(0, 1), (10, 2), (20, 2), (30, 2)], 40), None, "one epoch seen again");
+        assert_eq!(postponed(&[(0, 7), (10, 9)], 40), None, "epochs that had no master count no change");
+        assert_eq!(postponed(&[(0, 1), (10, 2), (20, 3)], 609), Some(at(669)));
+        assert_eq!(postponed(&[(0, 1), (10, 2), (20, 3)], 610), None);
+    }
+
+    #[test]
+    fn the_minute_counts_from_when_the_master_was_lost() {
+        let mut decider = decider(&[(0, 1), (10, 2), (20, 3)]);
+        decider.lost_since = Some(at(30));
+        let policy = Policy::default();
+        assert_eq!(decider.postponed_until(at(89), &policy), Some(at(90)));
+        assert_eq!(decider.postponed_until(at(90), &policy), None);
+        let hurried = policy.with_third_failover_waiting(Duration::ZERO);
+        assert_eq!(decider.postponed_until(at(30), &hurried), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! What a leader does about the requests of operators: one at a time, the oldest first, and none in a change of master.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Decider;
+use crate::founding::Founding;
+use crate::names::{Epoch, MonitorId, NodeAddr};
+use crate::request::{Answer, Request, RequestId};
+use crate::step::{Purpose, Step};
+use crate::topology::{Found, Phase, Topology};
+use crate::view::{Evidence, Role};
+
+/// What this leader knows of the requests in this term.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    /// What was asked for stands in the record.
+    pub(super) granted: BTreeSet<RequestId>,
+    /// Those that need no further answer.
+    pub(super) answered: BTreeSet<RequestId>,
+    /// The request for which all nodes are looked at, and what they said once they were.
+    pub(super) look: Option<(RequestId, Option<BTreeMap<NodeAddr, Evidence>>)>,
+}
+
+impl Decider {
+    /// The next step towards the answer of a request, if there is one that can be attended to now.
+    pub(super) fn answer_request(&mut self) -> Option<Step> {
+        let open = self.requests.iter().find(|(id, _)| !self.asked.answered.contains(id));
+        let (id, request) = open.map(|(id, request)| (*id, request.clone()))?;
+        let answer = |answer| Some(Step::Answer { request: id, answer });
+        if self.asked.granted.contains(&id) {
+            return answer(Answer::Done(request.to_string()));
+        }
+        let step = match &request {
+            Request::Forget { monitor } => self.forget_monitor(id, monitor),
+            Request::Adopt { master } => self.adopt_master(id, master),
+            Request::Unknown(word) => {
+                Err(Answer::Refused(format!("the leading monitor {} does not know `{word}`", self.me)))
+            }
+        };
+        step.unwrap_or_else(answer)
+    }
+
+    fn forget_monitor(&self, id: RequestId, monitor: &MonitorId) -> Result<Option<Step>, Answer> {
+        if let Some(loss) = self.loss {
+            return Err(Answer::Refused(format!("{loss}: adopt a master first")));
+        }
+        let Some(record) = self.record() else {
+            return Err(Answer::Refused("the group has no record yet".into()));
+        };
+        if record.phase != Phase::Steady {
+            return Ok(None);
+        }
+        if !record.monitors.contains(monitor) {
+            let registered = list(record.monitors.iter());
+            return Err(Answer::Refused(format!(
+                "no monitor {monitor} is registered; these are: {registered}"
+            )));
+        }
+        if *monitor == self.me || self.peers.contains_key(monitor) {
+            return Err(Answer::Refused(format!(
+                "{monitor} is alive: end it first, or it is registered again"
+            )));
+        }
+        let mut record = record.clone();
+        record.monitors.remove(monitor);
+        Ok(self.commit_as_asked(id, record))
+    }
+
+    fn adopt_master(&mut self, id: RequestId, master: &NodeAddr) -> Result<Option<Step>, Answer> {
+        if let (None, Some(record)) = (self.loss, self.record()) {
+            let (epoch, present) = (record.epoch, &record.master);
+            return Err(if present == master {
+                Answer::Done(format!("{master} is the recorded master of epoch {epoch} already"))
+            } else {
+                Answer::Refused(format!("the group has a record: its master in epoch {epoch} is {present}"))
+            });
+        }
+        let nodes = self.known_nodes();
+        if !nodes.contains(master) {
+            return Err(Answer::Refused(format!(
+                "{master} is no node of the group; these are: {}",
+                list(nodes.iter())
+            )));
+        }
+        let looked = self.asked.look.take().filter(|(of, _)| *of == id);
+        let Some((_, Some(said))) = looked else {
+            self.asked.look = Some((id, None));
+            return Ok(Some(Step::Look { nodes }));
+        };
+        match said.get(master).map(|evidence| &evidence.role) {
+            None => return Err(Answer::Refused(format!("{master} does not answer"))),
+            Some(Role::Replica { .. }) => {
+                let hint = "send REPLICAOF NO ONE to the right master first";
+                return Err(Answer::Refused(format!("{master} is a replica: {hint}")));
+            }
+            Some(Role::Master { .. }) => {}
+        }
+        let epoch = self.remembered().map_or(Epoch(1), Epoch::next);
+        let founding = self.founding(&said);
+        let record = founding.adopted(epoch, master, nodes, self.best_known());
+        Ok(self.commit_as_asked(id, record))
+    }
+
+    /// The record that is the best to go on from: the remembered one, or the one that stands.
+    fn best_known(&self) -> Option<&Topology> {
+        let standing = self.predates.as_ref().map(|read| &read.found);
+        let standing = standing.and_then(|found| match found {
+            Found::Record(record) => Some(&**record),
+            Found::Nothing | Found::Predecessor { .. } => None,
+        });
+        self.record().or(standing)
+    }
+
+    /// The nodes of the best known record, and the configured ones where there is none.
+    fn known_nodes(&self) -> Vec<NodeAddr> {
+        self.best_known().map_or_else(|| self.configured.clone(), |record| record.nodes().cloned().collect())
+    }
+
+    fn commit_as_asked(&self, id: RequestId, record: Topology) -> Option<Step> {
+        let expected = self.predates.as_ref().or(self.read.as_ref())?.version;
+        Some(Step::Commit { expected, record: Box::new(record), purpose: Purpose::Asked(id) })
+    }
+
+    pub(super) fn founding<'a>(&'a self, said: &'a BTreeMap<NodeAddr, Evidence>) -> Founding<'a> {
+        Founding {
+            me: &self.me,
+            peers: &self.peers,
+            configured: &self.configured,
+            policy: &self.policy,
+            said,
+        }
+    }
+}
+
+fn list<T: ToString>(names: impl Iterator<Item = T>) -> String {
+    names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+}

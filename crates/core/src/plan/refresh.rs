@@ -1,0 +1,108 @@
+//! What was seen of nodes and monitors and is not what is recorded. It changes no master.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Planner;
+use crate::diagnosis::{Diagnosis, diagnose};
+use crate::names::{NodeAddr, RunId};
+use crate::policy::Discover;
+use crate::position::Lineage;
+use crate::step::{Purpose, Step};
+use crate::topology::{Member, Phase};
+use crate::verdict::Verdict;
+use crate::view::{Link, Role, Sighting};
+
+impl Planner<'_> {
+    /// What was seen of nodes and monitors, if it is not what is recorded.
+    pub(super) fn refresh(&self) -> Option<Step> {
+        let record = self.facts.record;
+        let mut seen = record.clone();
+        let electorate = &self.facts.electorate;
+        seen.monitors.insert(electorate.me.clone());
+        seen.monitors.extend(electorate.peers.keys().cloned());
+        for addr in self.newcomers() {
+            seen.members.push(Member { addr: addr.clone(), ok: false });
+            seen.discovered.insert(addr);
+        }
+        for member in &mut seen.members {
+            member.ok = self.published_as(&member.addr).unwrap_or(member.ok);
+        }
+        let current = record.lineages.current();
+        for node in record.nodes() {
+            if let Some(sighting) = self.facts.fresh(node, None).filter(|it| self.holds_a_copy(it)) {
+                seen.synced.insert(node.clone(), sighting.run.clone());
+            }
+        }
+        if let Some(sighting) = self.facts.fresh(&record.master, None).filter(|it| it.role.is_master()) {
+            if record.master_run.is_none() {
+                seen.master_run = Some(sighting.run.clone());
+            }
+            if current.is_none_or(|lineage| lineage.replid != sighting.history.replid) {
+                // A master renames its history when it gets its first replica.
+                seen.lineages = record.lineages.with(Lineage {
+                    replid: sighting.history.replid.clone(),
+                    epoch: record.epoch,
+                    start: current.map_or(0, |_| sighting.history.offset),
+                    parent: current.map(|lineage| lineage.replid.clone()),
+                });
+            }
+        }
+        (seen != *record).then(|| self.commit(seen, Purpose::Refresh))
+    }
+
+    /// Whether it is a replica that receives the published master's history.
+    fn holds_a_copy(&self, sighting: &Sighting) -> bool {
+        let current = self.facts.record.lineages.current();
+        let up = matches!(sighting.role, Role::Replica { link: Link::Up, .. });
+        up && current.is_some_and(|lineage| lineage.replid == sighting.history.replid)
+    }
+
+    /// The replicas that the master names and the record does not, once they were seen to follow it.
+    ///
+    /// A member may be known by another name: a server in a run that belongs to a member is no newcomer, and while
+    /// the run of a member is unknown nobody is who has its port.
+    fn newcomers(&self) -> Vec<NodeAddr> {
+        let (record, facts) = (self.facts.record, self.facts);
+        let steady = record.phase == Phase::Steady && record.policy.discover() != Discover::Off;
+        let master = facts.fresh(&record.master, None).filter(|it| steady && it.role.is_master());
+        let run_of = |node: &NodeAddr| {
+            let recorded =
+                if *node == record.master { record.master_run.as_ref() } else { record.synced.get(node) };
+            facts.sightings.get(node).map(|sighting| &sighting.run).or(recorded)
+        };
+        let is_member = |node: &NodeAddr, run: &RunId| {
+            record.nodes().any(|member| match run_of(member) {
+                Some(known) => member == node || known == run,
+                None => member == node || member.port() == node.port(),
+            })
+        };
+        let follows = |node: &&NodeAddr| {
+            let seen = facts.fresh(node, None).filter(|it| self.holds_a_copy(it));
+            seen.is_some_and(|it| !is_member(node, &it.run))
+        };
+        let feeds: BTreeSet<_> =
+            master.into_iter().flat_map(|it| &it.feeds).filter(follows).cloned().collect();
+        feeds.into_iter().collect()
+    }
+
+    /// `OK`, `KO`, or as it was.
+    fn published_as(&self, node: &NodeAddr) -> Option<bool> {
+        let link = match self.facts.fresh(node, None).map(|sighting| &sighting.role) {
+            Some(Role::Replica { link, .. }) => Some(*link),
+            Some(Role::Master { .. }) | None => None,
+        };
+        let grace = self.facts.record.policy.link_grace();
+        match (self.facts.verdict(node), link) {
+            // A master that is only out of our reach goes on serving those who reach it.
+            (Verdict::Down(_), _) if *node == self.facts.record.master => {
+                matches!(diagnose(self.facts), Diagnosis::MasterLost(_)).then_some(false)
+            }
+            (Verdict::Down(_), _) | (_, Some(Link::Syncing)) => Some(false),
+            (Verdict::Up, _) if *node == self.facts.record.master => Some(true),
+            (Verdict::Up, Some(Link::Up)) => Some(true),
+            (_, Some(Link::Down { seconds })) if Duration::from_secs(seconds) >= grace => Some(false),
+            (Verdict::Up | Verdict::Doubted | Verdict::Unknown, _) => None,
+        }
+    }
+}

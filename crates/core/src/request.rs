@@ -1,0 +1,58 @@
+//! What an operator asks of the leader, and what it answers. It carries nothing out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::names::{MonitorId, NodeAddr};
+
+/// Names one request of a group; a later request has a greater one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub i64);
+
+/// The requests that nobody has answered yet, the oldest first.
+pub type Requests = BTreeMap<RequestId, Request>;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Publish this node as the master of a group without a record, or whose record was lost.
+    Adopt {
+        /// The node: a master already.
+        master: NodeAddr,
+    },
+    /// Count this monitor no longer among the registered ones.
+    Forget {
+        /// A monitor that is not alive.
+        monitor: MonitorId,
+    },
+    /// Something that this version does not know.
+    Unknown(String),
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Adopt { master } => write!(f, "adopt {master}"),
+            Self::Forget { monitor } => write!(f, "forget {monitor}"),
+            Self::Unknown(word) => f.write_str(word),
+        }
+    }
+}
+
+/// What the leader answers. The text is for people, a clause without a full stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was done.
+    Done(String),
+    /// It was not done, for this reason; nothing was changed.
+    Refused(String),
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(text) => write!(f, "done: {text}"),
+            Self::Refused(text) => write!(f, "refused: {text}"),
+        }
+    }
+}

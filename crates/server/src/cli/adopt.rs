@@ -1,0 +1,42 @@
+//! `redis-failover adopt`: an operator says which node is the master where the monitors cannot know it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use redis_failover_core::{NodeAddr, Request};
+
+use super::ask::ask;
+use crate::config::{StoreArgs, parse_node, parse_time};
+use crate::failure::{Failure, Kind};
+
+/// What `adopt` is told.
+#[derive(Args, Debug)]
+pub(super) struct AdoptArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// The node that is the right master: a master already, spelled as in the group's list.
+    #[arg(long, value_name = "NODE", value_parser = parse_node)]
+    master: NodeAddr,
+
+    /// Do it: every other node becomes its replica and loses what this one does not hold.
+    #[arg(long)]
+    yes: bool,
+
+    /// How long to wait for the leader's answer.
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_time)]
+    timeout: Duration,
+}
+
+pub(super) fn run(args: AdoptArgs) -> Result<ExitCode, Failure> {
+    if !args.yes {
+        let message = format!(
+            "nothing was done: {} would be published as the master of {}, and every other node would become its \
+             replica and lose what {} does not hold",
+            args.master, args.store.path, args.master
+        );
+        return Err(Failure::new(Kind::Failed, message).hint("compare what the nodes hold, then add --yes"));
+    }
+    ask(&args.store, &Request::Adopt { master: args.master }, args.timeout)
+}

@@ -1,0 +1,59 @@
+//! Asks the leader for something and waits for its answer. What may be asked is each command's own affair.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use redis_failover_core::{Answer, Request};
+use redis_failover_store::{Store as _, StoreError, ZooKeeper};
+use tokio::time::timeout;
+
+use crate::config::StoreArgs;
+use crate::failure::{Failure, Kind};
+
+/// How long to look whether there is a leader.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// Leaves `request` for the leader of the group and prints its answer, which must come within `limit`.
+///
+/// # Errors
+/// When there is no leader, when it refuses, or when it does not answer: what may be assumed is said then.
+pub(super) fn ask(store: &StoreArgs, request: &Request, limit: Duration) -> Result<ExitCode, Failure> {
+    match super::runtime()?.block_on(answer(store, request, limit))? {
+        Answer::Done(text) => {
+            println!("done: {text}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Answer::Refused(text) => Err(Failure::new(Kind::Failed, format!("refused: {text}"))),
+    }
+}
+
+async fn answer(store: &StoreArgs, request: &Request, limit: Duration) -> Result<Answer, Failure> {
+    let zookeeper = ZooKeeper::connect(store.zkhosts.clone(), LOOK_LIMIT)
+        .map_err(|error| Failure::new(Kind::Failed, format!("no thread for ZooKeeper: {error}")))?;
+    let group = zookeeper.group(&store.path);
+    let outcome = async {
+        let snapshot = group.snapshot(LOOK_LIMIT).await.map_err(unreachable)?;
+        let Some(leader) = snapshot.leader else {
+            let message = format!("no monitor leads {}, so nobody can do it", store.path);
+            return Err(Failure::new(Kind::Failed, message)
+                .hint("is the path right (-p), and do monitors run for it?"));
+        };
+        match timeout(limit, group.ask(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(unclear(format!("no answer: {error}"))),
+            Err(_) => Err(unclear(format!("{} leads and gave no answer within {limit:?}", leader.monitor))),
+        }
+    }
+    .await;
+    zookeeper.close().await;
+    outcome
+}
+
+fn unreachable(error: StoreError) -> Failure {
+    Failure::new(Kind::StoreUnreachable, error).hint("are the servers right (-z), and do they run?")
+}
+
+fn unclear(message: String) -> Failure {
+    Failure::new(Kind::Failed, message)
+        .hint("the request is withdrawn, but may have been carried out: look with redis-failover status")
+}

@@ -1,0 +1,185 @@
+//! What an operator is asked and answers, whom the monitors find by themselves, and what they set right.
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
+
+use crate::world::{DEADLINE, Group, Servers};
+
+/// Carries out `redis-failover COMMAND -z … -p …`.
+fn operator(servers: &Servers, group: &Group, command: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
+    program.args(command).args(["-z", &servers.zookeeper.connect_string(), "-p", &group.path]);
+    program.output().expect("the program runs")
+}
+
+/// Asserts the exit code and that what is printed has all `texts`.
+fn assert_says(output: &Output, code: i32, texts: &[&str]) {
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}{error}");
+    for text in texts {
+        assert!(out.contains(text) || error.contains(text), "{out}{error}\nwithout `{text}`");
+    }
+}
+
+fn fast() -> Redis {
+    Redis::builder().option("repl-diskless-sync-delay", "0").start()
+}
+
+#[test]
+fn an_operator_names_the_master_where_two_could_be() {
+    let servers = Servers::start();
+    let redis: Vec<_> = (0..3).map(|_| fast()).collect();
+    redis[0].set("a", "1").expect("it takes writes");
+    redis[1].set("b", "1").expect("it takes writes");
+    let mut group = Group::of("/redis/adopt", redis);
+    let (first, second) = (group.redis[0].addr(), group.redis[1].addr());
+    let adopt = ["adopt", "--master", &second, "--yes"];
+    assert_says(&operator(&servers, &group, &adopt), 1, &["no monitor leads"]);
+    group.start_monitors(&servers);
+    eventually(DEADLINE, "a monitor refuses to choose", || {
+        if group.logged("several masters hold data") > 0 { Ok(()) } else { Err("not yet") }
+    });
+    let hesitant = operator(&servers, &group, &["adopt", "--master", &second]);
+    assert_says(&hesitant, 1, &["nothing was done", "--yes"]);
+    let stranger = ["adopt", "--master", "10.9.9.9:1", "--yes"];
+    assert_says(&operator(&servers, &group, &stranger), 1, &["no node of the group", &first]);
+    assert_says(&operator(&servers, &group, &adopt), 0, &["done"]);
+    group.await_steady(&servers, 1);
+    assert_eq!(group.redis[0].get("b").expect("it answers").as_deref(), Some("1"));
+    assert_says(&operator(&servers, &group, &adopt), 0, &["already"]);
+    let other = ["adopt", "--master", &first, "--yes"];
+    assert_says(&operator(&servers, &group, &other), 1, &["the group has a record", &second]);
+}
+
+#[test]
+fn a_dead_monitor_counts_until_it_is_forgotten_and_a_living_one_is_not_forgotten() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/forget");
+    let leader = group.leader(&servers);
+    let others: Vec<_> = group.monitors.keys().filter(|id| **id != leader).cloned().collect();
+    for id in &others {
+        group.monitors.get_mut(id).expect("it is one of them").terminate();
+    }
+    eventually(DEADLINE, "their reports are gone", || {
+        let status = group.status(&servers)?;
+        let told = status["troubles"].to_string().contains("1 monitors are alive and 2 must agree");
+        if told { Ok(()) } else { Err(status.to_string()) }
+    });
+    let forget = |id: &str| operator(&servers, &group, &["monitor", "forget", id]);
+    assert_says(&forget(&leader), 1, &["is alive"]);
+    assert_says(&forget("nobody"), 1, &["no monitor nobody is registered", &leader]);
+    for id in &others {
+        assert_says(&forget(id), 0, &["done"]);
+    }
+    let registered = group.status(&servers).expect("a status")["monitors"].clone();
+    assert_eq!(registered.as_array().map(Vec::len), Some(1), "{registered}");
+    // One of one is a quorum.
+    group.redis[0].kill();
+    group.await_successor(&servers, 0);
+}
+
+#[test]
+fn a_replica_that_nobody_listed_is_found_published_and_takes_over() {
+    let servers = Servers::start();
+    let mut group = Group::of("/redis/found", vec![fast(), fast()]);
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    let late = Redis::builder().option("repl-diskless-sync-delay", "0").replica_of(&group.redis[0]).start();
+    group.redis.push(late);
+    group.await_steady(&servers, 0);
+    assert!(group.logged("was found through the master") > 0);
+    group.redis[1].kill();
+    eventually(DEADLINE, "the other replica is KO", || {
+        let status = group.status(&servers)?;
+        ensure_eq(status["nodes"][1]["ok"].as_bool(), Some(false))
+    });
+    group.redis[0].set("kept", "yes").expect("it takes writes");
+    eventually(DEADLINE, "the found one has it", || {
+        ensure_eq(group.redis[2].get("kept")?, Some("yes".to_owned())).map(drop)
+    });
+    group.redis[0].kill();
+    assert_eq!(group.await_successor(&servers, 0), 2);
+}
+
+#[test]
+fn a_replica_that_is_only_watched_is_published_and_never_takes_over() {
+    let servers = Servers::start();
+    let mut group = Group::of("/redis/watched", vec![fast(), fast()]);
+    group.flags = vec!["--discover", "watch"];
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    // By its priority it would be the first.
+    let preferred = Redis::builder().option("repl-diskless-sync-delay", "0").option("replica-priority", "1");
+    group.redis.push(preferred.replica_of(&group.redis[0]).start());
+    group.await_steady(&servers, 0);
+    group.redis[0].kill();
+    assert_eq!(group.await_successor(&servers, 0), 1);
+    group.await_steady(&servers, 1);
+}
+
+#[test]
+fn drift_is_set_right() {
+    let servers = Servers::start();
+    let group = Group::start(&servers, "/redis/drift");
+    let elsewhere = fast();
+    let port = elsewhere.port().to_string();
+    let drifts: [&[&str]; 3] = [
+        // A second master, a replica of a stranger, and one that was frozen and forgotten.
+        &["REPLICAOF", "NO", "ONE"],
+        &["REPLICAOF", "127.0.0.1", &port],
+        &["REPLICAOF", "127.0.0.1", "1"],
+    ];
+    for drift in drifts {
+        group.redis[1].command(drift).and_then(Reply::into_result).expect("it obeys");
+        group.await_steady(&servers, 0);
+    }
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
+}
+
+#[test]
+fn the_third_failover_within_ten_minutes_waits_and_says_so() {
+    const WAIT: Duration = Duration::from_secs(5);
+    let servers = Servers::start();
+    let mut group = Group::of("/redis/flapping", (0..3).map(|_| fast()).collect());
+    group.flags = vec!["--third-failover-waits", "5s"];
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    let mut master = 0;
+    for _ in 0..2 {
+        group.redis[master].kill();
+        let next = group.await_successor(&servers, master);
+        assert_eq!(group.logged("+flapping"), 0);
+        group.redis[master].restart();
+        group.await_steady(&servers, next);
+        master = next;
+    }
+    let begun = Instant::now();
+    group.redis[master].kill();
+    let last = group.await_successor(&servers, master);
+    assert!(begun.elapsed() >= WAIT, "it was hurried: {:?}", begun.elapsed());
+    assert_eq!(group.logged("+flapping"), 1, "the leader says it once");
+    group.await_steady(&servers, last);
+}
+
+#[test]
+fn beside_a_living_monitor_of_the_predecessor_nobody_leads_unless_told_to() {
+    let servers = Servers::start();
+    let predecessor = servers.predecessor_in_the_lead();
+    let mut group = Group::of("/redis/beside", vec![fast(), fast()]);
+    group.start_monitors(&servers);
+    eventually(DEADLINE, "all three name it", || {
+        let named = group.logged("/ZktoolsLocks/redis_monitor_lock/lock");
+        if named >= 3 { Ok(()) } else { Err(format!("{named} do")) }
+    });
+    let error = group.status(&servers).expect_err("nothing may be published");
+    assert!(error.contains("--take-over"), "{error}");
+    let mut other = Group::of("/redis/other", vec![fast()]);
+    other.flags = vec!["--take-over"];
+    other.start_monitor(&servers, "m1");
+    other.await_steady(&servers, 0);
+    assert!(group.status(&servers).is_err(), "the others still wait");
+    predecessor.terminate();
+    group.await_steady(&servers, 0);
+}

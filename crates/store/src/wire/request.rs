@@ -1,0 +1,97 @@
+//! An operator's request and the answer beside it. What it cannot read it hands on by its word, for the leader to
+//! refuse: somebody waits for an answer.
+
+use redis_failover_core::{Answer, Request};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{FORMAT, merged};
+
+#[derive(Serialize, Deserialize)]
+struct RequestV1 {
+    request: String,
+    #[serde(default)]
+    master: Option<String>,
+    #[serde(default)]
+    monitor: Option<String>,
+    #[serde(default)]
+    answer: Option<String>,
+    #[serde(default)]
+    text: Option<String>,
+}
+
+/// The request as it is written, not yet answered.
+pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
+    let (word, subject) = match request {
+        Request::Adopt { master } => ("adopt", Some(("master", master.to_string()))),
+        Request::Forget { monitor } => ("forget", Some(("monitor", monitor.to_string()))),
+        Request::Unknown(word) => (word.as_str(), None),
+    };
+    let mut object = Map::new();
+    object.insert("format".to_owned(), json!(FORMAT));
+    object.insert("request".to_owned(), json!(word));
+    if let Some((key, value)) = subject {
+        object.insert(key.to_owned(), json!(value));
+    }
+    Value::Object(object).to_string().into_bytes()
+}
+
+/// The request in `bytes` with its answer.
+pub(crate) fn answered_bytes(bytes: &[u8], answer: &Answer) -> Vec<u8> {
+    let (word, text) = match answer {
+        Answer::Done(text) => ("done", text),
+        Answer::Refused(text) => ("refused", text),
+    };
+    let answer = vec![("answer", Some(json!(word))), ("text", Some(json!(text)))];
+    super::bytes(merged(super::base(Some(bytes)), answer))
+}
+
+/// The request that stands in `bytes`, and its answer, if it has one.
+pub(crate) fn parse_request(bytes: &[u8]) -> (Request, Option<Answer>) {
+    let unknown = || Request::Unknown(String::from_utf8_lossy(bytes).chars().take(60).collect());
+    let Ok(read) = serde_json::from_slice::<RequestV1>(bytes) else { return (unknown(), None) };
+    let request = match (read.request.as_str(), read.master, read.monitor) {
+        ("adopt", Some(master), _) => master.parse().ok().map(|master| Request::Adopt { master }),
+        ("forget", _, Some(monitor)) => monitor.parse().ok().map(|monitor| Request::Forget { monitor }),
+        (word, ..) => Some(Request::Unknown(word.to_owned())),
+    };
+    let text = read.text.unwrap_or_default();
+    let answer =
+        read.answer.map(|word| if word == "done" { Answer::Done(text) } else { Answer::Refused(text) });
+    (request.unwrap_or_else(unknown), answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).expect("it is JSON")
+    }
+
+    #[test]
+    fn requests_and_answers_are_read_as_they_were_written() {
+        let adopt = Request::Adopt { master: "[::1]:6379".parse().expect("a node") };
+        let forget = Request::Forget { monitor: "m1".parse().expect("an id") };
+        assert_eq!(text(&request_bytes(&adopt)), r#"{"format":1,"request":"adopt","master":"[::1]:6379"}"#);
+        assert_eq!(text(&request_bytes(&forget)), r#"{"format":1,"request":"forget","monitor":"m1"}"#);
+        for request in [adopt, forget] {
+            let bytes = request_bytes(&request);
+            assert_eq!(parse_request(&bytes), (request.clone(), None));
+            for answer in [Answer::Done("so".to_owned()), Answer::Refused("because".to_owned())] {
+                let answered = answered_bytes(&bytes, &answer);
+                assert_eq!(parse_request(&answered), (request.clone(), Some(answer)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_one_that_nobody_knows() {
+        let word = |word: &str| (Request::Unknown(word.to_owned()), None);
+        assert_eq!(parse_request(br#"{"format":9,"request":"dance","with":"m1"}"#), word("dance"));
+        assert_eq!(parse_request(b"what?"), word("what?"));
+        let odd = r#"{"request":"adopt","master":"nowhere"}"#;
+        assert_eq!(parse_request(odd.as_bytes()), word(odd));
+        assert!(text(&answered_bytes(b"what?", &Answer::Done(String::new()))).contains("done"));
+    }
+}
