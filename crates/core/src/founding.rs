@@ -58,6 +58,7 @@ impl Founding<'_> {
             master_run: said.map(|evidence| evidence.run.clone()),
             members,
             synced: BTreeMap::new(),
+            reached: BTreeMap::new(),
             lineages: Lineages::new(said.map(lineage).into_iter().collect()),
             monitors,
             policy: self.policy.clone(),

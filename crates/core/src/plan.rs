@@ -1,5 +1,7 @@
 //! The next step, and only the next: a pure function of what is recorded, seen and held as evidence.
 
+mod returning;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -34,6 +36,8 @@ pub struct Progress {
     pub promotion: Promotion,
     /// Nothing is begun before this time: attempts have failed.
     pub rest_until: Option<Instant>,
+    /// The run in which each node was when it was last frozen: another one is new, and no rest is kept for it.
+    pub tried: BTreeMap<NodeAddr, RunId>,
     /// The master that was opened.
     pub opened: Option<Opened>,
     /// The run that this leader promoted and published: nobody needs to be asked whether it is a master.
@@ -143,7 +147,8 @@ impl Planner<'_> {
     /// Freezes, chooses, and opens an epoch for the choice.
     fn replace(&self, reason: Reason) -> Next {
         if !self.progress.frozen {
-            return match self.progress.rest_until.filter(|until| *until > self.facts.now) {
+            let resting = self.progress.rest_until.filter(|until| *until > self.facts.now);
+            return match resting.filter(|_| !self.somebody_is_back()) {
                 // Nobody could take over: until somebody can, the document says that the master is gone.
                 Some(until) => self.refresh().map_or(Next::Wait(Some(until)), Next::Do),
                 None => self.freeze(),
@@ -210,6 +215,9 @@ impl Planner<'_> {
             lineages: record.lineages.with(lineage),
             ..record.clone()
         };
+        // What the old master holds beyond this is given up.
+        published.reached.insert(record.master.clone(), (intent.replid.clone(), intent.offset));
+        published.reached.remove(&intent.node);
         mark(&mut published, &intent.node, true);
         self.commit(published, Purpose::Publish)
     }
@@ -328,6 +336,7 @@ impl Planner<'_> {
         for member in &mut seen.members {
             member.ok = self.published_as(&member.addr).unwrap_or(member.ok);
         }
+        self.remember_the_lost(&mut seen);
         let current = record.lineages.current();
         let synced = |it: &&Sighting| {
             let up = matches!(it.role, Role::Replica { link: Link::Up, .. });
@@ -338,10 +347,11 @@ impl Planner<'_> {
                 seen.synced.insert(node.clone(), sighting.run.clone());
             }
         }
-        if let Some(sighting) = self.facts.fresh(&record.master, None).filter(|it| it.role.is_master()) {
-            if record.master_run.is_none() {
-                seen.master_run = Some(sighting.run.clone());
-            }
+        // In another run it may have lost some of its history, and its new name for it says nothing of how far it came.
+        let in_its_run = |it: &&Sighting| record.master_run.as_ref().is_none_or(|run| *run == it.run);
+        let master = self.facts.fresh(&record.master, None).filter(|it| it.role.is_master());
+        if let Some(sighting) = master.filter(in_its_run) {
+            seen.master_run = Some(sighting.run.clone());
             if current.is_none_or(|lineage| lineage.replid != sighting.history.replid) {
                 // A master renames its history when it gets its first replica.
                 seen.lineages = record.lineages.with(Lineage {
@@ -362,12 +372,13 @@ impl Planner<'_> {
             Some(Role::Master { .. }) | None => None,
         };
         match (self.facts.verdict(node), link) {
-            // A master that is only out of our reach goes on serving those who reach it.
-            (Verdict::Down(_), _) if *node == self.facts.record.master => {
-                matches!(diagnose(self.facts), Diagnosis::MasterLost(_)).then_some(false)
+            // A master that is only out of our reach goes on serving those who reach it; one that answers may be lost
+            // all the same, when it is back without its memory or was made a replica.
+            (Verdict::Down(_) | Verdict::Up, _) if *node == self.facts.record.master => {
+                let lost = matches!(diagnose(self.facts), Diagnosis::MasterLost(_));
+                (lost || self.facts.verdict(node) == Verdict::Up).then_some(!lost)
             }
             (Verdict::Down(_), _) | (_, Some(Link::Syncing)) => Some(false),
-            (Verdict::Up, _) if *node == self.facts.record.master => Some(true),
             (Verdict::Up, Some(Link::Up)) => Some(true),
             (_, Some(Link::Down { seconds })) if seconds >= LINK_GRACE.as_secs() => Some(false),
             (Verdict::Up | Verdict::Doubted | Verdict::Unknown, _) => None,

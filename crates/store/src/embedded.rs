@@ -328,7 +328,7 @@ mod tests {
 
     fn report() -> Report {
         let votes = [("h1:1".parse().unwrap(), (Vote::Up, std::time::Duration::ZERO))];
-        Report { monitor: "m1".parse().unwrap(), address: None, votes: votes.into() }
+        Report { monitor: "m1".parse().unwrap(), address: None, votes: votes.into(), waits: BTreeMap::new() }
     }
 
     #[test]

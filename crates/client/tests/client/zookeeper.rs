@@ -39,6 +39,7 @@ async fn publish(session: &Session, path: &str, nodes: &Nodes) {
         master_run: Some(RunId(run(&nodes.master))),
         members: std::iter::once(&nodes.master).chain(&nodes.replicas).map(member).collect(),
         synced: std::collections::BTreeMap::new(),
+        reached: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().expect("an id")].into(),
         policy: Policy::default(),

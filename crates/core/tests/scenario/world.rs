@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use redis_failover_core::{
     Action, ActionId, Ballots, Decider, Event, Found, Instant, Leadership, MonitorId, NodeAddr, Observation,
-    Observer, Outcome, Peers, Phase, Policy, Probe, Report, Step, Term, Topology, Version, Versioned,
+    Observer, Outcome, Peers, Phase, Policy, Probe, Report, Step, Term, Topology, Version, Versioned, Waits,
 };
 
 use super::redis::{Command, Servers, State, addr};
@@ -63,6 +63,7 @@ struct Monitor {
     published: Option<Report>,
     voted: Option<Ballots>,
     told: Option<String>,
+    waited: Waits,
 }
 
 impl World {
@@ -102,6 +103,7 @@ impl World {
             published: None,
             voted: None,
             told: None,
+            waited: Waits::new(),
         }
     }
 
@@ -263,6 +265,12 @@ impl World {
         if self.leader.as_deref() == Some(name) && said.is_some() && said != monitor.told {
             monitor.told.clone_from(&said);
             self.say(&format!("{name}: {}", said.unwrap_or_default()));
+        }
+        let waits = status.stuck.map(|ranking| ranking.waits()).unwrap_or_default();
+        if waits
+            != std::mem::replace(&mut self.monitors.get_mut(name).expect("a monitor").waited, waits.clone())
+        {
+            self.tell_waits(name, &waits);
         }
         if let Some(action) = action {
             self.begin(name, &action);

@@ -23,6 +23,8 @@ struct StateV1 {
     nodes: Vec<String>,
     #[serde(default)]
     synced: BTreeMap<String, String>,
+    #[serde(default)]
+    reached: BTreeMap<String, ReachedV1>,
     monitors: BTreeSet<String>,
     policy: PolicyV1,
     min_replicas_to_write: u32,
@@ -41,6 +43,12 @@ struct PolicyV1 {
     misconf_is_unusable: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     refusal_waits: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReachedV1 {
+    replid: String,
+    offset: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -109,6 +117,7 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         master_run: state.master_run.map(RunId),
         members: nodes.into_iter().map(|addr| Member { addr, ok: false }).collect(),
         synced: state.synced.iter().map(synced).collect::<Result<_, _>>()?,
+        reached: state.reached.iter().map(reached).collect::<Result<_, _>>()?,
         lineages: Lineages::new(state.lineages.into_iter().map(lineage).collect()),
         monitors,
         policy,
@@ -122,6 +131,12 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T,
 
 fn synced((node, run): (&String, &String)) -> Result<(NodeAddr, RunId), String> {
     Ok((parsed(node)?, RunId(run.clone())))
+}
+
+fn reached(
+    (node, ReachedV1 { replid, offset }): (&String, &ReachedV1),
+) -> Result<(NodeAddr, (ReplId, u64)), String> {
+    Ok((parsed(node)?, (ReplId(replid.clone()), *offset)))
 }
 
 fn lineage(lineage: LineageV1) -> Lineage {
@@ -167,6 +182,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
         refusal_waits: record.policy.refusal_waits(),
     };
     let synced: BTreeMap<_, _> = record.synced.iter().map(|(node, run)| (node.to_string(), &run.0)).collect();
+    let reached: BTreeMap<_, _> = record.reached.iter().map(reached_v1).collect();
     let lineages: Vec<_> = record.lineages.as_slice().iter().map(lineage_v1).collect();
     merged(
         base,
@@ -178,6 +194,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("master_run", record.master_run.as_ref().map(|run| json!(run.0))),
             ("nodes", Some(json!(nodes))),
             ("synced", (!synced.is_empty()).then(|| json!(synced))),
+            ("reached", (!reached.is_empty()).then(|| json!(reached))),
             ("monitors", Some(json!(monitors))),
             ("policy", Some(json!(policy))),
             ("min_replicas_to_write", Some(json!(record.min_replicas_to_write))),
@@ -185,6 +202,10 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("change", change.map(|change| json!(change_v1(change)))),
         ],
     )
+}
+
+fn reached_v1((node, (replid, offset)): (&NodeAddr, &(ReplId, u64))) -> (String, ReachedV1) {
+    (node.to_string(), ReachedV1 { replid: replid.to_string(), offset: *offset })
 }
 
 fn lineage_v1(lineage: &Lineage) -> LineageV1 {

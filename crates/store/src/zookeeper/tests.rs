@@ -32,6 +32,7 @@ fn record() -> Topology {
         master,
         master_run: None,
         synced: std::collections::BTreeMap::new(),
+        reached: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default(),

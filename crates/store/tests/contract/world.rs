@@ -83,6 +83,7 @@ pub(crate) fn record(epoch: u64) -> Topology {
         members: vec![master, member("h2:2", true)],
         master_run: None,
         synced: std::collections::BTreeMap::new(),
+        reached: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: [id("m1")].into(),
         policy: Policy::default(),
@@ -97,7 +98,12 @@ pub(crate) fn report(monitor: &str, vote: Vote) -> Report {
 /// What [`report`] says, `later`.
 pub(crate) fn report_of(monitor: &str, vote: Vote, later: Duration) -> Report {
     let votes = [("h1:1".parse().unwrap(), (vote, Duration::from_millis(5) + later))];
-    Report { monitor: id(monitor), address: None, votes: votes.into() }
+    Report {
+        monitor: id(monitor),
+        address: None,
+        votes: votes.into(),
+        waits: std::collections::BTreeMap::new(),
+    }
 }
 
 /// A group that is led, and the version that stands at first.
