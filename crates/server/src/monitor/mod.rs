@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use redis_failover_core::{
     ActionId, Ballots, Decider, Event, Leadership, MonitorId, NodeAddr, Observation, Observer, Outcome,
-    Policy, Report,
+    Policy, Report, Waits,
 };
 use redis_failover_store::{Campaign, SeenReport, Sight, Store};
 use tokio::sync::{mpsc, watch};
@@ -64,6 +64,7 @@ pub struct Monitor<S: Store> {
     told: mpsc::UnboundedSender<Probed>,
     finished: mpsc::UnboundedSender<(ActionId, Outcome)>,
     published: Option<Ballots>,
+    waits: Waits,
     running: Option<JoinHandle<()>>,
     compared: bool,
 }
@@ -98,6 +99,7 @@ impl<S: Store> Monitor<S> {
             told,
             finished,
             published: None,
+            waits: Waits::new(),
             running: None,
             compared: false,
             setup,
@@ -225,9 +227,7 @@ impl<S: Store> Monitor<S> {
         let ballots = self.observer.ballots();
         self.journal.votes(&ballots);
         if self.published.as_ref() != Some(&ballots) {
-            let (id, address) = (self.setup.id.clone(), self.setup.address.clone());
-            self.store.publish(Report::of(id, address, &ballots, now));
-            self.published = Some(ballots.clone());
+            self.publish(ballots.clone());
         }
         let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
         self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
@@ -237,11 +237,24 @@ impl<S: Store> Monitor<S> {
         self.pace.send_if_modified(|present| std::mem::replace(present, pace) != pace);
     }
 
+    fn publish(&mut self, ballots: Ballots) {
+        let (id, address) = (self.setup.id.clone(), self.setup.address.clone());
+        let report = Report::of(id, address, &ballots, self.clock.now());
+        self.store.publish(report.waiting(self.waits.clone()));
+        self.published = Some(ballots);
+    }
+
     /// Starts the next action, if there is one, and says what is new.
     fn act(&mut self) {
         let now = self.clock.now();
         let action = self.decider.poll_action(now);
-        self.journal.status(&self.decider.status(now));
+        let status = self.decider.status(now);
+        self.journal.status(&status);
+        let waits = status.stuck.map(|ranking| ranking.waits()).unwrap_or_default();
+        if waits != self.waits {
+            self.waits = waits;
+            self.publish(self.observer.ballots());
+        }
         if let Some(record) = self.decider.record() {
             self.journal.record(record);
         }
