@@ -3,6 +3,7 @@
 //! Every test owns its servers and its ports. A gap is printed and only bounded generously here: how fast a failover
 //! is, is measured, not tested.
 
+mod all_gone;
 mod document;
 mod faults;
 mod starts;
