@@ -289,6 +289,7 @@ impl<S: Store> Monitor<S> {
                 slow_every: self.setup.slow_every,
                 clock: self.clock,
                 told: self.told.clone(),
+                said: None,
             };
             self.probers.entry(node).or_insert_with(|| tokio::spawn(prober.run()));
         }
