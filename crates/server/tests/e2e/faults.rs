@@ -9,13 +9,13 @@ use crate::writer::{Balance, Writer};
 
 /// On a crash under load the last replies may have left before the same writes went to the replicas: both are sent in
 /// one turn of the server's loop, so a writer that waits for each reply can lose one or two, never more.
-const LOST_AT_MOST: usize = 2;
+pub(crate) const LOST_AT_MOST: usize = 2;
 
 /// A test that takes longer than this to write again has found something.
 const GAP_AT_MOST: Duration = Duration::from_secs(8);
 
 /// `faults` is how often the master went: a writer that waits for each reply has one write in flight then.
-fn assert_sound(balance: &Balance, faults: usize, lost_at_most: usize) {
+pub(crate) fn assert_sound(balance: &Balance, faults: usize, lost_at_most: usize) {
     assert!(balance.lost <= lost_at_most, "{balance:?}");
     assert!(balance.unknown <= faults, "{balance:?}");
     assert!(balance.acknowledged >= 2_000, "{balance:?}");

@@ -6,6 +6,7 @@
 mod all_gone;
 mod document;
 mod faults;
+mod replies;
 mod starts;
 mod world;
 mod writer;
