@@ -8,5 +8,7 @@ mod document;
 mod faults;
 mod replies;
 mod starts;
+mod steps;
+mod trap;
 mod world;
 mod writer;
