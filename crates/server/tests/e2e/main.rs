@@ -3,12 +3,16 @@
 //! Every test owns its servers and its ports. A gap is printed and only bounded generously here: how fast a failover
 //! is, is measured, not tested.
 
+mod all_gone;
 mod document;
 mod faults;
 mod network;
 mod network_faults;
 mod operator;
+mod replies;
 mod starts;
+mod steps;
+mod trap;
 mod world;
 mod writer;
 mod zookeeper;

@@ -11,6 +11,8 @@ use redis_failover_lab::{Process, Redis, RedisBuilder, Reply, ZooKeeper, ensure_
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::trap::Relay;
+
 /// How long anything here may take; what is measured is measured elsewhere.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -153,17 +155,25 @@ pub(crate) struct Group {
     other_nodes: Vec<String>,
     /// Whether the nodes are behind links, so that callers are told apart.
     pub(crate) linked: bool,
+    /// In front of the nodes, where there are any: their addresses are the nodes' then.
+    pub(crate) relays: Vec<Relay>,
+    logs: TempDir,
     pub(crate) flags: Vec<&'static str>,
 }
 
 impl Group {
     /// Three fresh servers and three monitors, synced.
     pub(crate) fn start(servers: &Servers, path: &str) -> Self {
-        let redis = (0..3).map(|_| Redis::builder().option("repl-diskless-sync-delay", "0").start());
-        let mut group = Self::of(path, redis.collect());
+        let mut group = Self::fresh(path);
         group.start_monitors(servers);
         group.await_steady(servers, 0);
         group
+    }
+
+    /// Three fresh servers, without monitors yet.
+    pub(crate) fn fresh(path: &str) -> Self {
+        let redis = (0..3).map(|_| Redis::builder().option("repl-diskless-sync-delay", "0").start());
+        Self::of(path, redis.collect())
     }
 
     /// A group of these servers, without monitors yet.
@@ -175,6 +185,8 @@ impl Group {
             extra: Vec::new(),
             other_nodes: Vec::new(),
             linked: false,
+            relays: Vec::new(),
+            logs: tempfile::tempdir().expect("a directory"),
             flags: Vec::new(),
         }
     }
@@ -202,7 +214,13 @@ impl Group {
 
     /// The nodes as `-r` takes them.
     pub(crate) fn nodes(&self) -> String {
-        self.redis.iter().map(Redis::addr).chain(self.other_nodes.clone()).collect::<Vec<_>>().join(",")
+        let nodes = (0..self.redis.len()).map(|node| self.address(node));
+        nodes.chain(self.other_nodes.clone()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The address under which a node is known.
+    pub(crate) fn address(&self, node: usize) -> String {
+        self.relays.get(node).map_or_else(|| self.redis[node].addr(), Relay::address)
     }
 
     /// Starts the monitors m1, m2 and m3.
@@ -214,9 +232,14 @@ impl Group {
 
     /// Starts one monitor.
     pub(crate) fn start_monitor(&mut self, servers: &Servers, id: &str) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
         let zookeeper = servers.spelled.clone().unwrap_or_else(|| servers.zookeeper.connect_string());
-        command.args(["run", "-z", &zookeeper, "-p", &self.path, "-r", &self.nodes()]);
+        self.start_monitor_at(&zookeeper, id);
+    }
+
+    /// Starts one monitor that finds ZooKeeper at this address.
+    pub(crate) fn start_monitor_at(&mut self, zookeeper: &str, id: &str) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
+        command.args(["run", "-z", zookeeper, "-p", &self.path, "-r", &self.nodes()]);
         command
             .args(["--id", id, "--session-timeout", &format!("{}ms", SESSION.as_millis())])
             .args(&self.flags);
@@ -224,7 +247,7 @@ impl Group {
             command.args(["--source-address", &source_of_monitor(id).to_string()]);
         }
         command.envs(self.extra.iter().cloned());
-        let log = servers.file(&format!("{}-{id}.log", self.path.replace('/', "_")));
+        let log = self.logs.path().join(format!("{id}.log"));
         let process = Process::spawn(&format!("monitor {id} of {}", self.path), command, &log);
         self.monitors.insert(id.to_owned(), process);
     }
@@ -259,7 +282,7 @@ impl Group {
 
     fn is_steady(&self, servers: &Servers, master: usize) -> Result<(), String> {
         let status = self.status(servers)?;
-        let address = self.redis[master].addr();
+        let address = self.address(master);
         ensure_eq(status["phase"].as_str(), Some("steady"))?;
         ensure_eq(status["master"].as_str(), Some(address.as_str()))?;
         let leads = self.redis[master].info("replication")?;
@@ -267,13 +290,14 @@ impl Group {
             let Ok(info) = redis.info("replication") else { continue };
             let ok = status["nodes"]
                 .as_array()
-                .and_then(|nodes| nodes.iter().find(|it| it["node"] == redis.addr()));
+                .and_then(|nodes| nodes.iter().find(|it| it["node"] == self.address(index)));
             ensure_eq(ok.map(|node| &node["ok"]), Some(&Value::Bool(true)))?;
             if index == master {
                 ensure_eq(info["role"].as_str(), "master")?;
             } else {
                 ensure_eq(info["role"].as_str(), "slave")?;
-                ensure_eq(info["master_port"].as_str(), self.redis[master].port().to_string().as_str())?;
+                let followed = format!("{}:{}", info["master_host"], info["master_port"]);
+                ensure_eq(followed.as_str(), address.as_str())?;
                 ensure_eq(info["master_link_status"].as_str(), "up")?;
                 ensure_eq(&info["master_replid"], &leads["master_replid"])?;
             }
@@ -289,13 +313,14 @@ impl Group {
 
     /// Which node the document names, other than `old`, once it is steady.
     pub(crate) fn await_successor(&self, servers: &Servers, old: usize) -> usize {
-        let old = self.redis[old].addr();
+        let old = self.address(old);
         let address = eventually(DEADLINE, "another node leads", || {
             let status = self.status(servers)?;
             let master = status["master"].as_str().filter(|it| *it != old && status["phase"] == "steady");
             master.map(str::to_owned).ok_or_else(|| status.to_string())
         });
-        self.redis.iter().position(|redis| redis.addr() == address).expect("the master is one of the nodes")
+        let node = (0..self.redis.len()).find(|node| self.address(*node) == address);
+        node.expect("the master is one of the nodes")
     }
 
     /// The steps that monitor `id` has begun, from its log.
