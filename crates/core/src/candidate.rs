@@ -5,9 +5,9 @@ use std::fmt;
 
 use crate::names::NodeAddr;
 use crate::policy::Discover;
-use crate::position::{Lineage, Lineages, Position};
+use crate::position::{History, Lineage, Lineages, Position};
 use crate::topology::Topology;
-use crate::view::{Evidence, Link, Role};
+use crate::view::{Evidence, Link, Role, Wait, Waits};
 
 /// Why a node may not take over now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Dropped {
     /// It was restarted since it last followed, and the recorded master, which may hold more, is missing or is back
     /// with keys under a name that can't be compared.
     Restarted,
+    /// It was restarted, and a node that is missing may hold more than it has left.
+    Behind,
     /// It holds a history that the group never recorded: nobody knows what is missing in it.
     UnknownHistory,
 }
@@ -41,6 +43,7 @@ impl fmt::Display for Dropped {
             Self::HalfSynced => "in the middle of a full sync",
             Self::Empty => "empty while another holds keys or is missing",
             Self::Restarted => "restarted since it last followed, and the recorded master may hold more",
+            Self::Behind => "restarted, and a missing node may hold more",
             Self::UnknownHistory => "its history is not in the record",
         })
     }
@@ -55,6 +58,29 @@ pub struct Ranking {
     pub positions: BTreeMap<NodeAddr, Position>,
     /// Why the others are not eligible.
     pub dropped: BTreeMap<NodeAddr, Dropped>,
+    /// What each node that answered holds.
+    pub holds: BTreeMap<NodeAddr, Holding>,
+}
+
+/// What a node holds, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// How many keys.
+    pub keys: u64,
+    /// See [`Evidence::saved`].
+    pub saved: Option<u64>,
+}
+
+impl Ranking {
+    /// Why each node may not take over.
+    pub fn waits(&self) -> Waits {
+        let wait = |(node, why): (&NodeAddr, &Dropped)| {
+            let holding = self.holds.get(node);
+            let (keys, saved) = (holding.map(|it| it.keys), holding.and_then(|it| it.saved));
+            (node.clone(), Wait { why: why.to_string(), keys, saved })
+        };
+        self.dropped.iter().map(wait).collect()
+    }
 }
 
 /// Ranks the members of `record` by what they said when they were frozen; those in `unusable` stay out.
@@ -68,7 +94,14 @@ pub fn rank_candidates(
     unusable: &BTreeSet<NodeAddr>,
 ) -> Ranking {
     let lineages = lineages(record, evidence);
-    let mut ranking = Ranking { chosen: None, positions: BTreeMap::new(), dropped: BTreeMap::new() };
+    let holding =
+        |(node, it): (&NodeAddr, &Evidence)| (node.clone(), Holding { keys: it.keys, saved: it.saved });
+    let mut ranking = Ranking {
+        chosen: None,
+        positions: BTreeMap::new(),
+        dropped: BTreeMap::new(),
+        holds: evidence.iter().map(holding).collect(),
+    };
     for node in record.nodes() {
         let judged = match evidence.get(node) {
             None => Err(Dropped::NotFrozen),
@@ -97,7 +130,8 @@ fn judge(
     lineages: &Lineages,
 ) -> Result<Position, Dropped> {
     let evidence = &all[node];
-    let restarted = record.synced.get(node).is_some_and(|run| *run != evidence.run);
+    let known_run = if *node == record.master { record.master_run.as_ref() } else { record.synced.get(node) };
+    let restarted = known_run.is_some_and(|run| *run != evidence.run);
     let keys_elsewhere = all.values().any(|other| other.keys > 0);
     let missing = record.nodes().any(|other| !all.contains_key(other));
     if evidence.priority == 0 {
@@ -117,7 +151,25 @@ fn judge(
     if restarted && *node != record.master && master.is_none_or(may_hold_more) {
         return Err(Dropped::Restarted);
     }
-    lineages.locate(&evidence.history).ok_or(Dropped::UnknownHistory)
+    let position = lineages.locate(&evidence.history).ok_or(Dropped::UnknownHistory)?;
+    let mut missing = record.nodes().filter(|other| !all.contains_key(*other));
+    if restarted && missing.any(|other| may_be_ahead(other, position, record, lineages)) {
+        return Err(Dropped::Behind);
+    }
+    Ok(position)
+}
+
+/// Whether `node`, which is missing, may hold more than one that stands at `position` after a restart.
+///
+/// A node that never followed holds nothing of the group's.
+fn may_be_ahead(node: &NodeAddr, position: Position, record: &Topology, lineages: &Lineages) -> bool {
+    match record.reached.get(node) {
+        Some((replid, offset)) => {
+            let stood = History { replid: replid.clone(), offset: *offset, previous: None };
+            lineages.locate(&stood).is_some_and(|stood| stood > position)
+        }
+        None => record.synced.contains_key(node),
+    }
 }
 
 /// The recorded lineages, or, where none was recorded yet, the one that all frozen nodes share.
@@ -171,9 +223,10 @@ mod tests {
             epoch: Epoch(1),
             phase: Phase::Steady,
             master: node("a"),
-            master_run: None,
+            master_run: Some(RunId("1".into())),
             discovered: BTreeSet::new(),
             synced: ["b", "c"].map(|name| (node(name), RunId("1".into()))).into(),
+            reached: BTreeMap::new(),
             members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
             lineages: Lineages::new(vec![lineage]),
             monitors: BTreeSet::new(),
@@ -189,6 +242,7 @@ mod tests {
             history: History { replid: ReplId(replid.into()), offset, previous: None },
             priority: 100,
             keys,
+            saved: None,
             min_replicas_to_write: Some(0),
         }
     }
@@ -226,10 +280,52 @@ mod tests {
     }
 
     #[test]
-    fn after_all_died_the_recorded_the_recorded_master_is_taken_when_it_is_back_with_keys() {
+    fn after_all_died_the_recorded_master_is_taken_when_it_is_back_with_keys() {
         assert_eq!(rank(&[("b", said("x", 0, 4))]).chosen, None, "another than the master proves nothing");
         assert_eq!(rank(&[("a", said("x", 0, 4))]).chosen, Some(node("a")));
         assert_eq!(rank(&[("a", said("x", 0, 0)), ("b", said("y", 0, 4))]).chosen, None);
+    }
+
+    #[test]
+    fn a_restarted_master_waits_for_who_may_hold_more() {
+        let rank = |reached: &[(&str, u64)], back: &[(&str, u64)]| {
+            let again = |offset| Evidence { run: RunId("2".into()), ..said("r", offset, 1) };
+            let back = back.iter().map(|(name, offset)| (node(name), again(*offset))).collect();
+            let reached = reached.iter().map(|(name, offset)| (node(name), (ReplId("r".into()), *offset)));
+            rank_candidates(&Topology { reached: reached.collect(), ..record() }, &back, &BTreeSet::new())
+        };
+        let ranking = rank(&[("b", 9), ("c", 5)], &[("a", 5)]);
+        assert_eq!(ranking.chosen, None);
+        assert_eq!(ranking.dropped[&node("a")], Dropped::Behind);
+        assert_eq!(
+            rank(&[("b", 9), ("c", 5)], &[("a", 5), ("b", 6)]).chosen,
+            Some(node("b")),
+            "c held no more"
+        );
+        assert_eq!(rank(&[("b", 5), ("c", 5)], &[("a", 5)]).chosen, Some(node("a")), "lost long before");
+        assert_eq!(rank(&[("b", 5)], &[("a", 5)]).chosen, None, "nobody knows how far c had come");
+        let all = [("a", 5), ("b", 6), ("c", 7)];
+        assert_eq!(
+            rank(&[("b", 9), ("c", 9)], &all).chosen,
+            Some(node("c")),
+            "all are back: the best of them"
+        );
+    }
+
+    #[test]
+    fn a_restarted_master_without_keys_is_not_chosen_while_another_is_missing() {
+        let empty = || Evidence { run: RunId("2".into()), ..said("r", 0, 0) };
+        assert_eq!(rank(&[("a", empty()), ("b", empty())]).dropped[&node("a")], Dropped::Empty);
+        assert_eq!(rank(&[("a", empty()), ("b", empty()), ("c", empty())]).chosen, Some(node("a")));
+    }
+
+    #[test]
+    fn what_the_group_waits_for_is_told_with_what_each_holds() {
+        let saved = Evidence { saved: Some(7), ..said("x", 0, 4) };
+        let waits = rank(&[("b", saved)]).waits();
+        let wait = |why: Dropped, keys, saved| Wait { why: why.to_string(), keys, saved };
+        assert_eq!(waits[&node("a")], wait(Dropped::NotFrozen, None, None));
+        assert_eq!(waits[&node("b")], wait(Dropped::UnknownHistory, Some(4), Some(7)));
     }
 
     #[test]

@@ -298,7 +298,13 @@ impl Decider {
         }
         let Some(facts) = self.facts(now) else { return self.begin(now) };
         let version = self.read.as_ref().map(|read| read.version).unwrap_or_default();
-        match plan(&facts, version, &self.progress) {
+        let lost = matches!(diagnose(&facts), Diagnosis::MasterLost(_) | Diagnosis::ChangeUnfinished);
+        let next = plan(&facts, version, &self.progress);
+        if !lost {
+            // Nobody is waited for any more: the master is back as it was.
+            self.stuck = None;
+        }
+        match next {
             Next::Do(step) => Some(step),
             Next::Wait(until) => {
                 self.wake = until;

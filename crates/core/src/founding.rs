@@ -90,6 +90,7 @@ impl Founding<'_> {
             members,
             discovered: BTreeSet::new(),
             synced: BTreeMap::new(),
+            reached: BTreeMap::new(),
             lineages: Lineages::new(said.map(lineage).into_iter().collect()),
             monitors,
             policy: self.policy.clone(),

@@ -40,4 +40,4 @@ pub use step::{Action, ActionId, Outcome, Purpose, Step};
 pub use time::Instant;
 pub use topology::{Change, Found, Intent, Member, Phase, Publication, Reason, Topology, Version, Versioned};
 pub use verdict::Verdict;
-pub use view::{Ballot, Ballots, Evidence, Link, Peer, Peers, Report, Role, Sighting, Vote};
+pub use view::{Ballot, Ballots, Evidence, Link, Peer, Peers, Report, Role, Sighting, Vote, Wait, Waits};

@@ -1,6 +1,7 @@
 //! The next step, and only the next: a pure function of what is recorded, seen and held as evidence.
 
 mod refresh;
+mod returning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Progress {
     pub promotion: Promotion,
     /// Nothing is begun before this time: attempts have failed.
     pub rest_until: Option<Instant>,
+    /// The run in which each node was when it was last frozen: another one is new, and no rest is kept for it.
+    pub tried: BTreeMap<NodeAddr, RunId>,
     /// The master that was opened.
     pub opened: Option<Opened>,
     /// The run that this leader promoted and published: nobody needs to be asked whether it is a master.
@@ -145,7 +148,8 @@ impl Planner<'_> {
             return self.refresh().map_or(Next::Wait(Some(until)), Next::Do);
         }
         if !self.progress.frozen {
-            return match self.progress.rest_until.filter(|until| *until > self.facts.now) {
+            let resting = self.progress.rest_until.filter(|until| *until > self.facts.now);
+            return match resting.filter(|_| !self.somebody_is_back()) {
                 // Nobody could take over: until somebody can, the document says that the master is gone.
                 Some(until) => self.refresh().map_or(Next::Wait(Some(until)), Next::Do),
                 None => self.freeze(),
@@ -219,6 +223,9 @@ impl Planner<'_> {
             lineages: record.lineages.with(lineage),
             ..record.clone()
         };
+        // What the old master holds beyond this is given up.
+        published.reached.insert(record.master.clone(), (intent.replid.clone(), intent.offset));
+        published.reached.remove(&intent.node);
         mark(&mut published, &intent.node, true);
         self.commit(published, Purpose::Publish)
     }

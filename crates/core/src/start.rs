@@ -153,6 +153,7 @@ mod tests {
             history,
             priority: 100,
             keys,
+            saved: None,
             min_replicas_to_write: Some(0),
         }
     }

@@ -25,6 +25,9 @@ pub struct Topology {
     pub discovered: BTreeSet<NodeAddr>,
     /// The run of each replica when it was last seen to follow the master: in another run it may have lost its memory.
     pub synced: BTreeMap<NodeAddr, RunId>,
+    /// Where the master stood when it fed a lost replica no more: that replica holds no more of the history than this.
+    /// A lost one that is not here was lost together with the master, and may hold all that there was.
+    pub reached: BTreeMap<NodeAddr, (ReplId, u64)>,
     /// The histories that positions are compared in.
     pub lineages: Lineages,
     /// The monitors whose votes make the quorum, dead or alive.

@@ -90,15 +90,15 @@ impl Electorate<'_> {
 
 /// How long what a replica has heard proves at least that its master lives.
 ///
-/// An idle master says something once a second (`repl-ping-replica-period`), give or take a tenth, and a probe sees it up
-/// to an interval later. Where nothing more is heard a hung master is not protected by it: what it said last was
+/// An idle master says something once a second (`repl-ping-replica-period`), give or take a tenth, and a probe sees it
+/// up to an interval later. Where nothing more is heard a hung master is not protected by it: what it said last was
 /// received before the doubt began.
 const PROOF: Duration = Duration::from_millis(1_500);
 
 /// Whether a replica still hears a master that the monitors can't reach: then it is isolated from us, not dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Witness {
-    /// This replica received data from the master lately: within `down_after`, or a second and a half if that is longer.
+    /// This replica received data from the master lately: within `down_after`, or 1.5 s if that is longer.
     Speaks(NodeAddr),
     /// A replica's link still stands; by this time it has shown growth or does not count.
     Awaited(Instant),

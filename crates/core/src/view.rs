@@ -72,6 +72,23 @@ pub struct Report {
     pub remembers: Option<Epoch>,
     /// Its votes and their ages.
     pub votes: BTreeMap<NodeAddr, (Vote, Duration)>,
+    /// What it waits for, where it leads a group in which nobody may take over; empty otherwise.
+    pub waits: Waits,
+}
+
+/// Why each node of a group without a master may not take over.
+pub type Waits = BTreeMap<NodeAddr, Wait>;
+
+/// Why one node may not take over, and what it holds. For people: nothing is decided by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Why not.
+    pub why: String,
+    /// How many keys it holds; `None` where it did not say.
+    pub keys: Option<u64>,
+    /// When it last saved its data in this life of its process, in seconds since 1970; `None` where it never did or
+    /// did not say.
+    pub saved: Option<u64>,
 }
 
 impl Report {
@@ -81,7 +98,7 @@ impl Report {
             .iter()
             .map(|(node, ballot)| (node.clone(), (ballot.vote, now.since(ballot.since))))
             .collect();
-        Self { monitor, address: None, remembers: None, votes }
+        Self { monitor, address: None, remembers: None, votes, waits: Waits::new() }
     }
 
     /// What it says on the clock of a reader that saw this writing for the first time `seen`.
@@ -176,6 +193,8 @@ pub struct Evidence {
     pub priority: u32,
     /// How many keys it holds in all databases.
     pub keys: u64,
+    /// When it last saved its data in this life of its process, in seconds since 1970; `None` where it never did.
+    pub saved: Option<u64>,
     /// Its `min-replicas-to-write`; `None` where CONFIG is not allowed.
     pub min_replicas_to_write: Option<u32>,
 }

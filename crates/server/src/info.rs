@@ -93,6 +93,15 @@ impl Info {
         databases.filter_map(|(_, value)| keys(value)).sum()
     }
 
+    /// When the data was last saved in this life of the process, in seconds since 1970, from the sections `server` and
+    /// `persistence`. A server that has just started calls its start a save, whatever it loaded.
+    pub(crate) fn saved(&self) -> Option<u64> {
+        let now = self.number::<u64>("server_time_usec").ok()? / 1_000_000;
+        let started = now.checked_sub(self.number("uptime_in_seconds").ok()?)?;
+        // The two clocks of the server are a second apart at most.
+        self.number("rdb_last_save_time").ok().filter(|saved| *saved > started + 1)
+    }
+
     /// Redis's `replica-priority`; masters do not tell theirs, and keep the server's default.
     pub(crate) fn priority(&self) -> u32 {
         self.number("slave_priority").unwrap_or(100)
@@ -147,6 +156,7 @@ pub(crate) fn evidence(
         history: now.history()?,
         priority: now.priority(),
         keys: now.keys(),
+        saved: now.saved(),
         min_replicas_to_write,
     })
 }
@@ -202,6 +212,20 @@ mod tests {
         );
         assert_eq!(info.feeds(), [NodeAddr::new("10.0.0.2", 6379), NodeAddr::new("::1", 7000)]);
         assert!(Info::parse(REPLICA).feeds().is_empty());
+    }
+
+    #[test]
+    fn a_start_is_no_save() {
+        let saved = |at: &str| {
+            Info::parse(&format!(
+                "server_time_usec:1795646620500000\r\nuptime_in_seconds:6\r\nrdb_last_save_time:{at}\r\n"
+            ))
+            .saved()
+        };
+        assert_eq!(saved("1795646614"), None);
+        assert_eq!(saved("1795646615"), None);
+        assert_eq!(saved("1795646618"), Some(1_795_646_618));
+        assert_eq!(Info::parse("rdb_last_save_time:7\r\n").saved(), None, "its start is not known");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use redis::{
 };
 use redis_failover_core::NodeAddr;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -55,7 +56,7 @@ pub(crate) enum LinkError {
     Unbound(io::Error),
     /// It answered, and does not want us: password, ACL, or too many clients.
     #[error("it answers, but does not let us in: {0}")]
-    Denied(RedisError),
+    Denied(String),
     /// The connection ended while it was being set up.
     #[error("the connection broke: {0}")]
     Broken(RedisError),
@@ -80,7 +81,17 @@ impl RedisLink {
             Self::greet(stream, credentials, name).await
         };
         let late = || LinkError::Unreachable(io::ErrorKind::TimedOut.into());
-        timeout(limit, open).await.unwrap_or_else(|_| Err(late()))
+        match timeout(limit, open).await {
+            Ok(Err(LinkError::Broken(error))) => {
+                let addresses = names.addresses(node, way);
+                match said_at_the_door(addresses, credentials.source_address).await {
+                    Some(said) => Err(LinkError::Denied(said)),
+                    None => Err(LinkError::Broken(error)),
+                }
+            }
+            Ok(outcome) => outcome,
+            Err(_) => Err(late()),
+        }
     }
 
     async fn greet(stream: TcpStream, credentials: &Credentials, name: &str) -> Result<Self, LinkError> {
@@ -103,7 +114,9 @@ impl RedisLink {
         greeting.cmd("CLIENT").arg("SETNAME").arg(name);
         let reply = link.ask(&greeting).await.map_err(refusal)?.pop();
         match reply {
-            Some(Value::ServerError(error)) if turns_away(&error) => Err(LinkError::Denied(error.into())),
+            Some(Value::ServerError(error)) if turns_away(&error) => {
+                Err(LinkError::Denied(words(&error.into())))
+            }
             // An ACL may forbid it; the name is a help for people who look at CLIENT LIST.
             _ => Ok(link),
         }
@@ -225,7 +238,7 @@ pub(crate) fn check_source(source: IpAddr) -> io::Result<()> {
 
 /// Whether an error means that this server will not talk to us at all.
 fn turns_away(error: &ServerError) -> bool {
-    let too_many = error.details().is_some_and(|text| text.contains("max number of clients"));
+    let too_many = error.details().is_some_and(|text| text.contains(TOO_MANY));
     too_many || error.code() == "NOAUTH"
 }
 
@@ -234,9 +247,41 @@ fn refusal(error: RedisError) -> LinkError {
     if error.is_io_error() || error.is_connection_dropped() {
         LinkError::Broken(error)
     } else {
-        LinkError::Denied(error)
+        LinkError::Denied(words(&error))
     }
 }
+
+/// The error in words that are the same wherever it was met: redis-rs wraps it here and there.
+fn words(error: &RedisError) -> String {
+    let words = error.to_string();
+    if words.contains(TOO_MANY) { format!("ERR {TOO_MANY}") } else { words }
+}
+
+/// What Redis says when `maxclients` are connected.
+const TOO_MANY: &str = "max number of clients reached";
+
+/// How long a server is listened to that hung up on us.
+const DOOR_LIMIT: Duration = Duration::from_millis(100);
+
+/// What a server says by itself to whom it turns away (too many clients, protected mode), if it does.
+///
+/// It says so and hangs up, and what we send meanwhile has the kernel throw its words away: so another connection is
+/// made that only listens. A server that takes us says nothing.
+async fn said_at_the_door(
+    addresses: impl Future<Output = io::Result<Vec<SocketAddr>>>,
+    source: Option<IpAddr>,
+) -> Option<String> {
+    let listen = async {
+        let stream = connect(addresses.await.ok()?, source).await.ok()?;
+        let mut line = String::new();
+        BufReader::new(stream.take(LINE_LIMIT)).read_line(&mut line).await.ok()?;
+        line.strip_prefix('-').map(|said| said.trim_end().to_owned())
+    };
+    timeout(DOOR_LIMIT, listen).await.ok().flatten()
+}
+
+/// How much of a server's words is read, in bytes.
+const LINE_LIMIT: u64 = 512;
 
 #[cfg(test)]
 mod tests {

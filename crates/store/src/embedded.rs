@@ -405,7 +405,8 @@ mod tests {
 
     fn report() -> Report {
         let votes = [("h1:1".parse().unwrap(), (Vote::Up, std::time::Duration::ZERO))];
-        Report { monitor: "m1".parse().unwrap(), address: None, remembers: None, votes: votes.into() }
+        let (address, remembers, waits) = Default::default();
+        Report { monitor: "m1".parse().unwrap(), address, remembers, votes: votes.into(), waits }
     }
 
     #[test]

@@ -21,10 +21,34 @@ pub(crate) fn says_the_same(report: &Report, earlier: &Report, moved: Duration) 
     report.monitor == earlier.monitor
         && report.address == earlier.address
         && report.remembers == earlier.remembers
+        && report.waits == earlier.waits
         && report.votes.len() == earlier.votes.len()
         && report.votes.iter().zip(&earlier.votes).all(
             |((node, (vote, age)), (earlier_node, (earlier_vote, was)))| {
                 node == earlier_node && vote == earlier_vote && age.abs_diff(*was + moved) <= SAME
             },
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use redis_failover_core::{Vote, Wait};
+
+    use super::*;
+
+    #[test]
+    fn a_report_is_news_when_a_vote_or_what_is_waited_for_changes_and_not_by_growing_older() {
+        let node = "10.0.0.1:6379".parse().unwrap();
+        let votes = [(node, (Vote::Up, Duration::from_secs(1)))].into();
+        let (address, remembers, waits) = Default::default();
+        let report = Report { monitor: "m1".parse().unwrap(), address, remembers, votes, waits };
+        let later = Duration::from_secs(3);
+        assert!(says_the_same(&aged(&report, later), &report, later));
+        assert!(!says_the_same(&report, &report, later), "the vote stands since another moment");
+        let wait = Wait { why: "did not answer".to_owned(), keys: None, saved: None };
+        let waits = [("10.0.0.1:6379".parse().unwrap(), wait)].into();
+        let waiting = Report { waits, ..report.clone() };
+        assert!(!says_the_same(&waiting, &report, Duration::ZERO));
+        assert!(says_the_same(&aged(&waiting, later), &waiting, later));
+    }
 }

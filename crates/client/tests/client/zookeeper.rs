@@ -40,6 +40,7 @@ async fn publish(session: &Session, path: &str, nodes: &Nodes) {
         members: std::iter::once(&nodes.master).chain(&nodes.replicas).map(member).collect(),
         discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
+        reached: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().expect("an id")].into(),
         policy: Policy::default(),

@@ -73,6 +73,7 @@ mod tests {
                 members: vec![Member { addr: node.clone(), ok: true }],
                 discovered: std::collections::BTreeSet::new(),
                 synced: std::collections::BTreeMap::new(),
+                reached: std::collections::BTreeMap::new(),
                 lineages: crate::position::Lineages::default(),
                 monitors: std::collections::BTreeSet::new(),
                 policy: Policy::default(),

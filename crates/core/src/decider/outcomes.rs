@@ -28,7 +28,14 @@ impl Decider {
                 self.must_read = true;
                 self.pause(now);
             }
-            (Step::Freeze { .. }, Outcome::Read(evidence)) => {
+            (Step::Freeze { awaited, .. }, Outcome::Read(evidence)) => {
+                for node in awaited {
+                    let said = evidence.get(&node).map(|it| &it.run);
+                    let run = said.or(self.observation.sightings.get(&node).map(|it| &it.run));
+                    if let Some(run) = run.cloned() {
+                        self.progress.tried.insert(node, run);
+                    }
+                }
                 self.progress.evidence = evidence;
                 self.progress.frozen = true;
             }

@@ -28,16 +28,18 @@ impl Planner<'_> {
         for member in &mut seen.members {
             member.ok = self.published_as(&member.addr).unwrap_or(member.ok);
         }
+        self.remember_the_lost(&mut seen);
         let current = record.lineages.current();
         for node in record.nodes() {
             if let Some(sighting) = self.facts.fresh(node, None).filter(|it| self.holds_a_copy(it)) {
                 seen.synced.insert(node.clone(), sighting.run.clone());
             }
         }
-        if let Some(sighting) = self.facts.fresh(&record.master, None).filter(|it| it.role.is_master()) {
-            if record.master_run.is_none() {
-                seen.master_run = Some(sighting.run.clone());
-            }
+        // In another run it may have lost some of its history, and its new name for it says nothing of how far it came.
+        let in_its_run = |it: &&Sighting| record.master_run.as_ref().is_none_or(|run| *run == it.run);
+        let master = self.facts.fresh(&record.master, None).filter(|it| it.role.is_master());
+        if let Some(sighting) = master.filter(in_its_run) {
+            seen.master_run = Some(sighting.run.clone());
             if current.is_none_or(|lineage| lineage.replid != sighting.history.replid) {
                 // A master renames its history when it gets its first replica.
                 seen.lineages = record.lineages.with(Lineage {
@@ -94,12 +96,13 @@ impl Planner<'_> {
         };
         let grace = self.facts.record.policy.link_grace();
         match (self.facts.verdict(node), link) {
-            // A master that is only out of our reach goes on serving those who reach it.
-            (Verdict::Down(_), _) if *node == self.facts.record.master => {
-                matches!(diagnose(self.facts), Diagnosis::MasterLost(_)).then_some(false)
+            // A master that is only out of our reach goes on serving those who reach it; one that answers may be lost
+            // all the same, when it is back without its memory or was made a replica.
+            (Verdict::Down(_) | Verdict::Up, _) if *node == self.facts.record.master => {
+                let lost = matches!(diagnose(self.facts), Diagnosis::MasterLost(_));
+                (lost || self.facts.verdict(node) == Verdict::Up).then_some(!lost)
             }
             (Verdict::Down(_), _) | (_, Some(Link::Syncing)) => Some(false),
-            (Verdict::Up, _) if *node == self.facts.record.master => Some(true),
             (Verdict::Up, Some(Link::Up)) => Some(true),
             (_, Some(Link::Down { seconds })) if Duration::from_secs(seconds) >= grace => Some(false),
             (Verdict::Up | Verdict::Doubted | Verdict::Unknown, _) => None,

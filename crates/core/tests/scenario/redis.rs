@@ -16,6 +16,8 @@ pub(super) struct Redis {
     pub(super) previous: Option<(String, u64)>,
     pub(super) keys: u64,
     pub(super) priority: u32,
+    /// What a snapshot on its disk holds: history, offset and keys.
+    pub(super) saved: Option<(String, u64, u64)>,
     /// It receives nothing, though its link stands.
     pub(super) lagging: bool,
     /// It is in the middle of a full copy for as long as this is set.
@@ -59,6 +61,7 @@ impl Redis {
             previous: None,
             keys: 0,
             priority: 100,
+            saved: None,
             lagging: false,
             half_synced: false,
             min_replicas: 0,
@@ -106,6 +109,12 @@ impl Redis {
         if empty {
             (self.offset, self.keys, self.follows) = (0, 0, None);
         }
+    }
+
+    /// A new life with what the last snapshot holds.
+    pub(super) fn restart_from_snapshot(&mut self, name: &str) {
+        (self.replid, self.offset, self.keys) = self.saved.clone().expect("a snapshot was saved");
+        self.restart(name, false);
     }
 
     fn role(&self, replicas: u32, link: Link) -> Role {
@@ -192,6 +201,7 @@ impl Servers {
             history: redis.history(),
             priority: redis.priority,
             keys: redis.keys,
+            saved: None,
             min_replicas_to_write: Some(redis.min_replicas),
         }
     }
@@ -204,10 +214,9 @@ impl Servers {
             let replica = &self.0[&name];
             let receives = replica.state == State::Running && !replica.lagging && !replica.half_synced;
             let Some(Follows(Some(of))) = replica.follows.clone().filter(|_| receives) else { continue };
-            let Some(master) = self.0.get(&of).filter(|master| master.state == State::Running).cloned()
-            else {
-                continue;
-            };
+            // A frozen node gives nothing away: it has no link to its master (NOMASTERLINK).
+            let gives = |it: &&Redis| it.state == State::Running && it.follows != Some(Follows(None));
+            let Some(master) = self.0.get(&of).filter(gives).cloned() else { continue };
             let replica = self.get(&name).expect("it was just there");
             if replica.replid != master.replid {
                 let end = master.previous.filter(|(replid, _)| *replid == replica.replid).map(|(_, end)| end);

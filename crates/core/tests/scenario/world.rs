@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use redis_failover_core::{
     Action, ActionId, Ballots, Decider, Epoch, Event, Found, Instant, Leadership, MonitorId, NodeAddr,
     Observation, Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request, RequestId, Requests, Step,
-    Term, Topology, Version, Versioned,
+    Term, Topology, Version, Versioned, Waits,
 };
 
 use super::redis::{Command, Servers, State, addr};
@@ -69,6 +69,7 @@ struct Monitor {
     published: Option<Report>,
     voted: Option<(Ballots, Option<Epoch>)>,
     told: Option<String>,
+    waited: Waits,
 }
 
 impl World {
@@ -108,6 +109,7 @@ impl World {
             published: None,
             voted: None,
             told: None,
+            waited: Waits::new(),
         }
     }
 
@@ -332,6 +334,12 @@ impl World {
         if self.leader.as_deref() == Some(name) && said.is_some() && said != monitor.told {
             monitor.told.clone_from(&said);
             self.say(&format!("{name}: {}", said.unwrap_or_default()));
+        }
+        let waits = status.stuck.map(|ranking| ranking.waits()).unwrap_or_default();
+        if waits
+            != std::mem::replace(&mut self.monitors.get_mut(name).expect("a monitor").waited, waits.clone())
+        {
+            self.tell_waits(name, &waits);
         }
         if let Some(action) = action {
             self.begin(name, &action);

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use redis_failover_core::{Found, NodeAddr, Phase, Report, Topology, Versioned, Vote};
+use redis_failover_core::{Found, NodeAddr, Phase, Report, Topology, Versioned, Vote, Wait};
 use redis_failover_store::{Snapshot, ZooKeeper};
 use serde_json::{Value, json};
 
@@ -109,6 +109,9 @@ fn as_text(path: &str, record: &Topology, snapshot: &Snapshot) -> String {
         let addr = member.addr.to_string();
         line(format_args!("{addr:<32} {role:<8} {:<4} {}", word(member.ok), votes.join(", ")));
     }
+    for (node, wait) in waits(snapshot) {
+        line(format_args!("waits    {node}: {}{}", wait.why, holding(wait)));
+    }
     line(format_args!("\n{:<32} {:<8} listens", "monitor", "is"));
     for id in &record.monitors {
         let report = snapshot.reports.get(id);
@@ -125,6 +128,22 @@ fn as_text(path: &str, record: &Topology, snapshot: &Snapshot) -> String {
         line(format_args!("trouble  {trouble}"));
     }
     text
+}
+
+/// What the leader says that it waits for.
+fn waits(snapshot: &Snapshot) -> impl Iterator<Item = (&NodeAddr, &Wait)> {
+    let leads = |id: &str| snapshot.leader.as_ref().is_some_and(|leader| leader.monitor == id);
+    let report = snapshot.reports.iter().find(|(id, _)| leads(&id.to_string()));
+    report.into_iter().flat_map(|(_, report)| &report.waits)
+}
+
+/// What a node that may not take over holds.
+fn holding(wait: &Wait) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let keys = wait.keys.map(|keys| format!("{keys} keys"));
+    let saved = wait.saved.map(|saved| format!("saved {} s ago", now.saturating_sub(saved)));
+    let all: Vec<_> = keys.into_iter().chain(saved).collect();
+    if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) }
 }
 
 /// How many registered monitors are alive.
@@ -159,6 +178,9 @@ fn troubles(record: &Topology, snapshot: &Snapshot) -> Vec<String> {
     if against > 0 {
         troubles.push(format!("{against} monitors find the master {} down", record.master));
     }
+    if waits(snapshot).next().is_some() {
+        troubles.push("no node may take over: the group waits for a better one to come back".to_owned());
+    }
     troubles
 }
 
@@ -179,6 +201,9 @@ fn as_json(path: &str, record: &Topology, read: &Versioned, snapshot: &Snapshot)
                 "role": if member.addr == record.master { "master" } else { "replica" },
                 "ok": member.ok,
                 "votes": votes,
+                "waits": waits(snapshot).find(|(node, _)| **node == member.addr).map(|(_, wait)| json!({
+                    "why": wait.why, "keys": wait.keys, "saved": wait.saved,
+                })),
             })
         })
         .collect();

@@ -116,8 +116,11 @@ impl Journal {
         }
         self.refusal = refusal;
         let stuck = status.stuck.as_ref().map(|ranking| {
-            let dropped = ranking.dropped.iter().map(|(node, why)| format!("{node}: {why}"));
-            dropped.collect::<Vec<_>>().join("; ")
+            let waits = ranking.waits().into_iter().map(|(node, wait)| {
+                let keys = wait.keys.map(|keys| format!(" ({keys} keys)")).unwrap_or_default();
+                format!("{node}: {}{keys}", wait.why)
+            });
+            waits.collect::<Vec<_>>().join("; ")
         });
         if let Some(stuck) = stuck.as_ref().filter(|_| stuck != self.stuck) {
             error!(event = "-failover-abort-no-good-slave", %group, "nobody may take over, trying again: {stuck}");

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use redis_failover_core::{
     ActionId, Ballots, Decider, Epoch, Event, Leadership, MonitorId, NodeAddr, Observation, Observer,
-    Outcome, Policy, Report, Requests,
+    Outcome, Policy, Report, Requests, Waits,
 };
 use redis_failover_store::{Campaign, SeenReport, Sight, Store};
 use tokio::sync::{mpsc, watch};
@@ -79,7 +79,10 @@ pub struct Monitor<S: Store> {
     told: mpsc::UnboundedSender<Probed>,
     finished: mpsc::UnboundedSender<(ActionId, Outcome)>,
     seeds: mpsc::UnboundedSender<Seed>,
-    published: Option<(Ballots, Option<Epoch>)>,
+    /// What the own report says.
+    published: Option<(Ballots, Option<Epoch>, Waits)>,
+    /// What a group without a master waits for, as this monitor found when it last tried to name one.
+    waits: Waits,
     running: Option<JoinHandle<()>>,
     /// Whether the record can be read, as far as is known.
     readable: bool,
@@ -125,6 +128,7 @@ impl<S: Store> Monitor<S> {
             finished,
             seeds,
             published: None,
+            waits: Waits::new(),
             running: None,
             readable: true,
             alone: setup.take_over,
@@ -294,7 +298,7 @@ impl<S: Store> Monitor<S> {
         let now = self.clock.now();
         let ballots = self.observer.ballots();
         self.journal.votes(&ballots);
-        self.report(now, &ballots);
+        self.report(&ballots);
         let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
         self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
         let policy = &self.policy;
@@ -303,22 +307,26 @@ impl<S: Store> Monitor<S> {
         self.pace.send_if_modified(|present| std::mem::replace(present, pace) != pace);
     }
 
-    /// Publishes the votes and what is remembered, where that is new.
-    fn report(&mut self, now: redis_failover_core::Instant, ballots: &Ballots) {
-        let remembers = self.decider.remembers();
-        if self.published.as_ref().is_some_and(|(told, epoch)| told == ballots && *epoch == remembers) {
+    /// Publishes the votes, what is remembered and what is waited for, where any of it is new.
+    fn report(&mut self, ballots: &Ballots) {
+        let told = (ballots.clone(), self.decider.remembers(), self.waits.clone());
+        if self.published.as_ref() == Some(&told) {
             return;
         }
         let (id, address) = (self.setup.id.clone(), self.setup.address.clone());
-        self.store.publish(Report { address, remembers, ..Report::of(id, ballots, now) });
-        self.published = Some((ballots.clone(), remembers));
+        let report = Report::of(id, ballots, self.clock.now());
+        self.store.publish(Report { address, remembers: told.1, waits: told.2.clone(), ..report });
+        self.published = Some(told);
     }
 
     /// Starts the next action, if there is one, and says what is new.
     fn act(&mut self) {
         let now = self.clock.now();
         let action = self.decider.poll_action(now);
-        self.journal.status(&self.decider.status(now));
+        let status = self.decider.status(now);
+        self.journal.status(&status);
+        self.waits = status.stuck.map(|ranking| ranking.waits()).unwrap_or_default();
+        self.report(&self.observer.ballots());
         if let Some(record) = self.decider.record() {
             self.journal.record(record);
         }
@@ -355,6 +363,7 @@ impl<S: Store> Monitor<S> {
                 slow_every: self.setup.slow_every,
                 clock: self.clock,
                 told: self.told.clone(),
+                said: None,
             };
             self.probers.entry(node).or_insert_with(|| tokio::spawn(prober.run()));
         }

@@ -52,6 +52,8 @@ pub(super) struct Prober {
     pub clock: Clock,
     /// Where to tell.
     pub told: mpsc::UnboundedSender<Probed>,
+    /// What was last said of it in the log, so that it is said once.
+    pub said: Option<String>,
 }
 
 /// Why a node is not asked any more over this connection.
@@ -67,7 +69,6 @@ enum Broken {
 impl Prober {
     /// Probes until the monitor stops listening.
     pub(super) async fn run(mut self) {
-        let mut trouble = None;
         while !self.told.is_closed() {
             let asked = self.clock.now();
             self.tell(asked, Probe::Sent);
@@ -75,7 +76,6 @@ impl Prober {
             let way = (&self.node, Way::ByName);
             match RedisLink::open(way, &self.names, &self.credentials, &self.name, pace.patience).await {
                 Ok(mut link) => {
-                    trouble = None;
                     let _standing = self.names.stands(&self.node, link.peer());
                     let broken = self.ask_on(&mut link).await;
                     if !matches!(broken, Broken::Stale) {
@@ -90,15 +90,16 @@ impl Prober {
                 Err(LinkError::Refused) => self.tell(asked, Probe::Refused),
                 Err(error @ (LinkError::Denied(_) | LinkError::Unbound(_))) => {
                     self.tell(asked, Probe::Denied);
-                    let hint = match error {
-                        LinkError::Unbound(_) => "check the source address and this host's addresses",
-                        _ => "check the password, the ACL user and maxclients",
+                    let check = match error {
+                        LinkError::Unbound(_) => "the source address and this host's addresses",
+                        _ => "the password, the ACL user and maxclients",
                     };
-                    self.complain(&mut trouble, &error, &format!("{hint}; it counts neither way"));
+                    self.complain(Some(format!("{error}: check {check}; it counts neither way")));
                 }
                 Err(error @ LinkError::Unresolved(_)) => {
-                    let hint = "check the name and the resolver; it counts as silent";
-                    self.complain(&mut trouble, &error, hint);
+                    self.complain(Some(format!(
+                        "{error}: check the name and the resolver; it counts as silent"
+                    )));
                 }
                 Err(LinkError::Unreachable(_) | LinkError::Broken(_)) => {}
             }
@@ -133,11 +134,20 @@ impl Prober {
             }
             let probe = self.spelled(judge(asked, &replies, &server), slow).await;
             self.tell(asked, probe);
+            self.complain(replies.iter().find_map(complaint));
             tokio::select! {
                 () = link.ended() => return broken,
                 () = self.wait() => {}
             }
         }
+    }
+
+    /// Says once what an operator should hear of this node.
+    fn complain(&mut self, complaint: Option<String>) {
+        if let Some(complaint) = complaint.as_ref().filter(|_| complaint != self.said) {
+            tracing::error!(event = "trouble", node = %self.node, "{complaint}");
+        }
+        self.said = complaint;
     }
 
     /// Waits for the next turn; a new pace is a turn.
@@ -146,15 +156,6 @@ impl Prober {
         tokio::select! {
             () = sleep_until(next) => {}
             changed = self.pace.changed() => if changed.is_err() { sleep_until(next).await },
-        }
-    }
-
-    /// Says what keeps us from asking, if that is news.
-    fn complain(&self, trouble: &mut Option<String>, error: &LinkError, hint: &str) {
-        let said = error.to_string();
-        if trouble.as_ref() != Some(&said) {
-            tracing::error!(node = %self.node, "{said}: {hint}");
-            *trouble = Some(said);
         }
     }
 
@@ -214,11 +215,92 @@ fn judge(asked: redis_failover_core::Instant, replies: &[Value], server: &Info) 
     }
 }
 
+/// What an operator should hear of a reply on an open connection; `None` where there is nothing to mend.
+fn complaint(reply: &Value) -> Option<String> {
+    let Value::ServerError(error) = reply else { return None };
+    let said = || redis::RedisError::from(error.clone());
+    match error.code() {
+        "BUSY" => Some(format!("{}: it counts as up; a script that ends by itself ends this", said())),
+        // The votes tell of the first two, and the others are a replica's own.
+        "LOADING" | "MISCONF" | "MASTERDOWN" | "READONLY" => None,
+        _ => Some(format!(
+            "{}: it counts as up for as long as this connection stands; let the ACL user run ping and info",
+            said()
+        )),
+    }
+}
+
 /// The text of a reply that is one.
 pub(super) fn text(reply: &Value) -> Option<String> {
     match reply {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &str = "role:master\r\nconnected_slaves:0\r\nmaster_replid:abc\r\nmaster_replid2:0\r\n\
+        master_repl_offset:5\r\nsecond_repl_offset:-1\r\n";
+
+    /// What came of a probe to which the server gave these answers; an error is one that begins with a minus.
+    fn probe(ping: &str, info: &str) -> (Probe, Option<String>) {
+        let reply = |text: &str| match text.strip_prefix('-') {
+            None => Value::BulkString(text.into()),
+            Some(_) => redis::parse_redis_value(format!("{text}\r\n").as_bytes()).expect("an error reply"),
+        };
+        let replies = [reply(ping), reply(info)];
+        let asked = Clock::start().now();
+        let probe = judge(asked, &replies, &Info::parse("run_id:r1\r\n"));
+        (probe, replies.iter().find_map(complaint))
+    }
+
+    #[test]
+    fn a_well_server_is_sighted_and_nothing_is_said() {
+        assert!(matches!(probe("PONG", INFO), (Probe::Answered(_), None)));
+    }
+
+    #[test]
+    fn a_busy_server_lives() {
+        let busy = "-BUSY Redis is busy running a script.";
+        let (probe, said) = probe(busy, busy);
+        assert_eq!(probe, Probe::Alive);
+        assert!(said.expect("it is told").contains("counts as up"));
+    }
+
+    #[test]
+    fn a_loading_server_is_unusable() {
+        assert_eq!(probe("-LOADING Redis is loading the dataset in memory", INFO), (Probe::Unusable, None));
+    }
+
+    #[test]
+    fn a_server_that_cannot_save_is_sighted_and_left_to_the_policy() {
+        assert!(matches!(
+            probe("-MISCONF Redis is configured to save RDB snapshots", INFO),
+            (Probe::Misconf(_), None)
+        ));
+    }
+
+    #[test]
+    fn a_replica_whose_master_is_down_is_sighted() {
+        assert!(matches!(probe("-MASTERDOWN Link with MASTER is down", INFO), (Probe::Answered(_), None)));
+    }
+
+    #[test]
+    fn who_may_not_ask_takes_the_server_for_up_and_is_told() {
+        for (ping, info) in [
+            ("PONG", "-NOPERM this user has no permissions to run the 'info' command"),
+            ("-NOAUTH Authentication required.", "-NOAUTH Authentication required."),
+            ("-ERR unknown command 'PING'", "-ERR unknown command 'INFO'"),
+        ] {
+            let (probe, said) = probe(ping, info);
+            assert_eq!(probe, Probe::Alive, "{ping} {info}");
+            assert!(said.expect("it is told").contains("ping and info"), "{ping} {info}");
+        }
+        let (probe, said) = probe("-NOPERM this user has no permissions to run the 'ping' command", INFO);
+        assert!(matches!(probe, Probe::Answered(_)) && said.is_some(), "INFO tells enough");
     }
 }

@@ -58,9 +58,9 @@ pub(super) async fn freeze(link: &mut RedisLink, patient: bool) -> Result<Eviden
     let cuts = before.as_ref().is_none_or(|before| before.is_master);
     let commands = freezing(cuts);
     let (replies, cuts) = match link.transact(&commands).await {
-        Err(error) if aborted(&error) && cuts => {
+        Err(error) if is_forbidden(&error) && cuts => {
             // Nothing was carried out. Without its clients cut off is better than not at all.
-            forbidden(&error);
+            tell_forbidden(&error);
             (link.transact(&freezing(false)).await?, true)
         }
         replies => (replies?, cuts),
@@ -107,9 +107,9 @@ pub(super) async fn look(link: &mut RedisLink) -> Result<Evidence, AdminError> {
 /// Makes the node a master that takes no write, and reads it.
 pub(super) async fn promote(link: &mut RedisLink, closable: bool) -> Result<Evidence, AdminError> {
     let (replies, closed) = match link.transact(&promoting(closable)).await {
-        Err(error) if aborted(&error) && closable => {
+        Err(error) if is_forbidden(&error) && closable => {
             // Nothing was carried out. CONFIG SET may be forbidden where CONFIG GET is not.
-            forbidden(&error);
+            tell_forbidden(&error);
             (link.transact(&promoting(false)).await?, false)
         }
         replies => (replies?, closable),
@@ -185,8 +185,8 @@ pub(super) async fn follow(
         set_min_replicas(&mut commands, min_replicas_to_write);
     }
     let replies = match link.transact(&commands).await {
-        Err(error) if aborted(&error) => {
-            forbidden(&error);
+        Err(error) if is_forbidden(&error) => {
+            tell_forbidden(&error);
             link.transact(&bare).await?
         }
         replies => replies?,
@@ -216,12 +216,16 @@ pub(super) fn is_intended(intent: &Intent, held: &Evidence) -> bool {
     held.run == intent.run && held.history.replid == intent.replid && held.history.offset == intent.offset
 }
 
-/// Whether a transaction was refused as a whole because one of its commands is not allowed: nothing was done.
-fn aborted(error: &RedisError) -> bool {
+/// Whether a transaction was refused as a whole because one of its commands is not allowed: nothing was done. A server
+/// that loads its data or runs a script allows none of them now, and it is of no use to send fewer.
+fn is_forbidden(error: &RedisError) -> bool {
+    let causes = error.clone().into_server_errors().unwrap_or_default();
+    let passes = |code: &str| ["LOADING", "BUSY"].contains(&code);
     error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)
+        && !causes.iter().any(|(_, cause)| passes(cause.code()))
 }
 
-fn forbidden(error: &RedisError) {
+fn tell_forbidden(error: &RedisError) {
     tracing::error!(
         "going on without CLIENT KILL and CONFIG SET, one of which this server does not allow us \
          ({error}): let the ACL user run client|kill and config|set"

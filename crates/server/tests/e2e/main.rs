@@ -3,6 +3,7 @@
 //! Every test owns its servers and its ports. A gap is printed and only bounded generously here: how fast a failover
 //! is, is measured, not tested.
 
+mod all_gone;
 mod config;
 mod document;
 mod faults;
@@ -10,7 +11,10 @@ mod names;
 mod network;
 mod network_faults;
 mod operator;
+mod replies;
 mod starts;
+mod steps;
+mod trap;
 mod versions;
 mod world;
 mod writer;

@@ -97,7 +97,9 @@ fn a_name_that_leads_nowhere_is_told_and_keeps_nobody_from_a_failover() {
 fn nodes_at_ipv6_addresses_fail_over_under_the_client() {
     let servers = Servers::start();
     let redis = (0..3).map(|_| fast().address(Ipv6Addr::LOCALHOST.into()).start());
-    let mut group = Group::start_of(&servers, "/redis/ipv6", redis.collect());
+    let mut group = Group::of("/redis/ipv6", redis.collect());
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
     assert!(
         servers.get(&group.path).contains(&format!(r#""master":["[::1]:{}","OK"]"#, group.redis[0].port()))
     );

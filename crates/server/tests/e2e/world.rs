@@ -11,6 +11,8 @@ use redis_failover_lab::{Process, Redis, RedisBuilder, Reply, ZooKeeper, ensure_
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::trap::Relay;
+
 /// How long anything here may take; what is measured is measured elsewhere.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -176,6 +178,9 @@ pub(crate) struct Group {
     other_nodes: Vec<String>,
     /// Whether the nodes are behind links, so that callers are told apart.
     pub(crate) linked: bool,
+    /// In front of the nodes, where there are any: their addresses are the nodes' then.
+    pub(crate) relays: Vec<Relay>,
+    logs: TempDir,
     pub(crate) flags: Vec<&'static str>,
     /// How the monitors' list spells the servers' host; `None` as they are bound.
     pub(crate) host: Option<&'static str>,
@@ -184,16 +189,16 @@ pub(crate) struct Group {
 impl Group {
     /// Three fresh servers and three monitors, synced.
     pub(crate) fn start(servers: &Servers, path: &str) -> Self {
-        let redis = (0..3).map(|_| Redis::builder().option("repl-diskless-sync-delay", "0").start());
-        Self::start_of(servers, path, redis.collect())
-    }
-
-    /// These servers and three monitors, synced.
-    pub(crate) fn start_of(servers: &Servers, path: &str, redis: Vec<Redis>) -> Self {
-        let mut group = Self::of(path, redis);
+        let mut group = Self::fresh(path);
         group.start_monitors(servers);
         group.await_steady(servers, 0);
         group
+    }
+
+    /// Three fresh servers, without monitors yet.
+    pub(crate) fn fresh(path: &str) -> Self {
+        let redis = (0..3).map(|_| Redis::builder().option("repl-diskless-sync-delay", "0").start());
+        Self::of(path, redis.collect())
     }
 
     /// A group of these servers, without monitors yet.
@@ -205,6 +210,8 @@ impl Group {
             extra: Vec::new(),
             other_nodes: Vec::new(),
             linked: false,
+            relays: Vec::new(),
+            logs: tempfile::tempdir().expect("a directory"),
             flags: Vec::new(),
             host: None,
         }
@@ -233,13 +240,15 @@ impl Group {
 
     /// The nodes as `-r` takes them.
     pub(crate) fn nodes(&self) -> String {
-        let redis = self.redis.iter().map(|redis| self.spelled(redis));
-        redis.chain(self.other_nodes.clone()).collect::<Vec<_>>().join(",")
+        let nodes = (0..self.redis.len()).map(|node| self.address(node));
+        nodes.chain(self.other_nodes.clone()).collect::<Vec<_>>().join(",")
     }
 
-    /// The server as the monitors' list spells it.
-    pub(crate) fn spelled(&self, redis: &Redis) -> String {
-        self.host.map_or_else(|| redis.addr(), |host| format!("{host}:{}", redis.port()))
+    /// The address under which a node is known.
+    pub(crate) fn address(&self, node: usize) -> String {
+        let address = self.relays.get(node).map_or_else(|| self.redis[node].addr(), Relay::address);
+        let port = address.rsplit(':').next().unwrap_or_default();
+        self.host.map_or_else(|| address.clone(), |host| format!("{host}:{port}"))
     }
 
     /// Starts the monitors m1, m2 and m3.
@@ -251,9 +260,14 @@ impl Group {
 
     /// Starts one monitor.
     pub(crate) fn start_monitor(&mut self, servers: &Servers, id: &str) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
         let zookeeper = servers.spelled.clone().unwrap_or_else(|| servers.zookeeper.connect_string());
-        command.args(["run", "-z", &zookeeper, "-p", &self.path, "-r", &self.nodes()]);
+        self.start_monitor_at(&zookeeper, id);
+    }
+
+    /// Starts one monitor that finds ZooKeeper at this address.
+    pub(crate) fn start_monitor_at(&mut self, zookeeper: &str, id: &str) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
+        command.args(["run", "-z", zookeeper, "-p", &self.path, "-r", &self.nodes()]);
         command
             .args(["--id", id, "--session-timeout", &format!("{}ms", SESSION.as_millis())])
             .args(&self.flags);
@@ -261,7 +275,7 @@ impl Group {
             command.args(["--source-address", &source_of_monitor(id).to_string()]);
         }
         command.envs(self.extra.iter().cloned());
-        let log = servers.file(&format!("{}-{id}.log", self.path.replace('/', "_")));
+        let log = self.logs.path().join(format!("{id}.log"));
         let process = Process::spawn(&format!("monitor {id} of {}", self.path), command, &log);
         self.monitors.insert(id.to_owned(), process);
     }
@@ -296,7 +310,7 @@ impl Group {
 
     fn is_steady(&self, servers: &Servers, master: usize) -> Result<(), String> {
         let status = self.status(servers)?;
-        let address = self.spelled(&self.redis[master]);
+        let address = self.address(master);
         ensure_eq(status["phase"].as_str(), Some("steady"))?;
         ensure_eq(status["master"].as_str(), Some(address.as_str()))?;
         let leads = self.redis[master].info("replication")?;
@@ -304,13 +318,14 @@ impl Group {
             let Ok(info) = redis.info("replication") else { continue };
             let ok = status["nodes"]
                 .as_array()
-                .and_then(|nodes| nodes.iter().find(|it| it["node"] == self.spelled(redis)));
+                .and_then(|nodes| nodes.iter().find(|it| it["node"] == self.address(index)));
             ensure_eq(ok.map(|node| &node["ok"]), Some(&Value::Bool(true)))?;
             if index == master {
                 ensure_eq(info["role"].as_str(), "master")?;
             } else {
                 ensure_eq(info["role"].as_str(), "slave")?;
-                ensure_eq(info["master_port"].as_str(), self.redis[master].port().to_string().as_str())?;
+                let followed = format!("{}:{}", info["master_host"], info["master_port"]);
+                ensure_eq(followed.as_str(), address.as_str())?;
                 ensure_eq(info["master_link_status"].as_str(), "up")?;
                 ensure_eq(&info["master_replid"], &leads["master_replid"])?;
             }
@@ -326,16 +341,14 @@ impl Group {
 
     /// Which node the document names, other than `old`, once it is steady.
     pub(crate) fn await_successor(&self, servers: &Servers, old: usize) -> usize {
-        let old = self.spelled(&self.redis[old]);
+        let old = self.address(old);
         let address = eventually(DEADLINE, "another node leads", || {
             let status = self.status(servers)?;
             let master = status["master"].as_str().filter(|it| *it != old && status["phase"] == "steady");
             master.map(str::to_owned).ok_or_else(|| status.to_string())
         });
-        self.redis
-            .iter()
-            .position(|redis| self.spelled(redis) == address)
-            .expect("the master is one of the nodes")
+        let node = (0..self.redis.len()).find(|node| self.address(*node) == address);
+        node.expect("the master is one of the nodes")
     }
 
     /// The steps that monitor `id` has begun, from its log.

@@ -158,6 +158,8 @@ impl Shared {
                 Ok(()) => self.account().acknowledge(number, now),
                 Err((Outcome::Unknown, _)) => self.account().give_up(number, now),
                 Err((Outcome::NotExecuted, _)) => continue,
+                // A server that runs a script refuses all else before it begins.
+                Err((Outcome::Executed, error)) if error.code() == Some("BUSY") => continue,
                 Err((Outcome::Executed, error)) => return Err(error),
             }
             number += 1;

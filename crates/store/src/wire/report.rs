@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use redis_failover_core::{Epoch, MonitorId, NodeAddr, Report, Vote};
+use redis_failover_core::{Epoch, MonitorId, NodeAddr, Report, Vote, Wait};
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, Unreadable, format_of, garbage, object};
@@ -19,6 +19,8 @@ struct ReportV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epoch: Option<u64>,
     votes: BTreeMap<String, VoteV1>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    waits: BTreeMap<String, WaitV1>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -27,11 +29,24 @@ struct VoteV1 {
     age_ms: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+struct WaitV1 {
+    why: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keys: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    saved: Option<u64>,
+}
+
 /// The report as it is written.
 pub(crate) fn report_bytes(report: &Report) -> Vec<u8> {
     let vote = |(node, (vote, age)): (&NodeAddr, &(Vote, Duration))| {
         let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         (node.to_string(), VoteV1 { vote: vote.word().to_owned(), age_ms })
+    };
+    let wait = |(node, wait): (&NodeAddr, &Wait)| {
+        let Wait { why, keys, saved } = wait.clone();
+        (node.to_string(), WaitV1 { why, keys, saved })
     };
     let report = ReportV1 {
         format: FORMAT,
@@ -39,6 +54,7 @@ pub(crate) fn report_bytes(report: &Report) -> Vec<u8> {
         address: report.address.clone(),
         epoch: report.remembers.map(|epoch| epoch.0),
         votes: report.votes.iter().map(vote).collect(),
+        waits: report.waits.iter().map(wait).collect(),
     };
     serde_json::to_vec(&report).unwrap_or_default()
 }
@@ -53,16 +69,24 @@ pub(crate) fn parse_report(znode: &str, id: &MonitorId, bytes: &[u8]) -> Result<
     if report.monitor != id.to_string() {
         return Err(garbage(znode, bytes, format!("it is the report of `{}`", report.monitor)));
     }
+    let addr =
+        |node: &str| node.parse::<NodeAddr>().map_err(|error| garbage(znode, bytes, error.to_string()));
     let votes = report.votes.into_iter().map(|(node, vote)| {
-        let node = node.parse::<NodeAddr>().map_err(|error| garbage(znode, bytes, error.to_string()))?;
         let age = Duration::from_millis(vote.age_ms);
-        Ok((node, (Vote::from_word(&vote.vote).unwrap_or(Vote::Unknown), age)))
+        Ok((addr(&node)?, (Vote::from_word(&vote.vote).unwrap_or(Vote::Unknown), age)))
     });
+    let votes = votes.collect::<Result<_, Unreadable>>()?;
+    let waits = report
+        .waits
+        .into_iter()
+        .map(|(node, WaitV1 { why, keys, saved })| Ok((addr(&node)?, Wait { why, keys, saved })));
+    let waits = waits.collect::<Result<_, Unreadable>>()?;
     Ok(Report {
         monitor: id.clone(),
         address: report.address,
         remembers: report.epoch.map(Epoch),
-        votes: votes.collect::<Result<_, _>>()?,
+        votes,
+        waits,
     })
 }
 

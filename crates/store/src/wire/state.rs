@@ -25,6 +25,8 @@ struct StateV1 {
     discovered: Vec<String>,
     #[serde(default)]
     synced: BTreeMap<String, String>,
+    #[serde(default)]
+    reached: BTreeMap<String, ReachedV1>,
     monitors: BTreeSet<String>,
     policy: PolicyV1,
     min_replicas_to_write: u32,
@@ -49,6 +51,12 @@ struct PolicyV1 {
     third_failover_waits_ms: Option<u64>,
     #[serde(default)]
     discover: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReachedV1 {
+    replid: String,
+    offset: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -119,6 +127,7 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         members: nodes.into_iter().map(|addr| Member { addr, ok: false }).collect(),
         discovered: state.discovered.iter().map(|node| parsed(node)).collect::<Result<_, _>>()?,
         synced: state.synced.iter().map(synced).collect::<Result<_, _>>()?,
+        reached: state.reached.iter().map(reached).collect::<Result<_, _>>()?,
         lineages: Lineages::new(state.lineages.into_iter().map(lineage).collect()),
         monitors,
         policy,
@@ -145,6 +154,12 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T,
 
 fn synced((node, run): (&String, &String)) -> Result<(NodeAddr, RunId), String> {
     Ok((parsed(node)?, RunId(run.clone())))
+}
+
+fn reached(
+    (node, ReachedV1 { replid, offset }): (&String, &ReachedV1),
+) -> Result<(NodeAddr, (ReplId, u64)), String> {
+    Ok((parsed(node)?, (ReplId(replid.clone()), *offset)))
 }
 
 fn lineage(lineage: LineageV1) -> Lineage {
@@ -187,6 +202,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
     let base = super::base(base);
     let policy = policy(&record.policy, base.get("policy").and_then(Value::as_object).cloned());
     let synced: BTreeMap<_, _> = record.synced.iter().map(|(node, run)| (node.to_string(), &run.0)).collect();
+    let reached: BTreeMap<_, _> = record.reached.iter().map(reached_v1).collect();
     let lineages: Vec<_> = record.lineages.as_slice().iter().map(lineage_v1).collect();
     bytes(merged(
         base,
@@ -199,6 +215,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("nodes", Some(json!(nodes))),
             ("discovered", (!discovered.is_empty()).then(|| json!(discovered))),
             ("synced", (!synced.is_empty()).then(|| json!(synced))),
+            ("reached", (!reached.is_empty()).then(|| json!(reached))),
             ("monitors", Some(json!(monitors))),
             ("policy", Some(Value::Object(policy))),
             ("min_replicas_to_write", Some(json!(record.min_replicas_to_write))),
@@ -228,6 +245,10 @@ fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Valu
             ("discover", (discover != default.discover()).then(|| json!(discover.word()))),
         ],
     )
+}
+
+fn reached_v1((node, (replid, offset)): (&NodeAddr, &(ReplId, u64))) -> (String, ReachedV1) {
+    (node.to_string(), ReachedV1 { replid: replid.to_string(), offset: *offset })
 }
 
 fn lineage_v1(lineage: &Lineage) -> LineageV1 {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis_failover_core::{
     Change, Discover, Epoch, Intent, Lineage, Lineages, Phase, Policy, Reason, ReplId, Report, RunId, Vote,
+    Wait,
 };
 
 use serde_json::json;
@@ -39,6 +40,7 @@ fn steady() -> Topology {
         ],
         discovered: std::collections::BTreeSet::new(),
         synced: [("10.0.0.2:6379".parse().unwrap(), RunId("run-of-two".to_owned()))].into(),
+        reached: std::collections::BTreeMap::new(),
         lineages: Lineages::new(vec![lineage("a", 0, 0, None), lineage("b", 3, 4711, Some("a"))]),
         monitors: ["m1", "m2", "m3"].map(|id| id.parse().unwrap()).into(),
         policy: Policy::new(Some(2), Duration::from_secs(1), Duration::from_millis(200))
@@ -74,6 +76,7 @@ fn adopted() -> Topology {
         members: vec![member("10.0.0.1:6379", true)],
         discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
+        reached: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default(),
@@ -367,6 +370,7 @@ fn reports_are_read_and_written_byte_for_byte() {
         address: Some("10.0.0.9:8080".to_owned()),
         remembers: None,
         votes: votes.map(vote).into(),
+        waits: std::collections::BTreeMap::new(),
     };
     let later = Report { remembers: Some(Epoch(7)), ..report.clone() };
     let written = text(golden!("report.json")).replace(r#","votes""#, r#","epoch":7,"votes""#);
@@ -379,4 +383,34 @@ fn reports_are_read_and_written_byte_for_byte() {
     let newer = text(golden!("report.json")).replace("refused", "dizzy");
     let read = parse_report("/g/monitors/m1", &id, newer.as_bytes()).unwrap();
     assert_eq!(read.votes[&"10.0.0.1:6379".parse().unwrap()].0, Vote::Unknown);
+}
+
+#[test]
+fn what_a_leader_waits_for_is_read_and_written_byte_for_byte_and_an_older_reader_passes_it_over() {
+    let id: redis_failover_core::MonitorId = "m1".parse().unwrap();
+    let wait = |why: &str, keys, saved| Wait { why: why.to_owned(), keys, saved };
+    let waits = [
+        ("10.0.0.1:6379", wait("did not answer", None, None)),
+        ("[::1]:6380", wait("empty", Some(0), Some(1_795_646_614))),
+    ];
+    let waits = waits.map(|(node, wait)| (node.parse().unwrap(), wait)).into();
+    let report = Report { monitor: id.clone(), address: None, remembers: None, votes: [].into(), waits };
+    let sample = golden!("waiting.report.json");
+    assert_eq!(text(&report_bytes(&report)), text(sample));
+    assert_eq!(parse_report("/g/monitors/m1", &id, sample), Ok(report));
+    let older = text(sample).replace("waits", "unheard-of");
+    assert!(parse_report("/g/monitors/m1", &id, older.as_bytes()).unwrap().waits.is_empty());
+}
+
+#[test]
+fn how_far_the_lost_replicas_had_come_is_kept_in_the_state() {
+    let stood = |node: &str, offset| (node.parse().unwrap(), (ReplId("b".to_owned()), offset));
+    let record = Topology { reached: [stood("[::1]:6380", u64::MAX)].into(), ..steady() };
+    let state = state_bytes(&record, Some(golden!("steady.state.json")));
+    let expected = r#","reached":{"[::1]:6380":{"replid":"b","offset":18446744073709551615}}"#;
+    assert!(text(&state).contains(expected), "{}", text(&state));
+    let read = |state: &[u8]| read("/g", Some(golden!("steady.document.json")), Some(state));
+    assert_eq!(read(&state), Ok(Found::Record(Box::new(record))));
+    // Back in order, it is struck out.
+    assert_eq!(text(&state_bytes(&steady(), Some(&state))), text(golden!("steady.state.json")));
 }

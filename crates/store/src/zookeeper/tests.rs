@@ -33,6 +33,7 @@ fn record() -> Topology {
         master_run: None,
         discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
+        reached: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default(),
@@ -124,6 +125,7 @@ async fn a_group_that_nobody_needs_any_more_leaves_nothing_behind_in_the_session
         monitor: "m1".parse().unwrap(),
         address: None,
         remembers: None,
+        waits: [].into(),
         votes: [].into(),
     });
     leading(&campaign).await;

@@ -84,6 +84,7 @@ pub(crate) fn record(epoch: u64) -> Topology {
         master_run: None,
         discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
+        reached: std::collections::BTreeMap::new(),
         lineages: Lineages::default(),
         monitors: [id("m1")].into(),
         policy: Policy::default(),
@@ -98,7 +99,8 @@ pub(crate) fn report(monitor: &str, vote: Vote) -> Report {
 /// What [`report`] says, `later`.
 pub(crate) fn report_of(monitor: &str, vote: Vote, later: Duration) -> Report {
     let votes = [("h1:1".parse().unwrap(), (vote, Duration::from_millis(5) + later))];
-    Report { monitor: id(monitor), address: None, remembers: None, votes: votes.into() }
+    let (address, remembers, waits) = Default::default();
+    Report { monitor: id(monitor), address, remembers, votes: votes.into(), waits }
 }
 
 /// A group that is led, and the version that stands at first.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis_failover_core::{Discover, Found, NodeAddr, Phase, Policy, Request, Topology};
+use redis_failover_core::{Discover, Found, NodeAddr, Phase, Policy, Request, Topology, Waits};
 
 use super::super::redis::{Follows, Redis, State, addr};
 use super::{Accident, World};
@@ -57,6 +57,8 @@ impl World {
             }
             ("restart", []) => redis.restart(name, false),
             ("restart", ["empty"]) => redis.restart(name, true),
+            ("save", []) => redis.saved = Some((redis.replid.clone(), redis.offset, redis.keys)),
+            ("restart", ["saved"]) => redis.restart_from_snapshot(name),
             ("isolate", []) => redis.isolated = true,
             ("join", []) => redis.isolated = false,
             ("lag", []) => redis.lagging = true,
@@ -124,6 +126,14 @@ impl World {
         match (accident, event) {
             (Some(from), Some(to)) if to >= from && to - from <= limit => Ok(()),
             other => Err(format!("accident and event at {other:?}")),
+        }
+    }
+
+    /// Says for each node why it may not take over.
+    pub(super) fn tell_waits(&mut self, name: &str, waits: &Waits) {
+        for (node, wait) in waits {
+            let keys = wait.keys.map(|keys| format!(" ({keys} keys)")).unwrap_or_default();
+            self.say(&format!("{name}: nobody leads: {node} {}{keys}", wait.why));
         }
     }
 
