@@ -246,7 +246,8 @@ impl World {
         let look_now = in_doubt && !std::mem::replace(&mut monitor.in_doubt, in_doubt);
         for (node, next) in &mut monitor.next_probe {
             let redis = &self.servers.0[node];
-            let state = if redis.isolated { State::Dead } else { redis.state };
+            let unseen = redis.isolated || redis.unseen_by.contains(name);
+            let state = if unseen { State::Dead } else { redis.state };
             let address = addr(node);
             let mut tell = |probe| {
                 seen = true;
