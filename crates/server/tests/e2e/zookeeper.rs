@@ -39,11 +39,10 @@ fn a_failover_while_a_server_hangs(path: &str, choose: impl Fn(&Servers) -> usiz
 fn a_zookeeper_follower_that_hangs_stops_no_failover() {
     a_failover_while_a_server_hangs("/redis/hung-follower", |servers| {
         let zookeeper = &servers.zookeeper;
-        let sessions = |server: &usize| {
-            zookeeper.four_letter(*server, "cons").map_or(0, |text| text.matches("sid=").count())
-        };
         let followers = (0..3).filter(|server| zookeeper.mode(*server).as_deref() == Ok("follower"));
-        followers.max_by_key(sessions).expect("an ensemble of three has two followers")
+        followers
+            .max_by_key(|server| servers.sessions(*server))
+            .expect("an ensemble of three has two followers")
     });
 }
 
@@ -102,6 +101,9 @@ fn an_ensemble_that_forgets(path: &str, told: &str, forget: fn(&mut ZooKeeper, &
     eventually(DEADLINE, "status says so, too", || {
         let said = group.status(&servers).map_or_else(|error| error, |status| status.to_string());
         if said.contains(told) { Ok(()) } else { Err(said) }
+    });
+    eventually(DEADLINE, "the client, too, has read what stands there", || {
+        ensure_eq((0..3).map(|server| servers.sessions(server)).sum::<usize>(), group.monitors.len() + 1)
     });
     hold_for(LONG, "no node is commanded by those who remember more", || {
         ensure_eq(&group.rest()?, &before).map(drop)
