@@ -135,6 +135,9 @@ impl World {
 
     /// Says for each node why it may not take over.
     pub(super) fn tell_waits(&mut self, name: &str, waits: &Waits) {
+        if waits.is_empty() {
+            self.say(&format!("{name}: nobody is waited for any more"));
+        }
         for (node, wait) in waits {
             let keys = wait.keys.map(|keys| format!(" ({keys} keys)")).unwrap_or_default();
             self.say(&format!("{name}: nobody leads: {node} {}{keys}", wait.why));
