@@ -182,7 +182,6 @@ impl World {
         }
         let names: Vec<_> = self.monitors.keys().filter(|name| self.monitors[*name].alive).cloned().collect();
         for name in &names {
-            self.watch(name);
             self.observe(name);
         }
         self.exchange_reports(&names);
@@ -342,6 +341,7 @@ impl World {
         {
             self.tell_waits(name, &waits);
         }
+        self.watch(name);
         if let Some(action) = action {
             self.begin(name, &action);
         }
