@@ -122,7 +122,7 @@ fn an_ensemble_that_forgets(path: &str, told: &str, forget: fn(&mut ZooKeeper, &
 #[test]
 fn a_zookeeper_restored_from_an_older_backup_is_not_believed_until_a_master_is_adopted() {
     let told = "older than the monitors remember (epoch 2)";
-    an_ensemble_that_forgets("/redis/restored", told, |zookeeper, backup| zookeeper.restore(backup));
+    an_ensemble_that_forgets("/redis/restored", told, ZooKeeper::restore);
 }
 
 #[test]
