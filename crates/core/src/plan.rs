@@ -189,7 +189,11 @@ impl Planner<'_> {
         let awaited: BTreeSet<_> = self.facts.record.nodes().filter(up).cloned().collect();
         let down = self.down();
         let nobody = awaited.iter().all(|node| down.contains_key(node));
-        if awaited.is_empty() || (nobody && self.serves_some()) {
+        let serves = nobody && self.serves_some();
+        if let Some(open) = self.open().filter(|_| serves) {
+            return Next::Do(open);
+        }
+        if awaited.is_empty() || serves {
             return Next::Stuck(rank_candidates(self.facts.record, &BTreeMap::new(), &down));
         }
         Next::Do(Step::Freeze { nodes: self.facts.record.nodes().cloned().collect(), awaited })
