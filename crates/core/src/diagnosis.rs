@@ -7,7 +7,7 @@ use crate::names::NodeAddr;
 use crate::time::Instant;
 use crate::topology::{Phase, Reason, Topology};
 use crate::verdict::{Doubt, Electorate, Verdict, Witness};
-use crate::view::{Role, Sighting};
+use crate::view::{Role, Sighting, Vote};
 
 /// What is wrong with the master, most urgent first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,9 @@ pub enum Diagnosis {
     MasterIsolated(NodeAddr),
     /// A quorum can't reach it; until this time a replica whose link stands may show that it still hears it.
     AwaitingWitness(Instant),
+    /// It is back for this monitor, and what a quorum said against it may be older: until this time the others may say
+    /// that they see it, too.
+    AwaitingVotes(Instant),
     /// Some monitors can't reach it, but no quorum.
     MasterDoubted,
     /// Nothing is known of it yet.
@@ -37,6 +40,9 @@ impl fmt::Display for Diagnosis {
                 write!(f, "the master is out of our reach, but {witness} still hears it: left alone")
             }
             Self::AwaitingWitness(_) => f.write_str("the master is out of reach, asking its replicas"),
+            Self::AwaitingVotes(_) => {
+                f.write_str("the master is back, waiting for the other monitors' votes")
+            }
             Self::MasterDoubted => f.write_str("some monitors cannot reach the master, but no quorum"),
             Self::MasterUnknown => f.write_str("nothing is known of the master yet"),
             Self::Healthy => f.write_str("the master is well"),
@@ -101,6 +107,10 @@ pub fn diagnose(facts: &Facts<'_>) -> Diagnosis {
 }
 
 fn beyond_reach(facts: &Facts<'_>, reason: Reason) -> Diagnosis {
+    let others_may_vote = back_since(facts).map(|since| since + facts.record.policy.down_after());
+    if let Some(until) = others_may_vote.filter(|until| facts.now < *until) {
+        return Diagnosis::AwaitingVotes(until);
+    }
     // A master that answers, though only with errors, is not out of reach: its replicas may well hear it.
     let Some(doubt) = facts.doubt.filter(|_| reason != Reason::Unusable) else {
         return Diagnosis::MasterLost(reason);
@@ -111,4 +121,12 @@ fn beyond_reach(facts: &Facts<'_>, reason: Reason) -> Diagnosis {
         Witness::Awaited(until) => Diagnosis::AwaitingWitness(until),
         Witness::None => Diagnosis::MasterLost(reason),
     }
+}
+
+/// Since when this monitor reaches the published master, as that and in the published run.
+fn back_since(facts: &Facts<'_>) -> Option<Instant> {
+    let (master, run) = (&facts.record.master, facts.record.master_run.as_ref());
+    let own = facts.electorate.own.get(master).filter(|ballot| ballot.vote == Vote::Up)?;
+    let is_other = |it: &Sighting| Some(&it.run) != run || !it.role.is_master();
+    (!facts.fresh(master, None).is_some_and(is_other)).then_some(own.since)
 }

@@ -94,6 +94,7 @@ pub fn plan(facts: &Facts<'_>, version: Version, progress: &Progress) -> Next {
         },
         Diagnosis::MasterLost(reason) => planner.replace(reason),
         Diagnosis::AwaitingWitness(until) => Next::Wait(Some(until)),
+        Diagnosis::AwaitingVotes(until) => planner.tend_until(until),
         // Tending changes no master, so it needs no quorum; but who does not see a master commands nobody.
         Diagnosis::Healthy | Diagnosis::MasterDoubted | Diagnosis::MasterUnknown if planner.sees_master() => {
             planner.tend()
@@ -279,6 +280,15 @@ impl Planner<'_> {
         }
         let up = self.facts.electorate.own.get(master).is_some_and(|ballot| ballot.vote == Vote::Up);
         up && self.facts.fresh(master, None).is_some()
+    }
+
+    /// Keeps the group in order while the others' votes are awaited, if this monitor sees the master.
+    fn tend_until(&self, until: Instant) -> Next {
+        let next = if self.sees_master() { self.tend() } else { Next::Wait(None) };
+        match next {
+            Next::Wait(again) => Next::Wait(Some(again.map_or(until, |again| again.min(until)))),
+            other => other,
+        }
     }
 
     /// Keeps a group with a living master in order.

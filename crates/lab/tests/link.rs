@@ -68,6 +68,8 @@ fn a_server_that_is_gone_refuses_as_without_a_link() {
     let address = redis.link().address();
     redis.kill();
     assert!(one.read().is_err());
+    // Without anybody's trying to connect.
+    eventually(SOON, "nobody listens", || TcpListener::bind(address).map(drop));
     eventually(SOON, "new connections are refused", || match TcpStream::connect(address) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         other => Err(format!("{other:?}")),
