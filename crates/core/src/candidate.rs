@@ -1,12 +1,12 @@
 //! Who may take over, in which order, and why the others may not. It ranks what was read; it asks nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::names::NodeAddr;
 use crate::policy::Discover;
 use crate::position::{History, Lineage, Lineages, Position};
-use crate::topology::Topology;
+use crate::topology::{Reason, Topology};
 use crate::view::{Evidence, Link, Role, Wait, Waits};
 
 /// Why a node may not take over now.
@@ -16,6 +16,8 @@ pub enum Dropped {
     NotFrozen,
     /// The monitors find it up but of no use, and it is the master that is being replaced for that.
     Unusable,
+    /// It answered this monitor, and a quorum can't reach it: it would have to be replaced at once.
+    OutOfReach,
     /// Its operator said never (`replica-priority 0`).
     PriorityZero,
     /// Nobody listed it, and the policy says that such a node is only watched.
@@ -38,6 +40,7 @@ impl fmt::Display for Dropped {
         f.write_str(match self {
             Self::NotFrozen => "did not answer",
             Self::Unusable => "unusable",
+            Self::OutOfReach => "out of most monitors' reach",
             Self::PriorityZero => "replica-priority 0",
             Self::OnlyWatched => "nobody listed it, and the policy is to watch such nodes only (discover)",
             Self::HalfSynced => "in the middle of a full sync",
@@ -83,7 +86,7 @@ impl Ranking {
     }
 }
 
-/// Ranks the members of `record` by what they said when they were frozen; those in `unusable` stay out.
+/// Ranks the members of `record` by what they said when they were frozen; those that are `down` for a quorum stay out.
 ///
 /// The greatest position wins. Among equals the lower `replica-priority` wins, then the address. Where no member
 /// is eligible but the recorded master came back with its keys, or where all members are there and all are empty,
@@ -91,7 +94,7 @@ impl Ranking {
 pub fn rank_candidates(
     record: &Topology,
     evidence: &BTreeMap<NodeAddr, Evidence>,
-    unusable: &BTreeSet<NodeAddr>,
+    down: &BTreeMap<NodeAddr, Reason>,
 ) -> Ranking {
     let lineages = lineages(record, evidence);
     let holding =
@@ -103,10 +106,11 @@ pub fn rank_candidates(
         holds: evidence.iter().map(holding).collect(),
     };
     for node in record.nodes() {
-        let judged = match evidence.get(node) {
-            None => Err(Dropped::NotFrozen),
-            Some(_) if unusable.contains(node) => Err(Dropped::Unusable),
-            Some(_) => judge(node, record, evidence, &lineages),
+        let judged = match (evidence.get(node), down.get(node)) {
+            (None, _) => Err(Dropped::NotFrozen),
+            (Some(_), Some(Reason::Unusable)) => Err(Dropped::Unusable),
+            (Some(_), Some(_)) => Err(Dropped::OutOfReach),
+            (Some(_), None) => judge(node, record, evidence, &lineages),
         };
         match judged {
             Ok(position) => drop(ranking.positions.insert(node.clone(), position)),
@@ -206,6 +210,8 @@ fn nothing_better(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::names::{Epoch, ReplId, RunId};
     use crate::policy::Policy;
@@ -249,7 +255,7 @@ mod tests {
 
     fn rank(evidence: &[(&str, Evidence)]) -> Ranking {
         let evidence = evidence.iter().map(|(name, said)| (node(name), said.clone())).collect();
-        rank_candidates(&record(), &evidence, &BTreeSet::new())
+        rank_candidates(&record(), &evidence, &BTreeMap::new())
     }
 
     #[test]
@@ -292,7 +298,7 @@ mod tests {
             let again = |offset| Evidence { run: RunId("2".into()), ..said("r", offset, 1) };
             let back = back.iter().map(|(name, offset)| (node(name), again(*offset))).collect();
             let reached = reached.iter().map(|(name, offset)| (node(name), (ReplId("r".into()), *offset)));
-            rank_candidates(&Topology { reached: reached.collect(), ..record() }, &back, &BTreeSet::new())
+            rank_candidates(&Topology { reached: reached.collect(), ..record() }, &back, &BTreeMap::new())
         };
         let ranking = rank(&[("b", 9), ("c", 5)], &[("a", 5)]);
         assert_eq!(ranking.chosen, None);

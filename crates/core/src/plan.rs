@@ -155,7 +155,7 @@ impl Planner<'_> {
                 None => self.freeze(),
             };
         }
-        let ranking = rank_candidates(self.facts.record, &self.progress.evidence, &self.unusable());
+        let ranking = self.rank();
         match ranking.chosen.clone() {
             Some(node) => Next::Do(self.open_epoch(reason, node)),
             None => Next::Stuck(ranking),
@@ -169,21 +169,54 @@ impl Planner<'_> {
         self.facts.postponed_until.filter(|until| begins && *until > self.facts.now)
     }
 
+    /// Those whom a quorum reaches come first, for another would have to be replaced at once. Where none of them may
+    /// lead, one that only this monitor reaches is better than nobody.
+    fn rank(&self) -> Ranking {
+        let (record, evidence, mut down) = (self.facts.record, &self.progress.evidence, self.down());
+        let ranking = rank_candidates(record, evidence, &down);
+        if ranking.chosen.is_some() {
+            return ranking;
+        }
+        down.retain(|_, reason| *reason == Reason::Unusable);
+        rank_candidates(record, evidence, &down)
+    }
+
     /// Freezes all nodes, if any answers: a master from which nobody can take over is not made to stand still.
     fn freeze(&self) -> Next {
         let up = |node: &&NodeAddr| {
             self.facts.electorate.own.get(*node).is_some_and(|ballot| ballot.vote == Vote::Up)
         };
         let awaited: BTreeSet<_> = self.facts.record.nodes().filter(up).cloned().collect();
-        if awaited.is_empty() {
-            return Next::Stuck(rank_candidates(self.facts.record, &BTreeMap::new(), &BTreeSet::new()));
+        let down = self.down();
+        let nobody = awaited.iter().all(|node| down.contains_key(node));
+        if awaited.is_empty() || (nobody && self.serves_some()) {
+            return Next::Stuck(rank_candidates(self.facts.record, &BTreeMap::new(), &down));
         }
         Next::Do(Step::Freeze { nodes: self.facts.record.nodes().cloned().collect(), awaited })
     }
 
-    fn unusable(&self) -> BTreeSet<NodeAddr> {
-        let unusable = |node: &&NodeAddr| self.facts.verdict(node) == Verdict::Down(Reason::Unusable);
-        self.facts.record.nodes().filter(unusable).cloned().collect()
+    /// Whether this monitor still reaches the published master, and nobody has stopped it.
+    fn serves_some(&self) -> bool {
+        let record = self.facts.record;
+        let reached =
+            self.facts.electorate.own.get(&record.master).is_some_and(|ballot| ballot.vote == Vote::Up);
+        let demoted = self.facts.fresh(&record.master, None).is_some_and(|it| !it.role.is_master());
+        record.phase == Phase::Steady && reached && !demoted
+    }
+
+    /// The nodes that a quorum finds down. One that has only just come back for this monitor is none of them: the
+    /// others may see it, too, and not have said so yet.
+    fn down(&self) -> BTreeMap<NodeAddr, Reason> {
+        let patience = self.facts.record.policy.down_after();
+        let is_back = |node: &NodeAddr| {
+            let own = self.facts.electorate.own.get(node).filter(|ballot| ballot.vote == Vote::Up);
+            own.is_some_and(|ballot| self.facts.now.since(ballot.since) < patience)
+        };
+        let down = |node: &NodeAddr| match self.facts.verdict(node) {
+            Verdict::Down(reason) if !is_back(node) => Some((node.clone(), reason)),
+            Verdict::Down(_) | Verdict::Up | Verdict::Doubted | Verdict::Unknown => None,
+        };
+        self.facts.record.nodes().filter_map(down).collect()
     }
 
     fn open_epoch(&self, reason: Reason, node: NodeAddr) -> Step {

@@ -8,6 +8,7 @@ mod links;
 mod manifests;
 mod redis_commands;
 mod source;
+mod test_names;
 mod text;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use source::Source;
+use test_names::Names;
 
 /// What must hold, and why.
 struct Rule {
@@ -69,12 +71,18 @@ fn report(findings: &[Finding]) -> String {
 
 fn check(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = manifests::check(root)?;
+    let mut names = Names::default();
     for file in files(root, "crates", "rs")?.into_iter().chain(files(root, "xtask", "rs")?) {
-        findings.extend(check_source(&Source::parse(&file, &read(root, &file)?)));
+        let text = read(root, &file)?;
+        names.add_source(&file, &text);
+        findings.extend(check_source(&Source::parse(&file, &text)));
     }
+    files(root, "crates", "txt")?.iter().for_each(|file| names.add_scenario(file));
     let top = files_in(root, Path::new(""), "md", false)?;
     for file in top.into_iter().chain(files(root, "docs", "md")?) {
-        findings.extend(links::check(root, &file, &read(root, &file)?));
+        let text = read(root, &file)?;
+        findings.extend(links::check(root, &file, &text));
+        findings.extend(test_names::check(&names, &file, &text));
     }
     Ok(findings)
 }

@@ -1,6 +1,6 @@
 //! A model of Redis servers: roles, histories, asynchronous replication, restarts. It keeps no time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redis_failover_core::plan::CLOSED;
 use redis_failover_core::{Evidence, History, Instant, Link, NodeAddr, ReplId, Role, RunId, Sighting};
@@ -25,6 +25,8 @@ pub(super) struct Redis {
     pub(super) min_replicas: u32,
     /// The monitors can't reach it, its replicas can.
     pub(super) isolated: bool,
+    /// The monitors that can't reach it.
+    pub(super) unseen_by: BTreeSet<String>,
     /// Commands in its socket while it hangs.
     pub(super) queued: Vec<Command>,
 }
@@ -66,6 +68,7 @@ impl Redis {
             half_synced: false,
             min_replicas: 0,
             isolated: false,
+            unseen_by: BTreeSet::new(),
             queued: Vec::new(),
         }
     }

@@ -182,7 +182,6 @@ impl World {
         }
         let names: Vec<_> = self.monitors.keys().filter(|name| self.monitors[*name].alive).cloned().collect();
         for name in &names {
-            self.watch(name);
             self.observe(name);
         }
         self.exchange_reports(&names);
@@ -246,7 +245,8 @@ impl World {
         let look_now = in_doubt && !std::mem::replace(&mut monitor.in_doubt, in_doubt);
         for (node, next) in &mut monitor.next_probe {
             let redis = &self.servers.0[node];
-            let state = if redis.isolated { State::Dead } else { redis.state };
+            let unseen = redis.isolated || redis.unseen_by.contains(name);
+            let state = if unseen { State::Dead } else { redis.state };
             let address = addr(node);
             let mut tell = |probe| {
                 seen = true;
@@ -341,6 +341,7 @@ impl World {
         {
             self.tell_waits(name, &waits);
         }
+        self.watch(name);
         if let Some(action) = action {
             self.begin(name, &action);
         }

@@ -127,6 +127,46 @@ fn a_replica_that_dies_and_returns_changes_no_master() {
 }
 
 #[test]
+fn replicas_whose_link_is_broken_are_ko_until_it_stands_again() {
+    let servers = Servers::start();
+    let group = Group::start(&servers, "/redis/link");
+    let mut operator = group.redis[0].connect().expect("it answers");
+    let mut obey = |words: &[&str]| operator.command(words).and_then(Reply::into_result).expect("it obeys");
+    // The replicas do not know it; the monitors have been let in.
+    obey(&["CONFIG", "SET", "requirepass", "unknown"]);
+    obey(&["CLIENT", "KILL", "TYPE", "replica"]);
+    let published = |words: [bool; 3]| {
+        eventually(DEADLINE, &format!("OK is {words:?}"), || {
+            let status = group.status(&servers)?;
+            ensure_eq(words.map(Some), [0, 1, 2].map(|node| status["nodes"][node]["ok"].as_bool()))
+        })
+    };
+    published([true, false, false]);
+    obey(&["CONFIG", "SET", "requirepass", ""]);
+    published([true, true, true]);
+    group.await_steady(&servers, 0);
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
+}
+
+#[test]
+fn a_replica_that_follows_under_another_name_is_not_told_again_and_again() {
+    let servers = Servers::start();
+    let group = Group::start(&servers, "/redis/name");
+    let port = group.redis[0].port().to_string();
+    let mut since = None;
+    eventually(DEADLINE, "it follows under that name for two seconds", || {
+        let info = group.redis[1].info("replication")?;
+        if info["master_host"] != "localhost" {
+            // Seen before its link was up, it is told once.
+            since = None;
+            group.redis[1].command(&["REPLICAOF", "localhost", &port])?.into_result()?;
+        }
+        let kept = since.get_or_insert_with(Instant::now).elapsed();
+        if kept > Duration::from_secs(2) { Ok(()) } else { Err(format!("for {kept:?}")) }
+    });
+}
+
+#[test]
 fn one_zookeeper_server_killed_changes_no_master_and_stops_no_failover() {
     let mut servers = Servers::start();
     let mut group = Group::start(&servers, "/redis/zookeeper");

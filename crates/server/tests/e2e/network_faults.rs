@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use redis_failover_lab::{Reply, ensure_eq, eventually};
 
-use crate::network::{MONITORS, await_votes, begin, monitors, monitors_and_replicas, replicas};
+use crate::network::{MONITORS, begin, monitors, monitors_and_replicas, replicas};
 use crate::world::{DEADLINE, Group, Servers, source_of_node};
 use crate::writer::Balance;
 
@@ -53,28 +53,39 @@ fn a_master_cut_off_from_everyone_is_replaced_and_follows_when_it_is_back() {
     assert_sound(&writer.finish(&group.redis[master]));
 }
 
-#[test]
-fn a_master_that_two_monitors_and_its_replicas_have_lost_is_replaced() {
+/// Two monitors and the replicas lose the master, and the client does not: it goes on writing until the change is
+/// published, or the old master is stopped.
+fn lose_master(path: &str, leader_is_blind: bool) {
     let servers = Servers::start();
-    let (group, writer) = begin(&servers, "/redis/two-of-three");
+    let (group, writer) = begin(&servers, path);
     let leader = group.leader(&servers);
-    let other = MONITORS.into_iter().find(|id| *id != leader).expect("there are three");
+    let others: Vec<_> = MONITORS.into_iter().filter(|id| *id != leader).collect();
+    let blind = if leader_is_blind { vec![leader.as_str(), others[0]] } else { others };
     let cut = writer.acknowledged();
     replicas(&group).hold();
-    // The leader is among the blind: it can't stop the old master, and the client goes on writing to it until the
-    // change is published.
-    monitors(&group, &[&leader, other]).hold();
-    await_votes(&servers, &group, 0, &[&leader, other], "silent");
+    monitors(&group, &blind).hold();
     let master = group.await_successor(&servers, 0);
     let published = writer.acknowledged();
     writer.write_more();
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 2, "one change is enough");
     monitors_and_replicas(&group).release();
     group.await_steady(&servers, master);
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 2, "one change is enough");
     assert_one_master_in_each_epoch(&group);
     let balance = writer.finish(&group.redis[master]);
     println!("{} were acknowledged from the cut to the publication", published - cut);
     assert!(balance.lost <= published - cut + LOST_AT_MOST, "{balance:?}");
     assert!(balance.unknown <= 1, "{balance:?}");
+}
+
+#[test]
+fn a_master_that_the_leader_and_the_replicas_have_lost_is_replaced() {
+    lose_master("/redis/leader-blind", true);
+}
+
+#[test]
+fn a_master_that_only_the_leader_still_reaches_is_replaced_once() {
+    lose_master("/redis/leader-sees", false);
 }
 
 #[test]

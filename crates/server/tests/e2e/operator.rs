@@ -8,14 +8,14 @@ use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
 use crate::world::{DEADLINE, Group, Servers};
 
 /// Carries out `redis-failover COMMAND -z … -p …`.
-fn operator(servers: &Servers, group: &Group, command: &[&str]) -> Output {
+pub(crate) fn operator(servers: &Servers, group: &Group, command: &[&str]) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
     program.args(command).args(["-z", &servers.zookeeper.connect_string(), "-p", &group.path]);
     program.output().expect("the program runs")
 }
 
 /// Asserts the exit code and that what is printed has all `texts`.
-fn assert_says(output: &Output, code: i32, texts: &[&str]) {
+pub(crate) fn assert_says(output: &Output, code: i32, texts: &[&str]) {
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{out}{error}");
     for text in texts {

@@ -73,6 +73,11 @@ impl Servers {
         (0..3).map(|server| count(server).expect("srvr tells the packets")).sum()
     }
 
+    /// How many sessions a server serves.
+    pub(crate) fn sessions(&self, server: usize) -> usize {
+        self.zookeeper.four_letter(server, "cons").map_or(0, |text| text.matches("sid=0x").count())
+    }
+
     /// Stops the two servers that do not lead, so that none serves: the third has no majority. Yields which they are.
     ///
     /// Not all three: a leader that wakes among those that elect another may join them and never answer again

@@ -9,7 +9,7 @@ use redis_failover::redis::{RedisResult, cmd};
 use redis_failover::{Client, Outcome, outcome};
 use redis_failover_lab::{Account, Redis, ensure_eq, eventually};
 
-use crate::world::{CLIENT, DEADLINE, Group, Servers};
+use crate::world::{CLIENT, DEADLINE, Group, SESSION, Servers};
 
 /// On a crash under load the last replies may have left before the same writes went to the replicas: both are sent in
 /// one turn of the server's loop, so a writer that waits for each reply can lose one or two, never more.
@@ -62,7 +62,9 @@ pub(crate) fn assert_sound(balance: &Balance, faults: usize, lost_at_most: usize
 impl Writer {
     /// A writer to `group` that has begun to write.
     pub(crate) fn start(servers: &Servers, group: &Group, prefix: &str) -> Self {
-        let mut builder = Client::builder().servers(servers.zookeeper.connect_string()).path(&group.path);
+        let builder = Client::builder().servers(servers.zookeeper.connect_string()).path(&group.path);
+        // It loses and finds ZooKeeper when the monitors do: what they must wait for is waited for by it, too.
+        let mut builder = builder.session_timeout(SESSION);
         if group.linked {
             builder = builder.source_address(CLIENT.into());
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use redis_failover_lab::{Process, ZooKeeper, ensure_eq, eventually};
 
 use crate::faults::kill_caught_up_master;
+use crate::operator::{assert_says, operator};
 use crate::world::{DEADLINE, Group, Servers, hold_for};
 use crate::writer::{Writer, assert_sound};
 
@@ -38,11 +39,10 @@ fn a_failover_while_a_server_hangs(path: &str, choose: impl Fn(&Servers) -> usiz
 fn a_zookeeper_follower_that_hangs_stops_no_failover() {
     a_failover_while_a_server_hangs("/redis/hung-follower", |servers| {
         let zookeeper = &servers.zookeeper;
-        let sessions = |server: &usize| {
-            zookeeper.four_letter(*server, "cons").map_or(0, |text| text.matches("sid=").count())
-        };
         let followers = (0..3).filter(|server| zookeeper.mode(*server).as_deref() == Ok("follower"));
-        followers.max_by_key(sessions).expect("an ensemble of three has two followers")
+        followers
+            .max_by_key(|server| servers.sessions(*server))
+            .expect("an ensemble of three has two followers")
     });
 }
 
@@ -76,8 +76,8 @@ fn ten_seconds_without_any_zookeeper_server_change_no_master_and_no_client_notic
 
 /// A group in epoch 2 whose ensemble then forgets that: `forget` makes its data that of before, or none.
 ///
-/// Whoever remembers more commands no node, and says so. What stands in the ensemble then is the caller's to look at.
-fn an_ensemble_that_forgets(path: &str, forget: impl Fn(&mut ZooKeeper, &Path)) -> (Servers, Group) {
+/// Whoever remembers more commands no node and says so, and `told` is what people are told; then the master is adopted.
+fn an_ensemble_that_forgets(path: &str, told: &str, forget: fn(&mut ZooKeeper, &Path)) {
     let mut servers = Servers::start();
     let mut group = Group::start(&servers, path);
     let backup = servers.file("backup");
@@ -96,22 +96,39 @@ fn an_ensemble_that_forgets(path: &str, forget: impl Fn(&mut ZooKeeper, &Path)) 
     forget(&mut servers.zookeeper, &backup);
     servers.zookeeper.restart_all();
     eventually(DEADLINE, "all three monitors say that they remember more", || {
-        ensure_eq(group.logged("event=\"record-lost\""), 3)
+        ensure_eq(group.logged("and epoch 2 is remembered"), 3)
+    });
+    eventually(DEADLINE, "status says so, too", || {
+        let said = group.status(&servers).map_or_else(|error| error, |status| status.to_string());
+        if said.contains(told) { Ok(()) } else { Err(said) }
+    });
+    eventually(DEADLINE, "the client, too, has read what stands there", || {
+        ensure_eq((0..3).map(|server| servers.sessions(server)).sum::<usize>(), group.monitors.len() + 1)
     });
     hold_for(LONG, "no node is commanded by those who remember more", || {
         ensure_eq(&group.rest()?, &before).map(drop)
     });
     // The client refuses what is older than what it knows, and keeps to its master.
     writer.write_more();
+
+    let address = group.redis[master].addr();
+    assert_says(&operator(&servers, &group, &["adopt", "--master", &address, "--yes"]), 0, &["done"]);
+    group.await_steady(&servers, master);
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 3, "above all that is remembered");
+    writer.write_more();
     assert_sound(&writer.finish(&group.redis[master]), 1, 0);
-    (servers, group)
 }
 
 #[test]
-fn a_zookeeper_that_was_wiped_gets_no_new_group_from_those_who_remember_one() {
-    let (servers, group) = an_ensemble_that_forgets("/redis/wiped", |zookeeper, _| zookeeper.wipe());
-    let error = group.status(&servers).expect_err("nothing stands there");
-    assert!(error.contains("nothing is published at /redis/wiped"), "{error}");
+fn a_zookeeper_restored_from_an_older_backup_is_not_believed_until_a_master_is_adopted() {
+    let told = "older than the monitors remember (epoch 2)";
+    an_ensemble_that_forgets("/redis/restored", told, ZooKeeper::restore);
+}
+
+#[test]
+fn a_zookeeper_that_was_wiped_gets_no_new_group_until_a_master_is_adopted() {
+    let told = "the monitors remember epoch 2: ZooKeeper was emptied";
+    an_ensemble_that_forgets("/redis/wiped", told, |zookeeper, _| zookeeper.wipe());
 }
 
 /// Has every wait for the disk in a server take longer, for as long as the result lives.

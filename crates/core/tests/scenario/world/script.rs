@@ -1,5 +1,6 @@
 //! The script's lines: what is done to the world, and what must hold of it. It moves no time by itself.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use redis_failover_core::{Discover, Found, NodeAddr, Phase, Policy, Request, Topology, Waits};
@@ -60,7 +61,10 @@ impl World {
             ("save", []) => redis.saved = Some((redis.replid.clone(), redis.offset, redis.keys)),
             ("restart", ["saved"]) => redis.restart_from_snapshot(name),
             ("isolate", []) => redis.isolated = true,
-            ("join", []) => redis.isolated = false,
+            ("isolate", ["from", monitors @ ..]) => {
+                redis.unseen_by = monitors.iter().map(|name| (*name).to_owned()).collect();
+            }
+            ("join", []) => (redis.isolated, redis.unseen_by) = (false, BTreeSet::new()),
             ("lag", []) => redis.lagging = true,
             ("catch-up", []) => redis.lagging = false,
             ("half-sync", []) => redis.half_synced = true,
@@ -131,6 +135,9 @@ impl World {
 
     /// Says for each node why it may not take over.
     pub(super) fn tell_waits(&mut self, name: &str, waits: &Waits) {
+        if waits.is_empty() {
+            self.say(&format!("{name}: nobody is waited for any more"));
+        }
         for (node, wait) in waits {
             let keys = wait.keys.map(|keys| format!(" ({keys} keys)")).unwrap_or_default();
             self.say(&format!("{name}: nobody leads: {node} {}{keys}", wait.why));
