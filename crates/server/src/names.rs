@@ -121,6 +121,16 @@ impl Names {
         Role::Replica { of: Some(of), link, received }
     }
 
+    /// Spells the replicas that `node` says it feeds as the group's nodes are, as far as names are known.
+    pub(crate) fn spell(&self, node: &NodeAddr, feeds: &mut [NodeAddr]) {
+        let known = self.lock();
+        for replica in feeds {
+            if let Some(member) = known.member(replica, node) {
+                *replica = member;
+            }
+        }
+    }
+
     /// Has the name by which a node calls its master looked up anew, beside, where it is none of ours.
     pub(crate) fn refresh(&self, role: &Role) {
         let Role::Replica { of: Some(of), .. } = role else { return };
@@ -299,6 +309,9 @@ mod tests {
         ] {
             assert_eq!(follows(&names, "10.0.0.3:6379", of).await, spelled, "{of}");
         }
+        let mut feeds = ["10.0.0.1:6379", "10.0.0.9:6379", "10.0.0.3:6379"].map(node);
+        names.spell(&node("redis-2:6379"), &mut feeds);
+        assert_eq!(feeds, ["redis-1:6379", "10.0.0.9:6379", "10.0.0.3:6379"].map(node));
         let master = Role::Master { replicas: 1 };
         assert_eq!(names.spelled(&node("redis-1:6379"), master.clone(), PATIENCE).await, master);
     }

@@ -345,7 +345,9 @@ impl<S: Store> Monitor<S> {
     /// Keeps one prober for each node.
     fn watch_nodes(&mut self) {
         let nodes = self.decider.nodes();
-        self.names.watch(nodes.clone());
+        // Not those that are only looked at: they may be members by another name.
+        let members = self.decider.record().map(|record| record.nodes().cloned().collect());
+        self.names.watch(members.unwrap_or_else(|| self.setup.nodes.clone()));
         self.probers.retain(|node, prober| {
             let stays = nodes.contains(node);
             if !stays {

@@ -167,6 +167,7 @@ impl Prober {
             }
             let limit = PATIENCE.min(self.pace.borrow().patience / 4);
             sighting.role = self.names.spelled(&self.node, sighting.role.clone(), limit).await;
+            self.names.spell(&self.node, &mut sighting.feeds);
         }
         probe
     }
