@@ -1,11 +1,13 @@
 //! The lab's promises, kept on real processes.
 
+mod inner;
+
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use inner::{first_pid, inner_test, is_inner, pids};
 use redis_failover_lab::{
     Account, Connection, Flavour, Process, Redis, Reply, Sentinel, ZooKeeper, ensure_eq, eventually,
     free_port, is_alive,
@@ -260,29 +262,4 @@ fn a_failing_test_shows_the_logs() {
     let output = fs::read_to_string(inner.log()).unwrap();
     assert!(output.contains("---- log of redis 127.0.0.1:"), "{output}");
     assert!(output.contains("Ready to accept connections"), "{output}");
-}
-
-const INNER: &str = "REDIS_FAILOVER_LAB_INNER";
-
-/// Whether this test process was started by another test, to come to grief.
-fn is_inner() -> bool {
-    std::env::var_os(INNER).is_some()
-}
-
-/// Runs one test of this file in a process of its own.
-fn inner_test(name: &str, directory: &Path) -> Process {
-    let mut command = Command::new(std::env::current_exe().expect("Linux knows"));
-    // What a killed test cannot delete goes with the outer test's directory.
-    command.args(["--exact", name, "--nocapture"]).env(INNER, "1").env("TMPDIR", directory);
-    Process::spawn(name, command, &directory.join("log"))
-}
-
-/// The process ids in lines like `pid=1234`.
-fn pids(log: &Path) -> Vec<u32> {
-    let text = fs::read_to_string(log).expect("a log exists from the start");
-    text.lines().filter_map(|line| line.strip_prefix("pid=")?.parse().ok()).collect()
-}
-
-fn first_pid(log: &Path) -> Result<u32, &'static str> {
-    pids(log).first().copied().ok_or("not yet printed")
 }

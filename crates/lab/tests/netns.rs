@@ -1,11 +1,14 @@
 //! What the lab's network promises. It takes root, so these tests are run by `cargo xtask test --netns`.
 
+mod inner;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use redis_failover_lab::{Connection, Host, Network, Redis, Reply, eventually};
+use inner::{first_pid, inner_test, is_inner};
+use redis_failover_lab::{Connection, Host, Network, Redis, Reply, ensure_eq, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -106,4 +109,26 @@ fn the_machines_own_network_stays_as_it_is() {
     let namespace = || fs::read_link("/proc/thread-self/ns/net").unwrap();
     assert_ne!(caller.run(namespace), namespace());
     assert_eq!(own(), before);
+}
+
+#[test]
+fn nothing_is_left_of_a_test_that_is_killed() {
+    if is_inner() {
+        let (_caller, _server, mut redis) = two_hosts();
+        println!("\npid={}", redis.process().pid());
+        eventually(SOON, "the outer test kills this one", || Err::<(), _>("not yet"));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut inner = inner_test("nothing_is_left_of_a_test_that_is_killed", directory.path());
+    let server = eventually(SOON, "the server's process id", || first_pid(inner.log()));
+    let namespace = fs::read_link(format!("/proc/{server}/ns/net")).unwrap();
+    assert_ne!(namespace, fs::read_link("/proc/thread-self/ns/net").unwrap());
+    inner.kill();
+    // It has no name by which it could be held: without processes there is none.
+    eventually(SOON, "nobody is in the namespace", || {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let inside =
+            processes.filter(|it| fs::read_link(it.path().join("ns/net")).is_ok_and(|it| it == namespace));
+        ensure_eq(inside.count(), 0)
+    });
 }

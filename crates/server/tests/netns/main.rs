@@ -6,8 +6,11 @@
 mod field;
 mod lost_packets;
 mod no_route;
-#[path = "../e2e/world.rs"]
+#[path = "../e2e/trap.rs"]
 #[expect(dead_code, reason = "not all that the other end-to-end tests ask for is asked for here")]
+mod trap;
+#[path = "../e2e/world.rs"]
+#[expect(dead_code, reason = "as above")]
 mod world;
 #[path = "../e2e/writer.rs"]
 #[expect(dead_code, reason = "as above")]
