@@ -76,28 +76,6 @@ fn a_replica_that_dies_and_returns_changes_no_master() {
 }
 
 #[test]
-fn replicas_whose_link_is_broken_are_ko_until_it_stands_again() {
-    let servers = Servers::start();
-    let group = Group::start(&servers, "/redis/link");
-    let mut operator = group.redis[0].connect().expect("it answers");
-    let mut obey = |words: &[&str]| operator.command(words).and_then(Reply::into_result).expect("it obeys");
-    // The replicas do not know it; the monitors have been let in.
-    obey(&["CONFIG", "SET", "requirepass", "unknown"]);
-    obey(&["CLIENT", "KILL", "TYPE", "replica"]);
-    let published = |words: [bool; 3]| {
-        eventually(DEADLINE, &format!("OK is {words:?}"), || {
-            let status = group.status(&servers)?;
-            ensure_eq(words.map(Some), [0, 1, 2].map(|node| status["nodes"][node]["ok"].as_bool()))
-        })
-    };
-    published([true, false, false]);
-    obey(&["CONFIG", "SET", "requirepass", ""]);
-    published([true, true, true]);
-    group.await_steady(&servers, 0);
-    assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
-}
-
-#[test]
 fn a_replica_that_follows_under_another_name_is_not_told_again_and_again() {
     let servers = Servers::start();
     let group = Group::start(&servers, "/redis/name");
