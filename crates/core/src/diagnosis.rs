@@ -7,7 +7,7 @@ use crate::names::NodeAddr;
 use crate::time::Instant;
 use crate::topology::{Phase, Reason, Topology};
 use crate::verdict::{Doubt, Electorate, Verdict, Witness};
-use crate::view::{Role, Sighting, Vote};
+use crate::view::{Sighting, Vote};
 
 /// What is wrong with the master, most urgent first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,16 +88,19 @@ pub fn diagnose(facts: &Facts<'_>) -> Diagnosis {
     if matches!(record.phase, Phase::FailingOver(_)) {
         return Diagnosis::ChangeUnfinished;
     }
+    let seen = facts.fresh(&record.master, None);
+    let is_other_life =
+        |it: &Sighting| record.master_run.as_ref().is_some_and(|run| *run != it.run) && it.role.is_master();
+    if seen.is_some_and(is_other_life) {
+        // Votes that find the earlier life dead change nothing about it, and there is no time to ask its replicas:
+        // they are about to follow this one.
+        return Diagnosis::MasterLost(Reason::Restarted);
+    }
     if let Verdict::Down(reason) = facts.verdict(&record.master) {
         return beyond_reach(facts, reason);
     }
-    if let Some(sighting) = facts.fresh(&record.master, None) {
-        let same_run = record.master_run.as_ref().is_none_or(|run| *run == sighting.run);
-        match sighting.role {
-            Role::Replica { .. } => return Diagnosis::MasterLost(Reason::Demoted),
-            Role::Master { .. } if !same_run => return Diagnosis::MasterLost(Reason::Restarted),
-            Role::Master { .. } => {}
-        }
+    if seen.is_some_and(|it| !it.role.is_master()) {
+        return Diagnosis::MasterLost(Reason::Demoted);
     }
     match facts.verdict(&record.master) {
         Verdict::Doubted => Diagnosis::MasterDoubted,
@@ -129,4 +132,85 @@ fn back_since(facts: &Facts<'_>) -> Option<Instant> {
     let own = facts.electorate.own.get(master).filter(|ballot| ballot.vote == Vote::Up)?;
     let is_other = |it: &Sighting| Some(&it.run) != run || !it.role.is_master();
     (!facts.fresh(master, None).is_some_and(is_other)).then_some(own.since)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::names::{Epoch, MonitorId, ReplId, RunId};
+    use crate::policy::Policy;
+    use crate::position::{History, Lineages};
+    use crate::topology::Member;
+    use crate::view::{Ballot, Ballots, Link, Peer, Peers, Role};
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(10_000 + millis)
+    }
+
+    fn node(host: &str) -> NodeAddr {
+        NodeAddr::new(host, 1)
+    }
+
+    fn sighting(asked: Instant, run: &str, role: Role) -> Sighting {
+        let history = History { replid: ReplId("r".into()), offset: 5, previous: None };
+        Sighting { asked, run: RunId(run.into()), role, history, guarded: false, feeds: Vec::new() }
+    }
+
+    /// What is wrong at 20 ms with master a, recorded in its run 1, of which m2 and m3 say `peers`, and which m1, who
+    /// leads, saw in `run`. Replica b, whose link stood when it was last asked, was not asked since.
+    fn diagnosis(run: &str, peers: Vote) -> Diagnosis {
+        let id = |name: &str| name.parse::<MonitorId>().expect("an id");
+        let record = Topology {
+            epoch: Epoch(1),
+            phase: Phase::Steady,
+            master: node("a"),
+            master_run: Some(RunId("1".into())),
+            discovered: BTreeSet::new(),
+            synced: BTreeMap::new(),
+            reached: BTreeMap::new(),
+            members: ["a", "b"].map(|host| Member { addr: node(host), ok: true }).into(),
+            lineages: Lineages::default(),
+            monitors: BTreeSet::from(["m1", "m2", "m3"].map(id)),
+            policy: Policy::default(),
+            min_replicas_to_write: 0,
+        };
+        let vote = |vote| Ballot { vote, since: at(10) };
+        let own = Ballots::from([(node("a"), vote(Vote::Up)), (node("b"), vote(Vote::Up))]);
+        let peer = Peer { ballots: Ballots::from([(node("a"), vote(peers))]), remembers: None };
+        let others = Peers::from(["m2", "m3"].map(|name| (id(name), peer.clone())));
+        let replica = Role::Replica { of: Some(node("a")), link: Link::Up, received: 5 };
+        let sightings = BTreeMap::from([
+            (node("a"), sighting(at(15), run, Role::Master { replicas: 0 })),
+            (node("b"), sighting(at(5), "1", replica)),
+        ]);
+        let me = id("m1");
+        let electorate = Electorate {
+            me: &me,
+            own: &own,
+            peers: &others,
+            registered: &record.monitors,
+            policy: &record.policy,
+        };
+        let (doubt, record_since) = (Doubt::new(at(10)), at(0));
+        let doubt = Some(&doubt);
+        diagnose(&Facts {
+            now: at(20),
+            record: &record,
+            record_since,
+            electorate,
+            sightings: &sightings,
+            doubt,
+            postponed_until: None,
+        })
+    }
+
+    #[test]
+    fn a_master_in_another_life_is_lost_whatever_the_votes_say_of_the_earlier_one() {
+        assert_eq!(diagnosis("2", Vote::Up), Diagnosis::MasterLost(Reason::Restarted));
+        assert_eq!(diagnosis("2", Vote::Refused), Diagnosis::MasterLost(Reason::Restarted));
+        assert_eq!(diagnosis("1", Vote::Refused), Diagnosis::AwaitingVotes(at(1_010)), "it is the same life");
+        assert_eq!(diagnosis("1", Vote::Up), Diagnosis::Healthy);
+    }
 }

@@ -82,6 +82,9 @@ impl Watched {
 /// How long after the beginning of trouble nodes are asked at the dense pace, in units of `down_after`.
 const DENSE_FOR: u32 = 3;
 
+/// How long after a connection broke or was refused nodes are asked as fast as makes sense.
+const ALARMED_FOR: Duration = Duration::from_millis(100);
+
 impl Observer {
     /// A watch over `nodes`, of which nothing is known yet.
     pub fn new(policy: &Policy, nodes: impl IntoIterator<Item = NodeAddr>, now: Instant) -> Self {
@@ -174,6 +177,15 @@ impl Observer {
         self.nodes
             .values()
             .any(|watched| watched.doubted.is_some_and(fresh) || watched.waiting.is_some_and(late))
+    }
+
+    /// Whether a connection broke or was refused a moment ago.
+    ///
+    /// In these moments a master may be back in another life of its process, and its replicas may follow that at any
+    /// time: whoever asks first wins.
+    pub fn is_alarmed(&self, now: Instant) -> bool {
+        let fresh = |since: Instant| now.since(since) < ALARMED_FOR;
+        self.nodes.values().any(|watched| watched.doubted.is_some_and(fresh))
     }
 
     /// The votes as they stand.
@@ -358,6 +370,19 @@ mod tests {
         observer.probed(at(10), at(10), &node(), Probe::Refused);
         assert!(observer.in_doubt(at(3009)));
         assert!(!observer.in_doubt(at(3010)));
+    }
+
+    #[test]
+    fn the_alarm_is_raised_by_a_broken_connection_and_not_by_silence() {
+        let mut observer = observer();
+        observer.probed(at(10), at(10), &node(), Probe::Sent);
+        assert!(!observer.is_alarmed(at(50)));
+        assert!(observer.in_doubt(at(210)));
+        observer.probed(at(300), at(300), &node(), Probe::Lost);
+        assert!(observer.is_alarmed(at(399)));
+        assert!(!observer.is_alarmed(at(400)));
+        observer.probed(at(350), at(350), &node(), answer(at(350)));
+        assert!(!observer.is_alarmed(at(351)), "an answer ends it");
     }
 
     #[test]

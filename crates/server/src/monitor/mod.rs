@@ -31,6 +31,10 @@ use prober::{Pace, Probed, Prober};
 /// How fast nodes are asked while something is in doubt.
 const DENSE: Duration = Duration::from_millis(20);
 
+/// How fast nodes are asked in the first moments after a connection broke: a master that is started again without its
+/// data is to be noticed before its replicas have taken that for theirs.
+const ALARMED: Duration = Duration::from_millis(2);
+
 /// What one monitor of one group is made of.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -302,7 +306,11 @@ impl<S: Store> Monitor<S> {
         let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
         self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
         let policy = &self.policy;
-        let interval = if self.observer.in_doubt(now) { DENSE } else { policy.probe_interval() };
+        let interval = match self.observer.in_doubt(now) {
+            true if self.observer.is_alarmed(now) => ALARMED,
+            true => DENSE,
+            false => policy.probe_interval(),
+        };
         let pace = Pace { interval: interval.min(policy.probe_interval()), patience: policy.down_after() };
         self.pace.send_if_modified(|present| std::mem::replace(present, pace) != pace);
     }
