@@ -7,9 +7,10 @@
 //! | `fix` | its writing twin |
 //! | `tidy` | the rules of this repository that no compiler checks |
 //! | `test` | all tests, and the servers they need |
+//! | `servers` | the servers of other versions that the tests run on |
 //! | `docs` | what is generated: the command line reference, core's table of Redis commands |
 //! | `demo` | a group of real Redis servers that loses its master, and our programs at work |
-//! | `bench` | measurements, `bench client` for one |
+//! | `bench` | measurements: `bench client`, `bench guard`, `bench loss` |
 //!
 //! It never depends on our own crates: what checks them must build when they do not. It never calls `sudo`,
 //! and it never ends a process that it did not start.
@@ -18,6 +19,7 @@ mod ci;
 mod command;
 mod docs;
 mod packages;
+mod servers;
 mod test;
 mod tidy;
 mod trial;
@@ -57,6 +59,8 @@ enum Task {
         #[arg(last = true)]
         runner: Vec<String>,
     },
+    /// Fetch the Redis and Valkey servers of other versions that the tests run on, where they are not in the cache yet
+    Servers,
     /// Write what is generated: documents, and the table of Redis commands from a running server
     Docs {
         /// Compare instead of writing, and fail where something is stale
@@ -70,7 +74,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Build the release and measure it: `bench client`
+    /// Build the release and measure it: `bench client`, `bench guard`, `bench loss`
     #[command(disable_help_flag = true)]
     Bench {
         /// What to measure, then arguments for it; `--help` shows them
@@ -101,6 +105,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Test { netns: true, runner } => test::run_in_namespaces(runner),
         Task::Test { netns: false, runner } => test::run(runner),
+        Task::Servers => servers::fetch(),
         Task::Docs { check } => docs::run(*check),
         Task::Demo { arguments } => trial::run("demo", arguments, &caller),
         Task::Bench { arguments } => trial::run("bench", arguments, &caller),

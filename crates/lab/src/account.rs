@@ -55,6 +55,16 @@ impl Account {
         self.acknowledged.len()
     }
 
+    /// The first acknowledged write.
+    pub fn first(&self) -> Option<Write> {
+        self.acknowledged.first().copied()
+    }
+
+    /// The last acknowledged write.
+    pub fn last(&self) -> Option<Write> {
+        self.acknowledged.last().copied()
+    }
+
     /// Of how many writes nobody knows whether they were carried out.
     pub fn unknown(&self) -> usize {
         self.unknown.len()

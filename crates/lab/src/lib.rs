@@ -18,20 +18,24 @@
 
 mod account;
 mod eventually;
+mod flavour;
 mod link;
 mod netns;
 mod ports;
 mod process;
 mod redis;
 mod resp;
+mod sentinel;
 mod zookeeper;
 
 pub use account::{Account, Write};
 pub use eventually::{ensure_eq, eventually};
+pub use flavour::Flavour;
 pub use link::{Link, Traffic};
 pub use netns::{Host, Network};
 pub use ports::free_port;
 pub use process::{Process, is_alive};
 pub use redis::{Redis, RedisBuilder};
 pub use resp::{Connection, Reply};
+pub use sentinel::Sentinel;
 pub use zookeeper::{ZooKeeper, ZooKeeperBuilder};

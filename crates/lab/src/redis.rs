@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::process::find_program;
-use crate::{Connection, Link, Process, Reply, eventually, free_port};
+use crate::{Connection, Flavour, Link, Process, Reply, eventually, free_port};
 
 const START_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -29,6 +28,7 @@ pub struct Redis {
     port: u16,
     password: Option<String>,
     link: Option<Link>,
+    flavour: Flavour,
 }
 
 /// What a [`Redis`] is to be started with.
@@ -39,6 +39,7 @@ pub struct RedisBuilder {
     options: Vec<(String, String)>,
     password: Option<String>,
     source: Option<Ipv4Addr>,
+    flavour: Flavour,
 }
 
 impl RedisBuilder {
@@ -66,6 +67,12 @@ impl RedisBuilder {
         self
     }
 
+    /// Starts a server of this version instead of the one that is installed.
+    pub fn flavour(mut self, flavour: Flavour) -> Self {
+        self.flavour = flavour;
+        self
+    }
+
     /// Puts the server behind a [`Link`], whose address it announces to its master, and has it call its master from
     /// `source`: any of 127.0.0.0/8. Needs Redis 7.0 or newer.
     pub fn linked(mut self, source: Ipv4Addr) -> Self {
@@ -77,7 +84,7 @@ impl RedisBuilder {
     ///
     /// # Panics
     ///
-    /// When `redis-server` is not installed, or does not answer in time.
+    /// When the program is not installed, or does not answer in time.
     pub fn start(mut self) -> Redis {
         let directory =
             TempDir::with_prefix("redis-failover-lab-redis-").expect("a writable temporary directory");
@@ -88,9 +95,9 @@ impl RedisBuilder {
             link
         });
         fs::write(directory.path().join("redis.conf"), self.config(port)).expect("the directory is ours");
-        let process = spawn(directory.path(), (self.address, port).into(), &[]);
-        let mut redis =
-            Redis { process, directory, address: self.address, port, password: self.password, link };
+        let process = spawn(self.flavour, directory.path(), (self.address, port).into(), &[]);
+        let Self { address, password, flavour, .. } = self;
+        let mut redis = Redis { process, directory, address, port, password, link, flavour };
         redis.await_answer();
         if redis.link.is_some() {
             eventually(START_DEADLINE, "its link has found it", || Connection::open(redis.public_address()));
@@ -116,8 +123,10 @@ impl RedisBuilder {
             "appendonly no".to_owned(),
             // Instead of five seconds in which more replicas could come: a first synchronisation is immediate.
             "repl-diskless-sync-delay 0".to_owned(),
-            "enable-debug-command local".to_owned(),
         ];
+        if self.flavour.asks_for_debug() {
+            lines.push("enable-debug-command local".to_owned());
+        }
         if let Some(password) = &self.password {
             lines.push(format!("requirepass {password:?}"));
             lines.push(format!("masterauth {password:?}"));
@@ -135,6 +144,7 @@ impl Redis {
             options: Vec::new(),
             password: None,
             source: None,
+            flavour: Flavour::default(),
         }
     }
 
@@ -202,7 +212,7 @@ impl Redis {
     /// When it does not answer in time.
     pub fn restart_with(&mut self, arguments: &[&str]) {
         self.process.kill();
-        self.process = spawn(self.directory.path(), self.socket_address(), arguments);
+        self.process = spawn(self.flavour, self.directory.path(), self.socket_address(), arguments);
         self.await_answer();
     }
 
@@ -292,8 +302,8 @@ impl Redis {
     }
 }
 
-fn spawn(directory: &Path, address: SocketAddr, arguments: &[&str]) -> Process {
-    let mut command = Command::new(find_program("redis-server", "redis-server"));
+fn spawn(flavour: Flavour, directory: &Path, address: SocketAddr, arguments: &[&str]) -> Process {
+    let mut command = Command::new(flavour.program());
     command.current_dir(directory).arg(directory.join("redis.conf")).args(arguments);
     Process::spawn(&format!("redis {address}"), command, &directory.join("redis.log"))
 }

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use redis_failover_lab::{
-    Account, Connection, Process, Redis, Reply, ZooKeeper, ensure_eq, eventually, free_port, is_alive,
+    Account, Connection, Flavour, Process, Redis, Reply, Sentinel, ZooKeeper, ensure_eq, eventually,
+    free_port, is_alive,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -38,6 +39,30 @@ fn redis_answers() {
         redis.command(&["NONSENSE"]).unwrap().into_result().unwrap_err().starts_with("ERR unknown command")
     );
     assert_eq!(redis.command(&["DEBUG", "SLEEP", "0"]), Ok(Reply::Simple("OK".into())));
+}
+
+#[test]
+fn each_version_is_what_it_should_be_and_stays_it_over_a_restart() {
+    let versions =
+        [(Flavour::Redis62, "redis_version", "6.2."), (Flavour::Valkey91, "valkey_version", "9.1.")];
+    for (flavour, field, version) in versions {
+        let mut redis = Redis::builder().flavour(flavour).start();
+        for _ in 0..2 {
+            let said = redis.info("server").unwrap();
+            assert!(said[field].starts_with(version), "{said:?}");
+            assert_eq!(redis.command(&["DEBUG", "SLEEP", "0"]), Ok(Reply::Simple("OK".into())));
+            redis.restart();
+        }
+    }
+}
+
+#[test]
+fn sentinels_that_watch_know_each_other_and_the_master() {
+    let master = Redis::start();
+    let _replica = Redis::builder().replica_of(&master).start();
+    for sentinel in Sentinel::watch(&master, 1, Duration::from_secs(1)) {
+        assert_eq!(sentinel.master(), Ok(master.addr()));
+    }
 }
 
 #[test]

@@ -82,6 +82,16 @@ pub(crate) static IPROUTE: Need = Need {
     by_hand: "it exists on Linux only, see https://wiki.linuxfoundation.org/networking/iproute2",
 };
 
+/// What fetches Python packages; the servers of other versions are in some.
+pub(crate) static PIP: Need = Need {
+    name: "pip for python3",
+    is_present: || command::succeeds(Command::new("python3").args(["-m", "pip", "--version"])),
+    apt: "python3-pip",
+    dnf: "python3-pip",
+    brew: "python",
+    by_hand: "python3 -m ensurepip --user",
+};
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Manager {
     Apt,
