@@ -19,57 +19,6 @@ pub(crate) fn kill_caught_up_master(servers: &Servers, group: &mut Group, writer
 }
 
 #[test]
-fn a_master_that_is_killed_is_replaced_and_nothing_caught_up_is_lost() {
-    let servers = Servers::start();
-    let mut group = Group::start(&servers, "/redis/kill");
-    let writer = Writer::start(&servers, &group, "kill");
-    let master = kill_caught_up_master(&servers, &mut group, &writer);
-    group.await_steady(&servers, master);
-    assert_sound(&writer.finish(&group.redis[master]), 1, 0);
-}
-
-#[test]
-fn a_master_killed_under_load_comes_back_as_a_replica() {
-    let servers = Servers::start();
-    let mut group = Group::start(&servers, "/redis/return");
-    let writer = Writer::start(&servers, &group, "return");
-    group.redis[0].kill();
-    let master = group.await_successor(&servers, 0);
-    writer.write_more();
-    group.redis[0].restart();
-    group.await_steady(&servers, master);
-    writer.write_more();
-    let balance = writer.finish(&group.redis[master]);
-    assert_sound(&balance, 1, LOST_AT_MOST);
-    assert_eq!(group.redis[0].role().expect("it answers"), "slave");
-}
-
-#[test]
-fn a_master_that_hangs_is_replaced_and_demoted_as_it_wakes() {
-    let servers = Servers::start();
-    let group = Group::start(&servers, "/redis/hang");
-    let writer = Writer::start(&servers, &group, "hang");
-    let before = partial_syncs(&group);
-    // A client that never hears of the change.
-    let mut client = group.redis[0].connect().expect("the master answers");
-    group.redis[0].stop();
-    let master = group.await_successor(&servers, 0);
-    writer.write_more();
-    group.redis[0].cont();
-    group.await_steady(&servers, master);
-    assert!(client.command(&["PING"]).is_err(), "the old master's clients are cut off");
-    writer.write_more();
-    assert_sound(&writer.finish(&group.redis[master]), 1, LOST_AT_MOST);
-    assert!(partial_syncs(&group) > before, "the others followed without a full copy");
-}
-
-/// How many partial resyncs all nodes together have granted.
-fn partial_syncs(group: &Group) -> u64 {
-    let granted = |redis: &Redis| redis.info("stats").ok()?.get("sync_partial_ok")?.parse::<u64>().ok();
-    group.redis.iter().filter_map(granted).sum()
-}
-
-#[test]
 fn a_leader_that_is_killed_disturbs_nobody() {
     let servers = Servers::start();
     let mut group = Group::start(&servers, "/redis/leader");

@@ -7,6 +7,7 @@ mod all_gone;
 mod config;
 mod document;
 mod faults;
+mod flavours;
 mod names;
 mod network;
 mod network_faults;
