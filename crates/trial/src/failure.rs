@@ -34,6 +34,13 @@ impl Failure {
         self
     }
 
+    /// The same, said of a part of the whole.
+    #[must_use]
+    pub(crate) fn within(mut self, part: impl fmt::Display) -> Self {
+        self.message = format!("{part}: {}", self.message);
+        self
+    }
+
     /// The exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         self.code.into()

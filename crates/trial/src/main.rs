@@ -8,6 +8,7 @@ mod bench;
 mod demo;
 mod failure;
 mod interrupt;
+mod monitors;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,12 @@
 //! burdens both sides alike.
 
 mod client;
+mod finder;
+mod group;
+mod guard;
+mod loss;
 mod statistics;
+mod writer;
 
 use clap::{Args, Subcommand};
 
@@ -22,6 +27,10 @@ pub(crate) struct BenchArgs {
 enum Subject {
     /// The client library's connection beside the one of redis-rs that it is made of, on the same server.
     Client(client::ClientArgs),
+    /// A master that is killed and comes back without its memory: how often it takes its replicas' data with it.
+    Guard(guard::GuardArgs),
+    /// What two faults of the master cost in acknowledged writes, beside Redis Sentinel with `--vs sentinel`.
+    Loss(loss::LossArgs),
 }
 
 /// Measures.
@@ -32,5 +41,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
     let mut interrupt = Interrupt::new()?;
     match args.subject {
         Subject::Client(args) => interrupt.or(client::run(args)).await,
+        Subject::Guard(args) => interrupt.or(guard::run(args)).await,
+        Subject::Loss(args) => interrupt.or(loss::run(args)).await,
     }
 }

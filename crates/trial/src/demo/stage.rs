@@ -3,16 +3,11 @@
 //! It starts them, harms them when told to, and ends them when it is dropped. It never decides what happens next.
 
 use std::env;
-use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use redis_failover::{Client, ReadFrom};
-use redis_failover_core::{NodeAddr, Policy};
 use redis_failover_lab::{Process, Redis, ZooKeeper};
-use redis_failover_server::{Credentials, Monitor, Setup};
-use redis_failover_store::{Embedded, GroupPath};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -20,12 +15,7 @@ use super::journal;
 use super::screen::Screen;
 use crate::attempt::attempt;
 use crate::failure::Failure;
-
-/// The group's path in the store.
-pub(super) const PATH: &str = "/redis/demo";
-
-/// The monitors' names.
-const MONITORS: [&str; 3] = ["one", "two", "three"];
+use crate::monitors::{self, NAMES, PATH};
 
 /// The monitors' sessions with `ZooKeeper`: how long a dead leader would keep the lead.
 const SESSION: &str = "2s";
@@ -50,7 +40,7 @@ pub(super) struct Stage {
 
 #[derive(Debug)]
 enum Monitors {
-    Tasks { store: Embedded, _tasks: JoinSet<()> },
+    Tasks(monitors::Monitors),
     Processes { processes: Vec<Process>, _followers: JoinSet<()>, zookeeper: ZooKeeper, _logs: TempDir },
 }
 
@@ -69,7 +59,10 @@ impl Stage {
         let mut redis: Vec<_> = (0..3).map(|_| attempt(one)).collect::<Result<_, _>>()?;
         let mut pids: Vec<_> = redis.iter_mut().map(|redis| redis.process().pid()).collect();
         let monitors = match shipped {
-            None => tasks(&redis, screen)?,
+            None => {
+                journal::listen(screen.clone());
+                Monitors::Tasks(monitors::Monitors::start(&redis)?)
+            }
             Some((size, program)) => {
                 let mut zookeeper = attempt(|| ZooKeeper::start(size))?;
                 pids.extend((0..size).map(|index| zookeeper.server(index).pid()));
@@ -127,12 +120,14 @@ impl Stage {
 
     /// The client library, as an application would use it on this group.
     pub(super) fn client(&self, reads: ReadFrom) -> Result<Client, Failure> {
-        let builder = Client::builder().path(PATH).read_from(reads);
-        let client = match &self.monitors {
-            Monitors::Tasks { store, .. } => builder.build_on(&store.session().group(&path()?)),
-            Monitors::Processes { zookeeper, .. } => builder.servers(zookeeper.connect_string()).build(),
-        };
-        client.map_err(|error| Failure::new(format!("no client: {error}")))
+        match &self.monitors {
+            Monitors::Tasks(monitors) => monitors.client(reads),
+            Monitors::Processes { zookeeper, .. } => {
+                let builder = Client::builder().path(PATH).read_from(reads);
+                let client = builder.servers(zookeeper.connect_string()).build();
+                client.map_err(|error| Failure::new(format!("no client: {error}")))
+            }
+        }
     }
 
     /// What to type to look at the group, to use it and to harm it, where that can be done from outside.
@@ -153,18 +148,6 @@ impl Stage {
     }
 }
 
-/// Monitors in this process, on a store in this process.
-fn tasks(redis: &[Redis], screen: &Screen) -> Result<Monitors, Failure> {
-    journal::listen(screen.clone());
-    let store = Embedded::new();
-    let mut tasks = JoinSet::new();
-    for id in MONITORS {
-        let (monitor, inbox) = Monitor::new(setup(id, redis)?, store.session().group(&path()?));
-        tasks.spawn(monitor.run(inbox, pending()));
-    }
-    Ok(Monitors::Tasks { store, _tasks: tasks })
-}
-
 /// Monitors as they are shipped, each in a process of its own.
 fn processes(
     redis: &[Redis],
@@ -177,7 +160,7 @@ fn processes(
     let nodes = redis.iter().map(Redis::addr).collect::<Vec<_>>().join(",");
     let mut processes = Vec::new();
     let mut followers = JoinSet::new();
-    for id in MONITORS {
+    for id in NAMES {
         let mut command = Command::new(program);
         command.args(["run", "-z", &zookeeper.connect_string(), "-p", PATH, "-r", &nodes, "--id", id]);
         command.args(["--session-timeout", SESSION, "--log-format", "json"]);
@@ -186,24 +169,6 @@ fn processes(
         followers.spawn(journal::follow(log, screen.clone()));
     }
     Ok(Monitors::Processes { processes, _followers: followers, zookeeper, _logs: logs })
-}
-
-fn setup(id: &str, redis: &[Redis]) -> Result<Setup, Failure> {
-    let nodes: Result<Vec<NodeAddr>, _> = redis.iter().map(|redis| redis.addr().parse()).collect();
-    Ok(Setup {
-        group: path()?.name().to_owned(),
-        id: id.parse().map_err(Failure::new)?,
-        address: None,
-        nodes: nodes.map_err(Failure::new)?,
-        policy: Policy::default(),
-        credentials: Credentials::default(),
-        slow_every: Duration::from_secs(30),
-        take_over: false,
-    })
-}
-
-fn path() -> Result<GroupPath, Failure> {
-    PATH.parse().map_err(Failure::new)
 }
 
 /// The shipped program, which is built into the same directory as this one.

@@ -1,0 +1,195 @@
+//! Three Redis servers and who watches over them, for measurements that harm them.
+//!
+//! It starts them, says who leads, and ends them when it is dropped. It never decides what is done to them.
+
+use std::time::{Duration, Instant};
+
+use redis_failover::{Client, ReadFrom};
+use redis_failover_lab::{Account, Redis, RedisBuilder, Reply, Sentinel};
+use tokio::time::sleep;
+
+use super::finder::Finder;
+use crate::attempt::attempt;
+use crate::failure::Failure;
+use crate::monitors::Monitors;
+
+/// How long anything may take that is not what is measured.
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// How often servers are asked whether they are what is waited for.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long the replicas may take to confirm a write.
+const CONFIRMED: &str = "500";
+
+/// How long a master may be silent before it counts as down: the default of our policy, and given to Sentinel, too.
+const DOWN_AFTER: Duration = Duration::from_secs(1);
+
+/// A master, two replicas, and three who watch over them.
+#[derive(Debug)]
+pub(super) struct Group {
+    // Before the servers, because fields are dropped in this order: nobody fails over what is being ended.
+    guardian: Guardian,
+    redis: Vec<Redis>,
+}
+
+/// Who watches over a group.
+#[derive(Debug)]
+enum Guardian {
+    /// Our monitors, in this process.
+    Monitors { _monitors: Monitors, client: Client },
+    /// Redis Sentinel.
+    Sentinels(Vec<Sentinel>),
+}
+
+impl Group {
+    /// Starts servers with these configuration lines and our monitors over them; returns when all follow one master.
+    pub(super) async fn with_monitors(options: &[(&str, &str)]) -> Result<Self, Failure> {
+        let redis: Vec<_> = (0..3).map(|_| attempt(|| start(options))).collect::<Result<_, _>>()?;
+        let monitors = Monitors::start(&redis)?;
+        let client = monitors.client(ReadFrom::Master)?;
+        client.ready(LIMIT).await.map_err(Failure::new)?;
+        let group = Self { guardian: Guardian::Monitors { _monitors: monitors, client }, redis };
+        group.steady("at the start").await?;
+        Ok(group)
+    }
+
+    /// The same with three sentinels, of which two must agree.
+    pub(super) async fn with_sentinels(options: &[(&str, &str)]) -> Result<Self, Failure> {
+        let master = attempt(|| start(options))?;
+        let replica = || builder(options).replica_of(&master).start();
+        let (one, two) = (attempt(replica)?, attempt(replica)?);
+        let sentinels = attempt(|| Sentinel::watch(&master, 2, DOWN_AFTER))?;
+        let group = Self { guardian: Guardian::Sentinels(sentinels.into()), redis: vec![master, one, two] };
+        group.steady("at the start").await?;
+        Ok(group)
+    }
+
+    /// How an application finds the master.
+    pub(super) fn finder(&self) -> Finder {
+        match &self.guardian {
+            Guardian::Monitors { client, .. } => Finder::Published(client.clone()),
+            Guardian::Sentinels(sentinels) => {
+                Finder::Sentinels(sentinels.iter().map(Sentinel::addr).collect())
+            }
+        }
+    }
+
+    /// The client library, where our monitors publish for it.
+    pub(super) fn client(&self) -> Option<&Client> {
+        match &self.guardian {
+            Guardian::Monitors { client, .. } => Some(client),
+            Guardian::Sentinels(_) => None,
+        }
+    }
+
+    /// Which server has this address.
+    pub(super) fn index(&self, address: &str) -> Result<usize, Failure> {
+        let index = self.redis.iter().position(|redis| redis.addr() == address);
+        index.ok_or_else(|| Failure::new(format!("{address} is none of the servers")))
+    }
+
+    /// A server.
+    pub(super) fn server(&self, index: usize) -> &Redis {
+        &self.redis[index]
+    }
+
+    /// A server, to be harmed.
+    pub(super) fn redis(&mut self, index: usize) -> &mut Redis {
+        &mut self.redis[index]
+    }
+
+    /// Changes a setting of a server, and has it keep that over a restart.
+    pub(super) fn configure(&self, index: usize, name: &str, value: &str) -> Result<(), Failure> {
+        for words in [&["CONFIG", "SET", name, value][..], &["CONFIG", "REWRITE"]] {
+            self.redis[index].command(words).and_then(Reply::into_result).map_err(Failure::new)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until those who ask find a master that the others follow and that takes writes which reach them all.
+    pub(super) async fn steady(&self, when: &str) -> Result<usize, Failure> {
+        let finder = self.finder();
+        let began = Instant::now();
+        loop {
+            let answer = match finder.master().await {
+                Some(address) if self.is_recorded().await => attempt(|| self.is_steady(&address))?,
+                Some(_) => Err("not all replicas are published as OK".to_owned()),
+                None => Err("nobody names a master".to_owned()),
+            };
+            match answer {
+                Ok(master) => return Ok(master),
+                Err(reason) if began.elapsed() > LIMIT => {
+                    let limit = LIMIT.as_secs();
+                    return Err(Failure::new(format!(
+                        "{when} the group is not steady in {limit} s: {reason}"
+                    )));
+                }
+                Err(_) => sleep(LOOK).await,
+            }
+        }
+    }
+
+    /// Whether those who watch know that the replicas follow: before that they do not know what these hold.
+    async fn is_recorded(&self) -> bool {
+        match self.client() {
+            Some(client) => client.topology().next().await.replicas.iter().all(|replica| replica.healthy),
+            None => true,
+        }
+    }
+
+    /// Which server has this address, if it leads the others.
+    fn is_steady(&self, address: &str) -> Result<usize, String> {
+        let master = self.index(address).map_err(|failure| failure.to_string())?;
+        let port = self.redis[master].port().to_string();
+        for (index, redis) in self.redis.iter().enumerate() {
+            let info = redis.info("replication")?;
+            let says = |name: &str, value: &str| match info.get(name) {
+                Some(said) if said == value => Ok(()),
+                said => Err(format!("{} says {name}: {said:?}", redis.addr())),
+            };
+            if index == master {
+                says("role", "master")?;
+            } else {
+                says("role", "slave")?;
+                says("master_port", &port)?;
+                says("master_link_status", "up")?;
+            }
+        }
+        let mut connection = self.redis[master].connect()?;
+        connection.command(&["SET", "steady", "yes"])?.into_result()?;
+        match connection.command(&["WAIT", "2", CONFIRMED])? {
+            Reply::Integer(2) => Ok(master),
+            reply => Err(format!("a write is confirmed by {reply:?} of 2 replicas")),
+        }
+    }
+
+    /// Writes the keys of these numbers to server `master`, one after the other.
+    pub(super) fn write(
+        &self,
+        master: usize,
+        account: &mut Account,
+        numbers: std::ops::Range<u64>,
+    ) -> Result<(), Failure> {
+        let write = || {
+            let mut connection = self.redis[master].connect()?;
+            for number in numbers {
+                connection.command(&["SET", &account.key(number), &number.to_string()])?.into_result()?;
+                account.acknowledge(number, Instant::now());
+            }
+            match connection.command(&["WAIT", "2", "5000"])? {
+                Reply::Integer(2) => Ok(()),
+                reply => Err(format!("the writes are confirmed by {reply:?} of 2 replicas")),
+            }
+        };
+        attempt(write)?.map_err(|error| Failure::new(format!("cannot write: {error}")))
+    }
+}
+
+fn start(options: &[(&str, &str)]) -> Redis {
+    builder(options).start()
+}
+
+fn builder(options: &[(&str, &str)]) -> RedisBuilder {
+    options.iter().fold(Redis::builder(), |builder, (name, value)| builder.option(*name, *value))
+}

@@ -1,0 +1,67 @@
+//! Three monitors in this process, on a store in this process: a group that needs no `ZooKeeper`.
+//!
+//! They are the monitors that the program runs, and end when they are dropped. It starts no Redis server and harms
+//! none.
+
+use std::future::pending;
+use std::time::Duration;
+
+use redis_failover::{Client, ReadFrom};
+use redis_failover_core::{NodeAddr, Policy};
+use redis_failover_lab::Redis;
+use redis_failover_server::{Credentials, Monitor, Setup};
+use redis_failover_store::{Embedded, GroupPath};
+use tokio::task::JoinSet;
+
+use crate::failure::Failure;
+
+/// The group's path in the store.
+pub(crate) const PATH: &str = "/redis/demo";
+
+/// The monitors' names.
+pub(crate) const NAMES: [&str; 3] = ["one", "two", "three"];
+
+/// The running monitors and their store.
+#[derive(Debug)]
+pub(crate) struct Monitors {
+    store: Embedded,
+    _tasks: JoinSet<()>,
+}
+
+impl Monitors {
+    /// Starts them over these servers, with the default policy.
+    pub(crate) fn start(redis: &[Redis]) -> Result<Self, Failure> {
+        let store = Embedded::new();
+        let mut tasks = JoinSet::new();
+        for name in NAMES {
+            let (monitor, inbox) = Monitor::new(setup(name, redis)?, store.session().group(&path()?));
+            tasks.spawn(monitor.run(inbox, pending()));
+        }
+        Ok(Self { store, _tasks: tasks })
+    }
+
+    /// The client library, as an application would use it on this group.
+    pub(crate) fn client(&self, reads: ReadFrom) -> Result<Client, Failure> {
+        let client =
+            Client::builder().path(PATH).read_from(reads).build_on(&self.store.session().group(&path()?));
+        client.map_err(|error| Failure::new(format!("no client: {error}")))
+    }
+}
+
+fn setup(name: &str, redis: &[Redis]) -> Result<Setup, Failure> {
+    let nodes: Result<Vec<NodeAddr>, _> = redis.iter().map(|redis| redis.addr().parse()).collect();
+    Ok(Setup {
+        group: path()?.name().to_owned(),
+        id: name.parse().map_err(Failure::new)?,
+        address: None,
+        nodes: nodes.map_err(Failure::new)?,
+        policy: Policy::default(),
+        credentials: Credentials::default(),
+        slow_every: Duration::from_secs(30),
+        take_over: false,
+    })
+}
+
+fn path() -> Result<GroupPath, Failure> {
+    PATH.parse().map_err(Failure::new)
+}

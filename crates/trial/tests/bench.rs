@@ -1,0 +1,68 @@
+//! The measurements as they are started, each as short as can be: that they measure, and what they write.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn bench(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover-trial"));
+    command.arg("bench").args(arguments).output().expect("the program starts")
+}
+
+/// What `bench` with these arguments writes as JSON and prints.
+fn figures(arguments: &[&str]) -> (Value, String) {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("figures.json");
+    let name = file.to_str().expect("a temporary name is text");
+    let output = bench(&[arguments, &["--runs", "1", "--json", name]].concat());
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{text}", output.status);
+    let written = fs::read(&file).expect("the figures are written");
+    (serde_json::from_slice(&written).expect("they are JSON"), text)
+}
+
+#[test]
+fn the_guard_is_measured_in_the_cells_that_are_asked_for() {
+    let (figures, text) = figures(&["guard", "--cell", "none,50ms,disk", "--cell", "aof,0ms,at-once"]);
+    let cells = figures["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 2, "{figures:#}");
+    for cell in cells {
+        assert_eq!(cell["lost"]["most"], 0.0, "{figures:#}");
+        assert_eq!(cell["wiped"], 0);
+        assert!(cell["writes_after_ms"]["median"].as_f64().unwrap() > 0.0);
+    }
+    assert!(text.contains("none") && text.contains("wiped:"), "{text}");
+}
+
+#[test]
+fn a_cell_that_there_is_not_is_a_usage_error_that_names_those_that_are() {
+    let output = bench(&["guard", "--cell", "none,3ms"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("there is no cell `none,3ms`") && told.contains("at-once"), "{told}");
+}
+
+#[test]
+fn sentinel_loses_what_we_keep() {
+    let (figures, text) = figures(&["loss", "--vs", "sentinel", "--fault", "wipe"]);
+    let lines = figures["lines"].as_array().unwrap();
+    let wiped: Vec<_> = lines.iter().map(|line| (line["who_watches"].as_str(), &line["wiped"])).collect();
+    let (none, one) = (Value::from(0), Value::from(1));
+    assert_eq!(wiped, [(Some("redis-failover"), &none), (Some("Redis Sentinel"), &one)], "{text}");
+}
+
+#[test]
+fn a_master_that_hangs_is_measured_without_anybody_beside() {
+    let (figures, text) = figures(&["loss", "--fault", "hang"]);
+    let lines = figures["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), 1, "{text}");
+    assert_eq!(lines[0]["wiped"], 0, "{text}");
+    assert!(
+        lines[0]["no_writes_ms"]["median"].as_f64().unwrap() >= 900.0,
+        "down-after is waited for: {text}"
+    );
+    assert!(lines[0]["two_masters_ms"]["median"].as_f64().unwrap() < 1_000.0, "{text}");
+}
