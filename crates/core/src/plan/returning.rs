@@ -2,8 +2,8 @@
 //! chooses nobody.
 
 use super::Planner;
-use crate::names::{NodeAddr, ReplId};
-use crate::topology::Topology;
+use crate::names::NodeAddr;
+use crate::topology::{Member, Topology};
 use crate::view::{Role, Vote};
 
 impl Planner<'_> {
@@ -20,29 +20,23 @@ impl Planner<'_> {
         self.facts.record.nodes().any(new)
     }
 
-    /// Notes in `seen` how far the master had come when it fed a lost replica no more, until that is `OK` again.
+    /// Notes in `seen` how far the master had come when it fed a lost replica no more, until that is `OK` again, or the
+    /// master feeds somebody who is not: a replica may follow though the monitors do not reach it.
     pub(super) fn remember_the_lost(&self, seen: &mut Topology) {
-        for member in &seen.members {
-            if member.ok {
-                seen.reached.remove(&member.addr);
-            } else if seen.synced.contains_key(&member.addr)
-                && !seen.reached.contains_key(&member.addr)
-                && let Some(stood) = self.master_without(&member.addr, seen)
-            {
-                seen.reached.insert(member.addr.clone(), stood);
+        let record = self.facts.record;
+        let master = self.facts.fresh(&record.master, None);
+        let Some(master) = master.filter(|it| record.master_run.as_ref() == Some(&it.run)) else { return };
+        let Role::Master { replicas } = master.role else { return };
+        let in_order = seen.members.iter().filter(|member| member.ok && member.addr != record.master).count();
+        let feeds_others = usize::try_from(replicas).is_ok_and(|replicas| replicas > in_order);
+        for Member { addr, ok } in &seen.members {
+            let lost_since = self.facts.electorate.own.get(addr).map(|ballot| ballot.since);
+            if *ok || feeds_others {
+                seen.reached.remove(addr);
+            } else if seen.synced.contains_key(addr) && lost_since.is_some_and(|since| master.asked > since) {
+                let history = &master.history;
+                seen.reached.entry(addr.clone()).or_insert_with(|| (history.replid.clone(), history.offset));
             }
         }
-    }
-
-    /// Where the master stood after it had lost `node`: it feeds no more replicas than are in order.
-    fn master_without(&self, node: &NodeAddr, seen: &Topology) -> Option<(ReplId, u64)> {
-        let record = self.facts.record;
-        let lost_since = self.facts.electorate.own.get(node)?.since;
-        let master = self.facts.fresh(&record.master, Some(lost_since))?;
-        let Role::Master { replicas } = master.role else { return None };
-        let in_order = seen.members.iter().filter(|member| member.ok && member.addr != record.master).count();
-        let alone = usize::try_from(replicas).is_ok_and(|replicas| replicas <= in_order);
-        let same_run = record.master_run.as_ref() == Some(&master.run);
-        (alone && same_run).then(|| (master.history.replid.clone(), master.history.offset))
     }
 }
