@@ -34,7 +34,7 @@ pub use flavour::Flavour;
 pub use link::{Link, Traffic};
 pub use netns::{Host, Network};
 pub use ports::free_port;
-pub use process::{Process, is_alive};
+pub use process::{Process, busy_threads, is_alive};
 pub use redis::{Redis, RedisBuilder};
 pub use resp::{Connection, Reply};
 pub use sentinel::Sentinel;

@@ -80,11 +80,7 @@ impl Process {
     ///
     /// When it has ended.
     pub fn busy(&self) -> Duration {
-        // proc_pid_stat(5) counts from 1: user and system time are the fields 14 and 15, in ticks of 10 ms, and the
-        // first of `fields` is field 3.
-        let fields = stat(self.pid()).expect("the process has not ended");
-        let ticks = fields.split_whitespace().skip(14 - 3).take(2).map(str::parse::<u64>);
-        Duration::from_millis(ticks.map(|ticks| ticks.expect("a number")).sum::<u64>() * 10)
+        busy(&format!("/proc/{}", self.pid())).expect("the process has not ended")
     }
 
     /// Kills the process and its children with `SIGKILL`, and returns when it is gone.
@@ -181,12 +177,37 @@ pub fn is_alive(pid: u32) -> bool {
 
 /// The state letter of `/proc/PID/stat`, as ps(1) shows it.
 fn state(pid: u32) -> Option<char> {
-    stat(pid)?.chars().next()
+    stat(&format!("/proc/{pid}"))?.chars().next()
 }
 
-/// What `/proc/PID/stat` says after the process's name.
-fn stat(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// For how long the threads of this very process that bear `name` have kept a processor busy.
+///
+/// # Panics
+///
+/// When none of them lives.
+pub fn busy_threads(name: &str) -> Duration {
+    let threads = fs::read_dir("/proc/self/task").expect("every process has threads").flatten();
+    let is_named = |folder: &String| {
+        fs::read_to_string(format!("{folder}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+    };
+    let times = threads.map(|it| it.path().to_string_lossy().into_owned()).filter(is_named);
+    let times: Vec<_> = times.filter_map(|folder| busy(&folder)).collect();
+    assert!(!times.is_empty(), "no thread is named {name}");
+    times.into_iter().sum()
+}
+
+/// How long the process or thread of this folder in `/proc` was busy, in user and system mode.
+fn busy(folder: &str) -> Option<Duration> {
+    // proc_pid_stat(5) counts from 1: the times are the fields 14 and 15, in ticks of 10 ms, and the first here is
+    // field 3.
+    let stat = stat(folder)?;
+    let ticks = stat.split_whitespace().skip(14 - 3).take(2).map(str::parse::<u64>);
+    Some(Duration::from_millis(ticks.map(|ticks| ticks.expect("a number")).sum::<u64>() * 10))
+}
+
+/// What the `stat` in a folder of `/proc` says after the name.
+fn stat(folder: &str) -> Option<String> {
+    let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
     // The name is in parentheses and may itself contain some.
     Some(stat.rsplit_once(") ")?.1.to_owned())
 }

@@ -25,8 +25,8 @@ pub(crate) enum Spelling {
 pub(crate) struct Field {
     pub(crate) zookeeper: Host,
     pub(crate) nodes: [Host; 3],
+    pub(crate) application: Host,
     monitors: [Host; 3],
-    application: Host,
 }
 
 impl Field {
@@ -35,8 +35,8 @@ impl Field {
         Self {
             zookeeper: network.host("zookeeper"),
             nodes: ["n0", "n1", "n2"].map(|name| network.host(name)),
-            monitors: ["m1", "m2", "m3"].map(|name| network.host(name)),
             application: network.host("application"),
+            monitors: ["m1", "m2", "m3"].map(|name| network.host(name)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use redis_failover_lab::{Host, ensure_eq, eventually};
+use redis_failover_lab::{Host, busy_threads, ensure_eq, eventually};
 
 use crate::field::{Field, LISTEN, LONG, Spelling};
 use crate::world::{DEADLINE, Group, SESSION, hold_for};
@@ -117,6 +117,29 @@ fn a_leader_without_a_route_to_zookeeper_alone_leaves_a_dying_master_to_the_next
     let harm: Deed = |field, host| host.lose_route_to(&field.zookeeper);
     let mend: Deed = |field, host| host.regain_route_to(&field.zookeeper);
     a_leader_without_network("/redis/no-zookeeper", Spelling::Name, harm, mend);
+}
+
+#[test]
+fn an_application_without_a_route_to_zookeeper_goes_on_and_follows_again() {
+    let field = Field::new();
+    field.play("/redis/application", Spelling::V4, |servers, mut group| {
+        let writer = Writer::start(&servers, &group, "application");
+        field.application.lose_route_to(&field.zookeeper);
+        hold_for(SESSION * 7 / 5, "the client has lost its session", || Ok(()));
+        let (before, begun) = (busy_threads("zookeeper"), Instant::now());
+        hold_for(LONG, "it has none for a while", || Ok(()));
+        let share = (busy_threads("zookeeper") - before).as_secs_f64() / begun.elapsed().as_secs_f64();
+        println!("without ZooKeeper the client's own thread needs {share:.2} of a processor");
+        assert!(share < 0.25, "it spins");
+        writer.write_more();
+        field.application.regain_route_to(&field.zookeeper);
+        field.nodes[0].run(|| group.redis[0].kill());
+        let master = group.await_successor(&servers, 0);
+        writer.write_more();
+        assert_eq!(group.status(&servers).expect("a status")["epoch"], 2);
+        let balance = writer.finish(&group.redis[master]);
+        assert_sound(&balance, 1, LOST_AT_MOST);
+    });
 }
 
 #[test]
