@@ -287,9 +287,28 @@ const LINE_LIMIT: u64 = 512;
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
+    use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_a_server_says_to_whom_it_turns_away_is_heard_and_silence_is_no_refusal() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let server = async {
+            let (mut refused, _) = listener.accept().await.expect("a caller");
+            refused.write_all(b"-ERR max number of clients reached\r\n").await.expect("it listens");
+            drop(refused);
+            listener.accept().await.expect("another caller")
+        };
+        let caller = async {
+            let ask = || said_at_the_door(async move { Ok(vec![address]) }, None);
+            (ask().await, ask().await)
+        };
+        let (_silent, said) = tokio::join!(server, caller);
+        assert_eq!(said, (Some("ERR max number of clients reached".to_owned()), None));
+    }
 
     #[tokio::test]
     async fn a_node_is_called_from_the_source_address() {
