@@ -200,12 +200,40 @@ fn nothing_better(
     if let Some(master) = master.filter(|master| evidence[*master].keys > 0) {
         return Some(master.clone());
     }
+    if let Some(heir) = heir(record, evidence, dropped) {
+        return Some(heir);
+    }
     let all_here = record.nodes().all(|node| evidence.contains_key(node));
     let all_empty = evidence.values().all(|evidence| evidence.keys == 0);
     if all_here && all_empty {
         return master.or_else(|| record.nodes().find(|node| willing(node))).cloned();
     }
     None
+}
+
+/// The replica that has most of what the missing master wrote under a name that it took while nobody led.
+///
+/// Only where all the others are here, each in the run in which it was recorded as following, and all share that name.
+fn heir(
+    record: &Topology,
+    evidence: &BTreeMap<NodeAddr, Evidence>,
+    dropped: &BTreeMap<NodeAddr, Dropped>,
+) -> Option<NodeAddr> {
+    if evidence.contains_key(&record.master) {
+        return None;
+    }
+    let others = || record.nodes().filter(|node| **node != record.master);
+    let name = &evidence.values().next()?.history.replid;
+    let followed = |node: &NodeAddr| {
+        evidence.get(node).is_some_and(|it| {
+            it.history.replid == *name && it.keys > 0 && record.synced.get(node) == Some(&it.run)
+        })
+    };
+    let willing = |node: &&NodeAddr| dropped.get(*node) == Some(&Dropped::UnknownHistory);
+    let order = |node: &&NodeAddr| {
+        (std::cmp::Reverse(evidence[*node].history.offset), evidence[*node].priority, (*node).clone())
+    };
+    others().all(followed).then(|| others().filter(willing).min_by_key(order)).flatten().cloned()
 }
 
 #[cfg(test)]

@@ -178,7 +178,7 @@ impl Decider {
             self.wake = Some(until);
             return None;
         }
-        let step = self.answer_request().or_else(|| self.next_step(now))?;
+        let step = self.answer_request(now).or_else(|| self.next_step(now))?;
         let id = ActionId(self.next_id);
         self.next_id += 1;
         self.in_flight = Some((id, step.clone()));
@@ -455,5 +455,22 @@ mod tests {
         decider.handle(at(3), Event::Finished(action.id, Outcome::Committed(Version::default())));
         assert_eq!(decider.read, before);
         assert_eq!(decider.poll_action(at(3)), None);
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_written_holds_up_nothing_else() {
+        let (mut decider, read) = adopting();
+        let request = crate::request::Request::Unknown("dance".into());
+        decider.handle(at(1), Event::RequestsRead([(crate::request::RequestId(1), request)].into()));
+        decider.handle(at(1), Event::TopologyRead(read));
+        let first = decider.poll_action(at(1)).expect("an answer");
+        assert!(matches!(first.step, Step::Answer { .. }), "{}", first.step);
+        decider.handle(at(2), Event::Finished(first.id, Outcome::NotAnswered));
+        let second = decider.poll_action(at(2)).expect("a commit");
+        assert!(matches!(second.step, Step::Commit { .. }), "{}", second.step);
+        let version = Version { order: 8, document: 2, state: Some(0) };
+        decider.handle(at(3), Event::Finished(second.id, Outcome::Committed(version)));
+        let again = decider.poll_action(at(1_002)).expect("the answer again");
+        assert!(matches!(again.step, Step::Answer { .. }), "{}", again.step);
     }
 }

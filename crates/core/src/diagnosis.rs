@@ -118,8 +118,12 @@ fn beyond_reach(facts: &Facts<'_>, reason: Reason) -> Diagnosis {
     let Some(doubt) = facts.doubt.filter(|_| reason != Reason::Unusable) else {
         return Diagnosis::MasterLost(reason);
     };
-    let policy = &facts.record.policy;
-    match doubt.witness(&facts.record.master, facts.electorate.own, facts.sightings, policy, facts.now) {
+    let record = facts.record;
+    // A stranger that the master fed may follow another by now, and need not be where it said.
+    let members =
+        facts.electorate.own.iter().filter(|(node, _)| record.nodes().any(|member| member == *node));
+    let own = members.map(|(node, ballot)| (node.clone(), *ballot)).collect();
+    match doubt.witness(&record.master, &own, facts.sightings, &record.policy, facts.now) {
         Witness::Speaks(node) => Diagnosis::MasterIsolated(node),
         Witness::Awaited(until) => Diagnosis::AwaitingWitness(until),
         Witness::None => Diagnosis::MasterLost(reason),

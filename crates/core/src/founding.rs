@@ -55,6 +55,8 @@ impl Founding<'_> {
             record.policy = known.policy.clone();
             record.monitors.extend(known.monitors.iter().cloned());
             record.discovered.clone_from(&known.discovered);
+            let own_number = self.said[master].min_replicas_to_write.filter(|number| *number != CLOSED);
+            record.min_replicas_to_write = own_number.unwrap_or(known.min_replicas_to_write);
             record.lineages = record.lineages.current().map_or_else(Lineages::default, |now| {
                 let history = &self.said[master].history;
                 let parent = known.lineages.current().map(|lineage| lineage.replid.clone());

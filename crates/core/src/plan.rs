@@ -1,19 +1,19 @@
 //! The next step, and only the next: a pure function of what is recorded, seen and held as evidence.
 
+mod choice;
 mod refresh;
 mod returning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::candidate::{Ranking, rank_candidates};
+use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::names::{NodeAddr, RunId};
 use crate::position::Lineage;
 use crate::step::{Purpose, Step};
 use crate::time::Instant;
 use crate::topology::{Change, Intent, Phase, Reason, Topology, Version};
-use crate::verdict::Verdict;
 use crate::view::{Ballot, Evidence, Link, Role, Sighting, Vote};
 
 /// `min-replicas-to-write` of a promoted master that is not published yet: no group has so many replicas, so it
@@ -168,60 +168,6 @@ impl Planner<'_> {
     fn postponed(&self, reason: Reason) -> Option<Instant> {
         let begins = self.facts.record.phase == Phase::Steady && reason != Reason::Restarted;
         self.facts.postponed_until.filter(|until| begins && *until > self.facts.now)
-    }
-
-    /// Those whom a quorum reaches come first, for another would have to be replaced at once. Where none of them may
-    /// lead, one that only this monitor reaches is better than nobody.
-    fn rank(&self) -> Ranking {
-        let (record, evidence, mut down) = (self.facts.record, &self.progress.evidence, self.down());
-        let ranking = rank_candidates(record, evidence, &down);
-        if ranking.chosen.is_some() {
-            return ranking;
-        }
-        down.retain(|_, reason| *reason == Reason::Unusable);
-        rank_candidates(record, evidence, &down)
-    }
-
-    /// Freezes all nodes, if any answers: a master from which nobody can take over is not made to stand still.
-    fn freeze(&self) -> Next {
-        let up = |node: &&NodeAddr| {
-            self.facts.electorate.own.get(*node).is_some_and(|ballot| ballot.vote == Vote::Up)
-        };
-        let awaited: BTreeSet<_> = self.facts.record.nodes().filter(up).cloned().collect();
-        let down = self.down();
-        let nobody = awaited.iter().all(|node| down.contains_key(node));
-        let serves = nobody && self.serves_some();
-        if let Some(open) = self.open().filter(|_| serves) {
-            return Next::Do(open);
-        }
-        if awaited.is_empty() || serves {
-            return Next::Stuck(rank_candidates(self.facts.record, &BTreeMap::new(), &down));
-        }
-        Next::Do(Step::Freeze { nodes: self.facts.record.nodes().cloned().collect(), awaited })
-    }
-
-    /// Whether this monitor still reaches the published master, and nobody has stopped it.
-    fn serves_some(&self) -> bool {
-        let record = self.facts.record;
-        let reached =
-            self.facts.electorate.own.get(&record.master).is_some_and(|ballot| ballot.vote == Vote::Up);
-        let demoted = self.facts.fresh(&record.master, None).is_some_and(|it| !it.role.is_master());
-        record.phase == Phase::Steady && reached && !demoted
-    }
-
-    /// The nodes that a quorum finds down. One that has only just come back for this monitor is none of them: the
-    /// others may see it, too, and not have said so yet.
-    fn down(&self) -> BTreeMap<NodeAddr, Reason> {
-        let patience = self.facts.record.policy.down_after();
-        let is_back = |node: &NodeAddr| {
-            let own = self.facts.electorate.own.get(node).filter(|ballot| ballot.vote == Vote::Up);
-            own.is_some_and(|ballot| self.facts.now.since(ballot.since) < patience)
-        };
-        let down = |node: &NodeAddr| match self.facts.verdict(node) {
-            Verdict::Down(reason) if !is_back(node) => Some((node.clone(), reason)),
-            Verdict::Down(_) | Verdict::Up | Verdict::Doubted | Verdict::Unknown => None,
-        };
-        self.facts.record.nodes().filter_map(down).collect()
     }
 
     fn open_epoch(&self, reason: Reason, node: NodeAddr) -> Step {

@@ -154,7 +154,8 @@ impl Doubt {
                 witness = Witness::Awaited(deadline);
             }
             let Some(sighting) = sightings.get(node).filter(|_| ballot.vote == Vote::Up) else { continue };
-            let hears = matches!(sighting.role, Role::Replica { link: Link::Up, .. });
+            let follows = |of: &Option<NodeAddr>| of.as_ref() == Some(master);
+            let hears = matches!(&sighting.role, Role::Replica { of, link: Link::Up, .. } if follows(of));
             if sighting.asked > self.since && !hears {
                 continue;
             }

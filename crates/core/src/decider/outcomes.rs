@@ -14,6 +14,9 @@ use crate::view::Evidence;
 /// The rest after a first failed attempt; it doubles with each further one.
 const FIRST_REST: Duration = Duration::from_millis(100);
 
+/// The rest after an answer that could not be written.
+const ANSWER_AGAIN: Duration = Duration::from_secs(1);
+
 /// The longest rest between attempts.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
@@ -75,8 +78,7 @@ impl Decider {
             (Step::Answer { request, .. }, Outcome::Answered) => {
                 self.asked.answered.insert(request);
             }
-            // The request may be withdrawn: then the next reading of them says so.
-            (Step::Answer { .. }, _) => self.pause(now),
+            (Step::Answer { .. }, _) => self.asked.rest_until = Some(now + ANSWER_AGAIN),
             // An executor that answers another question than it was asked: ask again, after a rest.
             (
                 Step::Freeze { .. }

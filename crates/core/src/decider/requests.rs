@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Decider;
+use crate::diagnosis::{Diagnosis, diagnose};
 use crate::founding::Founding;
 use crate::names::{Epoch, MonitorId, NodeAddr};
 use crate::request::{Answer, Request, RequestId};
 use crate::step::{Purpose, Step};
+use crate::time::Instant;
 use crate::topology::{Found, Phase, Topology};
 use crate::view::{Evidence, Role};
 
@@ -17,13 +19,19 @@ pub(super) struct Asked {
     pub(super) granted: BTreeSet<RequestId>,
     /// Those that need no further answer.
     pub(super) answered: BTreeSet<RequestId>,
+    /// Until when no answer is tried: the last one could not be written. What else there is to do goes on.
+    pub(super) rest_until: Option<Instant>,
     /// The request for which all nodes are looked at, and what they said once they were.
     pub(super) look: Option<(RequestId, Option<BTreeMap<NodeAddr, Evidence>>)>,
 }
 
 impl Decider {
     /// The next step towards the answer of a request, if there is one that can be attended to now.
-    pub(super) fn answer_request(&mut self) -> Option<Step> {
+    pub(super) fn answer_request(&mut self, now: Instant) -> Option<Step> {
+        if let Some(until) = self.asked.rest_until.filter(|until| *until > now && !self.requests.is_empty()) {
+            self.wake = Some(until);
+            return None;
+        }
         let open = self.requests.iter().find(|(id, _)| !self.asked.answered.contains(id));
         let (id, request) = open.map(|(id, request)| (*id, request.clone()))?;
         let answer = |answer| Some(Step::Answer { request: id, answer });
@@ -32,7 +40,7 @@ impl Decider {
         }
         let step = match &request {
             Request::Forget { monitor } => self.forget_monitor(id, monitor),
-            Request::Adopt { master } => self.adopt_master(id, master),
+            Request::Adopt { master } => self.adopt_master(now, id, master),
             Request::Unknown(word) => {
                 Err(Answer::Refused(format!("the leading monitor {} does not know `{word}`", self.me)))
             }
@@ -66,13 +74,23 @@ impl Decider {
         Ok(self.commit_as_asked(id, record))
     }
 
-    fn adopt_master(&mut self, id: RequestId, master: &NodeAddr) -> Result<Option<Step>, Answer> {
+    fn adopt_master(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        master: &NodeAddr,
+    ) -> Result<Option<Step>, Answer> {
         if let (None, Some(record)) = (self.loss, self.record()) {
             let (epoch, present) = (record.epoch, &record.master);
-            return Err(if present == master {
-                Answer::Done(format!("{master} is the recorded master of epoch {epoch} already"))
-            } else {
-                Answer::Refused(format!("the group has a record: its master in epoch {epoch} is {present}"))
+            let wrong = self.facts(now).map(|facts| diagnose(&facts)).filter(|it| *it != Diagnosis::Healthy);
+            return Err(match wrong {
+                _ if present != master => Answer::Refused(format!(
+                    "the group has a record: its master in epoch {epoch} is {present}"
+                )),
+                None => Answer::Done(format!("{master} is the recorded master of epoch {epoch} already")),
+                Some(wrong) => Answer::Refused(format!(
+                    "{master} is the recorded master of epoch {epoch} already, but: {wrong}"
+                )),
             });
         }
         let nodes = self.known_nodes();

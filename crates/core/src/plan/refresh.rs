@@ -11,7 +11,7 @@ use crate::position::Lineage;
 use crate::step::{Purpose, Step};
 use crate::topology::{Member, Phase};
 use crate::verdict::Verdict;
-use crate::view::{Link, Role, Sighting};
+use crate::view::{Link, Role, Sighting, Vote};
 
 impl Planner<'_> {
     /// What was seen of nodes and monitors, if it is not what is recorded.
@@ -62,16 +62,15 @@ impl Planner<'_> {
 
     /// The replicas that the master names and the record does not, once they were seen to follow it.
     ///
-    /// A member may be known by another name: a server in a run that belongs to a member is no newcomer, and while
-    /// the run of a member is unknown nobody is who has its port.
+    /// A member may be known by another name: a server in a run that belongs to a member is no newcomer, and while a
+    /// member does not answer, and so may be back in another run, nobody is who has its port.
     fn newcomers(&self) -> Vec<NodeAddr> {
         let (record, facts) = (self.facts.record, self.facts);
         let steady = record.phase == Phase::Steady && record.policy.discover() != Discover::Off;
         let master = facts.fresh(&record.master, None).filter(|it| steady && it.role.is_master());
         let run_of = |node: &NodeAddr| {
-            let recorded =
-                if *node == record.master { record.master_run.as_ref() } else { record.synced.get(node) };
-            facts.sightings.get(node).map(|sighting| &sighting.run).or(recorded)
+            let up = facts.electorate.own.get(node).is_some_and(|ballot| ballot.vote == Vote::Up);
+            facts.sightings.get(node).filter(|_| up).map(|sighting| &sighting.run)
         };
         let is_member = |node: &NodeAddr, run: &RunId| {
             record.nodes().any(|member| match run_of(member) {

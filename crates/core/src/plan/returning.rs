@@ -20,18 +20,21 @@ impl Planner<'_> {
         self.facts.record.nodes().any(new)
     }
 
-    /// Notes in `seen` how far the master had come when it fed a lost replica no more, until that is `OK` again, or the
-    /// master feeds somebody who is not: a replica may follow though the monitors do not reach it.
+    /// Notes in `seen` how far the master had come when it fed a lost replica no more, until that is `OK` again or
+    /// the master feeds it, or feeds somebody of whom it is not known who that is: a replica may follow though the
+    /// monitors do not reach it.
     pub(super) fn remember_the_lost(&self, seen: &mut Topology) {
         let record = self.facts.record;
         let master = self.facts.fresh(&record.master, None);
         let Some(master) = master.filter(|it| record.master_run.as_ref() == Some(&it.run)) else { return };
         let Role::Master { replicas } = master.role else { return };
-        let in_order = seen.members.iter().filter(|member| member.ok && member.addr != record.master).count();
-        let feeds_others = usize::try_from(replicas).is_ok_and(|replicas| replicas > in_order);
+        let named = &master.feeds;
+        let is_stranger = |node: &NodeAddr| !record.nodes().any(|member| member == node);
+        let feeds_somebody = usize::try_from(replicas).map_or(true, |replicas| replicas > named.len());
+        let feeds_others = feeds_somebody || named.iter().any(is_stranger);
         for Member { addr, ok } in &seen.members {
             let lost_since = self.facts.electorate.own.get(addr).map(|ballot| ballot.since);
-            if *ok || feeds_others {
+            if *ok || feeds_others || named.contains(addr) {
                 seen.reached.remove(addr);
             } else if seen.synced.contains_key(addr) && lost_since.is_some_and(|since| master.asked > since) {
                 let history = &master.history;

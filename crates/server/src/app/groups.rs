@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use redis_failover_core::MonitorId;
-use redis_failover_store::ZooKeeper;
+use redis_failover_store::{Store as _, ZooKeeper};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -156,7 +156,8 @@ impl Keeper {
     async fn keep(self, mut seeds: watch::Receiver<Seed>, mut stop: watch::Receiver<bool>) {
         loop {
             let setup = self.setup(seeds.borrow_and_update().clone());
-            let (monitor, inbox) = Monitor::new(setup, self.zookeeper.group(&self.config.path));
+            let group = self.zookeeper.group(&self.config.path);
+            let (monitor, inbox) = Monitor::new(setup, group.clone());
             let reseed = monitor.seeds();
             let mut stopped = stop.clone();
             // Its sender is gone only with the program.
@@ -169,6 +170,8 @@ impl Keeper {
                 }
             };
             let Err(panicked) = ended else { return };
+            // What it believed last must not stand beside what the next one finds.
+            group.withdraw();
             tracing::error!(
                 event = "panicked",
                 group = %self.config.name,

@@ -10,7 +10,7 @@ mod redis_admin;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_failover_core::{
     ActionId, Ballots, Decider, Epoch, Event, Leadership, MonitorId, NodeAddr, Observation, Observer,
@@ -88,6 +88,8 @@ pub struct Monitor<S: Store> {
     /// What a group without a master waits for, as this monitor found when it last tried to name one.
     waits: Waits,
     running: Option<JoinHandle<()>>,
+    /// When the record was last asked for anew.
+    reread_at: Option<Instant>,
     /// Whether the record can be read, as far as is known.
     readable: bool,
     /// Whether no monitor of the predecessor kept this one from standing for the lead; it is asked until it once stood.
@@ -134,6 +136,7 @@ impl<S: Store> Monitor<S> {
             published: None,
             waits: Waits::new(),
             running: None,
+            reread_at: None,
             readable: true,
             alone: setup.take_over,
             policy: setup.policy.clone(),
@@ -202,6 +205,12 @@ impl<S: Store> Monitor<S> {
             running.abort();
         }
         self.decide(Event::Leadership(leadership));
+        self.reread();
+    }
+
+    /// Has the record read again; what was read before no longer counts.
+    fn reread(&mut self) {
+        self.reread_at = Some(Instant::now());
         self.store.reread();
     }
 
@@ -217,12 +226,16 @@ impl<S: Store> Monitor<S> {
 
     fn record(&mut self, sight: Sight) {
         let Some(read) = sight.read else { return };
+        if sight.at < self.reread_at {
+            // Another is on its way that was read since it was asked for.
+            return;
+        }
         self.journal.readable(read.as_ref().err().map(AsRef::as_ref));
         self.readable = read.is_ok();
         self.stand();
         self.decide(read.map_or(Event::TopologyUnreadable, Event::TopologyRead));
         if self.decider.must_read() {
-            self.store.reread();
+            self.reread();
         }
     }
 
@@ -281,7 +294,7 @@ impl<S: Store> Monitor<S> {
         let reread = matches!(outcome, Outcome::NotCommitted | Outcome::CommitUnknown);
         self.decide(Event::Finished(id, outcome));
         if reread {
-            self.store.reread();
+            self.reread();
         }
     }
 

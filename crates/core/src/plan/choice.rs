@@ -1,0 +1,80 @@
+//! Whom to freeze and whom to choose, where not all monitors reach the same nodes. It judges no node's data.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Next, Planner};
+use crate::candidate::{Ranking, rank_candidates};
+use crate::names::NodeAddr;
+use crate::step::Step;
+use crate::topology::{Phase, Reason};
+use crate::verdict::Verdict;
+use crate::view::Vote;
+
+impl Planner<'_> {
+    /// Those whom a quorum reaches come first, for another would have to be replaced at once. Where none of them may
+    /// lead, one that only this monitor reaches is better than nobody.
+    pub(super) fn rank(&self) -> Ranking {
+        let (record, evidence, mut down) = (self.facts.record, &self.progress.evidence, self.down());
+        let ranking = rank_candidates(record, evidence, &down);
+        // One that was restarted may have lost what a node out of their reach still holds.
+        let in_its_run = |node: &NodeAddr| {
+            let known =
+                if *node == record.master { record.master_run.as_ref() } else { record.synced.get(node) };
+            known.is_none_or(|run| evidence.get(node).is_some_and(|it| it.run == *run))
+        };
+        if ranking.chosen.as_ref().is_some_and(in_its_run) {
+            return ranking;
+        }
+        down.retain(|_, reason| *reason == Reason::Unusable);
+        rank_candidates(record, evidence, &down)
+    }
+
+    /// Freezes all nodes, if any answers: a master from which nobody can take over is not made to stand still.
+    pub(super) fn freeze(&self) -> Next {
+        let up = |node: &&NodeAddr| {
+            self.facts.electorate.own.get(*node).is_some_and(|ballot| ballot.vote == Vote::Up)
+        };
+        let awaited: BTreeSet<_> = self.facts.record.nodes().filter(up).cloned().collect();
+        let down = self.down();
+        let record = self.facts.record;
+        // Who was asked in this life and did not take over when the present master did will not do so now.
+        let mine = self.progress.published.is_some() && self.progress.published == record.master_run;
+        let tried = |node: &NodeAddr| {
+            let run = self.facts.sightings.get(node).map(|it| &it.run);
+            mine && *node != record.master && run.is_some() && run == self.progress.tried.get(node)
+        };
+        let nobody = awaited.iter().all(|node| down.contains_key(node) || tried(node));
+        let serves = nobody && self.serves_some();
+        if let Some(open) = self.open().filter(|_| serves) {
+            return Next::Do(open);
+        }
+        if awaited.is_empty() || serves {
+            return Next::Stuck(rank_candidates(self.facts.record, &BTreeMap::new(), &down));
+        }
+        Next::Do(Step::Freeze { nodes: self.facts.record.nodes().cloned().collect(), awaited })
+    }
+
+    /// Whether this monitor still reaches the published master, and nobody has stopped it.
+    fn serves_some(&self) -> bool {
+        let record = self.facts.record;
+        let reached =
+            self.facts.electorate.own.get(&record.master).is_some_and(|ballot| ballot.vote == Vote::Up);
+        let demoted = self.facts.fresh(&record.master, None).is_some_and(|it| !it.role.is_master());
+        record.phase == Phase::Steady && reached && !demoted
+    }
+
+    /// The nodes that a quorum finds down. One that has only just come back for this monitor is none of them: the
+    /// others may see it, too, and not have said so yet.
+    fn down(&self) -> BTreeMap<NodeAddr, Reason> {
+        let patience = self.facts.record.policy.down_after();
+        let is_back = |node: &NodeAddr| {
+            let own = self.facts.electorate.own.get(node).filter(|ballot| ballot.vote == Vote::Up);
+            own.is_some_and(|ballot| self.facts.now.since(ballot.since) < patience)
+        };
+        let down = |node: &NodeAddr| match self.facts.verdict(node) {
+            Verdict::Down(reason) if !is_back(node) => Some((node.clone(), reason)),
+            Verdict::Down(_) | Verdict::Up | Verdict::Doubted | Verdict::Unknown => None,
+        };
+        self.facts.record.nodes().filter_map(down).collect()
+    }
+}
