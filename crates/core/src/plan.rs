@@ -320,6 +320,8 @@ impl Planner<'_> {
         match &sighting.role {
             Role::Master { .. } => false,
             Role::Replica { of, .. } if of.as_ref() == Some(&record.master) => true,
+            // Behind another member it has the same history, and is lost with that one.
+            Role::Replica { of: Some(of), .. } if record.nodes().any(|member| member == of) => false,
             Role::Replica { link, .. } => {
                 let current = record.lineages.current().map(|lineage| &lineage.replid);
                 *link == Link::Up && current == Some(&sighting.history.replid)
