@@ -131,11 +131,14 @@ fn beyond_reach(facts: &Facts<'_>, reason: Reason) -> Diagnosis {
 }
 
 /// Since when this monitor reaches the published master, as that and in the published run.
+///
+/// Not since before it was published: who has just been made master in spite of the votes against it is given the same
+/// time as one that is back, or it would be replaced, by itself, as fast as the leader can.
 fn back_since(facts: &Facts<'_>) -> Option<Instant> {
     let (master, run) = (&facts.record.master, facts.record.master_run.as_ref());
     let own = facts.electorate.own.get(master).filter(|ballot| ballot.vote == Vote::Up)?;
     let is_other = |it: &Sighting| Some(&it.run) != run || !it.role.is_master();
-    (!facts.fresh(master, None).is_some_and(is_other)).then_some(own.since)
+    (!facts.fresh(master, None).is_some_and(is_other)).then_some(own.since.max(facts.record_since))
 }
 
 #[cfg(test)]
@@ -165,6 +168,11 @@ mod tests {
     /// What is wrong at 20 ms with master a, recorded in its run 1, of which m2 and m3 say `peers`, and which m1, who
     /// leads, saw in `run`. Replica b, whose link stood when it was last asked, was not asked since.
     fn diagnosis(run: &str, peers: Vote) -> Diagnosis {
+        diagnosis_since(at(0), run, peers)
+    }
+
+    /// The same of a record that is known since then.
+    fn diagnosis_since(record_since: Instant, run: &str, peers: Vote) -> Diagnosis {
         let id = |name: &str| name.parse::<MonitorId>().expect("an id");
         let record = Topology {
             epoch: Epoch(1),
@@ -197,7 +205,7 @@ mod tests {
             registered: &record.monitors,
             policy: &record.policy,
         };
-        let (doubt, record_since) = (Doubt::new(at(10)), at(0));
+        let doubt = Doubt::new(at(10));
         let doubt = Some(&doubt);
         diagnose(&Facts {
             now: at(20),
@@ -220,5 +228,14 @@ mod tests {
             "in its life votes may be older than its return"
         );
         assert_eq!(diagnosis("1", Vote::Up), Diagnosis::Healthy);
+    }
+
+    #[test]
+    fn a_master_that_was_just_published_in_spite_of_the_votes_is_given_time() {
+        assert_eq!(
+            diagnosis_since(at(18), "1", Vote::Refused),
+            Diagnosis::AwaitingVotes(at(1_018)),
+            "this monitor has seen it as what it is now for no longer"
+        );
     }
 }
