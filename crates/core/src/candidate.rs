@@ -7,7 +7,7 @@ use crate::names::NodeAddr;
 use crate::policy::Discover;
 use crate::position::{History, Lineage, Lineages, Position};
 use crate::topology::{Reason, Topology};
-use crate::view::{Evidence, Link, Role, Wait, Waits};
+use crate::view::{Evidence, Wait, Waits};
 
 /// Why a node may not take over now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Dropped {
     PriorityZero,
     /// Nobody listed it, and the policy says that such a node is only watched.
     OnlyWatched,
-    /// It was being filled with a full copy.
+    /// It was being filled with a full copy, and was not known to hold one before.
     HalfSynced,
     /// It is empty while another holds keys, or came back empty while another is missing.
     Empty,
@@ -88,9 +88,11 @@ impl Ranking {
 
 /// Ranks the members of `record` by what they said when they were frozen; those that are `down` for a quorum stay out.
 ///
-/// The greatest position wins. Among equals the lower `replica-priority` wins, then the address. Where no member
+/// The greatest position wins. Among equals one that was not being filled wins, then the lower `replica-priority`, then
+/// the address. Where no member
 /// is eligible but the recorded master came back with its keys, or where all members are there and all are empty,
-/// there is nothing better to wait for, and the recorded master wins.
+/// there is nothing better to wait for, and the recorded master wins; where all are there and those that hold keys share
+/// one history, the one of them that has most of it.
 pub fn rank_candidates(
     record: &Topology,
     evidence: &BTreeMap<NodeAddr, Evidence>,
@@ -118,7 +120,8 @@ pub fn rank_candidates(
         }
     }
     let order = |(node, position): &(&NodeAddr, &Position)| {
-        (std::cmp::Reverse(**position), evidence[*node].priority, (*node).clone())
+        let it = &evidence[*node];
+        (std::cmp::Reverse(**position), it.is_half_synced(), it.priority, (*node).clone())
     };
     ranking.chosen = ranking.positions.iter().min_by_key(order).map(|(node, _)| node.clone());
     if ranking.chosen.is_none() {
@@ -136,6 +139,7 @@ fn judge(
     let evidence = &all[node];
     let known_run = if *node == record.master { record.master_run.as_ref() } else { record.synced.get(node) };
     let restarted = known_run.is_some_and(|run| *run != evidence.run);
+    let located = lineages.locate(&evidence.history);
     let keys_elsewhere = all.values().any(|other| other.keys > 0);
     let missing = record.nodes().any(|other| !all.contains_key(other));
     if evidence.priority == 0 {
@@ -144,7 +148,10 @@ fn judge(
     if record.policy.discover() == Discover::Watch && record.discovered.contains(node) {
         return Err(Dropped::OnlyWatched);
     }
-    if matches!(evidence.role, Role::Replica { link: Link::Syncing, .. }) {
+    // What it held is there until the copy is complete, and the freeze has ended that. Only for one that never followed
+    // nobody knows what it holds.
+    let holds_its_own = known_run.is_some_and(|run| *run == evidence.run) && located.is_some();
+    if evidence.is_half_synced() && !holds_its_own {
         return Err(Dropped::HalfSynced);
     }
     if evidence.keys == 0 && (keys_elsewhere || (restarted && missing)) {
@@ -155,7 +162,7 @@ fn judge(
     if restarted && *node != record.master && master.is_none_or(may_hold_more) {
         return Err(Dropped::Restarted);
     }
-    let position = lineages.locate(&evidence.history).ok_or(Dropped::UnknownHistory)?;
+    let position = located.ok_or(Dropped::UnknownHistory)?;
     let mut missing = record.nodes().filter(|other| !all.contains_key(*other));
     if restarted && missing.any(|other| may_be_ahead(other, position, record, lineages)) {
         return Err(Dropped::Behind);
@@ -204,8 +211,19 @@ fn nothing_better(
         return Some(heir);
     }
     let all_here = record.nodes().all(|node| evidence.contains_key(node));
-    let all_empty = evidence.values().all(|evidence| evidence.keys == 0);
-    if all_here && all_empty {
+    if !all_here {
+        return None;
+    }
+    let holders: Vec<_> = record.nodes().filter(|node| evidence[*node].keys > 0).collect();
+    let name = holders.first().map(|node| &evidence[*node].history.replid);
+    let one_history = holders.iter().all(|node| Some(&evidence[*node].history.replid) == name);
+    if let (true, Some(holder)) =
+        (one_history, most(holders.iter().copied().filter(|node| willing(node)), evidence))
+    {
+        // All the others are here and empty: this is all that is left.
+        return Some(holder.clone());
+    }
+    if holders.is_empty() {
         return master.or_else(|| record.nodes().find(|node| willing(node))).cloned();
     }
     None
@@ -230,10 +248,18 @@ fn heir(
         })
     };
     let willing = |node: &&NodeAddr| dropped.get(*node) == Some(&Dropped::UnknownHistory);
+    others().all(followed).then(|| most(others().filter(willing), evidence)).flatten().cloned()
+}
+
+/// The one of `nodes`, which share a history, that has most of it.
+fn most<'a>(
+    nodes: impl Iterator<Item = &'a NodeAddr>,
+    evidence: &BTreeMap<NodeAddr, Evidence>,
+) -> Option<&'a NodeAddr> {
     let order = |node: &&NodeAddr| {
         (std::cmp::Reverse(evidence[*node].history.offset), evidence[*node].priority, (*node).clone())
     };
-    others().all(followed).then(|| others().filter(willing).min_by_key(order)).flatten().cloned()
+    nodes.min_by_key(order)
 }
 
 #[cfg(test)]
@@ -245,6 +271,7 @@ mod tests {
     use crate::policy::Policy;
     use crate::position::History;
     use crate::topology::{Member, Phase};
+    use crate::view::{Link, Role};
 
     fn node(name: &str) -> NodeAddr {
         NodeAddr::new(name, 1)
@@ -318,6 +345,40 @@ mod tests {
         assert_eq!(rank(&[("b", said("x", 0, 4))]).chosen, None, "another than the master proves nothing");
         assert_eq!(rank(&[("a", said("x", 0, 4))]).chosen, Some(node("a")));
         assert_eq!(rank(&[("a", said("x", 0, 0)), ("b", said("y", 0, 4))]).chosen, None);
+    }
+
+    #[test]
+    fn one_that_was_being_filled_still_holds_what_it_held() {
+        let filling = |offset, keys| {
+            let role = Role::Replica { of: None, link: Link::Syncing, received: offset };
+            Evidence { role, ..said("r", offset, keys) }
+        };
+        let back = Evidence { run: RunId("2".into()), ..said("x", 40, 1) };
+        assert_eq!(
+            rank(&[("a", back.clone()), ("b", filling(9, 5)), ("c", filling(7, 5))]).chosen,
+            Some(node("b")),
+            "not the master that is back with next to nothing"
+        );
+        assert_eq!(
+            rank(&[("b", filling(9, 5)), ("c", said("r", 9, 5))]).chosen,
+            Some(node("c")),
+            "among equals"
+        );
+        let new = Evidence { run: RunId("2".into()), ..filling(9, 5) };
+        assert_eq!(rank(&[("b", new)]).dropped[&node("b")], Dropped::HalfSynced, "nobody knows what it held");
+        assert_eq!(rank(&[("b", filling(9, 0)), ("a", back)]).dropped[&node("b")], Dropped::Empty);
+    }
+
+    #[test]
+    fn where_all_are_back_and_one_history_has_all_the_keys_it_goes_on() {
+        let back = |replid, keys| Evidence { run: RunId("2".into()), ..said(replid, 0, keys) };
+        let all = [("a", back("x", 0)), ("b", back("y", 4)), ("c", back("z", 0))];
+        assert_eq!(rank(&all).chosen, Some(node("b")));
+        assert_eq!(rank(&all[..2]).chosen, None, "c may hold more");
+        let two = [("a", back("x", 0)), ("b", back("y", 4)), ("c", back("z", 4))];
+        assert_eq!(rank(&two).chosen, None, "nobody knows which is the better one");
+        let further = Evidence { run: RunId("2".into()), ..said("y", 7, 4) };
+        assert_eq!(rank(&[("a", back("x", 0)), ("b", back("y", 4)), ("c", further)]).chosen, Some(node("c")));
     }
 
     #[test]

@@ -198,3 +198,11 @@ pub struct Evidence {
     /// Its `min-replicas-to-write`; `None` where CONFIG is not allowed.
     pub min_replicas_to_write: Option<u32>,
 }
+
+impl Evidence {
+    /// Whether it was being filled with a full copy when it was frozen. What it held before is there until that is
+    /// complete.
+    pub fn is_half_synced(&self) -> bool {
+        matches!(self.role, Role::Replica { link: Link::Syncing, .. })
+    }
+}
