@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 
-use super::redis_admin::{self, AdminError};
+use super::redis_admin::{self, AdminError, Lead};
 use crate::names::{Names, PATIENCE, Way};
 use crate::redis_link::{Credentials, RedisLink};
 
@@ -93,18 +93,20 @@ impl<C: Campaign> Executor<C> {
             }
             Step::Promote { intent, closable } => self.promote(term, &intent, closable).await,
             Step::Open { node, run, min_replicas_to_write, first } => {
+                let lead = self.lead(term);
                 let open = move |mut link| {
-                    let run = run.clone();
-                    async move { redis_admin::open(&mut link, &run, min_replicas_to_write, first).await }
+                    let (run, lead) = (run.clone(), lead.clone());
+                    async move { redis_admin::open(&mut link, &lead, &run, min_replicas_to_write, first).await }
                 };
                 Outcome::Done(self.visit_all(term, vec![node], open).await.into_keys().collect())
             }
             Step::Follow { nodes, master, min_replicas_to_write } => {
                 // Told to follow, a node is no longer frozen: its connection is of no more use.
                 self.frozen.lock().await.retain(|node, _| !nodes.contains(node));
+                let lead = self.lead(term);
                 let follow = move |mut link| {
-                    let master = master.clone();
-                    async move { redis_admin::follow(&mut link, &master, min_replicas_to_write).await }
+                    let (master, lead) = (master.clone(), lead.clone());
+                    async move { redis_admin::follow(&mut link, &lead, &master, min_replicas_to_write).await }
                 };
                 Outcome::Done(self.visit_all(term, nodes, follow).await.into_keys().collect())
             }
@@ -121,6 +123,11 @@ impl<C: Campaign> Executor<C> {
                 }
             },
         }
+    }
+
+    fn lead(&self, term: Term) -> impl Lead + Clone + 'static {
+        let campaign = self.campaign.clone();
+        move || campaign.holds(term)
     }
 
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Outcome {
@@ -150,14 +157,11 @@ impl<C: Campaign> Executor<C> {
         visits.shutdown().await;
         for node in nodes {
             let (visitor, patient) = (self.visitor.clone(), awaited.contains(&node));
-            let campaign = self.campaign.clone();
+            let lead = self.lead(term);
             visits.spawn(async move {
                 let visit = async {
                     let mut link = visitor.open(&node).await?;
-                    if !campaign.holds(term) {
-                        return Err(AdminError::Deposed);
-                    }
-                    let said = redis_admin::freeze(&mut link, patient).await?;
+                    let said = redis_admin::freeze(&mut link, &lead, patient).await?;
                     Ok(Frozen { link, said })
                 };
                 let limit = if patient { FREEZE_LIMIT } else { VISIT_LIMIT };
@@ -187,10 +191,11 @@ impl<C: Campaign> Executor<C> {
             return Outcome::Promoted(None);
         };
         let stands = !held.link.is_ended() && redis_admin::is_intended(intent, &held.said);
-        if !stands || !self.campaign.holds(term) {
+        if !stands {
             return Outcome::Promoted(None);
         }
-        match timeout(VISIT_LIMIT, redis_admin::promote(&mut held.link, closable)).await {
+        let lead = self.lead(term);
+        match timeout(VISIT_LIMIT, redis_admin::promote(&mut held.link, &lead, closable)).await {
             Ok(Ok(said)) => Outcome::Promoted(Some(said)),
             Ok(Err(error)) => {
                 tracing::warn!(node = %intent.node, "promotion unclear: {error}");

@@ -43,6 +43,18 @@ pub(super) enum AdminError {
     OtherRun,
 }
 
+/// Whether the monitor that commands still leads, asked again right before each command: it may have stood still since
+/// the last look. It asks nobody, and does not block.
+pub(super) trait Lead: Fn() -> bool + Send + Sync {
+    /// # Errors
+    /// Where it does not.
+    fn check(&self) -> Result<(), AdminError> {
+        if self() { Ok(()) } else { Err(AdminError::Deposed) }
+    }
+}
+
+impl<F: Fn() -> bool + Send + Sync> Lead for F {}
+
 /// What a node was found to be before it is commanded.
 struct Before {
     is_master: bool,
@@ -53,14 +65,20 @@ struct Before {
 ///
 /// `patient` is false for a node that does not answer the monitors: everything is then sent at once, so that the
 /// node finds it in its socket when it wakes, and is no master any more before a client reaches it.
-pub(super) async fn freeze(link: &mut RedisLink, patient: bool) -> Result<Evidence, AdminError> {
+pub(super) async fn freeze(
+    link: &mut RedisLink,
+    lead: &impl Lead,
+    patient: bool,
+) -> Result<Evidence, AdminError> {
     let before = if patient { Some(look_before(link).await?) } else { None };
     let cuts = before.as_ref().is_none_or(|before| before.is_master);
     let commands = freezing(cuts);
+    lead.check()?;
     let (replies, cuts) = match link.transact(&commands).await {
         Err(error) if is_forbidden(&error) && cuts => {
             // Nothing was carried out. Without its clients cut off is better than not at all.
             tell_forbidden(&error);
+            lead.check()?;
             (link.transact(&freezing(false)).await?, true)
         }
         replies => (replies?, cuts),
@@ -105,11 +123,17 @@ pub(super) async fn look(link: &mut RedisLink) -> Result<Evidence, AdminError> {
 }
 
 /// Makes the node a master that takes no write, and reads it.
-pub(super) async fn promote(link: &mut RedisLink, closable: bool) -> Result<Evidence, AdminError> {
+pub(super) async fn promote(
+    link: &mut RedisLink,
+    lead: &impl Lead,
+    closable: bool,
+) -> Result<Evidence, AdminError> {
+    lead.check()?;
     let (replies, closed) = match link.transact(&promoting(closable)).await {
         Err(error) if is_forbidden(&error) && closable => {
             // Nothing was carried out. CONFIG SET may be forbidden where CONFIG GET is not.
             tell_forbidden(&error);
+            lead.check()?;
             (link.transact(&promoting(false)).await?, false)
         }
         replies => (replies?, closable),
@@ -135,6 +159,7 @@ fn promoting(closed: bool) -> Pipeline {
 /// master are made only the `first` time: an operator may change them afterwards.
 pub(super) async fn open(
     link: &mut RedisLink,
+    lead: &impl Lead,
     run: &RunId,
     min_replicas_to_write: u32,
     first: bool,
@@ -160,6 +185,7 @@ pub(super) async fn open(
     if commands.cmd_iter().next().is_none() {
         return Ok(());
     }
+    lead.check()?;
     let replies = link.ask(&commands).await?;
     match replies.into_iter().next() {
         Some(Value::ServerError(error)) if number == CLOSED => Err(RedisError::from(error).into()),
@@ -170,6 +196,7 @@ pub(super) async fn open(
 /// Makes the node a replica of `master`. A master loses its clients in the same transaction.
 pub(super) async fn follow(
     link: &mut RedisLink,
+    lead: &impl Lead,
     master: &NodeAddr,
     min_replicas_to_write: u32,
 ) -> Result<(), AdminError> {
@@ -184,9 +211,11 @@ pub(super) async fn follow(
     if before.min_replicas_to_write == Some(CLOSED) {
         set_min_replicas(&mut commands, min_replicas_to_write);
     }
+    lead.check()?;
     let replies = match link.transact(&commands).await {
         Err(error) if is_forbidden(&error) => {
             tell_forbidden(&error);
+            lead.check()?;
             link.transact(&bare).await?
         }
         replies => replies?,
