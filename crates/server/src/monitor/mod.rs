@@ -4,9 +4,9 @@
 
 mod clock;
 mod executor;
-mod journal;
 mod prober;
 mod redis_admin;
+mod tidings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use crate::names::Names;
 use crate::redis_link::Credentials;
 use clock::Clock;
 use executor::Executor;
-use journal::Journal;
 use prober::{Pace, Probed, Prober};
+use tidings::Tidings;
 
 /// How fast nodes are asked while something is in doubt.
 const DENSE: Duration = Duration::from_millis(20);
@@ -74,7 +74,7 @@ pub struct Monitor<S: Store> {
     clock: Clock,
     decider: Decider,
     observer: Observer,
-    journal: Journal,
+    tidings: Tidings,
     executor: Executor<S::Campaign>,
     campaign: Arc<S::Campaign>,
     names: Names,
@@ -124,7 +124,7 @@ impl<S: Store> Monitor<S> {
             clock,
             decider: Decider::new(setup.id.clone(), setup.nodes.clone(), setup.policy.clone(), now),
             observer: Observer::new(&setup.policy, setup.nodes.clone(), now),
-            journal: Journal::new(&setup.group),
+            tidings: Tidings::new(&setup.group),
             executor: Executor::new(campaign.clone(), names.clone(), setup.credentials.clone(), name),
             names,
             campaign,
@@ -189,7 +189,7 @@ impl<S: Store> Monitor<S> {
 
     fn reseed(&mut self, Seed { nodes, policy }: Seed) {
         (self.setup.nodes, self.setup.policy) = (nodes.clone(), policy.clone());
-        self.journal.compare_again();
+        self.tidings.compare_again();
         if self.decider.record().is_none() {
             if let Some(running) = self.running.take() {
                 running.abort();
@@ -230,7 +230,7 @@ impl<S: Store> Monitor<S> {
             // Another is on its way that was read since it was asked for.
             return;
         }
-        self.journal.readable(read.as_ref().err().map(AsRef::as_ref));
+        self.tidings.readable(read.as_ref().err().map(AsRef::as_ref));
         self.readable = read.is_ok();
         self.stand();
         self.decide(read.map_or(Event::TopologyUnreadable, Event::TopologyRead));
@@ -249,7 +249,7 @@ impl<S: Store> Monitor<S> {
     /// that comes later finds a record that it cannot know, and its first writing is told from ours.
     fn predecessors(&mut self, found: Option<&Vec<String>>) {
         let Some(found) = found else { return };
-        self.journal.predecessors(found, self.alone);
+        self.tidings.predecessors(found, self.alone);
         self.alone = self.alone || found.is_empty();
         self.stand();
     }
@@ -257,7 +257,7 @@ impl<S: Store> Monitor<S> {
     /// Watches the record's nodes by the record's policy, also when the record is this monitor's own commit.
     fn follow_record(&mut self) {
         let Some(record) = self.decider.record() else { return };
-        self.journal.compare(record, &self.setup.nodes, &self.setup.policy);
+        self.tidings.compare(record, &self.setup.nodes, &self.setup.policy);
         let nodes = self.decider.nodes();
         let watched =
             nodes.len() == self.probers.len() && nodes.iter().all(|node| self.probers.contains_key(node));
@@ -290,7 +290,7 @@ impl<S: Store> Monitor<S> {
     }
 
     fn finished(&mut self, id: ActionId, outcome: Outcome) {
-        self.journal.outcome(&outcome);
+        self.tidings.outcome(&outcome);
         let reread = matches!(outcome, Outcome::NotCommitted | Outcome::CommitUnknown);
         self.decide(Event::Finished(id, outcome));
         if reread {
@@ -314,7 +314,7 @@ impl<S: Store> Monitor<S> {
     fn observed(&mut self) {
         let now = self.clock.now();
         let ballots = self.observer.ballots();
-        self.journal.votes(&ballots);
+        self.tidings.votes(&ballots);
         self.report(&ballots);
         let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
         self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
@@ -345,14 +345,14 @@ impl<S: Store> Monitor<S> {
         let now = self.clock.now();
         let action = self.decider.poll_action(now);
         let status = self.decider.status(now);
-        self.journal.status(&status);
+        self.tidings.status(&status);
         self.waits = status.stuck.map(|ranking| ranking.waits()).unwrap_or_default();
         self.report(&self.observer.ballots());
         if let Some(record) = self.decider.record() {
-            self.journal.record(record);
+            self.tidings.record(record);
         }
         let Some(action) = action else { return };
-        self.journal.step(&action.step);
+        self.tidings.step(&action.step);
         let (executor, finished) = (self.executor.clone(), self.finished.clone());
         let running = tokio::spawn(async move {
             let id = action.id;
