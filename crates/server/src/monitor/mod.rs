@@ -6,6 +6,7 @@ mod clock;
 mod executor;
 mod prober;
 mod redis_admin;
+mod setup;
 mod tidings;
 
 use std::collections::BTreeMap;
@@ -21,11 +22,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, sleep_until};
 
+use crate::journal::Recorded;
 use crate::names::Names;
-use crate::redis_link::Credentials;
 use clock::Clock;
 use executor::Executor;
 use prober::{Pace, Probed, Prober};
+pub(crate) use setup::Seed;
+pub use setup::Setup;
 use tidings::Tidings;
 
 /// How fast nodes are asked while something is in doubt.
@@ -35,36 +38,6 @@ const DENSE: Duration = Duration::from_millis(20);
 /// data is to be noticed before its replicas have taken that for theirs.
 const ALARMED: Duration = Duration::from_millis(2);
 
-/// What one monitor of one group is made of.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The group's name, for the log.
-    pub group: String,
-    /// This monitor.
-    pub id: MonitorId,
-    /// Where it can be asked.
-    pub address: Option<String>,
-    /// The nodes that seed a group without a record.
-    pub nodes: Vec<NodeAddr>,
-    /// The policy that seeds a group without a record.
-    pub policy: Policy,
-    /// Who we are to Redis.
-    pub credentials: Credentials,
-    /// How often INFO's slow sections are read.
-    pub slow_every: Duration,
-    /// Whether it stands for the lead beside a living monitor of the predecessor.
-    pub take_over: bool,
-}
-
-/// What a group without a record is begun with.
-#[derive(Clone, Debug)]
-pub(crate) struct Seed {
-    /// The nodes in the operator's order.
-    pub(crate) nodes: Vec<NodeAddr>,
-    /// The policy.
-    pub(crate) policy: Policy,
-}
-
 /// One monitor of one group: it watches the nodes, votes, and leads or stands by.
 pub struct Monitor<S: Store> {
     setup: Setup,
@@ -72,7 +45,7 @@ pub struct Monitor<S: Store> {
     policy: Policy,
     store: S,
     clock: Clock,
-    decider: Decider,
+    decider: Recorded,
     observer: Observer,
     tidings: Tidings,
     executor: Executor<S::Campaign>,
@@ -120,9 +93,10 @@ impl<S: Store> Monitor<S> {
         let campaign = Arc::new(store.campaign(&setup.id, setup.address.as_deref()));
         let name = format!("redis-failover:{}", setup.id);
         let pace = Pace { interval: setup.policy.probe_interval(), patience: setup.policy.down_after() };
+        let decider = Decider::new(setup.id.clone(), setup.nodes.clone(), setup.policy.clone(), now);
         let monitor = Self {
             clock,
-            decider: Decider::new(setup.id.clone(), setup.nodes.clone(), setup.policy.clone(), now),
+            decider: Recorded::new(decider, &setup.group, setup.journal.clone()),
             observer: Observer::new(&setup.policy, setup.nodes.clone(), now),
             tidings: Tidings::new(&setup.group),
             executor: Executor::new(campaign.clone(), names.clone(), setup.credentials.clone(), name),
@@ -185,6 +159,7 @@ impl<S: Store> Monitor<S> {
         self.probers.values().chain(&self.running).for_each(JoinHandle::abort);
         self.store.withdraw();
         self.campaign.resign().await;
+        self.decider.close().await;
     }
 
     fn reseed(&mut self, Seed { nodes, policy }: Seed) {
@@ -194,7 +169,7 @@ impl<S: Store> Monitor<S> {
             if let Some(running) = self.running.take() {
                 running.abort();
             }
-            self.decider.seed(nodes, policy.clone());
+            self.decider.seed(self.clock.now(), nodes, policy.clone());
             self.watch_by(policy);
         }
     }
