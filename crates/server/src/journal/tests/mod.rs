@@ -1,6 +1,7 @@
 //! Journals that are written, damaged and stepped through.
 
 mod files;
+mod scenarios;
 mod story;
 
 use std::collections::{BTreeMap, BTreeSet};
