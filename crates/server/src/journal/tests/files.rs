@@ -172,13 +172,16 @@ fn what_finds_no_room_is_counted_and_it_goes_on_at_a_head() {
     pressed.poll(7 + 5);
     let writer = start();
     pressed.until_taken();
+    // What a call that found no room yielded has no place either, though there is room now.
+    let action = Story::whole(None).actions.remove(0);
+    pressed.journal.send(|| Entry::Action(Box::new(action)));
     pressed.poll(3);
     pressed.until_taken();
     pressed.poll(3);
     pressed.end(writer);
     let text = place.text();
     let (turns, differences) = replay(&text).expect("it can be read");
-    assert_eq!(begun(&turns), [(true, 0), (false, 5)]);
+    assert_eq!(begun(&turns), [(true, 0), (false, 6)]);
     assert_eq!(differences, 0);
     assert_eq!(text.matches("{\"poll\"").count(), 7 + 6);
 }
