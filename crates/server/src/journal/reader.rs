@@ -1,9 +1,12 @@
 //! Reads a journal line by line, and says where it breaks off. It steps nothing.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read as _};
 
 use super::format::{BadLine, Codec, Entry, OPENING};
+
+/// No line is longer: whoever is given something else than a journal must not fill the memory with it.
+const LONGEST: u64 = 64 << 20;
 
 /// A journal that is read.
 pub(super) struct Reader<R> {
@@ -111,7 +114,7 @@ impl<R: BufRead> Reader<R> {
     fn line(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
         self.number += 1;
         let mut line = Vec::new();
-        let read = self.lines.read_until(b'\n', &mut line);
+        let read = self.lines.by_ref().take(LONGEST).read_until(b'\n', &mut line);
         read.map_err(|error| ReadError::Io { line: self.number, error })?;
         Ok((!line.is_empty()).then_some(line))
     }
