@@ -11,6 +11,7 @@ use crate::view::{Evidence, Wait, Waits};
 
 /// Why a node may not take over now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Dropped {
     /// It did not answer the freeze.
     NotFrozen,
@@ -54,6 +55,7 @@ impl fmt::Display for Dropped {
 
 /// The outcome of a ranking.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ranking {
     /// Who takes over, if anybody may.
     pub chosen: Option<NodeAddr>,
@@ -67,6 +69,7 @@ pub struct Ranking {
 
 /// What a node holds, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Holding {
     /// How many keys.
     pub keys: u64,

@@ -4,6 +4,7 @@
 //! on from the record.
 
 mod changes;
+mod grounds;
 mod outcomes;
 mod reading;
 mod requests;
@@ -26,6 +27,7 @@ use crate::view::{Peers, Vote};
 use changes::postponed;
 use requests::Asked;
 
+pub use grounds::Grounds;
 pub use reading::Loss;
 
 /// What the decider would tell a person.
@@ -51,6 +53,7 @@ pub struct Status {
 
 /// One monitor's decisions for one group.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Decider {
     me: MonitorId,
     configured: Vec<NodeAddr>,

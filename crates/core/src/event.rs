@@ -11,6 +11,7 @@ use crate::view::{Ballots, Peers, Sighting};
 
 /// Whether this monitor leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Leadership {
     /// Another leads, or nobody.
     Following,
@@ -22,6 +23,7 @@ pub enum Leadership {
 
 /// What this monitor sees of the nodes, from its [`crate::observer::Observer`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Observation {
     /// Its votes.
     pub ballots: Ballots,
@@ -33,6 +35,7 @@ pub struct Observation {
 
 /// What the decider is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Event {
     /// Whether this monitor leads. Whoever hands this in has the record read again, and hands that in next.
     Leadership(Leadership),

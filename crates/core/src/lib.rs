@@ -28,7 +28,8 @@ pub mod topology;
 pub mod verdict;
 pub mod view;
 
-pub use decider::{Decider, Loss, Status};
+pub use candidate::{Dropped, Ranking};
+pub use decider::{Decider, Grounds, Loss, Status};
 pub use diagnosis::Diagnosis;
 pub use event::{Event, Leadership, Observation};
 pub use names::{Epoch, MonitorId, NodeAddr, ReplId, RunId, Term};

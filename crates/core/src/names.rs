@@ -7,6 +7,8 @@ use std::str::FromStr;
 ///
 /// Two spellings of one host are two nodes: the group's list says which spelling everybody uses.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(into = "String", try_from = "String"))]
 pub struct NodeAddr {
     host: String,
     port: u16,
@@ -71,8 +73,30 @@ impl fmt::Display for NodeAddr {
     }
 }
 
+/// As it is written, for a journal.
+impl From<NodeAddr> for String {
+    fn from(node: NodeAddr) -> Self {
+        node.to_string()
+    }
+}
+
+/// What was written, be it a name or not: whoever made the address has checked it, and it must be the same again.
+impl TryFrom<String> for NodeAddr {
+    type Error = AddrError;
+
+    fn try_from(text: String) -> Result<Self, AddrError> {
+        let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let Some((host, port)) = parts else {
+            return Err(AddrError { text, why: "no port ends it" });
+        };
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        Ok(Self::new(bare.filter(|bare| bare.contains(':')).unwrap_or(host), port))
+    }
+}
+
 /// A monitor's lasting name: the same after a restart, different from every other monitor's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MonitorId(String);
 
 /// Why a text is no monitor id; nothing was changed.
@@ -102,10 +126,12 @@ impl fmt::Display for MonitorId {
 
 /// One life of a server process: Redis's `run_id`, new at every start.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RunId(pub String);
 
 /// A replication history's name: Redis's `master_replid`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ReplId(pub String);
 
 impl fmt::Display for RunId {
@@ -122,6 +148,7 @@ impl fmt::Display for ReplId {
 
 /// Counts a group's changes of master; only grows, is never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Epoch(pub u64);
 
 impl Epoch {
@@ -140,6 +167,7 @@ impl fmt::Display for Epoch {
 
 /// One monitor's time in the lead; a later leader's term is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Term(pub i64);
 
 impl fmt::Display for Term {
@@ -158,6 +186,15 @@ mod tests {
             assert_eq!(text.parse::<NodeAddr>().expect(text).to_string(), text);
         }
         assert_eq!("::1:6379".parse::<NodeAddr>().expect("bare IPv6").to_string(), "[::1]:6379");
+    }
+
+    #[test]
+    fn an_address_is_the_same_again_though_no_name_is_like_it() {
+        for host in ["a", "::1", "", "[x]", "[x", "[a:b]", "a b:c", "é"] {
+            let node = NodeAddr::new(host, 0);
+            assert_eq!(NodeAddr::try_from(String::from(node.clone())), Ok(node), "{host}");
+        }
+        assert!(NodeAddr::try_from("a".to_owned()).is_err());
     }
 
     #[test]

@@ -25,6 +25,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(1);
 
 /// What this leader did and learned in this term. Nothing of it outlives the term.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Progress {
     /// What nodes said on the connections over which they were frozen, and which still stand.
     pub evidence: BTreeMap<NodeAddr, Evidence>,
@@ -48,6 +49,7 @@ pub struct Progress {
 
 /// A master that this leader has opened to writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Opened {
     /// The node.
     pub node: NodeAddr,
@@ -61,6 +63,7 @@ pub struct Opened {
 
 /// What became of the recorded intent, as far as this leader knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Promotion {
     /// Nothing was done about it in this term.
     #[default]
@@ -107,6 +110,11 @@ pub fn plan(facts: &Facts<'_>, version: Version, progress: &Progress) -> Next {
             planner.refresh().map_or(Next::Wait(matures), Next::Do)
         }
     }
+}
+
+/// Who would take over by the evidence of the present attempt, and why the others would not.
+pub(crate) fn rank(facts: &Facts<'_>, progress: &Progress) -> Ranking {
+    Planner { facts, version: Version::default(), progress }.rank()
 }
 
 /// Whether what a promoted node says is what the intent asked for.

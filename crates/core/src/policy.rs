@@ -7,6 +7,7 @@ pub const FLAPPING_WINDOW: Duration = Duration::from_mins(10);
 
 /// A group's settings, the same for all its monitors. Kept in the group's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Policy {
     quorum: Option<u32>,
     down_after: Duration,
@@ -20,6 +21,7 @@ pub struct Policy {
 
 /// What becomes of a replica that the master names and the group's record does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Discover {
     /// Nothing.
     Off,

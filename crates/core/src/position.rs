@@ -4,6 +4,7 @@ use crate::names::{Epoch, ReplId};
 
 /// What a node says of its data: Redis's `master_replid`, offset, `master_replid2`, `second_repl_offset`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct History {
     /// The history that the node goes on with.
     pub replid: ReplId,
@@ -15,6 +16,7 @@ pub struct History {
 
 /// One recorded history: the writes of one published master.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Lineage {
     /// Its name on the nodes.
     pub replid: ReplId,
@@ -28,6 +30,7 @@ pub struct Lineage {
 
 /// How far a node has come: first in which lineage, then how far in it. Greater holds more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Position {
     lineage: usize,
     offset: u64,
@@ -39,6 +42,11 @@ impl Position {
         self.offset
     }
 
+    /// Which of the group's lineages, counted from 0.
+    pub fn lineage(self) -> usize {
+        self.lineage
+    }
+
     /// Bytes by which this position is ahead of `other`; `None` if another lineage lies between.
     pub fn ahead_of(self, other: Self) -> Option<u64> {
         (self.lineage == other.lineage).then(|| self.offset.saturating_sub(other.offset))
@@ -47,6 +55,7 @@ impl Position {
 
 /// The lineages of a group, oldest first; the last is the published master's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Lineages(Vec<Lineage>);
 
 /// How many lineages are kept: a node that was away for longer is synced in full anyway.

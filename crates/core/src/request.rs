@@ -7,6 +7,7 @@ use crate::names::{MonitorId, NodeAddr};
 
 /// Names one request of a group; a later request has a greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RequestId(pub i64);
 
 /// The requests that nobody has answered yet, the oldest first.
@@ -14,6 +15,7 @@ pub type Requests = BTreeMap<RequestId, Request>;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Request {
     /// Publish this node as the master of a group without a record, or whose record was lost.
     Adopt {
@@ -41,6 +43,7 @@ impl fmt::Display for Request {
 
 /// What the leader answers. The text is for people, a clause without a full stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Answer {
     /// It was done.
     Done(String),

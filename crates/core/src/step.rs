@@ -10,10 +10,12 @@ use crate::view::Evidence;
 
 /// Names one action, so that a late outcome is not taken for a newer action's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ActionId(pub u64);
 
 /// One thing to do now, in this term only.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Action {
     /// To be given back with the outcome.
     pub id: ActionId,
@@ -25,6 +27,7 @@ pub struct Action {
 
 /// What a leader may do. Every step is safe to repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Step {
     /// Replace the record, if it is still the one of `expected` and the term's lock still stands.
     Commit {
@@ -92,6 +95,7 @@ pub enum Step {
 
 /// What a commit is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Purpose {
     /// The group's first record.
     Found,
@@ -107,6 +111,7 @@ pub enum Purpose {
 
 /// What came of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Outcome {
     /// The commit was written as this version.
     Committed(Version),

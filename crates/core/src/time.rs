@@ -5,9 +5,11 @@ use std::time::Duration;
 
 /// A moment on one machine's monotonic clock, in milliseconds since a point of the caller's choosing.
 ///
-/// It is meaningless on another machine and after a restart, so it has no serial form: what crosses the
-/// wire or goes into ZooKeeper is an age (a [`Duration`]), never an `Instant`.
+/// It is meaningless on another machine and after a restart: what crosses the wire or goes into ZooKeeper is an age
+/// (a [`Duration`]), never an `Instant`. The feature `serde` writes it as the number that it is, for a journal, which
+/// is read back with the clock that it was written by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Instant(u64);
 
 impl Instant {

@@ -10,6 +10,7 @@ use crate::view::Vote;
 
 /// Who is who in one group, and everything a new leader needs to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Topology {
     /// How many changes of master there were.
     pub epoch: Epoch,
@@ -52,6 +53,7 @@ impl Topology {
 
 /// One node of the group as published.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Member {
     /// Its address.
     pub addr: NodeAddr,
@@ -78,6 +80,7 @@ pub struct Publication {
 
 /// Whether the group has a master that may be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Phase {
     /// The published master takes writes.
     Steady,
@@ -87,6 +90,7 @@ pub enum Phase {
 
 /// A change of master under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Change {
     /// Why it was begun.
     pub reason: Reason,
@@ -98,6 +102,7 @@ pub struct Change {
 
 /// The node chosen to be promoted, and what it was when it was chosen: any other run or history is another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Intent {
     /// The node.
     pub node: NodeAddr,
@@ -111,6 +116,7 @@ pub struct Intent {
 
 /// Why a change of master was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Reason {
     /// A quorum found its port closed.
     Refused,
@@ -157,6 +163,7 @@ impl fmt::Display for Reason {
 /// Which writing of the record was read. A later one has the greater `order`, also after the record was deleted
 /// and made anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Version {
     /// Grows with every write.
     pub order: i64,
@@ -168,6 +175,7 @@ pub struct Version {
 
 /// What stands in the store for the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Found {
     /// Nothing was ever published.
     Nothing,
@@ -184,6 +192,7 @@ pub enum Found {
 
 /// What was read from the store, and which writing of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Versioned {
     /// To be given back with a commit.
     pub version: Version,

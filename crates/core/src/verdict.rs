@@ -108,6 +108,7 @@ pub enum Witness {
 
 /// What was seen of the replicas since the master came into doubt.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Doubt {
     since: Instant,
     seen: BTreeMap<NodeAddr, Hearing>,
@@ -115,6 +116,7 @@ pub struct Doubt {
 
 /// What one replica has received, and when that last grew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Hearing {
     received: u64,
     grew: Option<Instant>,

@@ -10,6 +10,7 @@ use crate::time::Instant;
 
 /// What one monitor believes of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Vote {
     /// It answers.
     Up,
@@ -51,6 +52,7 @@ impl fmt::Display for Vote {
 
 /// A vote and since when it stands, on the reader's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ballot {
     /// The vote.
     pub vote: Vote,
@@ -114,6 +116,7 @@ pub type Peers = BTreeMap<MonitorId, Peer>;
 
 /// What another monitor says, on the reader's clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Peer {
     /// Its ballots.
     pub ballots: Ballots,
@@ -123,6 +126,7 @@ pub struct Peer {
 
 /// The replication link of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Link {
     /// Connected and receiving.
     Up,
@@ -137,6 +141,7 @@ pub enum Link {
 
 /// What a node says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Role {
     /// It takes writes.
     Master {
@@ -163,6 +168,7 @@ impl Role {
 
 /// One answered probe of a monitor's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Sighting {
     /// When the question was sent, not when the answer came.
     pub asked: Instant,
@@ -182,6 +188,7 @@ pub struct Sighting {
 ///
 /// Evidence is void once that connection breaks or the node was told to follow somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Evidence {
     /// The life of the process.
     pub run: RunId,

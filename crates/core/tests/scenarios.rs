@@ -9,6 +9,8 @@ mod scenario;
 use std::fs;
 use std::path::Path;
 
+use redis_failover_core::Decider;
+
 const RULE: &str = "----";
 
 #[test]

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod failure;
 mod info;
+mod journal;
 mod monitor;
 mod names;
 mod redis_link;
@@ -21,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 use cli::{Cli, LogFormat};
 use failure::{Failure, Kind};
 
+pub use journal::JournalFile;
 pub use monitor::{Inbox, Monitor, Setup};
 pub use redis_link::Credentials;
 

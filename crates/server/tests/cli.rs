@@ -47,6 +47,12 @@ fn a_wrong_value_names_option_value_and_what_would_be_right() {
     assert_fails(&with("run", &["-s", "soon"]), 2, &["--sleeptime", "soon"]);
     assert_fails(&with("run", &["-s", "0"]), 2, &["--sleeptime", "1..=86400"]);
     assert_fails(&with("run", &["--down-after", "5"]), 2, &["--down-after", "500ms or 1s"]);
+    assert_fails(
+        &with("run", &["--journal", "j", "--journal-limit", "16"]),
+        2,
+        &["--journal-limit", "16MiB"],
+    );
+    assert_fails(&with("run", &["--journal-limit", "1MiB"]), 2, &["--journal <FILE>"]);
     assert_fails(&with("run", &["--id", "a/b"]), 2, &["--id", "`a/b`"]);
     assert_fails(&with("run", &["--quorum", "0"]), 2, &["--quorum"]);
     assert_fails(&with("run", &["--source-address", "eth0"]), 2, &["--source-address", "eth0"]);

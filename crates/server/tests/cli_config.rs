@@ -103,6 +103,7 @@ fn id_and_listen_of_the_command_line_come_first_and_nothing_else_may_stand_besid
         (["--redis-password-file", "f"], "--redis-password-file"),
         (["--misconf-is-unusable", "--id=x"], "--misconf-is-unusable"),
         (["--refusal-waits", "--id=x"], "--refusal-waits"),
+        (["--journal", "f"], "--journal"),
     ] {
         assert_failed(&files.check_with(&arguments, &[]), 2, &[named, "contradicts --config", "in the file"]);
     }
@@ -140,8 +141,10 @@ fn an_unknown_or_misplaced_key_is_refused_with_file_line_and_the_nearest_known_o
         ("[[groups]]\n", 1, "did you mean `group`?"),
         ("[defaults]\n\ndown_afer = \"1s\"", 3, "did you mean `down_after`?"),
         ("[[group]]\npath = \"/a\"\nredis_hosts = []", 3, "did you mean `redishosts`?"),
-        ("[[group]]\nwhatsoever = 1", 2, "there are: path, redishosts, name, zkhosts"),
+        ("[[group]]\nwhatsoever = 1", 2, "there are: path, redishosts, name, journal, zkhosts"),
         ("[defaults]\npath = \"/a\"", 2, "it belongs in a [[group]]"),
+        ("[defaults]\njournal = \"j\"", 2, "it belongs in a [[group]]"),
+        ("[[group]]\njurnal = \"j\"", 2, "did you mean `journal`?"),
         ("[[group]]\nid = \"m1\"", 2, "it belongs at the top of the file"),
         ("down_after = \"1s\"", 1, "it belongs in [defaults] or in a [[group]]"),
         ("[group]\npath = \"/a\"", 1, "write [[group]]"),
@@ -157,6 +160,7 @@ fn a_wrong_value_is_refused_with_file_line_and_reason() {
         ("[defaults]\ndown_after = \"5\"", 2, "500ms or 1s"),
         ("[defaults]\ndown_after = 5", 2, "expected a string"),
         ("[defaults]\nquorum = -1", 2, "-1"),
+        ("[defaults]\njournal_limit = \"5MB\"", 2, "KiB, MiB or GiB"),
         ("[defaults]\nzkhosts = \"h:x\"", 2, "h:x"),
         ("[[group]]\npath = \"redis\"", 2, "does not begin with a slash"),
         ("[[group]]\npath = \"/a\"\nredishosts = [\"a\"]", 3, "HOST:PORT"),
@@ -200,6 +204,25 @@ fn two_groups_that_are_one_are_refused() {
     two(base, node).assert_fails(2, &["both list r:1", "belongs to one group"]);
     let elsewhere = "zkhosts = \"h3\"; path = \"/a/b\"; name = \"other\"; redishosts = [\"r:2\"]";
     two(base, elsewhere).shown(&[]);
+}
+
+#[test]
+fn each_group_has_a_journal_of_its_own() {
+    let two = |first: &str, second: &str| {
+        let group = |name: &str, journal: &str| {
+            format!("[[group]]\npath = \"/{name}\"\nredishosts = [\"{name}:1\"]\njournal = \"{journal}\"\n")
+        };
+        let defaults = "[defaults]\nzkhosts = \"h\"\njournal_limit = \"128KiB\"\n";
+        Files::new(&(defaults.to_owned() + &group("a", first) + &group("b", second)))
+    };
+    let files = two("a.journal", "/var/b.journal");
+    let text = files.shown(&[]);
+    let beside = format!("{}, at most 128 KiB", files.0.path().join("a.journal").display());
+    assert!(text.contains(&beside) && text.contains("/var/b.journal, at most 128 KiB"), "{text}");
+    for (second, shared) in [("j", "/j"), ("./j", "/j"), ("j.1", "/j.1")] {
+        let told = ["group /b in", "and group /a in", "both write the journal", shared, "NAME.1"];
+        two("j", second).assert_fails(2, &told);
+    }
 }
 
 #[test]

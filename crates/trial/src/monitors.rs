@@ -59,6 +59,7 @@ fn setup(name: &str, redis: &[Redis]) -> Result<Setup, Failure> {
         credentials: Credentials::default(),
         slow_every: Duration::from_secs(30),
         take_over: false,
+        journal: None,
     })
 }
 

@@ -54,6 +54,8 @@ const ARROWS: [Arrows; 7] = [
 ];
 /// What core may depend on outside its tests.
 const CORE_DEPENDENCIES: [&str; 1] = ["thiserror"];
+/// What core may depend on where another crate asks for it.
+const OPTIONAL_IN_CORE: [&str; 1] = ["serde"];
 
 /// Checks all rules of this module.
 ///
@@ -93,6 +95,7 @@ struct Dependency {
     name: String,
     /// Build dependencies are not: they, too, are part of what is built.
     only_in_tests: bool,
+    optional: bool,
 }
 
 struct Manifest {
@@ -115,7 +118,8 @@ fn read_packages(metadata: &Value) -> Option<Vec<Package>> {
     let text = |value: &Value, key: &str| Some(value.get(key)?.as_str()?.to_owned());
     let dependency = |value: &Value| {
         let only_in_tests = value.get("kind")?.as_str() == Some("dev");
-        Some(Dependency { name: text(value, "name")?, only_in_tests })
+        let optional = value.get("optional").and_then(Value::as_bool) == Some(true);
+        Some(Dependency { name: text(value, "name")?, only_in_tests, optional })
     };
     let package = |value: &Value| {
         let dependencies =
@@ -132,13 +136,15 @@ fn check_arrows(packages: &[Package], package: &Package, manifest: &Manifest) ->
     };
     let is_ours = |name: &str| packages.iter().any(|package| package.name == name);
     let mut findings = Vec::new();
-    for Dependency { name: other, only_in_tests } in &package.dependencies {
+    for Dependency { name: other, only_in_tests, optional } in &package.dependencies {
         let allowed = arrows.always.contains(&other.as_str());
         let allowed_in_tests = *only_in_tests && arrows.in_tests.contains(&other.as_str());
         if is_ours(other) && !allowed && !allowed_in_tests {
             findings.push(manifest.finding(other, &ARROW, format!("{name} must not depend on {other}")));
         }
-        if name == CORE && !only_in_tests && !is_ours(other) && !CORE_DEPENDENCIES.contains(&other.as_str()) {
+        let pure = CORE_DEPENDENCIES.contains(&other.as_str())
+            || (*optional && OPTIONAL_IN_CORE.contains(&other.as_str()));
+        if name == CORE && !only_in_tests && !is_ours(other) && !pure {
             let what = format!("{other} is not among the dependencies core may have: {CORE_DEPENDENCIES:?}");
             findings.push(manifest.finding(other, &PURE_CORE, what));
         }
@@ -180,8 +186,12 @@ mod tests {
 
     /// What is found in a workspace of all our crates where `from` depends on `to`.
     fn found(from: &str, to: &str, kind: Option<&str>) -> Vec<(usize, &'static str)> {
+        found_in(from, to, &json!([{ "name": to, "kind": kind }]))
+    }
+
+    fn found_in(from: &str, to: &str, dependencies: &Value) -> Vec<(usize, &'static str)> {
         let package = |name: &str| {
-            let dependencies = if name == from { json!([{ "name": to, "kind": kind }]) } else { json!([]) };
+            let dependencies = if name == from { dependencies.clone() } else { json!([]) };
             json!({ "name": name, "manifest_path": "/x/Cargo.toml", "dependencies": dependencies })
         };
         let names = ARROWS.iter().map(|arrows| arrows.package).chain(["newcomer"]);
@@ -244,6 +254,10 @@ mod tests {
         assert_eq!(found(CORE, "tokio", Some("build")), [(3, PURE_CORE.name)]);
         assert_eq!(found(CORE, "thiserror", None), []);
         assert_eq!(found(CORE, "proptest", Some("dev")), []);
+        let optional = |name| json!([{ "name": name, "kind": null, "optional": true }]);
+        assert_eq!(found_in(CORE, "serde", &optional("serde")), []);
+        assert_eq!(found(CORE, "serde", None), [(3, PURE_CORE.name)], "all who use core would have it");
+        assert_eq!(found_in(CORE, "tokio", &optional("tokio")), [(3, PURE_CORE.name)]);
     }
 
     #[test]

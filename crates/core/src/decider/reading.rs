@@ -11,6 +11,7 @@ use crate::topology::{Found, Phase, Versioned};
 
 /// What is wrong with the record itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Loss {
     /// It cannot be read, or contradicts itself.
     Unreadable,

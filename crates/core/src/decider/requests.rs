@@ -14,6 +14,7 @@ use crate::view::{Evidence, Role};
 
 /// What this leader knows of the requests in this term.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Asked {
     /// What was asked for stands in the record.
     pub(super) granted: BTreeSet<RequestId>,

@@ -3,6 +3,8 @@
 mod redis;
 mod world;
 
+// Whoever plays scenarios says which: the core's tests the decider itself, the journal's one that is written down.
+use super::Decider;
 use world::World;
 
 /// Plays a script and returns its trace.

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use redis_failover_core::{
-    Action, ActionId, Ballots, Decider, Epoch, Event, Found, Instant, Leadership, MonitorId, NodeAddr,
-    Observation, Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request, RequestId, Requests, Step,
-    Term, Topology, Version, Versioned, Waits,
+    Action, ActionId, Ballots, Epoch, Event, Found, Instant, Leadership, MonitorId, NodeAddr, Observation,
+    Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request, RequestId, Requests, Step, Term,
+    Topology, Version, Versioned, Waits,
 };
 
+use super::Decider;
 use super::redis::{Command, Servers, State, addr};
 
 /// How long a dead leader's lock stands.

@@ -194,6 +194,7 @@ impl Keeper {
             credentials: self.config.credentials.clone(),
             slow_every: self.config.slow_every,
             take_over: self.config.take_over,
+            journal: self.config.journal.clone(),
         }
     }
 }

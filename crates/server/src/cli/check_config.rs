@@ -44,6 +44,9 @@ fn describe_group(group: &GroupConfig) -> String {
         if group.credentials.password.is_some() { "with a password" } else { "without a password" };
     let source = group.credentials.source_address.map_or("any address".into(), |it| it.to_string());
     let beside = if group.take_over { "all the same" } else { "not" };
+    let journal = group.journal.as_ref().map_or("none".into(), |it| {
+        format!("{}, at most {} KiB with what is older", it.path.display(), it.limit >> 10)
+    });
     let misconf = if policy.misconf_is_unusable() { "is replaced" } else { "stays master" };
     let refused = if policy.refusal_waits() { "waits like silence" } else { "counts at once" };
     format!(
@@ -59,6 +62,7 @@ fn describe_group(group: &GroupConfig) -> String {
          discover         {}\n\
          predecessors     beside a living one it leads {beside}\n\
          slow sections    every {:?}\n\
+         journal          {journal}\n\
          redis user       {user}, {password}, from {source}\n",
         group.name,
         group.path,

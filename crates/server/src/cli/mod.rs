@@ -4,6 +4,7 @@ mod adopt;
 mod ask;
 mod check_config;
 mod monitor;
+mod replay;
 mod run;
 mod status;
 
@@ -60,6 +61,8 @@ enum Command {
     Adopt(adopt::AdoptArgs),
     /// A group's monitors; without a command the same as `run`.
     Monitor(monitor::MonitorArgs),
+    /// Show what a monitor decided and why, from its journal; connects to nobody.
+    Replay(replay::ReplayArgs),
     /// Check the options of `run` or a configuration file, and show what they mean; connects to nobody.
     CheckConfig(RunArgs),
     /// Show every key of a configuration file, in Markdown.
@@ -77,6 +80,7 @@ impl Cli {
             Command::Status(args) => status::run(&args),
             Command::Adopt(args) => adopt::run(args),
             Command::Monitor(args) => monitor::run(args),
+            Command::Replay(args) => replay::run(&args),
             Command::CheckConfig(args) => check_config::run(args),
             Command::ConfigKeys => {
                 print!("{}", crate::config::reference());

@@ -10,7 +10,7 @@ use redis_failover_core::{Discover, MonitorId, NodeAddr};
 use redis_failover_store::{ConnectString, GroupPath};
 
 use super::group::{Origin, Said};
-use super::values::{host_name, parse_node, parse_time};
+use super::values::{host_name, parse_node, parse_size, parse_time};
 use super::{Config, ConfigFile, usage};
 use crate::failure::Failure;
 
@@ -115,6 +115,14 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     take_over: bool,
 
+    /// Write a journal to this file, from which `replay` shows each decision and what it was based on.
+    #[arg(long, value_name = "FILE", env = "REDIS_FAILOVER_JOURNAL")]
+    journal: Option<PathBuf>,
+
+    /// How much of the journal is kept, in KiB, MiB or GiB: FILE and FILE.1 together [default: 16MiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, requires = "journal")]
+    journal_limit: Option<u64>,
+
     /// The ZooKeeper session's time-out: how long a dead monitor keeps the lead [default: 6s].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     session_timeout: Option<Duration>,
@@ -202,6 +210,8 @@ impl RunArgs {
             third_failover_waits: self.third_failover_waits,
             discover: self.discover.map(Into::into),
             take_over: self.take_over.then_some(true),
+            journal: self.journal,
+            journal_limit: self.journal_limit,
             session_timeout: self.session_timeout,
             source_address: self.source_address,
             redis_username: self.redis_username,
@@ -229,6 +239,8 @@ fn first_given(said: &Said) -> Option<&'static str> {
         third_failover_waits,
         discover,
         take_over,
+        journal,
+        journal_limit,
         session_timeout,
         source_address,
         redis_username,
@@ -249,6 +261,8 @@ fn first_given(said: &Said) -> Option<&'static str> {
         ("--third-failover-waits", third_failover_waits.is_some()),
         ("--discover", discover.is_some()),
         ("--take-over", take_over.is_some()),
+        ("--journal (or REDIS_FAILOVER_JOURNAL)", journal.is_some()),
+        ("--journal-limit", journal_limit.is_some()),
         ("--session-timeout", session_timeout.is_some()),
         ("--source-address (or REDIS_FAILOVER_SOURCE_ADDRESS)", source_address.is_some()),
         ("--redis-username (or REDIS_FAILOVER_REDIS_USERNAME)", redis_username.is_some()),

@@ -13,8 +13,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::usage;
-use super::values::{parse_node, parse_time, password};
+use super::values::{parse_node, parse_size, parse_time, password};
 use crate::failure::Failure;
+use crate::journal::JournalFile;
 use crate::redis_link::Credentials;
 
 /// How often INFO's slow sections are read where nothing is said: in seconds, as the predecessor's sleep.
@@ -22,6 +23,9 @@ const SLEEPTIME: u64 = 30;
 
 /// The session's time-out where nothing is said.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// How many bytes of a journal are kept where nothing is said.
+const JOURNAL_LIMIT: u64 = 16 << 20;
 
 /// The servers that a group's record is kept on, and how the session with them is asked for. Groups that agree in it
 /// share one session.
@@ -54,6 +58,8 @@ pub(crate) struct GroupConfig {
     pub credentials: Credentials,
     /// Whether it stands for the lead beside a living monitor of the predecessor.
     pub take_over: bool,
+    /// Where its monitor writes a journal.
+    pub journal: Option<JournalFile>,
     /// The password's file, where every user of this machine may read it.
     pub open_password_file: Option<String>,
 }
@@ -69,6 +75,7 @@ impl GroupConfig {
             && self.name == other.name
             && self.slow_every == other.slow_every
             && self.take_over == other.take_over
+            && self.journal == other.journal
             && self.credentials.source_address == other.credentials.source_address
             && self.credentials.username == other.credentials.username
             && secret(self) == secret(other)
@@ -89,11 +96,26 @@ impl GroupConfig {
             return Err(usage(format!("{here} and {there} are both called {}", self.name))
                 .hint("give one of them another `name`"));
         }
+        if let Some(file) = self.shares_journal(other) {
+            return Err(usage(format!("{here} and {there} both write the journal {}", file.display()))
+                .hint("give each group a `journal` of its own; NAME.1 is where that of NAME goes on"));
+        }
         match self.nodes.iter().find(|node| other.nodes.contains(node)) {
             Some(node) => Err(usage(format!("{here} and {there} both list {node}"))
                 .hint("a Redis server belongs to one group: two would undo each other's work")),
             None => Ok(()),
         }
+    }
+
+    /// The file that both journals would be written to.
+    fn shares_journal(&self, other: &Self) -> Option<PathBuf> {
+        let (here, there) = (self.journal.as_ref()?, other.journal.as_ref()?);
+        let files = |journal: &JournalFile| {
+            // By its parts: `a//b` and `a/./b` are one file.
+            [journal.path.clone(), journal.older()].map(|path| path.components().collect::<PathBuf>())
+        };
+        let there = files(there);
+        files(here).into_iter().find(|file| there.contains(file))
     }
 }
 
@@ -157,6 +179,9 @@ pub(super) struct Said {
     #[serde(deserialize_with = "discover")]
     pub(super) discover: Option<Discover>,
     pub(super) take_over: Option<bool>,
+    pub(super) journal: Option<PathBuf>,
+    #[serde(deserialize_with = "size")]
+    pub(super) journal_limit: Option<u64>,
     pub(super) source_address: Option<IpAddr>,
     #[serde(deserialize_with = "time")]
     pub(super) session_timeout: Option<Duration>,
@@ -177,6 +202,10 @@ where
 
 fn time<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
     parse_time(&String::deserialize(value)?).map(Some).map_err(D::Error::custom)
+}
+
+fn size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    parse_size(&String::deserialize(value)?).map(Some).map_err(D::Error::custom)
 }
 
 fn nodes<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Vec<NodeAddr>>, D::Error> {
@@ -209,6 +238,8 @@ impl Said {
             third_failover_waits: self.third_failover_waits.or(defaults.third_failover_waits),
             discover: self.discover.or(defaults.discover),
             take_over: self.take_over.or(defaults.take_over),
+            journal: self.journal,
+            journal_limit: self.journal_limit.or(defaults.journal_limit),
             source_address: self.source_address.or(defaults.source_address),
             session_timeout: self.session_timeout.or(defaults.session_timeout),
             redis_username: self.redis_username.or(defaults.redis_username),
@@ -219,7 +250,7 @@ impl Said {
 
     /// The same where files that are named without a directory's full path are in `directory`.
     pub(super) fn rebase(&mut self, directory: &Path) {
-        if let Some(file) = &mut self.redis_password_file {
+        for file in [&mut self.redis_password_file, &mut self.journal].into_iter().flatten() {
             *file = directory.join(&file);
         }
     }
@@ -248,6 +279,8 @@ impl Said {
             let option = origin.option("sleeptime");
             return Err(of_group(usage(format!("{option} {sleeptime} is not in 1..=86400 (seconds)"))));
         }
+        let limit = self.journal_limit.unwrap_or(JOURNAL_LIMIT);
+        let journal = self.journal.clone().map(|path| JournalFile { path, limit });
         let (credentials, open_password_file) = self.credentials(&origin).map_err(of_group)?;
         Ok(GroupConfig {
             name: self.name.unwrap_or_else(|| path.name().to_owned()),
@@ -258,6 +291,7 @@ impl Said {
             slow_every: Duration::from_secs(sleeptime),
             credentials,
             take_over: self.take_over.unwrap_or(false),
+            journal,
             open_password_file,
             origin,
         })

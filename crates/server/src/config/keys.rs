@@ -32,7 +32,7 @@ pub(super) struct Key {
 pub(super) const DEFAULTS: &str = "defaults";
 pub(super) const GROUP: &str = "group";
 
-pub(super) const KEYS: [Key; 20] = [
+pub(super) const KEYS: [Key; 22] = [
     Key {
         name: "id",
         place: Place::Top,
@@ -69,6 +69,15 @@ pub(super) const KEYS: [Key; 20] = [
         kind: "text",
         default: Err("the path's last part"),
         about: "What the log calls the group. No two groups of a process have one name.",
+    },
+    Key {
+        name: "journal",
+        place: Place::Group,
+        kind: "file",
+        default: Err("no journal"),
+        about: "A file of this group's own, from which `redis-failover replay` shows each decision and what it was \
+                based on; if it is relative, to the file that names it. What is older is beside it, with `.1` after \
+                its name.",
     },
     Key {
         name: "zkhosts",
@@ -158,6 +167,13 @@ pub(super) const KEYS: [Key; 20] = [
                 group).",
     },
     Key {
+        name: "journal_limit",
+        place: Place::Shared,
+        kind: "size",
+        default: Ok("\"16MiB\""),
+        about: "How much of a group's journal is kept, the file and the older one together; 64KiB or more.",
+    },
+    Key {
         name: "source_address",
         place: Place::Shared,
         kind: "`\"IP\"`",
@@ -195,7 +211,8 @@ pub(crate) fn reference() -> String {
         "A file for `redis-failover run --config FILE`, in TOML. Keys at the top are the process's, those under \
          `[defaults]` count for all groups, and each `[[group]]` is one group. Files named `*.toml` in the directory \
          `conf.d` beside the file are read after it, in the order of their names; they hold `[[group]]` only.\n\n\
-         A *time* is text: a whole number with `ms`, `s` or `m`, such as `\"500ms\"`.\n",
+         A *time* is text: a whole number with `ms`, `s` or `m`, such as `\"500ms\"`. A *size* is text: a whole number \
+         with `KiB`, `MiB` or `GiB` (of 1024), such as `\"16MiB\"`.\n",
     );
     let sections = [
         (Place::Top, "At the top"),
@@ -303,15 +320,17 @@ mod tests {
         let needed = "path = \"/a\"\nredishosts = [\"a:1\"]\nzkhosts = \"h\"\n";
         fs::write(&path, format!("[[group]]\n{needed}{more}")).expect("it is written");
         let config = ConfigFile::new(path.clone(), None, None).read().expect("it is right");
-        format!("{:?}", config.groups).replace(&path.display().to_string(), "")
+        format!("{:?}", config.groups).replace(&directory.path().display().to_string(), "")
     }
 
     #[test]
     fn the_defaults_that_are_told_are_those_that_count() {
         let told = KEYS.iter().filter_map(|key| Some(format!("{} = {}\n", key.name, key.default.ok()?)));
         let told: String = told.collect();
-        assert_eq!(told.lines().count(), 10);
+        assert_eq!(told.lines().count(), 11);
         assert_eq!(group(&told), group(""));
+        let journal = "journal = \"j\"\n";
+        assert_eq!(group(&(told + journal)), group(journal), "a limit means nothing without a journal");
         assert_ne!(group("down_after = \"2s\"\n"), group(""), "this can tell them apart");
     }
 
@@ -332,9 +351,12 @@ mod tests {
             ("source_address", "\"127.0.0.1\""),
             ("sleeptime", "7"),
             ("name", "\"seven\""),
+            ("journal", "\"seven\""),
         ] {
             assert!(KEYS.iter().any(|key| key.name == name), "{name}");
             assert_ne!(group(&format!("{name} = {value}\n")), group(""), "{name}");
         }
+        let journal = "journal = \"j\"\n";
+        assert_ne!(group(&format!("journal_limit = \"7MiB\"\n{journal}")), group(journal));
     }
 }

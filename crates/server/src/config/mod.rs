@@ -34,7 +34,7 @@ impl Config {
     ///
     /// # Errors
     /// Where two are at one path of one ensemble, have one name, or list one server: two groups that command one
-    /// server would undo each other's work.
+    /// server would undo each other's work. And where two write one journal.
     fn new(id: MonitorId, listen: Option<SocketAddr>, groups: Vec<GroupConfig>) -> Result<Self, Failure> {
         for (index, group) in groups.iter().enumerate() {
             for earlier in &groups[..index] {

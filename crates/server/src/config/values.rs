@@ -26,6 +26,28 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The smallest journal: a snapshot must fit many times.
+const SMALLEST_JOURNAL: u64 = 64 << 10;
+
+/// A number of bytes with `KiB`, `MiB` or `GiB`.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let unit = match unit {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => 0,
+    };
+    match digits.parse().ok().and_then(|number: u64| number.checked_mul(unit)) {
+        Some(0) | None => Err(format!(
+            "`{text}` is no size: write a whole number with KiB, MiB or GiB (of 1024), for example 16MiB"
+        )),
+        Some(size) if size < SMALLEST_JOURNAL => Err(format!("{text} is too little: use 64KiB or more")),
+        Some(size) => Ok(size),
+    }
+}
+
 pub(crate) fn parse_node(text: &str) -> Result<NodeAddr, String> {
     text.trim().parse::<NodeAddr>().map_err(|error| error.to_string())
 }
@@ -61,6 +83,27 @@ pub(super) fn password(option: &str, file: &Path) -> Result<PasswordFile, Failur
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        assert_eq!(parse_size("64KiB"), Ok(65_536));
+        assert_eq!(parse_size("16MiB"), Ok(16_777_216));
+        assert_eq!(parse_size("1GiB"), Ok(1_073_741_824));
+        for text in [
+            "",
+            "5",
+            "MiB",
+            "-1MiB",
+            "16MB",
+            "16M",
+            "0MiB",
+            "99999999999999999999MiB",
+            "18446744073709551615GiB",
+        ] {
+            assert!(parse_size(text).expect_err(text).contains("16MiB"), "{text}");
+        }
+        assert!(parse_size("63KiB").expect_err("too little").contains("64KiB"));
+    }
 
     #[test]
     fn times_have_a_unit() {

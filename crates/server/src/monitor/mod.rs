@@ -4,9 +4,10 @@
 
 mod clock;
 mod executor;
-mod journal;
 mod prober;
 mod redis_admin;
+mod setup;
+mod tidings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,12 +22,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, sleep_until};
 
+use crate::journal::Recorded;
 use crate::names::Names;
-use crate::redis_link::Credentials;
 use clock::Clock;
 use executor::Executor;
-use journal::Journal;
 use prober::{Pace, Probed, Prober};
+pub(crate) use setup::Seed;
+pub use setup::Setup;
+use tidings::Tidings;
 
 /// How fast nodes are asked while something is in doubt.
 const DENSE: Duration = Duration::from_millis(20);
@@ -35,36 +38,6 @@ const DENSE: Duration = Duration::from_millis(20);
 /// data is to be noticed before its replicas have taken that for theirs.
 const ALARMED: Duration = Duration::from_millis(2);
 
-/// What one monitor of one group is made of.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The group's name, for the log.
-    pub group: String,
-    /// This monitor.
-    pub id: MonitorId,
-    /// Where it can be asked.
-    pub address: Option<String>,
-    /// The nodes that seed a group without a record.
-    pub nodes: Vec<NodeAddr>,
-    /// The policy that seeds a group without a record.
-    pub policy: Policy,
-    /// Who we are to Redis.
-    pub credentials: Credentials,
-    /// How often INFO's slow sections are read.
-    pub slow_every: Duration,
-    /// Whether it stands for the lead beside a living monitor of the predecessor.
-    pub take_over: bool,
-}
-
-/// What a group without a record is begun with.
-#[derive(Clone, Debug)]
-pub(crate) struct Seed {
-    /// The nodes in the operator's order.
-    pub(crate) nodes: Vec<NodeAddr>,
-    /// The policy.
-    pub(crate) policy: Policy,
-}
-
 /// One monitor of one group: it watches the nodes, votes, and leads or stands by.
 pub struct Monitor<S: Store> {
     setup: Setup,
@@ -72,9 +45,9 @@ pub struct Monitor<S: Store> {
     policy: Policy,
     store: S,
     clock: Clock,
-    decider: Decider,
+    decider: Recorded,
     observer: Observer,
-    journal: Journal,
+    tidings: Tidings,
     executor: Executor<S::Campaign>,
     campaign: Arc<S::Campaign>,
     names: Names,
@@ -120,11 +93,12 @@ impl<S: Store> Monitor<S> {
         let campaign = Arc::new(store.campaign(&setup.id, setup.address.as_deref()));
         let name = format!("redis-failover:{}", setup.id);
         let pace = Pace { interval: setup.policy.probe_interval(), patience: setup.policy.down_after() };
+        let decider = Decider::new(setup.id.clone(), setup.nodes.clone(), setup.policy.clone(), now);
         let monitor = Self {
             clock,
-            decider: Decider::new(setup.id.clone(), setup.nodes.clone(), setup.policy.clone(), now),
+            decider: Recorded::new(decider, &setup.group, setup.journal.clone()),
             observer: Observer::new(&setup.policy, setup.nodes.clone(), now),
-            journal: Journal::new(&setup.group),
+            tidings: Tidings::new(&setup.group),
             executor: Executor::new(campaign.clone(), names.clone(), setup.credentials.clone(), name),
             names,
             campaign,
@@ -185,16 +159,17 @@ impl<S: Store> Monitor<S> {
         self.probers.values().chain(&self.running).for_each(JoinHandle::abort);
         self.store.withdraw();
         self.campaign.resign().await;
+        self.decider.close().await;
     }
 
     fn reseed(&mut self, Seed { nodes, policy }: Seed) {
         (self.setup.nodes, self.setup.policy) = (nodes.clone(), policy.clone());
-        self.journal.compare_again();
+        self.tidings.compare_again();
         if self.decider.record().is_none() {
             if let Some(running) = self.running.take() {
                 running.abort();
             }
-            self.decider.seed(nodes, policy.clone());
+            self.decider.seed(self.clock.now(), nodes, policy.clone());
             self.watch_by(policy);
         }
     }
@@ -230,7 +205,7 @@ impl<S: Store> Monitor<S> {
             // Another is on its way that was read since it was asked for.
             return;
         }
-        self.journal.readable(read.as_ref().err().map(AsRef::as_ref));
+        self.tidings.readable(read.as_ref().err().map(AsRef::as_ref));
         self.readable = read.is_ok();
         self.stand();
         self.decide(read.map_or(Event::TopologyUnreadable, Event::TopologyRead));
@@ -249,7 +224,7 @@ impl<S: Store> Monitor<S> {
     /// that comes later finds a record that it cannot know, and its first writing is told from ours.
     fn predecessors(&mut self, found: Option<&Vec<String>>) {
         let Some(found) = found else { return };
-        self.journal.predecessors(found, self.alone);
+        self.tidings.predecessors(found, self.alone);
         self.alone = self.alone || found.is_empty();
         self.stand();
     }
@@ -257,7 +232,7 @@ impl<S: Store> Monitor<S> {
     /// Watches the record's nodes by the record's policy, also when the record is this monitor's own commit.
     fn follow_record(&mut self) {
         let Some(record) = self.decider.record() else { return };
-        self.journal.compare(record, &self.setup.nodes, &self.setup.policy);
+        self.tidings.compare(record, &self.setup.nodes, &self.setup.policy);
         let nodes = self.decider.nodes();
         let watched =
             nodes.len() == self.probers.len() && nodes.iter().all(|node| self.probers.contains_key(node));
@@ -290,7 +265,7 @@ impl<S: Store> Monitor<S> {
     }
 
     fn finished(&mut self, id: ActionId, outcome: Outcome) {
-        self.journal.outcome(&outcome);
+        self.tidings.outcome(&outcome);
         let reread = matches!(outcome, Outcome::NotCommitted | Outcome::CommitUnknown);
         self.decide(Event::Finished(id, outcome));
         if reread {
@@ -314,7 +289,7 @@ impl<S: Store> Monitor<S> {
     fn observed(&mut self) {
         let now = self.clock.now();
         let ballots = self.observer.ballots();
-        self.journal.votes(&ballots);
+        self.tidings.votes(&ballots);
         self.report(&ballots);
         let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
         self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
@@ -345,14 +320,14 @@ impl<S: Store> Monitor<S> {
         let now = self.clock.now();
         let action = self.decider.poll_action(now);
         let status = self.decider.status(now);
-        self.journal.status(&status);
+        self.tidings.status(&status);
         self.waits = status.stuck.map(|ranking| ranking.waits()).unwrap_or_default();
         self.report(&self.observer.ballots());
         if let Some(record) = self.decider.record() {
-            self.journal.record(record);
+            self.tidings.record(record);
         }
         let Some(action) = action else { return };
-        self.journal.step(&action.step);
+        self.tidings.step(&action.step);
         let (executor, finished) = (self.executor.clone(), self.finished.clone());
         let running = tokio::spawn(async move {
             let id = action.id;

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::*;
+use crate::redis_link::Credentials;
 
 /// Longer than anything here takes, even on a busy machine.
 const LONG: Duration = Duration::from_secs(20);
@@ -40,6 +41,7 @@ async fn a_resolver_that_hangs_holds_up_neither_the_other_nodes_nor_a_failover()
         credentials: Credentials::default(),
         slow_every: Duration::from_secs(30),
         take_over: false,
+        journal: None,
     };
     let (monitor, inbox) = Monitor::with(setup, group.clone(), Names::new(|_| std::future::pending()));
     let (stop, stopped) = oneshot::channel::<()>();

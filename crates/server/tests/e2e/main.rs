@@ -8,6 +8,8 @@ mod config;
 mod document;
 mod faults;
 mod flavours;
+mod journal;
+mod journals;
 mod names;
 mod network;
 mod network_faults;

@@ -7,7 +7,7 @@ use redis_failover_lab::{Redis, ensure_eq, eventually};
 use crate::world::{DEADLINE, Group, Servers};
 
 #[test]
-fn servers_with_a_password_are_managed_and_the_password_is_in_no_log_and_no_argv() {
+fn servers_with_a_password_are_managed_and_the_password_is_in_no_log_no_journal_and_no_argv() {
     const SECRET: &str = "correct-horse-battery";
     let servers = Servers::start();
     let redis =
@@ -25,6 +25,10 @@ fn servers_with_a_password_are_managed_and_the_password_is_in_no_log_and_no_argv
         assert!(!argv.contains(SECRET));
     }
     assert_eq!(group.logged(SECRET), 0);
+    for id in ["m1", "m2", "m3"] {
+        let journal = fs::read_to_string(group.journals.file(id)).expect("a journal");
+        assert!(journal.contains(&group.address(0)) && !journal.contains(SECRET));
+    }
 }
 
 #[test]

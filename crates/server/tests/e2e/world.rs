@@ -11,6 +11,7 @@ use redis_failover_lab::{Process, Redis, RedisBuilder, Reply, ZooKeeper, ensure_
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::journals::Journals;
 use crate::trap::Relay;
 
 /// How long anything here may take; what is measured is measured elsewhere.
@@ -186,6 +187,8 @@ pub(crate) struct Group {
     /// In front of the nodes, where there are any: their addresses are the nodes' then.
     pub(crate) relays: Vec<Relay>,
     logs: TempDir,
+    /// After the monitors: they have ended when it is kept.
+    pub(crate) journals: Journals,
     pub(crate) flags: Vec<&'static str>,
     /// How the monitors' list spells the servers' host; `None` as they are bound.
     pub(crate) host: Option<&'static str>,
@@ -217,6 +220,7 @@ impl Group {
             linked: false,
             relays: Vec::new(),
             logs: tempfile::tempdir().expect("a directory"),
+            journals: Journals::new(path),
             flags: Vec::new(),
             host: None,
         }
@@ -275,7 +279,9 @@ impl Group {
         command.args(["run", "-z", zookeeper, "-p", &self.path, "-r", &self.nodes()]);
         command
             .args(["--id", id, "--session-timeout", &format!("{}ms", SESSION.as_millis())])
-            .args(&self.flags);
+            .args(&self.flags)
+            .arg("--journal")
+            .arg(self.journals.file(id));
         if self.linked {
             command.args(["--source-address", &source_of_monitor(id).to_string()]);
         }

@@ -4,6 +4,8 @@
 //! are is in `field`; the rest is that of the other end-to-end tests.
 
 mod field;
+#[path = "../e2e/journals.rs"]
+mod journals;
 mod lost_packets;
 mod no_route;
 #[path = "../e2e/trap.rs"]

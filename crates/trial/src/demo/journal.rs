@@ -89,7 +89,7 @@ fn show(screen: &Screen, event: &str, message: &str) {
     }
 }
 
-/// An entry of the monitor's journal in plain words; `None` for what a spectator need not see.
+/// A line of the monitor's log in plain words; `None` for what a spectator need not see.
 fn in_words(event: &str, message: &str) -> Option<String> {
     match event {
         "step" => step_in_words(message),

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 /// What was said last, so that only changes are said.
 #[derive(Default)]
-pub(super) struct Journal {
+pub(super) struct Tidings {
     group: String,
     leadership: Option<Leadership>,
     votes: BTreeMap<NodeAddr, Vote>,
@@ -29,8 +29,8 @@ pub(super) struct Journal {
     compared: Option<(BTreeSet<NodeAddr>, Policy)>,
 }
 
-impl Journal {
-    /// A journal of the group of this name.
+impl Tidings {
+    /// The tidings of the group of this name.
     pub(super) fn new(group: &str) -> Self {
         Self { group: group.to_owned(), ..Self::default() }
     }
