@@ -53,6 +53,10 @@ fn steps(except_tests: bool, has_deny: bool) -> Vec<Step> {
         ("tidy", Work::Task("cargo xtask tidy", tidy::run)),
         ("docs", Work::Task("cargo xtask docs --check", || docs::run(true))),
         ("deny", deny),
+        (
+            "simulate",
+            Work::Program(cargo("run -q -p redis-failover-sim --locked -- --seeds 1000000 --seconds 20")),
+        ),
         ("test", Work::Task("cargo xtask test", || test::run(&[]))),
     ];
     let wanted = |step: &Step| !(except_tests && step.name == "test");

@@ -92,10 +92,9 @@ impl Ranking {
 /// Ranks the members of `record` by what they said when they were frozen; those that are `down` for a quorum stay out.
 ///
 /// The greatest position wins. Among equals one that was not being filled wins, then the lower `replica-priority`, then
-/// the address. Where no member
-/// is eligible but the recorded master came back with its keys, or where all members are there and all are empty,
-/// there is nothing better to wait for, and the recorded master wins; where all are there and those that hold keys share
-/// one history, the one of them that has most of it.
+/// the address. Where no member is eligible there may be nothing better to wait for: the recorded master wins if it came
+/// back with its keys, or if all members are there and all are empty; where all are there and those that hold keys share
+/// one history, the one of them wins that has most of it.
 pub fn rank_candidates(
     record: &Topology,
     evidence: &BTreeMap<NodeAddr, Evidence>,

@@ -30,6 +30,13 @@ impl Writes {
         self.0.get((id / 64) as usize).is_some_and(|word| word & (1 << (id % 64)) != 0)
     }
 
+    /// Drops all that are not in `other`.
+    pub fn keep(&mut self, other: &Self) {
+        for (word, bits) in self.0.iter_mut().enumerate() {
+            *bits &= other.0.get(word).copied().unwrap_or(0);
+        }
+    }
+
     /// How many.
     pub fn len(&self) -> u64 {
         self.0.iter().map(|word| u64::from(word.count_ones())).sum()

@@ -314,7 +314,13 @@ fn config_number(reply: &Value) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use redis_failover_lab::Redis;
+
     use super::*;
+    use crate::names::{Names, Way};
+    use crate::redis_link::Credentials;
 
     fn reply(text: &str) -> Value {
         Value::BulkString(text.into())
@@ -338,5 +344,29 @@ mod tests {
         assert_eq!(config_number(&Value::Map(vec![(name, number)])), Some(2));
         assert_eq!(config_number(&Value::Array(Vec::new())), None);
         assert_eq!(config_number(&reply("NOPERM")), None);
+    }
+
+    /// A monitor that stood still between its look at a node and its command finds out before it sends that.
+    #[tokio::test]
+    async fn who_leads_no_more_changes_nothing() {
+        let (master, other) = (Redis::start(), Redis::start());
+        let node = |redis: &Redis| redis.addr().parse::<NodeAddr>().expect("an address");
+        let (addr, other) = (node(&master), node(&other));
+        let (names, limit) = (Names::default(), Duration::from_secs(20));
+        let way = (&addr, Way::Beside);
+        let mut link =
+            RedisLink::open(way, &names, &Credentials::default(), "test", limit).await.expect("a link");
+        let before = look(&mut link).await.expect("it answers");
+        let (deposed, run) = (|| false, before.run.clone());
+        let refused = [
+            freeze(&mut link, &deposed, true).await.map(drop),
+            freeze(&mut link, &deposed, false).await.map(drop),
+            promote(&mut link, &deposed, true).await.map(drop),
+            open(&mut link, &deposed, &run, 0, true).await,
+            follow(&mut link, &deposed, &other, 0).await,
+        ];
+        assert!(refused.iter().all(|it| matches!(it, Err(AdminError::Deposed))), "{refused:?}");
+        assert_eq!(look(&mut link).await.expect("it answers"), before);
+        assert!(freeze(&mut link, &|| true, true).await.is_ok_and(|said| said.role.is_master()));
     }
 }

@@ -1,0 +1,219 @@
+//! Bugs that are planted on purpose, to see that the simulator finds each for its own reason. They are planted where
+//! the core meets its driver, in what the decider is told and in what becomes of its actions, so that the core itself
+//! holds nothing for them.
+
+use redis_failover_core::{
+    Event as Fact, Found, Intent, Leadership, NodeAddr, Outcome, Phase, Purpose, Step, Term, Topology,
+    Versioned,
+};
+
+use crate::monitor::Monitor;
+use crate::wires::{Ask, End, Owner, Payload};
+use crate::world::World;
+
+macro_rules! bugs {
+    ($($name:ident, $word:literal, $invariant:literal, $what:literal;)*) => {
+        /// A planted bug.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Bug {
+            $(#[doc = $what] $name,)*
+        }
+
+        /// All of them.
+        pub const BUGS: &[Bug] = &[$(Bug::$name,)*];
+
+        impl Bug {
+            /// What it is called on the command line.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+
+            /// The invariant that it must break.
+            pub fn invariant(self) -> &'static str {
+                match self { $(Self::$name => $invariant,)* }
+            }
+
+            /// What it does, for people.
+            pub fn what(self) -> &'static str {
+                match self { $(Self::$name => $what,)* }
+            }
+        }
+    };
+}
+
+bugs! {
+    SkipsFreeze, "skips-freeze", "evidence-is-of-frozen-nodes",
+        "The nodes are read and not frozen.";
+    PromotesAnyRun, "promotes-any-run", "published-is-promoted",
+        "A promotion goes over a new connection, to whatever runs there, and its answer is not compared.";
+    PromotesOpen, "promotes-open", "closed-until-published",
+        "A promoted node takes writes before it is published.";
+    CommitsWithoutLock, "commits-without-lock", "fenced-commit",
+        "The record is written without a check of the lock.";
+    PublishesUnconfirmed, "publishes-unconfirmed", "published-is-promoted",
+        "A master is published before it said that it is one.";
+    ChoosesByOrder, "chooses-by-order", "the-best-is-chosen",
+        "The first node of the list takes over, not the one with the most data.";
+    IgnoresLineage, "ignores-lineage", "the-best-is-chosen",
+        "Offsets are compared, whatever history they are in.";
+    CountsDeadVotes, "counts-dead-votes", "a-quorum-found-it-down",
+        "The last vote of a monitor that is gone still counts.";
+    ShrinksQuorum, "shrinks-quorum", "a-quorum-found-it-down",
+        "The quorum is a majority of the living monitors.";
+    TrustsStaleView, "trusts-stale-view", "a-quorum-found-it-down",
+        "A monitor that stood still believes what it saw before.";
+    InheritsEvidence, "inherits-evidence", "evidence-is-of-frozen-nodes",
+        "What was learned in an earlier term counts in this one.";
+    RepairsByNoOne, "repairs-by-no-one", "made-master-in-an-epoch",
+        "A recorded master that was demoted is made a master again without a new epoch.";
+    PointsAtUnpublished, "points-at-unpublished", "follow-only-the-published",
+        "The others follow the candidate before it is published.";
+    ReusesEpoch, "reuses-epoch", "one-master-per-epoch",
+        "A change whose promotion failed is tried again in the same epoch.";
+    IgnoresLease, "ignores-lease", "commands-only-in-the-lead",
+        "Who led once commands the nodes without asking whether it still leads.";
+    NeverOpens, "never-opens", "liveness",
+        "A published master stays closed.";
+    NeverRepoints, "never-repoints", "liveness",
+        "The others are not told whom to follow.";
+    ClientRepeats, "client-repeats", "executed-once",
+        "A client sends a write again though it may have been executed.";
+    ClientTrustsOlder, "client-trusts-older", "client-epoch-grows",
+        "A client believes an older document.";
+}
+
+impl Monitor {
+    /// The term of an action, where the decider was told a false one.
+    pub(crate) fn true_term(&self, term: Term) -> Term {
+        match self.leadership {
+            Leadership::Leading(present) if term == Term(0) => present,
+            _ => term,
+        }
+    }
+}
+
+impl World {
+    /// What a decider with a planted bug is told instead.
+    pub(crate) fn distort(&mut self, m: usize, fact: Fact) -> Fact {
+        let monitor = &mut self.monitors[m];
+        match (self.bug, fact) {
+            (Some(Bug::CountsDeadVotes), Fact::ReportsRead(mut peers)) => {
+                for (id, peer) in &monitor.once {
+                    peers.entry(id.clone()).or_insert_with(|| peer.clone());
+                }
+                monitor.once.clone_from(&peers);
+                Fact::ReportsRead(peers)
+            }
+            (Some(Bug::ShrinksQuorum), Fact::TopologyRead(mut read)) => {
+                shrink(&mut read, monitor);
+                Fact::TopologyRead(read)
+            }
+            (
+                Some(Bug::InheritsEvidence),
+                Fact::Leadership(Leadership::Leading(_) | Leadership::Suspended),
+            ) => Fact::Leadership(Leadership::Leading(Term(0))),
+            (Some(Bug::IgnoresLineage), Fact::Finished(id, Outcome::Read(mut said))) => {
+                let record = monitor.decider.record();
+                if let Some(current) = record.and_then(|record| record.lineages.current()) {
+                    for evidence in said.values_mut() {
+                        evidence.history.replid.clone_from(&current.replid);
+                    }
+                }
+                Fact::Finished(id, Outcome::Read(said))
+            }
+            (_, fact) => fact,
+        }
+    }
+
+    /// What is done instead of what the decider wants.
+    pub(crate) fn distort_step(&mut self, m: usize, step: Step) -> Step {
+        match step {
+            Step::Commit { expected, mut record, purpose: Purpose::OpenEpoch } => {
+                let wanted = record.clone();
+                self.distort_epoch(m, &mut record);
+                self.monitors[m].distorted = wanted != record;
+                Step::Commit { expected, record, purpose: Purpose::OpenEpoch }
+            }
+            Step::Promote { intent, closable } => {
+                let others = |n: &usize| self.nodes[*n].server.addr != intent.node;
+                if self.bug == Some(Bug::PointsAtUnpublished) {
+                    for n in (0..self.nodes.len()).filter(others).collect::<Vec<_>>() {
+                        let follow = Ask::Follow { master: intent.node.clone(), cut: false, number: None };
+                        self.send_planted(m, n, follow);
+                    }
+                }
+                Step::Promote { intent, closable }
+            }
+            step => step,
+        }
+    }
+
+    fn distort_epoch(&self, m: usize, record: &mut Topology) {
+        let monitor = &self.monitors[m];
+        let epoch = record.epoch;
+        let Phase::FailingOver(change) = &mut record.phase else { return };
+        let held = |node: &NodeAddr| monitor.held.get(&self.node_of(node)?).map(|held| &held.said);
+        match self.bug {
+            Some(Bug::ChoosesByOrder) => {
+                let first = record.members.iter().find_map(|it| Some((it.addr.clone(), held(&it.addr)?)));
+                if let Some((node, said)) = first {
+                    let (run, history) = (said.run.clone(), &said.history);
+                    change.intent =
+                        Intent { node, run, replid: history.replid.clone(), offset: history.offset };
+                }
+            }
+            Some(Bug::IgnoresLineage) => {
+                if let Some(said) = held(&change.intent.node) {
+                    change.intent.replid.clone_from(&said.history.replid);
+                }
+            }
+            Some(Bug::ReusesEpoch) => {
+                let open = monitor.decider.record().filter(|old| old.phase != Phase::Steady);
+                record.epoch = open.map_or(epoch, |old| old.epoch);
+            }
+            _ => {}
+        }
+    }
+
+    /// What a driver with a planted bug says that it did, without doing it.
+    pub(crate) fn pretend(&self, step: &Step) -> Option<Outcome> {
+        match (self.bug?, step) {
+            (Bug::NeverOpens, Step::Open { node, .. }) => Some(Outcome::Done([node.clone()].into())),
+            (Bug::NeverRepoints, Step::Follow { nodes, .. }) => {
+                Some(Outcome::Done(nodes.iter().cloned().collect()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Sends a command that the decider did not ask for.
+    pub(crate) fn send_planted(&mut self, m: usize, n: usize, ask: Ask) {
+        self.check_command(m, n, &ask);
+        let conn = self.open(Owner::Visit(m, 0), n);
+        self.send(conn, End::Caller, Payload::Ask(ask));
+    }
+
+    /// What the driver of a monitor with a planted bug does by itself.
+    pub(crate) fn meddle_planted(&mut self, m: usize) {
+        if self.bug != Some(Bug::RepairsByNoOne)
+            || !matches!(self.monitors[m].leadership, Leadership::Leading(_))
+        {
+            return;
+        }
+        let Some(record) = self.monitors[m].decider.record().filter(|it| it.phase == Phase::Steady) else {
+            return;
+        };
+        let master = record.master.clone();
+        let sightings = self.monitors[m].observer.sightings();
+        let demoted = sightings.get(&master).is_some_and(|it| !it.role.is_master());
+        if let Some(n) = self.node_of(&master).filter(|_| demoted) {
+            self.send_planted(m, n, Ask::Promote { closed: false });
+        }
+    }
+}
+
+fn shrink(read: &mut Versioned, monitor: &Monitor) {
+    if let Found::Record(record) = &mut read.found {
+        record.monitors.retain(|id| *id == monitor.id || monitor.knows(id));
+    }
+}

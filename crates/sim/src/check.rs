@@ -1,0 +1,249 @@
+//! What must hold, looked at whenever something happens that could break it. Each invariant has a name; the table of
+//! all is in docs/testing.md. It changes nothing in the world.
+
+mod record;
+mod writes;
+
+use std::collections::BTreeMap;
+
+use redis_failover_core::plan::CLOSED;
+use redis_failover_core::{Phase, RunId, Term, Topology, Vote};
+
+use crate::queue::{MS, Micros};
+use crate::redis::{Server, WriteId, Writes};
+
+/// One that is checked, for the table in docs/testing.md.
+#[derive(Clone, Copy, Debug)]
+pub struct Invariant {
+    /// Its name.
+    pub name: &'static str,
+    /// What must hold.
+    pub what: &'static str,
+}
+
+/// All that are checked.
+pub const INVARIANTS: &[Invariant] = &[
+    Invariant {
+        name: "one-master-per-epoch",
+        what: "epochs only grow, and each has one intent and one master, the one that was meant",
+    },
+    Invariant { name: "fenced-commit", what: "only who holds the lock writes the record" },
+    Invariant {
+        name: "commands-only-in-the-lead",
+        what: "who commands a node holds the lock as it sends; also while ZooKeeper is away",
+    },
+    Invariant {
+        name: "made-master-in-an-epoch",
+        what: "a node is promoted only as the intent of an open epoch",
+    },
+    Invariant { name: "evidence-is-of-frozen-nodes", what: "an epoch is opened on what frozen nodes said" },
+    Invariant {
+        name: "the-best-is-chosen",
+        what: "no other node that was frozen, in its run and with a known history, has acknowledged writes that the \
+               chosen one lacks",
+    },
+    Invariant {
+        name: "published-is-promoted",
+        what: "a published master is one, in the intended run and with the intended history",
+    },
+    Invariant {
+        name: "closed-until-published",
+        what: "a promoted node takes no write before it is published",
+    },
+    Invariant { name: "follow-only-the-published", what: "no node is pointed at one that is not published" },
+    Invariant {
+        name: "a-quorum-found-it-down",
+        what: "a master is replaced only if a majority of the registered monitors lately found it down, or if it is \
+               not what was published",
+    },
+    Invariant {
+        name: "one-crash-loses-nothing",
+        what: "one crash at a time, of a process or a host, with replication caught up, loses no acknowledged write",
+    },
+    Invariant { name: "executed-once", what: "no write is executed twice" },
+    Invariant { name: "client-epoch-grows", what: "a client never goes back to an older document" },
+    Invariant { name: "predecessor-reads-it", what: "the document has the predecessor's keys in its format" },
+    Invariant { name: "record-is-readable", what: "the record can be read" },
+    Invariant {
+        name: "liveness",
+        what: "within 60 s of the last fault a master is published and takes writes, and all follow it",
+    },
+];
+
+/// What broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which invariant.
+    pub invariant: &'static str,
+    /// When.
+    pub at: Micros,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// What happened, in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Faults.
+    pub faults: u64,
+    /// Changes of master that were published.
+    pub changes: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Writes that the published master acknowledged.
+    pub acknowledged: u64,
+    /// Those of them that the last published master lacks.
+    pub lost: u64,
+    /// Writes that somebody else acknowledged.
+    pub elsewhere: u64,
+    /// Writes whose client does not know.
+    pub unknown: u64,
+    /// Reads.
+    pub reads: u64,
+    /// Writes that a replica confirmed, and those of them that were lost.
+    pub confirmed: (u64, u64),
+    /// How often a server lost data to a full copy that lacked acknowledged writes.
+    pub wiped: u64,
+    /// Whether the group waits for an operator at the end, as the guarantees say that it does.
+    pub waits: u64,
+    /// How long after the last fault all was well.
+    pub calm_after: Micros,
+}
+
+/// What is remembered to judge by.
+#[derive(Clone, Debug)]
+pub struct Checks {
+    /// The first violation.
+    pub violation: Option<Violation>,
+    /// In numbers.
+    pub counts: Counts,
+    /// All came to rest.
+    pub is_well: bool,
+    /// Writes since the faults ended.
+    pub acked_since_calm: u32,
+    now: Micros,
+    orders: (i64, i64),
+    record: Option<Topology>,
+    published: Option<(usize, RunId)>,
+    committer: Option<usize>,
+    executed: BTreeMap<WriteId, (usize, RunId, bool)>,
+    acked: Writes,
+    confirmed: Writes,
+    /// Acknowledged by the published master and not given up by a later change.
+    live: Writes,
+    given_up: Writes,
+    /// Who was promoted by a monitor, in which run, and is not published.
+    promoted: Vec<Option<RunId>>,
+    /// When each server was last found a replica, or was meddled with.
+    replica_at: Vec<Option<Micros>>,
+    commanded_by: Vec<Option<(usize, Micros)>>,
+    /// Terms that were ended by force: no lease tells of that.
+    forced: Vec<Term>,
+}
+
+/// A record in a few words.
+pub fn brief(record: &Topology) -> String {
+    let phase = match &record.phase {
+        Phase::Steady => "steady".to_owned(),
+        Phase::FailingOver(change) => {
+            format!("{} -> {} at {}", change.reason, change.intent.node, change.intent.offset)
+        }
+    };
+    let run = record.master_run.as_ref().map_or("?", |run| &run.0);
+    let ok: Vec<_> = record.members.iter().filter(|it| it.ok).map(|it| it.addr.host()).collect();
+    format!("epoch {} {phase}, master {run}, ok {ok:?}, registered {}", record.epoch, record.monitors.len())
+}
+
+impl Checks {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self {
+            violation: None,
+            counts: Counts::default(),
+            is_well: false,
+            acked_since_calm: 0,
+            now: 0,
+            orders: (0, 0),
+            record: None,
+            published: None,
+            committer: None,
+            executed: BTreeMap::new(),
+            acked: Writes::default(),
+            confirmed: Writes::default(),
+            live: Writes::default(),
+            given_up: Writes::default(),
+            promoted: vec![None; nodes],
+            replica_at: vec![None; nodes],
+            commanded_by: vec![None; nodes],
+            forced: Vec::new(),
+        }
+    }
+
+    fn violate(&mut self, invariant: &'static str, detail: String) {
+        let at = self.now;
+        self.violation.get_or_insert(Violation { invariant, at, detail });
+    }
+
+    /// Only who holds the lock writes the record.
+    pub(crate) fn committed(&mut self, m: usize, term: Term, holder: Option<Term>) {
+        self.counts.commits += 1;
+        self.committer = Some(m);
+        if holder != Some(term) {
+            self.violate("fenced-commit", format!("m{m} wrote in term {term}, the lock is of {holder:?}"));
+        }
+    }
+
+    pub(crate) fn ended_by_force(&mut self, term: Option<Term>) {
+        self.forced.extend(term);
+    }
+
+    pub(crate) fn promoted(&mut self, n: usize, server: &Server) {
+        let run = server.run();
+        if self.published.as_ref() != Some(&(n, run.clone())) {
+            self.promoted[n] = Some(run);
+        }
+    }
+
+    pub(crate) fn meddled(&mut self, n: usize) {
+        self.promoted[n] = None;
+        self.replica_at[n] = Some(self.now);
+        self.commanded_by[n] = Some((usize::MAX, self.now));
+    }
+
+    /// A write is executed once, and never by a server that was promoted and is not published.
+    pub(crate) fn executed(&mut self, id: WriteId, n: usize, server: &Server, now: Micros) {
+        self.now = now;
+        let run = server.run();
+        if self.promoted[n].as_ref() == Some(&run) {
+            let closed = server.min_replicas_to_write == CLOSED;
+            self.violate("closed-until-published", format!("{run:?} executes {id:?}, closed {closed}"));
+        }
+        let main = self.published.as_ref() == Some(&(n, run.clone()));
+        if let Some(before) = self.executed.insert(id, (n, run.clone(), main)) {
+            self.violate("executed-once", format!("{id:?} by {before:?} and by {run:?}"));
+        }
+    }
+
+    pub(crate) fn confirmed(&mut self, id: WriteId) {
+        self.confirmed.insert(id);
+        self.counts.confirmed.0 += 1;
+    }
+
+    /// A whole copy replaced what a server held.
+    pub(crate) fn replaced(&mut self, n: usize, before: &Writes, server: &Server) {
+        let lost = before.without(&server.writes).any(|id| self.live.contains(id));
+        let follows_master = self.published.as_ref().is_some_and(|(master, _)| *master != n);
+        if lost && follows_master {
+            self.counts.wiped += 1;
+        }
+    }
+}
+
+/// Whether a vote says that a node is down.
+pub(crate) fn is_failing(vote: Vote) -> bool {
+    matches!(vote, Vote::Refused | Vote::Silent | Vote::Unusable)
+}
+
+/// Milliseconds, for people.
+pub fn millis(time: Micros) -> u64 {
+    time / MS
+}

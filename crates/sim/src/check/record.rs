@@ -1,0 +1,219 @@
+//! What is looked at when the record was written.
+
+use redis_failover_core::{Found, Phase, Reason, RunId, Topology, Verdict};
+use serde_json::Value;
+
+use super::brief;
+use crate::monitor::Monitor;
+use crate::queue::S;
+use crate::redis::WriteId;
+use crate::world::World;
+
+/// The record.
+impl World {
+    /// Looks at the record, if it was written.
+    pub(crate) fn check_record(&mut self) {
+        let written = |path: &str| self.ensemble.model.get(path).map_or(0, |(_, stat)| stat.modified);
+        let orders =
+            (written(self.ensemble.group.as_str()), written(&format!("{}/state", self.ensemble.group)));
+        if std::mem::replace(&mut self.checks.orders, orders) == orders {
+            return;
+        }
+        self.checks.now = self.queue.now();
+        if self.ensemble.document().is_none_or(<[u8]>::is_empty) {
+            return;
+        }
+        self.check_document();
+        let Some(Found::Record(new)) = self.ensemble.record().map(|read| read.found) else {
+            return self.violate("record-is-readable", "it is none of ours any more");
+        };
+        let Some(old) = self.checks.record.replace((*new).clone()) else {
+            self.checks.published = self.run_of_master(&new);
+            return;
+        };
+        if let Some(broken) = no_successor(&old, &new) {
+            let (was, is) = (brief(&old), brief(&new));
+            return self.violate("one-master-per-epoch", &format!("{broken}: {was}; {is}"));
+        }
+        match &new.phase {
+            Phase::FailingOver(_) if new.epoch > old.epoch => self.check_opened(&old, &new),
+            Phase::Steady if old.phase != Phase::Steady => self.check_published(&old, &new),
+            _ => {}
+        }
+    }
+
+    fn run_of_master(&self, record: &Topology) -> Option<(usize, RunId)> {
+        Some((self.node_of(&record.master)?, record.master_run.clone()?))
+    }
+
+    /// What the Python predecessor's client needs, in every phase.
+    fn check_document(&mut self) {
+        let Some(bytes) = self.ensemble.document() else { return };
+        let pair = |value: &Value| {
+            let words: Vec<_> = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            words.len() == 2 && words[0].contains(':') && ["OK", "KO"].contains(&words[1])
+        };
+        let read = serde_json::from_slice::<Value>(bytes).ok();
+        let well = read.as_ref().is_some_and(|document| {
+            let slaves = document.get("slaves").and_then(Value::as_object);
+            document.get("master").is_some_and(pair) && slaves.is_some_and(|slaves| slaves.values().all(pair))
+        });
+        if !well {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            self.violate("predecessor-reads-it", &text);
+        }
+    }
+
+    /// An epoch was opened: there was a reason, and the best of those who were frozen was chosen.
+    fn check_opened(&mut self, old: &Topology, new: &Topology) {
+        self.checks.published = None;
+        let (Some(m), Phase::FailingOver(change)) = (self.checks.committer, &new.phase) else { return };
+        if old.phase == Phase::Steady {
+            self.check_reason(old, Some(change.reason));
+        }
+        let Some(chosen) = self.node_of(&change.intent.node) else { return };
+        if self.nodes[chosen].server.run() != change.intent.run {
+            return;
+        }
+        let now = self.monitors[m].local(self.queue.now());
+        let verdicts = self.monitors[m].decider.status(now).verdicts;
+        for (n, held) in self.monitors[m].held.clone() {
+            let server = &self.nodes[n].server;
+            let others = self.checks.commanded_by[n].is_some_and(|(by, _)| by != m);
+            let same_run = server.run() == held.said.run;
+            if self.monitors[m].led.is_none_or(|(_, since)| held.at < since) {
+                let detail = format!("what {} said is of an earlier term: {}", server.addr, brief(new));
+                return self.violate("evidence-is-of-frozen-nodes", &detail);
+            }
+            if others || !same_run {
+                continue;
+            }
+            if server.master().is_some() || server.is_master() {
+                let detail = format!("{} says {:?} in {}", server.addr, server.role(), brief(new));
+                return self.violate("evidence-is-of-frozen-nodes", &detail);
+            }
+            let known = if server.addr == old.master {
+                old.master_run.as_ref()
+            } else {
+                old.synced.get(&server.addr)
+            };
+            let counts = known == Some(&held.said.run)
+                && old.lineages.locate(&held.said.history).is_some()
+                && server.priority > 0
+                && verdicts.get(&server.addr) == Some(&Verdict::Up);
+            let better = |id: &WriteId| {
+                self.checks.live.contains(*id) && !self.nodes[chosen].server.writes.contains(*id)
+            };
+            let more = server.writes.without(&self.nodes[chosen].server.writes).filter(better).count();
+            if counts && more > 0 {
+                let (here, there) = (server.history(), self.nodes[chosen].server.history());
+                let lineages = new.lineages.as_slice();
+                let detail = format!(
+                    "{} at {here:?} was {:?} has {more} writes that are not in {there:?}: {}; {lineages:?}",
+                    server.addr,
+                    held.said.role,
+                    brief(new)
+                );
+                return self.violate("the-best-is-chosen", &detail);
+            }
+        }
+    }
+
+    /// A master is replaced only where a quorum lately found it down, or where it is no longer what was published.
+    /// The leader's own freeze demotes it, so this is looked at when that begins, too, and no reason is named yet.
+    fn check_reason(&mut self, old: &Topology, reason: Option<Reason>) {
+        let Some(n) = self.node_of(&old.master) else { return };
+        let now = self.queue.now();
+        let late = self.swarm.session + 2 * self.swarm.lag + 2 * S;
+        let server = &self.nodes[n].server;
+        let changed = old.master_run != Some(server.run())
+            || !server.is_master()
+            || self.checks.replica_at[n].is_some_and(|at| now - at < late);
+        let failing =
+            |m: &&Monitor| old.monitors.contains(&m.id) && m.failing[n].is_some_and(|at| now - at < late);
+        let (found, quorum) = (self.monitors.iter().filter(failing).count(), old.quorum());
+        let enough = match reason {
+            None => changed || found >= quorum,
+            Some(Reason::Demoted | Reason::Restarted) => changed,
+            Some(_) => found >= quorum,
+        };
+        let registered = old.monitors.len();
+        let all: usize = self.monitors.iter().filter(|m| m.alive).count();
+        if !enough || quorum <= registered / 2 {
+            let detail =
+                format!("{reason:?}: {found} of {registered} found it down, {quorum} needed, {all} live");
+            self.violate("a-quorum-found-it-down", &detail);
+        }
+    }
+
+    /// The leader begins to freeze the nodes.
+    pub(crate) fn check_freeze(&mut self) {
+        if let Some(record) = self.steady_record().cloned() {
+            self.check_reason(&record, None);
+        }
+    }
+
+    /// A master was published: it is the one that was meant, and has what was frozen.
+    fn check_published(&mut self, old: &Topology, new: &Topology) {
+        let Phase::FailingOver(change) = &old.phase else { return };
+        let Some(n) = self.node_of(&new.master) else { return };
+        self.checks.counts.changes += 1;
+        let server = &self.nodes[n].server;
+        let (intent, run) = (&change.intent, server.run());
+        let parted = Some((intent.replid.clone(), intent.offset + 1));
+        let in_run = run == intent.run;
+        let late = self.checks.commanded_by[n].is_some_and(|(by, _)| Some(by) != self.checks.committer);
+        let meddled = self.checks.replica_at[n].is_some_and(|at| self.queue.now() - at < S * 2);
+        if !late && !meddled && self.checks.promoted[n].as_ref() != Some(&intent.run) {
+            let detail = format!("{}: promoted was {:?}", brief(new), self.checks.promoted[n]);
+            return self.violate("published-is-promoted", &detail);
+        }
+        // A master that kept no backlog renames its history as soon as a replica attaches.
+        let named = new.lineages.current().is_some_and(|it| it.replid == *server.replid());
+        let other = named && server.history().previous != parted;
+        if in_run && !late && !meddled && (!server.is_master() || other) {
+            let detail = format!("{} says {:?} {:?}", brief(new), server.role(), server.history());
+            return self.violate("published-is-promoted", &detail);
+        }
+        self.checks.promoted[n] = None;
+        self.checks.published = Some((n, intent.run.clone()));
+        if in_run {
+            let lost: Vec<_> = self.checks.live.without(&server.writes).collect();
+            if self.swarm.gentle && !lost.is_empty() {
+                let detail = format!("{} lacks {} writes", brief(new), lost.len());
+                return self.violate("one-crash-loses-nothing", &detail);
+            }
+            for id in lost {
+                self.checks.given_up.insert(id);
+            }
+            let kept = server.writes.clone();
+            self.checks.live.keep(&kept);
+        }
+    }
+}
+
+/// What is wrong with a record that follows another.
+fn no_successor(old: &Topology, new: &Topology) -> Option<&'static str> {
+    if new.epoch != old.epoch {
+        let grows = new.epoch > old.epoch;
+        return match new.phase {
+            _ if !grows => Some("the epoch fell"),
+            Phase::Steady => Some("a master without an intent"),
+            Phase::FailingOver(_) => None,
+        };
+    }
+    match (&old.phase, &new.phase) {
+        (Phase::Steady, Phase::Steady) => {
+            let other = old.master_run.is_some() && old.master_run != new.master_run;
+            (other || old.master != new.master).then_some("another master in one epoch")
+        }
+        (Phase::Steady, Phase::FailingOver(_)) => Some("a change without a new epoch"),
+        (Phase::FailingOver(before), Phase::FailingOver(now)) => {
+            (before.intent != now.intent).then_some("a second intent in one epoch")
+        }
+        (Phase::FailingOver(change), Phase::Steady) => {
+            let run = new.master_run.as_ref() == Some(&change.intent.run);
+            (new.master != change.intent.node || !run).then_some("published is not what was meant")
+        }
+    }
+}

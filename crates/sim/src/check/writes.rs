@@ -1,0 +1,108 @@
+//! What is looked at when a write is answered and when a command is sent.
+
+use redis_failover_core::{Leadership, Phase, Topology};
+
+use super::brief;
+use crate::queue::{Micros, S};
+use crate::redis::WriteId;
+use crate::wires::{Ask, Host, Way};
+use crate::world::World;
+
+/// Writes.
+impl World {
+    pub(crate) fn violate(&mut self, invariant: &'static str, detail: &str) {
+        self.checks.now = self.queue.now();
+        self.checks.violate(invariant, detail.to_owned());
+    }
+
+    pub(crate) fn acknowledged(&mut self, id: WriteId) {
+        let main = self.checks.executed.get(&id).is_some_and(|(_, _, main)| *main);
+        self.checks.acked.insert(id);
+        if !main {
+            self.checks.counts.elsewhere += 1;
+            return;
+        }
+        self.checks.counts.acknowledged += 1;
+        let kept = self.checks.published.as_ref().is_none_or(|(n, run)| {
+            let server = &self.nodes[*n].server;
+            server.run() != *run || server.writes.contains(id)
+        });
+        let list = if kept { &mut self.checks.live } else { &mut self.checks.given_up };
+        list.insert(id);
+    }
+
+    pub(crate) fn finish_counts(&mut self) {
+        let Some((n, _)) = self.checks.published.clone() else { return };
+        let held = &self.nodes[n].server.writes;
+        let lost = self.checks.live.without(held).count() as u64 + self.checks.given_up.len();
+        self.checks.counts.lost = lost;
+        self.checks.counts.confirmed.1 = self.checks.confirmed.without(held).count() as u64;
+        if self.swarm.gentle && lost > 0 {
+            self.violate("one-crash-loses-nothing", &format!("{lost} writes are lost at the end"));
+        }
+    }
+
+    /// The record, where its master may be written to.
+    pub(crate) fn steady_record(&self) -> Option<&Topology> {
+        self.checks.record.as_ref().filter(|record| record.phase == Phase::Steady)
+    }
+
+    /// A monitor sends a command that may change a node: its lock must stand, and nobody is pointed at a node that is
+    /// not published.
+    pub(crate) fn check_command(&mut self, m: usize, n: usize, ask: &Ask) {
+        let term = match self.monitors[m].leadership {
+            Leadership::Leading(term) => Some(term),
+            _ => None,
+        };
+        let holder = self.ensemble.holder();
+        let forced = term.is_some_and(|term| self.checks.forced.contains(&term));
+        if (term.is_none() || term != holder) && !forced {
+            self.violate(
+                "commands-only-in-the-lead",
+                &format!("m{m} in {term:?}, lock of {holder:?}: {ask:?}"),
+            );
+        }
+        let meant = |record: &Topology| match &record.phase {
+            Phase::FailingOver(change) => change.intent.node == self.nodes[n].server.addr,
+            Phase::Steady => false,
+        };
+        if matches!(ask, Ask::Promote { .. }) && !self.checks.record.as_ref().is_some_and(meant) {
+            let record = self.checks.record.as_ref().map(brief);
+            self.violate(
+                "made-master-in-an-epoch",
+                &format!("m{m} promotes node {n}, the record is {record:?}"),
+            );
+        }
+        if let Ask::Follow { master, .. } = ask
+            && self.steady_record().is_none_or(|record| record.master != *master)
+        {
+            self.violate("follow-only-the-published", &format!("m{m}: {ask:?}"));
+        }
+    }
+
+    /// Notes which of a monitor's votes against nodes have a reason in truth.
+    pub(crate) fn note_failing(&mut self, m: usize, votes: &[bool], now: Micros) {
+        let late = self.swarm.down_after * 2 + S;
+        for (n, fails) in votes.iter().enumerate() {
+            if !self.reaches(m, n) {
+                self.monitors[m].bad[n] = Some(now);
+            }
+            if *fails && self.monitors[m].bad[n].is_some_and(|at| now - at < late) {
+                self.monitors[m].failing[n] = Some(now);
+            }
+        }
+    }
+
+    /// Whether a node serves and nothing lies between it and the monitor.
+    fn reaches(&self, m: usize, n: usize) -> bool {
+        let (there, back) = (Host::Monitor(m), Host::Node(n));
+        let open = |way: Way| way.cuts == 0 && way.slowed == 0;
+        self.nodes[n].serves(self.queue.now())
+            && open(self.wires.way(there, back))
+            && open(self.wires.way(back, there))
+    }
+
+    pub(crate) fn note_command(&mut self, n: usize, m: usize) {
+        self.checks.commanded_by[n] = Some((m, self.queue.now()));
+    }
+}

@@ -1,0 +1,292 @@
+//! How a monitor carries out one action at a time, as `server/src/monitor/executor.rs` and `redis_admin.rs` do:
+//! visits to nodes over connections of their own, each after a look whether it still leads; those of a freeze are
+//! kept.
+
+mod visits;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use redis_failover_core::{
+    Action, ActionId, Evidence, Instant, Intent, NodeAddr, Outcome, Role, RunId, Step, Term,
+};
+
+use crate::bugs::Bug;
+use crate::ensemble::Up;
+use crate::queue::Micros;
+use crate::wires::{Ask, ConnId, End, Owner, Payload};
+use crate::world::{Event, World};
+
+const FREEZE_LIMIT: Duration = Duration::from_millis(500);
+const VISIT_LIMIT: Duration = Duration::from_secs(1);
+
+/// The action under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    /// Which.
+    pub(crate) id: ActionId,
+    term: Term,
+    what: What,
+    /// When it is over at the latest.
+    pub(crate) deadline: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    /// It waits for `ZooKeeper`.
+    Store,
+    /// For those nodes.
+    Freeze(BTreeSet<usize>),
+    /// For so many visits, to say what was read or who has done it.
+    All { left: usize, reads: bool, said: BTreeMap<NodeAddr, Option<Evidence>> },
+    /// For the answer on this connection.
+    Promote(ConnId),
+}
+
+/// A connection over which a node was frozen, and what it said.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) conn: ConnId,
+    pub(crate) said: Evidence,
+    pub(crate) at: Micros,
+}
+
+/// One visit to one node.
+#[derive(Clone, Debug)]
+pub(crate) struct Visit {
+    node: usize,
+    conn: ConnId,
+    job: Job,
+    term: Term,
+    of: ActionId,
+    was: Option<Role>,
+    /// When it is given up.
+    pub(crate) deadline: Instant,
+}
+
+#[derive(Clone, Debug)]
+enum Job {
+    Freeze { patient: bool },
+    Look,
+    Open { run: RunId, number: u32, first: bool },
+    Follow { master: NodeAddr, number: u32 },
+    Persist,
+}
+
+impl Running {
+    /// Whether it is a commit whose reply is awaited.
+    pub(crate) fn waits_for_store(&self) -> bool {
+        matches!(self.what, What::Store) && self.deadline.is_none()
+    }
+}
+
+impl World {
+    /// Begins an action.
+    pub(crate) fn begin(&mut self, m: usize, action: Action) {
+        let Action { id, term, step } = action;
+        let term = self.monitors[m].true_term(term);
+        let (real, session) = (self.queue.now(), self.swarm.session);
+        let now = self.monitors[m].local(real);
+        let start = |what, limit| Running { id, term, what, deadline: Some(now + limit) };
+        if !self.monitors[m].holds(term, now, session) && self.bug != Some(Bug::IgnoresLease) {
+            self.monitors[m].running = Some(start(What::Store, Duration::ZERO));
+            return self.finish(m, Outcome::NotBegun);
+        }
+        let step = self.distort_step(m, step);
+        if let Some(outcome) = self.pretend(&step) {
+            self.monitors[m].running = Some(start(What::Store, Duration::ZERO));
+            return self.finish(m, outcome);
+        }
+        match step {
+            Step::Commit { expected, record, .. } => {
+                self.monitors[m].running = Some(Running { id, term, what: What::Store, deadline: None });
+                let up = Up::Commit(id, term, expected, record);
+                if self.stands_still(m) {
+                    let life = self.monitors[m].life;
+                    return self.monitors[m].later.push(Event::LateUp { m, life, up });
+                }
+                self.send_up(m, up);
+            }
+            Step::Answer { request, answer } => {
+                self.monitors[m].running = Some(Running { id, term, what: What::Store, deadline: None });
+                self.send_up(m, Up::Answer(id, term, request, answer));
+            }
+            Step::Freeze { nodes, awaited } => {
+                self.check_freeze();
+                self.abandon_visits(m);
+                self.drop_held(m, |_| true);
+                let awaited: BTreeSet<_> = awaited.iter().filter_map(|node| self.node_of(node)).collect();
+                self.monitors[m].running = Some(start(What::Freeze(awaited.clone()), FREEZE_LIMIT));
+                for n in nodes.iter().filter_map(|node| self.node_of(node)).collect::<Vec<_>>() {
+                    let patient = awaited.contains(&n);
+                    let limit = if patient { FREEZE_LIMIT } else { VISIT_LIMIT };
+                    self.visit(m, n, Job::Freeze { patient }, now + limit);
+                }
+                self.freeze_ends(m, now);
+            }
+            Step::Look { nodes } => self.visit_all(m, start(all(true), VISIT_LIMIT), &nodes, &Job::Look),
+            Step::Open { node, run, min_replicas_to_write: number, first } => {
+                let job = Job::Open { run, number, first };
+                self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &job);
+            }
+            Step::Follow { nodes, master, min_replicas_to_write: number } => {
+                let told: Vec<_> = nodes.iter().filter_map(|node| self.node_of(node)).collect();
+                self.drop_held(m, |n| told.contains(&n));
+                let job = Job::Follow { master, number };
+                self.visit_all(m, start(all(false), VISIT_LIMIT), &nodes, &job);
+            }
+            Step::Persist { nodes } => {
+                self.visit_all(m, start(all(false), VISIT_LIMIT), &nodes, &Job::Persist);
+            }
+            Step::Promote { intent, closable } => {
+                self.promote(m, start(What::Store, VISIT_LIMIT), &intent, closable);
+            }
+        }
+    }
+
+    fn promote(&mut self, m: usize, running: Running, intent: &Intent, closable: bool) {
+        let node = self.node_of(&intent.node);
+        let held = node.and_then(|n| self.monitors[m].held.remove(&n));
+        self.monitors[m].running = Some(running);
+        let unbound = self.bug == Some(Bug::PromotesAnyRun);
+        let same = |said: &Evidence| {
+            said.run == intent.run
+                && said.history.replid == intent.replid
+                && said.history.offset == intent.offset
+        };
+        if let (true, Some(n)) = (unbound, node) {
+            // As if any connection would do.
+            let conn = self.open(Owner::Visit(m, 0), n);
+            self.set_what(m, What::Promote(conn));
+            return;
+        }
+        let Some(held) = held.filter(|held| same(&held.said)) else {
+            return self.finish(m, Outcome::Promoted(None));
+        };
+        self.set_what(m, What::Promote(held.conn));
+        self.command(m, held.conn, Ask::Promote { closed: closable && self.bug != Some(Bug::PromotesOpen) });
+        if self.bug == Some(Bug::PublishesUnconfirmed) {
+            self.finish(m, Outcome::Promoted(Some(as_if_promoted(held.said))));
+        }
+    }
+
+    fn set_what(&mut self, m: usize, what: What) {
+        if let Some(running) = &mut self.monitors[m].running {
+            running.what = what;
+        }
+    }
+
+    fn visit_all(&mut self, m: usize, running: Running, nodes: &[NodeAddr], job: &Job) {
+        let now = self.monitors[m].local(self.queue.now());
+        let nodes: Vec<_> = nodes.iter().filter_map(|node| self.node_of(node)).collect();
+        self.monitors[m].running = Some(running);
+        if let Some(Running { what: What::All { left, .. }, .. }) = &mut self.monitors[m].running {
+            *left = nodes.len();
+        }
+        for n in nodes {
+            self.visit(m, n, job.clone(), now + VISIT_LIMIT);
+        }
+        self.visit_is_over(m, None, None);
+    }
+
+    fn visit(&mut self, m: usize, node: usize, job: Job, deadline: Instant) {
+        let Some((of, term)) = self.monitors[m].running.as_ref().map(|it| (it.id, it.term)) else { return };
+        let monitor = &mut self.monitors[m];
+        monitor.last_visit += 1;
+        let id = monitor.last_visit;
+        let conn = self.open(Owner::Visit(m, id), node);
+        self.monitors[m].visits.insert(id, Visit { node, conn, job, term, of, was: None, deadline });
+    }
+
+    /// Sends a command that may change a node, after a last look whether this monitor leads; it may stand still between
+    /// the look and the sending.
+    fn command(&mut self, m: usize, conn: ConnId, ask: Ask) {
+        let now = self.monitors[m].local(self.queue.now());
+        let term = self.term_of(m, conn);
+        if !term.is_some_and(|term| self.monitors[m].holds(term, now, self.swarm.session))
+            && self.bug != Some(Bug::IgnoresLease)
+        {
+            return self.deposed(m, conn);
+        }
+        if self.stands_still(m) {
+            return self.monitors[m].later.push(Event::Late { conn, ask });
+        }
+        if let Some(n) = self.wires.get(conn).map(|conn| conn.node) {
+            self.check_command(m, n, &ask);
+        }
+        self.send(conn, End::Caller, Payload::Ask(ask));
+    }
+
+    /// Whether chance has a monitor stand still between its last look and what it is about to send.
+    fn stands_still(&mut self, m: usize) -> bool {
+        let unlucky = self.swarm.stalls > 0 && self.rng.u32(0..self.swarm.stalls) == 0 && self.is_hostile();
+        if unlucky {
+            let lasts = self.rng.u64(1..self.swarm.fault_lasts * 2);
+            self.stop_monitor(m, lasts);
+        }
+        unlucky
+    }
+
+    fn term_of(&self, m: usize, conn: ConnId) -> Option<Term> {
+        let monitor = &self.monitors[m];
+        let visits = monitor.visits.values().find(|visit| visit.conn == conn).map(|visit| visit.term);
+        visits.or_else(|| monitor.running.as_ref().map(|running| running.term))
+    }
+
+    /// It leads no more: nothing is sent.
+    fn deposed(&mut self, m: usize, conn: ConnId) {
+        let visit = self.monitors[m].visits.iter().find(|(_, visit)| visit.conn == conn).map(|(id, _)| *id);
+        match visit {
+            Some(id) => self.visit_is_over(m, Some(id), None),
+            None => self.finish(m, Outcome::Promoted(None)),
+        }
+    }
+
+    /// Gives up what takes too long.
+    pub(crate) fn visits_due(&mut self, m: usize, now: Instant) {
+        let late = |(id, visit): (&u64, &Visit)| (now >= visit.deadline).then_some(*id);
+        for id in self.monitors[m].visits.iter().filter_map(late).collect::<Vec<_>>() {
+            self.visit_is_over(m, Some(id), None);
+        }
+        self.freeze_ends(m, now);
+        let late = |running: &Running| running.deadline.is_some_and(|deadline| now >= deadline);
+        if let Some(running) = self.monitors[m].running.as_ref().filter(|it| late(it))
+            && let What::Promote(conn) = running.what
+        {
+            self.close(conn, End::Caller);
+            self.finish(m, Outcome::Promoted(None));
+        }
+    }
+
+    /// An action of a term that is over, or in doubt, goes no further. What was sent is sent.
+    pub(crate) fn abort(&mut self, m: usize) {
+        self.monitors[m].running = None;
+        self.abandon_visits(m);
+    }
+
+    fn abandon_visits(&mut self, m: usize) {
+        for visit in std::mem::take(&mut self.monitors[m].visits).into_values() {
+            self.close(visit.conn, End::Caller);
+        }
+    }
+
+    fn drop_held(&mut self, m: usize, which: impl Fn(usize) -> bool) {
+        let dropped: Vec<_> = self.monitors[m].held.keys().copied().filter(|n| which(*n)).collect();
+        for n in dropped {
+            if let Some(held) = self.monitors[m].held.remove(&n) {
+                self.close(held.conn, End::Caller);
+            }
+        }
+    }
+}
+
+/// What a node would say if it were promoted already.
+fn as_if_promoted(mut said: Evidence) -> Evidence {
+    said.role = Role::Master { replicas: 0 };
+    said.history.previous = Some((said.history.replid.clone(), said.history.offset + 1));
+    said
+}
+
+fn all(reads: bool) -> What {
+    What::All { left: 0, reads, said: BTreeMap::new() }
+}

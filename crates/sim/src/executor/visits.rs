@@ -1,0 +1,165 @@
+//! The visits to nodes, step by step.
+
+use redis_failover_core::plan::CLOSED;
+use redis_failover_core::{Evidence, Instant, Outcome, Phase, Role};
+
+use super::{Held, Job, Running, Visit, What};
+use crate::bugs::Bug;
+use crate::wires::{Ask, ConnId, End, Payload, Say};
+use crate::world::World;
+
+impl World {
+    /// Something arrives on a visit's connection.
+    pub(crate) fn visit_receives(&mut self, m: usize, id: u64, conn: ConnId, payload: Payload) {
+        if matches!(payload, Payload::Fin) {
+            self.monitors[m].held.retain(|_, held| held.conn != conn);
+            self.close(conn, End::Caller);
+        }
+        let promoting = |running: &Running| matches!(running.what, What::Promote(it) if it == conn);
+        if self.monitors[m].running.as_ref().is_some_and(promoting) {
+            self.promotion_receives(m, conn, payload);
+        } else if let Some(visit) = self.monitors[m].visits.get(&id).cloned() {
+            self.step(m, id, &visit, payload);
+        }
+        self.turn(m);
+    }
+
+    pub(super) fn promotion_receives(&mut self, m: usize, conn: ConnId, payload: Payload) {
+        match payload {
+            Payload::Accepted => self.command(m, conn, Ask::Promote { closed: true }),
+            Payload::Say(Say::Evidence { now, .. }) => {
+                let mut now = *now;
+                if self.bug == Some(Bug::PromotesAnyRun)
+                    && let Some(Phase::FailingOver(change)) =
+                        self.monitors[m].decider.record().map(|it| it.phase.clone())
+                {
+                    let intent = change.intent;
+                    (now.run, now.history.previous) = (intent.run, Some((intent.replid, intent.offset + 1)));
+                }
+                self.close(conn, End::Caller);
+                self.finish(m, Outcome::Promoted(Some(now)));
+            }
+            _ => self.finish(m, Outcome::Promoted(None)),
+        }
+    }
+
+    /// The next step of a visit.
+    pub(super) fn step(&mut self, m: usize, id: u64, visit: &Visit, payload: Payload) {
+        let conn = visit.conn;
+        let ask = match (payload, &visit.job) {
+            (Payload::Accepted, Job::Freeze { patient: false }) => Some(Ask::Freeze { cut: true }),
+            (Payload::Accepted, Job::Freeze { .. } | Job::Follow { .. }) => Some(Ask::LookBefore),
+            (Payload::Accepted, Job::Look) => Some(Ask::Read),
+            (Payload::Accepted, Job::Open { .. }) => Some(Ask::WhichRun),
+            (Payload::Accepted, Job::Persist) => Some(Ask::Persist),
+            (Payload::Say(Say::Before { role, min_replicas }), Job::Follow { master, number }) => {
+                let number = (min_replicas == CLOSED).then_some(*number);
+                Some(Ask::Follow { master: master.clone(), cut: role.is_master(), number })
+            }
+            (Payload::Say(Say::Before { role, .. }), _) => {
+                let cut = role.is_master();
+                if let Some(visit) = self.monitors[m].visits.get_mut(&id) {
+                    visit.was = Some(role);
+                }
+                Some(Ask::Freeze { cut })
+            }
+            (Payload::Say(Say::Run(run)), Job::Open { run: meant, number, first }) => {
+                (run == *meant).then_some(Ask::Open { number: *number, first: *first })
+            }
+            (Payload::Say(Say::Evidence { was, now: said }), job) => {
+                return self.visit_ends(m, id, job, &was, *said);
+            }
+            _ => None,
+        };
+        match ask {
+            Some(ask @ (Ask::LookBefore | Ask::Read | Ask::WhichRun)) => {
+                self.send(conn, End::Caller, Payload::Ask(ask));
+            }
+            Some(Ask::Freeze { .. }) if self.bug == Some(Bug::SkipsFreeze) => {
+                self.send(conn, End::Caller, Payload::Ask(Ask::Read));
+            }
+            Some(ask) => self.command(m, conn, ask),
+            None => self.visit_is_over(m, Some(id), None),
+        }
+    }
+
+    pub(super) fn visit_ends(&mut self, m: usize, id: u64, job: &Job, was: &Role, said: Evidence) {
+        match job {
+            Job::Freeze { .. } => {
+                let Some(visit) = self.monitors[m].visits.remove(&id) else { return };
+                let early = visit.was.as_ref().is_some_and(|before| !before.is_master());
+                if early && was.is_master() {
+                    // It was made a master between the look and the transaction.
+                    self.send(visit.conn, End::Caller, Payload::Ask(Ask::KillClients));
+                }
+                let at = self.queue.now();
+                let present = self.monitors[m].running.as_ref().is_some_and(|it| it.id == visit.of);
+                if present {
+                    self.monitors[m].held.insert(visit.node, Held { conn: visit.conn, said, at });
+                } else {
+                    self.close(visit.conn, End::Caller);
+                }
+                self.freeze_is_answered(m, visit.node);
+            }
+            Job::Look => self.visit_is_over(m, Some(id), Some(said)),
+            Job::Open { .. } | Job::Follow { .. } | Job::Persist => {
+                self.visit_is_over(m, Some(id), Some(said));
+            }
+        }
+    }
+
+    pub(super) fn freeze_is_answered(&mut self, m: usize, node: usize) {
+        let now = self.monitors[m].local(self.queue.now());
+        if let Some(Running { what: What::Freeze(missing), .. }) = &mut self.monitors[m].running {
+            missing.remove(&node);
+            self.freeze_ends(m, now);
+        }
+    }
+
+    /// Ends the freeze if nobody is awaited any more.
+    pub(super) fn freeze_ends(&mut self, m: usize, now: Instant) {
+        let Some(running) = &self.monitors[m].running else { return };
+        let What::Freeze(missing) = &running.what else { return };
+        if missing.is_empty() || running.deadline.is_some_and(|deadline| now >= deadline) {
+            let said = |(n, held): (&usize, &Held)| (self.nodes[*n].server.addr.clone(), held.said.clone());
+            let said = self.monitors[m].held.iter().map(said).collect();
+            self.finish(m, Outcome::Read(said));
+        }
+    }
+
+    /// One of the visits of the present action is over, or none is needed.
+    pub(super) fn visit_is_over(&mut self, m: usize, id: Option<u64>, said: Option<Evidence>) {
+        let visit = id.and_then(|id| self.monitors[m].visits.remove(&id));
+        if let Some(visit) = &visit {
+            self.close(visit.conn, End::Caller);
+            if matches!(visit.job, Job::Freeze { .. }) {
+                return self.freeze_is_answered(m, visit.node);
+            }
+        }
+        let addr = visit.as_ref().map(|visit| self.nodes[visit.node].server.addr.clone());
+        let Some(Running { id, what: What::All { left, reads, said: all }, .. }) =
+            &mut self.monitors[m].running
+        else {
+            return;
+        };
+        if let (Some(visit), Some(addr)) = (&visit, addr) {
+            if visit.of != *id {
+                return;
+            }
+            *left -= 1;
+            if said.is_some() {
+                all.insert(addr, said);
+            }
+        }
+        if *left > 0 {
+            return;
+        }
+        let (reads, all) = (*reads, std::mem::take(all));
+        let outcome = if reads {
+            Outcome::Read(all.into_iter().filter_map(|(node, said)| Some((node, said?))).collect())
+        } else {
+            Outcome::Done(all.into_keys().collect())
+        };
+        self.finish(m, outcome);
+    }
+}

@@ -1,0 +1,334 @@
+//! A monitor's process: the real observer and the real decider, and around them what the driver does
+//! (`server/src/monitor`): it probes, reports, asks the store, and begins what the decider wants. Its clock has a
+//! rate of its own, and it may stand still.
+
+mod session;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis_failover_core::{
+    Ballots, Decider, Epoch, Event as Fact, Instant, Leadership, MonitorId, Observation, Observer, Outcome,
+    Peers, Report, Term,
+};
+
+use crate::bugs::Bug;
+use crate::check::is_failing;
+use crate::ensemble::Up;
+use crate::executor::{Held, Running, Visit};
+use crate::prober::Probing;
+use crate::queue::{MS, Micros};
+use crate::world::{Event, World};
+
+/// How fast nodes are asked while something is in doubt, and in its first moments.
+const PACES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(2));
+
+/// One monitor.
+#[derive(Clone, Debug)]
+pub(crate) struct Monitor {
+    /// Its name.
+    pub(crate) id: MonitorId,
+    /// Whether its process lives.
+    pub(crate) alive: bool,
+    /// Counts its lives.
+    pub(crate) life: u32,
+    /// Until when it stands still.
+    pub(crate) stopped_until: Option<Micros>,
+    /// What came meanwhile.
+    pub(crate) later: Vec<Event>,
+    rate: i64,
+    base: u64,
+    /// From probes to votes.
+    pub(crate) observer: Observer,
+    /// The decisions.
+    pub(crate) decider: Decider,
+    /// How it asks the nodes.
+    pub(crate) probes: Vec<Probing>,
+    pub(crate) pace: Duration,
+    wake_at: Micros,
+    pub(crate) running: Option<Running>,
+    pub(crate) visits: BTreeMap<u64, Visit>,
+    pub(crate) last_visit: u64,
+    pub(crate) held: BTreeMap<usize, Held>,
+    /// Its session.
+    pub(crate) zk: Session,
+    /// Whether it leads, as far as it knows.
+    pub(crate) leadership: Leadership,
+    reread_at: Micros,
+    reported: Option<(Ballots, Option<Epoch>)>,
+    writings: BTreeMap<MonitorId, (i64, Instant)>,
+    peers: Peers,
+    /// For a planted bug: what is written is not what its decider wanted.
+    pub(crate) distorted: bool,
+    /// For a planted bug: whoever was heard of once.
+    pub(crate) once: Peers,
+    pub(crate) observed: bool,
+    /// The last term in which it led, and since when.
+    pub(crate) led: Option<(Term, Micros)>,
+    /// When a node was last out of its reach in truth, and when it last voted so and was right.
+    pub(crate) bad: Vec<Option<Micros>>,
+    /// See `bad`.
+    pub(crate) failing: Vec<Option<Micros>>,
+}
+
+/// A session as its user knows it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Session {
+    /// Which connection it uses.
+    pub(crate) connection: u32,
+    /// The last one that leads nowhere.
+    pub(crate) broken: u32,
+    connected: bool,
+    heard: u64,
+    ping_at: u64,
+    pub(crate) busy: [Micros; 2],
+}
+
+impl Monitor {
+    pub(crate) fn new(id: MonitorId, world: &World, m: usize, life: u32) -> Self {
+        let nodes: Vec<_> = world.nodes.iter().map(|node| node.server.addr.clone()).collect();
+        let (rate, base) = (world.swarm.rates[m], 1_000_000 + 77_777 * m as u64);
+        let policy = &world.policy;
+        let now = local(rate, base, world.queue.now());
+        Self {
+            alive: true,
+            life,
+            stopped_until: None,
+            later: Vec::new(),
+            rate,
+            base,
+            observer: Observer::new(policy, nodes.clone(), now),
+            decider: Decider::new(id.clone(), nodes.clone(), policy.clone(), now),
+            id,
+            probes: vec![Probing::default(); nodes.len()],
+            pace: policy.probe_interval(),
+            wake_at: 0,
+            running: None,
+            visits: BTreeMap::new(),
+            last_visit: u64::from(life) * 1_000_000,
+            held: BTreeMap::new(),
+            zk: Session { connection: life * 10_000, ..Session::default() },
+            leadership: Leadership::Following,
+            reread_at: 0,
+            reported: None,
+            writings: BTreeMap::new(),
+            peers: Peers::new(),
+            distorted: false,
+            once: Peers::new(),
+            observed: false,
+            led: None,
+            bad: vec![None; nodes.len()],
+            failing: vec![None; nodes.len()],
+        }
+    }
+
+    /// What its clock shows.
+    pub(crate) fn local(&self, now: Micros) -> Instant {
+        local(self.rate, self.base, now)
+    }
+
+    /// When its clock will show that.
+    fn real(&self, at: Instant) -> Micros {
+        let elapsed = i128::from(at.as_millis().saturating_sub(self.base)) * i128::from(MS);
+        let rate = 1_000_000 + i128::from(self.rate);
+        Micros::try_from((elapsed * 1_000_000 + rate - 1) / rate).unwrap_or(Micros::MAX)
+    }
+
+    /// Whether another monitor is alive, as far as it knows.
+    pub(crate) fn knows(&self, id: &MonitorId) -> bool {
+        self.peers.contains_key(id)
+    }
+
+    /// Whether it may command anybody now, as far as it knows.
+    pub(crate) fn holds(&self, term: Term, now: Instant, session: Micros) -> bool {
+        let limit = session / MS * 55 / 100;
+        let heard = Instant::from_millis(self.zk.heard);
+        self.leadership == Leadership::Leading(term)
+            && self.zk.connected
+            && now.since(heard) <= Duration::from_millis(limit)
+    }
+}
+
+fn local(rate: i64, base: u64, now: Micros) -> Instant {
+    let elapsed = i128::from(now) * (1_000_000 + i128::from(rate)) / 1_000_000 / i128::from(MS);
+    Instant::from_millis(base + u64::try_from(elapsed).unwrap_or(0))
+}
+
+/// Its life.
+impl World {
+    /// Starts a monitor's process.
+    pub(crate) fn start_monitor(&mut self, m: usize) {
+        let life = self.monitors.get(m).map_or(1, |old| old.life + 1);
+        let id: MonitorId = format!("m{m}").parse().unwrap_or_else(|_| unreachable!("a short word"));
+        let now = self.queue.now();
+        let mut monitor = Monitor::new(id.clone(), self, m, life);
+        self.ensemble.begin(m, &id, now);
+        if m < self.monitors.len() {
+            monitor.zk.busy = self.monitors[m].zk.busy;
+            self.monitors[m] = monitor;
+        } else {
+            self.monitors.push(monitor);
+        }
+        self.say(|| format!("m{m} starts"));
+        self.turn(m);
+    }
+
+    /// Ends it: its connections are closed by its kernel.
+    pub(crate) fn kill_monitor(&mut self, m: usize) {
+        let monitor = &mut self.monitors[m];
+        (monitor.alive, monitor.stopped_until) = (false, None);
+        monitor.life += 1;
+        monitor.later.clear();
+        for conn in
+            self.wires.all(|conn| conn.host(crate::wires::End::Caller) == crate::wires::Host::Monitor(m))
+        {
+            self.close(conn, crate::wires::End::Caller);
+        }
+    }
+
+    /// Stops it for a time; what comes meanwhile waits.
+    pub(crate) fn stop_monitor(&mut self, m: usize, lasts: Micros) {
+        let until = self.queue.now() + lasts;
+        let monitor = &mut self.monitors[m];
+        if monitor.alive && monitor.stopped_until.is_none() {
+            monitor.stopped_until = Some(until);
+            let life = monitor.life;
+            self.queue.at(until, Event::Continue { m, life });
+            self.say(|| format!("m{m} stands still for {} ms", lasts / MS));
+        }
+    }
+
+    /// It goes on with what came meanwhile.
+    pub(crate) fn continue_monitor(&mut self, m: usize) {
+        self.monitors[m].stopped_until = None;
+        // What runs out first, a timer or what waits in a socket, is chance.
+        if self.rng.bool() {
+            self.turn(m);
+        }
+        for event in std::mem::take(&mut self.monitors[m].later) {
+            self.handle(event);
+        }
+        self.turn(m);
+    }
+
+    /// One turn of its loop.
+    pub(crate) fn turn(&mut self, m: usize) {
+        let now = self.monitors[m].local(self.queue.now());
+        if !self.monitors[m].alive || self.monitors[m].stopped_until.is_some() {
+            return;
+        }
+        self.keep_session(m, now);
+        self.probe_due(m, now);
+        self.visits_due(m, now);
+        if now >= self.monitors[m].observer.poll_timeout() {
+            self.tick(m, now);
+        }
+        if std::mem::take(&mut self.monitors[m].observed) {
+            self.show_observed(m, now);
+        }
+        self.act(m, now);
+        self.sleep(m);
+    }
+
+    fn tick(&mut self, m: usize, now: Instant) {
+        let monitor = &mut self.monitors[m];
+        if self.bug == Some(Bug::TrustsStaleView) {
+            // As if it did not notice that it stood still.
+            while monitor.observer.poll_timeout() < now {
+                let due = monitor.observer.poll_timeout();
+                monitor.observer.tick(due);
+            }
+        }
+        monitor.observer.tick(now);
+        monitor.observed = true;
+    }
+
+    fn show_observed(&mut self, m: usize, now: Instant) {
+        let real = self.queue.now();
+        let monitor = &mut self.monitors[m];
+        let ballots = monitor.observer.ballots();
+        let votes: Vec<_> = ballots.values().map(|ballot| is_failing(ballot.vote)).collect();
+        let (sightings, troubles) = (monitor.observer.sightings(), monitor.observer.troubles());
+        let pace = match monitor.observer.in_doubt(now) {
+            true if monitor.observer.is_alarmed(now) => PACES.1,
+            true => PACES.0,
+            false => self.policy.probe_interval(),
+        };
+        let pace = pace.min(self.policy.probe_interval());
+        if std::mem::replace(&mut monitor.pace, pace) != pace {
+            monitor.probes.iter_mut().for_each(|probing| probing.at_once(now));
+        }
+        self.note_failing(m, &votes, real);
+        self.report(m, &ballots, now);
+        self.decide(m, Fact::Observed(Observation { ballots, sightings, troubles }));
+        self.probe_due(m, now);
+    }
+
+    fn report(&mut self, m: usize, ballots: &Ballots, now: Instant) {
+        let monitor = &mut self.monitors[m];
+        let told = (ballots.clone(), monitor.decider.remembers());
+        if !monitor.zk.connected || monitor.reported.as_ref() == Some(&told) {
+            return;
+        }
+        let report = Report { remembers: told.1, ..Report::of(monitor.id.clone(), ballots, now) };
+        monitor.reported = Some(told);
+        self.send_up(m, Up::Publish(Box::new(report)));
+    }
+
+    /// Tells the decider something.
+    pub(crate) fn decide(&mut self, m: usize, fact: Fact) {
+        let fact = self.distort(m, fact);
+        let monitor = &mut self.monitors[m];
+        let now = monitor.local(self.queue.now());
+        monitor.decider.handle(now, fact);
+    }
+
+    /// Begins what the decider wants.
+    fn act(&mut self, m: usize, now: Instant) {
+        self.meddle_planted(m);
+        if let Some(action) = self.monitors[m].decider.poll_action(now) {
+            let step = action.step.to_string();
+            self.say(|| format!("m{m}> {step}"));
+            self.begin(m, action);
+        }
+    }
+
+    pub(crate) fn finish(&mut self, m: usize, outcome: Outcome) {
+        let Some(running) = self.monitors[m].running.take() else { return };
+        let distorted = std::mem::take(&mut self.monitors[m].distorted);
+        // What was written is not what the decider wanted: let it look.
+        let outcome = if distorted { Outcome::CommitUnknown } else { outcome };
+        let reread = matches!(outcome, Outcome::NotCommitted | Outcome::CommitUnknown);
+        self.decide(m, Fact::Finished(running.id, outcome));
+        if reread {
+            self.reread(m);
+        }
+    }
+
+    fn reread(&mut self, m: usize) {
+        self.monitors[m].reread_at = self.queue.now();
+        self.send_up(m, Up::Look);
+    }
+
+    /// Plans its next turn.
+    fn sleep(&mut self, m: usize) {
+        let now = self.queue.now();
+        let monitor = &self.monitors[m];
+        let mut next = monitor.observer.poll_timeout();
+        let timers = monitor.decider.poll_timeout().into_iter();
+        let probes = monitor.probes.iter().map(|probing| probing.due(self.policy.down_after()));
+        let visits = monitor.visits.values().map(|visit| visit.deadline);
+        let running = monitor.running.iter().filter_map(|running| running.deadline);
+        let session = Instant::from_millis(self.session_due(m));
+        for at in timers.chain(probes).chain(visits).chain(running).chain([session]) {
+            next = next.min(at);
+        }
+        let at = monitor.real(next).max(now + 1);
+        let monitor = &mut self.monitors[m];
+        if monitor.wake_at <= now || at < monitor.wake_at {
+            monitor.wake_at = at;
+            let life = monitor.life;
+            self.queue.at(at, Event::Turn { m, life });
+        }
+    }
+}

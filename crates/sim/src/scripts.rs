@@ -1,0 +1,154 @@
+//! Worlds whose faults are written by hand: for what chance finds too seldom.
+
+use redis_failover_core::Leadership;
+
+use crate::faults::Fault;
+use crate::nodes::Process;
+use crate::queue::{MS, Micros, S};
+use crate::redis::Persistence;
+use crate::swarm::Swarm;
+use crate::wires::Host;
+use crate::world::{Event, World};
+
+/// A world, and what is done to it when.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Its name.
+    pub name: &'static str,
+    pub(crate) swarm: Swarm,
+    pub(crate) steps: Vec<(Micros, Step)>,
+}
+
+/// Something that is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// A follower is cut off from the master for so long.
+    BlindFollower(Micros),
+    /// The leader is.
+    BlindLeader(Micros),
+    /// That follower's process ends for so long.
+    KillFollower(Micros),
+    /// The master's replicas hear nothing of it for so long.
+    StallReplication(Micros),
+    /// All monitors stand still for so long.
+    StopMonitors(Micros),
+    /// The master stands still for so long.
+    StopMaster(Micros),
+    /// The master's process ends for so long.
+    KillMaster(Micros),
+    /// The first master is cut off from the other servers for so long.
+    StallFirst(Micros),
+}
+
+/// All of them.
+pub fn all() -> Vec<Script> {
+    vec![
+        Script {
+            name: "a-dead-monitor-has-no-vote",
+            swarm: calm(3),
+            steps: vec![
+                (5 * S, Step::BlindFollower(4 * S)),
+                (8 * S, Step::KillFollower(20 * S)),
+                (14 * S, Step::StallReplication(5 * S)),
+                (15 * S + 500 * MS, Step::BlindLeader(3 * S)),
+            ],
+        },
+        Script {
+            name: "what-was-given-up-is-behind",
+            swarm: calm(3),
+            steps: vec![
+                (5 * S, Step::StallReplication(5 * S)),
+                (8 * S + 500 * MS, Step::StopMaster(1_600 * MS)),
+                (9 * S, Step::StallFirst(8 * S)),
+                (10 * S + 600 * MS, Step::KillMaster(8 * S)),
+            ],
+        },
+        Script {
+            name: "who-stood-still-looks-again",
+            swarm: Swarm { delay: (30 * MS, 60 * MS), session: 8 * S, ..calm(1) },
+            steps: (0..8).map(|n| ((5 + 4 * n) * S + n * 37 * MS, Step::StopMonitors(1_700 * MS))).collect(),
+        },
+    ]
+}
+
+/// A world of three servers in which nothing happens by chance.
+fn calm(monitors: usize) -> Swarm {
+    Swarm {
+        disks: vec![Persistence::Snapshots; 3],
+        priorities: vec![100; 3],
+        monitors,
+        rates: vec![0; monitors],
+        session: 2 * S,
+        down_after: S,
+        probe_interval: 200 * MS,
+        third_failover_waits: 0,
+        delay: (50, 3 * MS),
+        lag: MS,
+        copying: (0, 20 * MS),
+        ping: S,
+        write_every: 50 * MS,
+        writers: (2, 0),
+        readers: 1,
+        stubborn: false,
+        fault_every: S,
+        fault_lasts: S,
+        faults: Vec::new(),
+        stalls: 0,
+        hostile: 40 * S,
+        gentle: false,
+    }
+}
+
+impl World {
+    /// Carries out a step of a script.
+    pub(crate) fn carry_out(&mut self, step: Step) {
+        self.say(|| format!("! {step:?}"));
+        let leads = |m: &usize| matches!(self.monitors[*m].leadership, Leadership::Leading(_));
+        let Some(leader) = (0..self.monitors.len()).find(leads) else { return };
+        let follower = (0..self.monitors.len()).rev().find(|m| *m != leader).unwrap_or(leader);
+        let Some(master) = self.steady_record().and_then(|record| self.node_of(&record.master)) else {
+            return;
+        };
+        let both = |a: Host, b: Host| [(a, b), (b, a)];
+        let node = Host::Node(master);
+        match step {
+            Step::BlindFollower(lasts) => self.cut(both(Host::Monitor(follower), node).to_vec(), lasts),
+            Step::BlindLeader(lasts) => self.cut(both(Host::Monitor(leader), node).to_vec(), lasts),
+            Step::KillFollower(lasts) => {
+                self.kill_monitor(follower);
+                self.active += 1;
+                self.queue.after(lasts, Event::Heal(Fault::DeadMonitor(follower)));
+            }
+            Step::StallReplication(lasts) => {
+                let others = (0..self.nodes.len()).filter(|n| *n != master);
+                let ways = others.flat_map(|n| both(Host::Node(n), node)).collect();
+                self.cut(ways, lasts);
+            }
+            Step::StallFirst(lasts) => {
+                let ways = (1..self.nodes.len()).flat_map(|n| both(Host::Node(n), Host::Node(0))).collect();
+                self.cut(ways, lasts);
+            }
+            Step::StopMaster(lasts) => {
+                self.nodes[master].process = Process::Stopped;
+                self.active += 1;
+                self.queue.after(lasts, Event::Heal(Fault::StoppedNode(master)));
+            }
+            Step::KillMaster(lasts) => {
+                self.kill_node(master, false);
+                self.active += 1;
+                self.queue.after(lasts, Event::Heal(Fault::DeadNode(master, false)));
+            }
+            Step::StopMonitors(lasts) => {
+                (0..self.monitors.len()).for_each(|m| self.stop_monitor(m, lasts));
+            }
+        }
+    }
+
+    fn cut(&mut self, ways: Vec<(Host, Host)>, lasts: Micros) {
+        for (from, to) in &ways {
+            self.wires.way_mut(*from, *to).cuts += 1;
+        }
+        self.active += 1;
+        self.queue.after(lasts, Event::Heal(Fault::Cut(ways)));
+    }
+}
