@@ -10,7 +10,7 @@ use crate::topology::{Reason, Topology};
 use crate::view::{Evidence, Link, Role, Wait, Waits};
 
 /// Why a node may not take over now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dropped {
     /// It did not answer the freeze.
     NotFrozen,
@@ -53,7 +53,7 @@ impl fmt::Display for Dropped {
 }
 
 /// The outcome of a ranking.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ranking {
     /// Who takes over, if anybody may.
     pub chosen: Option<NodeAddr>,
@@ -66,7 +66,7 @@ pub struct Ranking {
 }
 
 /// What a node holds, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Holding {
     /// How many keys.
     pub keys: u64,

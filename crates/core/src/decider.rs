@@ -4,6 +4,7 @@
 //! on from the record.
 
 mod changes;
+mod fingerprint;
 mod outcomes;
 mod reading;
 mod requests;

@@ -10,7 +10,7 @@ use crate::topology::Versioned;
 use crate::view::{Ballots, Peers, Sighting};
 
 /// Whether this monitor leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Leadership {
     /// Another leads, or nobody.
     Following,
@@ -21,7 +21,7 @@ pub enum Leadership {
 }
 
 /// What this monitor sees of the nodes, from its [`crate::observer::Observer`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Observation {
     /// Its votes.
     pub ballots: Ballots,

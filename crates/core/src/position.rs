@@ -3,7 +3,7 @@
 use crate::names::{Epoch, ReplId};
 
 /// What a node says of its data: Redis's `master_replid`, offset, `master_replid2`, `second_repl_offset`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct History {
     /// The history that the node goes on with.
     pub replid: ReplId,
@@ -14,7 +14,7 @@ pub struct History {
 }
 
 /// One recorded history: the writes of one published master.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lineage {
     /// Its name on the nodes.
     pub replid: ReplId,
@@ -27,7 +27,7 @@ pub struct Lineage {
 }
 
 /// How far a node has come: first in which lineage, then how far in it. Greater holds more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     lineage: usize,
     offset: u64,
@@ -46,7 +46,7 @@ impl Position {
 }
 
 /// The lineages of a group, oldest first; the last is the published master's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Lineages(Vec<Lineage>);
 
 /// How many lineages are kept: a node that was away for longer is synced in full anyway.

@@ -6,14 +6,14 @@ use std::fmt;
 use crate::names::{MonitorId, NodeAddr};
 
 /// Names one request of a group; a later request has a greater one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub i64);
 
 /// The requests that nobody has answered yet, the oldest first.
 pub type Requests = BTreeMap<RequestId, Request>;
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Publish this node as the master of a group without a record, or whose record was lost.
     Adopt {
@@ -40,7 +40,7 @@ impl fmt::Display for Request {
 }
 
 /// What the leader answers. The text is for people, a clause without a full stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// It was done.
     Done(String),

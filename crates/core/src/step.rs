@@ -9,11 +9,11 @@ use crate::topology::{Intent, Topology, Version};
 use crate::view::Evidence;
 
 /// Names one action, so that a late outcome is not taken for a newer action's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActionId(pub u64);
 
 /// One thing to do now, in this term only.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Action {
     /// To be given back with the outcome.
     pub id: ActionId,
@@ -24,7 +24,7 @@ pub struct Action {
 }
 
 /// What a leader may do. Every step is safe to repeat.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Replace the record, if it is still the one of `expected` and the term's lock still stands.
     Commit {
@@ -91,7 +91,7 @@ pub enum Step {
 }
 
 /// What a commit is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// The group's first record.
     Found,
@@ -106,7 +106,7 @@ pub enum Purpose {
 }
 
 /// What came of an action.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The commit was written as this version.
     Committed(Version),

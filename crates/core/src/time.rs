@@ -7,7 +7,7 @@ use std::time::Duration;
 ///
 /// It is meaningless on another machine and after a restart, so it has no serial form: what crosses the
 /// wire or goes into ZooKeeper is an age (a [`Duration`]), never an `Instant`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
 impl Instant {

@@ -9,7 +9,7 @@ use crate::position::Lineages;
 use crate::view::Vote;
 
 /// Who is who in one group, and everything a new leader needs to go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Topology {
     /// How many changes of master there were.
     pub epoch: Epoch,
@@ -51,7 +51,7 @@ impl Topology {
 }
 
 /// One node of the group as published.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
     /// Its address.
     pub addr: NodeAddr,
@@ -77,7 +77,7 @@ pub struct Publication {
 }
 
 /// Whether the group has a master that may be written to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// The published master takes writes.
     Steady,
@@ -86,7 +86,7 @@ pub enum Phase {
 }
 
 /// A change of master under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Change {
     /// Why it was begun.
     pub reason: Reason,
@@ -97,7 +97,7 @@ pub struct Change {
 }
 
 /// The node chosen to be promoted, and what it was when it was chosen: any other run or history is another node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Intent {
     /// The node.
     pub node: NodeAddr,
@@ -110,7 +110,7 @@ pub struct Intent {
 }
 
 /// Why a change of master was begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// A quorum found its port closed.
     Refused,
@@ -156,7 +156,7 @@ impl fmt::Display for Reason {
 
 /// Which writing of the record was read. A later one has the greater `order`, also after the record was deleted
 /// and made anew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Version {
     /// Grows with every write.
     pub order: i64,
@@ -167,7 +167,7 @@ pub struct Version {
 }
 
 /// What stands in the store for the group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Found {
     /// Nothing was ever published.
     Nothing,
@@ -183,7 +183,7 @@ pub enum Found {
 }
 
 /// What was read from the store, and which writing of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Versioned {
     /// To be given back with a commit.
     pub version: Version,

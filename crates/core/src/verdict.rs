@@ -107,14 +107,14 @@ pub enum Witness {
 }
 
 /// What was seen of the replicas since the master came into doubt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Doubt {
     since: Instant,
     seen: BTreeMap<NodeAddr, Hearing>,
 }
 
 /// What one replica has received, and when that last grew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Hearing {
     received: u64,
     grew: Option<Instant>,

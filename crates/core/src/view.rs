@@ -9,7 +9,7 @@ use crate::position::History;
 use crate::time::Instant;
 
 /// What one monitor believes of one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Vote {
     /// It answers.
     Up,
@@ -50,7 +50,7 @@ impl fmt::Display for Vote {
 }
 
 /// A vote and since when it stands, on the reader's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ballot {
     /// The vote.
     pub vote: Vote,
@@ -113,7 +113,7 @@ impl Report {
 pub type Peers = BTreeMap<MonitorId, Peer>;
 
 /// What another monitor says, on the reader's clock.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Peer {
     /// Its ballots.
     pub ballots: Ballots,
@@ -122,7 +122,7 @@ pub struct Peer {
 }
 
 /// The replication link of a replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Link {
     /// Connected and receiving.
     Up,
@@ -136,7 +136,7 @@ pub enum Link {
 }
 
 /// What a node says it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// It takes writes.
     Master {
@@ -162,7 +162,7 @@ impl Role {
 }
 
 /// One answered probe of a monitor's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sighting {
     /// When the question was sent, not when the answer came.
     pub asked: Instant,
@@ -181,7 +181,7 @@ pub struct Sighting {
 /// What a node said of itself on the connection over which it is commanded.
 ///
 /// Evidence is void once that connection breaks or the node was told to follow somebody.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Evidence {
     /// The life of the process.
     pub run: RunId,
