@@ -1,2 +1,3 @@
 //! The deterministic simulator.
+pub mod exhaustive;
 pub mod redis;
