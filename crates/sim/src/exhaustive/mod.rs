@@ -33,6 +33,10 @@
 //! master that is published later: all of it if no node died, else all that was everywhere when one died, unless a
 //! replica had begun to be filled by a master that was back with less: `docs/guarantees.md` calls that a race.
 //!
+//! **What was found** is kept as tests: a node that answers the freeze and not the monitors is promoted open, because
+//! the executor does not ask it for its number (here it is asked, but where that is planted); and a master that is back
+//! with less wins over replicas that still hold all, if all of them had begun to be filled.
+//!
 //! A state is known again by 128 bits. Waiting states share their parts, which are what needs the memory; of a state
 //! that was looked into only the bits, its predecessor and the move remain, by which its path is taken again.
 
