@@ -23,6 +23,10 @@
 //! - What a node feeds, guards, and how far it is, is no reason to look: the next look for another reason sees it.
 //! - Who does not lead sees at once who lives, and reads and hears only as time moves; its vote still arrives at the
 //!   leader at any time. It may lead with what it saw before, but not with an older vote.
+//! - While its action is under way a leader sees and hears nothing: it could do nothing about it. It may once it is
+//!   carried out, before it hears so.
+//! - Once nothing can befall the group any more, and the published master is open, what is left is to bring all in
+//!   order: that is taken in one order, the client's moves last.
 //! - A visit to a node is one moment; readings of the record are of the present; CONFIG REWRITE is carried out at all
 //!   nodes at once; a link's seconds, and lags, stay 0, so `min-replicas-to-write` is only the closing one.
 //! - The clock is the same everywhere, and two states that differ only in when something was are two.

@@ -163,8 +163,26 @@ impl Group {
         if self.can_write(rules) {
             moves.push(Move::Write);
         }
+        if self.is_calm(rules) {
+            // What is left is to bring all in order, and that is taken in one order.
+            moves.truncate(1);
+        }
         self.accidents(rules, &mut moves);
         moves
+    }
+
+    /// Whether nothing can befall the group any more, and its master takes writes.
+    fn is_calm(&self, rules: &Rules) -> bool {
+        let Some((master, run)) = self.published().master else { return false };
+        let whole =
+            |node: usize| (self.nodes[node].alive || rules.back.is_empty()) && !self.rest.stalled[node];
+        let server = &self.nodes[master].server;
+        self.rest.faults == 0
+            && (0..NODES).all(whole)
+            && self.monitors.iter().all(|monitor| monitor.late.is_empty())
+            && self.lives(master, &run)
+            && server.is_master()
+            && is_open(&self.nodes[master])
     }
 
     fn moves_of_monitor(&self, monitor: usize, moves: &mut Vec<Move>) {
@@ -173,13 +191,15 @@ impl Group {
             return;
         }
         let leads = it.leads;
-        if leads {
+        // Before it knows what came of its action it does nothing about what it sees.
+        let can_act = it.running.as_ref().is_none_or(|running| running.outcome.is_some());
+        if leads && can_act {
             self.looks(monitor, moves);
         }
         if it.session && leads && (it.decider.must_read() || it.told != self.record.version.order) {
             moves.push(Move::Read(monitor));
         }
-        if it.session && leads && it.heard != self.heard_by(monitor) {
+        if it.session && leads && can_act && it.heard != self.heard_by(monitor) {
             moves.push(Move::Hear(monitor));
         }
         if it.session && !leads && self.rest.lock.is_none() {

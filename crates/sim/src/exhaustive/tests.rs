@@ -170,3 +170,38 @@ fn a_trail_says_what_happened_in_words() {
     assert!(last.ends_with("m1's action is carried out at b (promote b:6379)"), "{last}");
     assert_eq!(address(1).to_string(), "b:6379");
 }
+
+#[test]
+fn what_was_enumerated_is_told_to_people_and_programs() {
+    let (only, back) = (vec![Fault::Die], Vec::new());
+    let order = Order::Depth;
+    let options =
+        Options { writes: 1, faults: 0, only, back, quorum: 1, order, states: None, minutes: 1, json: None };
+    let summary = run(&options).expect("nothing is written");
+    assert!(summary.complete && summary.broken.is_none(), "{summary}");
+    let text = summary.to_string();
+    assert!(text.contains("states, ") && text.ends_with("no promise was broken"), "{text}");
+    let json = summary.json();
+    assert_eq!((&json["states"], &json["complete"]), (&summary.counts.states.into(), &true.into()), "{json}");
+
+    let broken = Some((Broken::Amiss(Amiss::NoLeader), vec!["a move".to_owned()]));
+    let text = Summary { broken, ..summary }.to_string();
+    assert!(text.ends_with("BROKEN: at the end nobody leads, after 1 moves:\na move"), "{text}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_named() {
+    let options = Options {
+        writes: 0,
+        faults: 0,
+        only: Vec::new(),
+        back: Vec::new(),
+        quorum: 1,
+        order: Order::Breadth,
+        states: None,
+        minutes: 1,
+        json: Some("/nowhere/at/all.json".into()),
+    };
+    let error = run(&options).expect_err("there is no such directory");
+    assert!(error.to_string().starts_with("/nowhere/at/all.json: "), "{error}");
+}
