@@ -10,7 +10,7 @@ use crate::topology::{Reason, Topology};
 use crate::view::{Evidence, Wait, Waits};
 
 /// Why a node may not take over now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Dropped {
     /// It did not answer the freeze.
@@ -54,7 +54,7 @@ impl fmt::Display for Dropped {
 }
 
 /// The outcome of a ranking.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ranking {
     /// Who takes over, if anybody may.
@@ -68,7 +68,7 @@ pub struct Ranking {
 }
 
 /// What a node holds, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Holding {
     /// How many keys.

@@ -4,6 +4,7 @@
 //! on from the record.
 
 mod changes;
+mod fingerprint;
 mod grounds;
 mod outcomes;
 mod reading;

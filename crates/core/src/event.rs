@@ -10,7 +10,7 @@ use crate::topology::Versioned;
 use crate::view::{Ballots, Peers, Sighting};
 
 /// Whether this monitor leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Leadership {
     /// Another leads, or nobody.
@@ -22,7 +22,7 @@ pub enum Leadership {
 }
 
 /// What this monitor sees of the nodes, from its [`crate::observer::Observer`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Observation {
     /// Its votes.

@@ -24,7 +24,7 @@ pub const CLOSED: u32 = 1_000_000;
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 
 /// What this leader did and learned in this term. Nothing of it outlives the term.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Progress {
     /// What nodes said on the connections over which they were frozen, and which still stand.
@@ -48,7 +48,7 @@ pub struct Progress {
 }
 
 /// A master that this leader has opened to writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Opened {
     /// The node.
@@ -62,7 +62,7 @@ pub struct Opened {
 }
 
 /// What became of the recorded intent, as far as this leader knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Promotion {
     /// Nothing was done about it in this term.

@@ -3,7 +3,7 @@
 use crate::names::{Epoch, ReplId};
 
 /// What a node says of its data: Redis's `master_replid`, offset, `master_replid2`, `second_repl_offset`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct History {
     /// The history that the node goes on with.
@@ -15,7 +15,7 @@ pub struct History {
 }
 
 /// One recorded history: the writes of one published master.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Lineage {
     /// Its name on the nodes.
@@ -29,7 +29,7 @@ pub struct Lineage {
 }
 
 /// How far a node has come: first in which lineage, then how far in it. Greater holds more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Position {
     lineage: usize,
@@ -54,7 +54,7 @@ impl Position {
 }
 
 /// The lineages of a group, oldest first; the last is the published master's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Lineages(Vec<Lineage>);
 

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::names::{MonitorId, NodeAddr};
 
 /// Names one request of a group; a later request has a greater one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RequestId(pub i64);
 
@@ -14,7 +14,7 @@ pub struct RequestId(pub i64);
 pub type Requests = BTreeMap<RequestId, Request>;
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Request {
     /// Publish this node as the master of a group without a record, or whose record was lost.
@@ -42,7 +42,7 @@ impl fmt::Display for Request {
 }
 
 /// What the leader answers. The text is for people, a clause without a full stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Answer {
     /// It was done.

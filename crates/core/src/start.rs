@@ -6,7 +6,7 @@ use crate::names::NodeAddr;
 use crate::view::{Evidence, Role};
 
 /// Why no master can be named; nothing was changed on any node.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StartRefusal {
     /// More than one node might be the right one.

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// It is meaningless on another machine and after a restart: what crosses the wire or goes into ZooKeeper is an age
 /// (a [`Duration`]), never an `Instant`. The feature `serde` writes it as the number that it is, for a journal, which
 /// is read back with the clock that it was written by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Instant(u64);
 

@@ -9,7 +9,7 @@ use crate::position::Lineages;
 use crate::view::Vote;
 
 /// Who is who in one group, and everything a new leader needs to go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Topology {
     /// How many changes of master there were.
@@ -52,7 +52,7 @@ impl Topology {
 }
 
 /// One node of the group as published.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Member {
     /// Its address.
@@ -79,7 +79,7 @@ pub struct Publication {
 }
 
 /// Whether the group has a master that may be written to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Phase {
     /// The published master takes writes.
@@ -89,7 +89,7 @@ pub enum Phase {
 }
 
 /// A change of master under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Change {
     /// Why it was begun.
@@ -101,7 +101,7 @@ pub struct Change {
 }
 
 /// The node chosen to be promoted, and what it was when it was chosen: any other run or history is another node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Intent {
     /// The node.
@@ -115,7 +115,7 @@ pub struct Intent {
 }
 
 /// Why a change of master was begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Reason {
     /// A quorum found its port closed.
@@ -162,7 +162,7 @@ impl fmt::Display for Reason {
 
 /// Which writing of the record was read. A later one has the greater `order`, also after the record was deleted
 /// and made anew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Version {
     /// Grows with every write.
@@ -174,7 +174,7 @@ pub struct Version {
 }
 
 /// What stands in the store for the group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Found {
     /// Nothing was ever published.
@@ -191,7 +191,7 @@ pub enum Found {
 }
 
 /// What was read from the store, and which writing of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Versioned {
     /// To be given back with a commit.

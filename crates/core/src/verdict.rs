@@ -107,7 +107,7 @@ pub enum Witness {
 }
 
 /// What was seen of the replicas since the master came into doubt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Doubt {
     since: Instant,
@@ -115,7 +115,7 @@ pub struct Doubt {
 }
 
 /// What one replica has received, and when that last grew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Hearing {
     received: u64,

@@ -9,7 +9,7 @@ use crate::position::History;
 use crate::time::Instant;
 
 /// What one monitor believes of one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Vote {
     /// It answers.
@@ -51,7 +51,7 @@ impl fmt::Display for Vote {
 }
 
 /// A vote and since when it stands, on the reader's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ballot {
     /// The vote.
@@ -115,7 +115,7 @@ impl Report {
 pub type Peers = BTreeMap<MonitorId, Peer>;
 
 /// What another monitor says, on the reader's clock.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Peer {
     /// Its ballots.
@@ -125,7 +125,7 @@ pub struct Peer {
 }
 
 /// The replication link of a replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Link {
     /// Connected and receiving.
@@ -140,7 +140,7 @@ pub enum Link {
 }
 
 /// What a node says it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Role {
     /// It takes writes.
@@ -167,7 +167,7 @@ impl Role {
 }
 
 /// One answered probe of a monitor's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Sighting {
     /// When the question was sent, not when the answer came.
@@ -187,7 +187,7 @@ pub struct Sighting {
 /// What a node said of itself on the connection over which it is commanded.
 ///
 /// Evidence is void once that connection breaks or the node was told to follow somebody.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Evidence {
     /// The life of the process.

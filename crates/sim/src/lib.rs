@@ -9,6 +9,7 @@ pub mod check;
 mod clients;
 mod ensemble;
 mod executor;
+pub mod exhaustive;
 mod faults;
 mod monitor;
 mod nodes;

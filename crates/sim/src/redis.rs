@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, VecDeque};
 use redis_failover_core::{Evidence, History, Instant, Link, NodeAddr, ReplId, Role, RunId, Sighting};
 
 /// One client's write of one key, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriteId(pub u32);
 
 /// Which writes a server holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Writes(Vec<u64>);
 
 impl Writes {
@@ -57,7 +57,7 @@ impl Writes {
 }
 
 /// What a master sends to its replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// The offset after it.
     pub end: u64,
@@ -66,7 +66,7 @@ pub struct Entry {
 }
 
 /// What an entry of the replication stream says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A write.
     Write(WriteId),
@@ -88,7 +88,7 @@ impl Kind {
 }
 
 /// A whole copy of a server's data, as it is on its way to a replica or on a disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Copy {
     /// The history that it belongs to; `None` for a snapshot of a server that kept none.
     pub replid: Option<ReplId>,
@@ -99,7 +99,7 @@ pub struct Copy {
 }
 
 /// What a server's disk brings back after a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Persistence {
     /// Nothing.
     Nothing,
@@ -110,7 +110,7 @@ pub enum Persistence {
 }
 
 /// The end of a replica that a master keeps: one connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Attached {
     /// The address that it announced.
     pub node: NodeAddr,
@@ -125,7 +125,7 @@ pub struct Attached {
 /// A connection between a replica and its master, by its number.
 pub type LinkId = u64;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Backlog {
     /// The offset before its first byte.
     start: u64,
@@ -161,7 +161,7 @@ pub enum Refusal {
 const BACKLOG: u64 = 16 * 1024;
 
 /// One server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Server {
     /// Its address.
     pub addr: NodeAddr,

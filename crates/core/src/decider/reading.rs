@@ -10,7 +10,7 @@ use crate::time::Instant;
 use crate::topology::{Found, Phase, Versioned};
 
 /// What is wrong with the record itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Loss {
     /// It cannot be read, or contradicts itself.

@@ -13,7 +13,7 @@ use crate::topology::{Found, Phase, Topology};
 use crate::view::{Evidence, Role};
 
 /// What this leader knows of the requests in this term.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Asked {
     /// What was asked for stands in the record.

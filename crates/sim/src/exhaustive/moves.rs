@@ -1,0 +1,391 @@
+//! What may happen next. It carries nothing out.
+
+use std::fmt;
+
+use redis_failover_core::{Instant, Link, Outcome, Role, Sighting, Step, Vote};
+
+use super::Rules;
+use super::group::{Group, MONITORS, Monitor, NODES, Node, Running, Sight, address, name};
+use super::promises::Amiss;
+
+/// One thing that happens at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Move {
+    /// The leader's prober of the recorded master, before the others, sees another life, another role or none.
+    Look(usize, usize),
+    /// All probers of the leader look, and see something that is new.
+    LookAll(usize),
+    /// The monitor reads the record.
+    Read(usize),
+    /// The monitor hears what the other votes.
+    Hear(usize),
+    /// The monitor takes the lead, which is free.
+    Lead(usize),
+    /// The monitor hears that its session has expired, and has a new one.
+    Learn(usize),
+    /// The monitor's action is carried out at the node; for a commit at the store.
+    Visit(usize, usize),
+    /// What the monitor sent to the node before it lost the lead never arrives.
+    Miss(usize, usize),
+    /// The monitor hears what came of its action.
+    Finish(usize),
+    /// A command of an action that nobody waits for arrives: the monitor's n-th.
+    Late(usize, usize),
+    /// The replica asks its master to go on from where it is.
+    Connect(usize),
+    /// The replica takes in the next of what was sent to it.
+    Receive(usize),
+    /// The client reads the published document.
+    Follow,
+    /// The client writes, and is answered.
+    Write,
+    /// Time moves to the next moment in which anybody does anything.
+    Time,
+    /// The node is started again, after it died.
+    Restart(usize, Memory),
+    /// A stalled link goes on.
+    Heal(usize),
+    /// Fault: the node dies.
+    Die(usize),
+    /// Fault: the monitor dies.
+    Kill(usize),
+    /// Fault: the leader's session expires, and it does not know yet.
+    Expire(usize),
+    /// Fault: what came of the monitor's commit or promotion, carried out or not, is lost.
+    Lose(usize),
+    /// Fault: the replica's link to its master stalls.
+    Stall(usize),
+}
+
+/// What may befall the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fault {
+    /// A node dies, and may come back.
+    Die,
+    /// A monitor dies.
+    Kill,
+    /// The leader's session expires, and it goes on acting on what it saw.
+    Expire,
+    /// What came of a commit or a promotion is lost.
+    Lose,
+    /// The link between a replica and its master stalls.
+    Stall,
+}
+
+/// What a node has left when it is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Memory {
+    /// All, under a new name for its history: an append-only file.
+    Log,
+    /// All, up to a snapshot that it wrote as it ended.
+    Saved,
+    /// The snapshot from before the client began.
+    Older,
+    /// Nothing.
+    Nothing,
+}
+
+impl Move {
+    /// Which fault it is, if it is one, of which there is a budget.
+    pub(super) fn fault(self) -> Option<Fault> {
+        match self {
+            Self::Die(_) => Some(Fault::Die),
+            Self::Kill(_) => Some(Fault::Kill),
+            Self::Expire(_) => Some(Fault::Expire),
+            Self::Lose(_) => Some(Fault::Lose),
+            Self::Stall(_) => Some(Fault::Stall),
+            _ => None,
+        }
+    }
+
+    /// Whether it need never happen: a path may end before it.
+    pub(super) fn is_optional(self) -> bool {
+        self.fault().is_some() || matches!(self, Self::Restart(..) | Self::Heal(_) | Self::Late(..))
+    }
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let node =
+            |node: usize| if node < NODES { address(node).host().to_owned() } else { "the store".to_owned() };
+        match *self {
+            Self::Look(monitor, it) => write!(f, "{} looks at {}", name(monitor), node(it)),
+            Self::LookAll(monitor) => write!(f, "{} looks at all nodes", name(monitor)),
+            Self::Read(monitor) => write!(f, "{} reads the record", name(monitor)),
+            Self::Hear(monitor) => write!(f, "{} hears the other's votes", name(monitor)),
+            Self::Lead(monitor) => write!(f, "{} takes the lead", name(monitor)),
+            Self::Learn(monitor) => write!(f, "{} learns that its session has expired", name(monitor)),
+            Self::Visit(monitor, it) => {
+                write!(f, "{}'s action is carried out at {}", name(monitor), node(it))
+            }
+            Self::Miss(monitor, it) => write!(f, "what {} sent to {} is lost", name(monitor), node(it)),
+            Self::Finish(monitor) => write!(f, "{} hears what came of its action", name(monitor)),
+            Self::Late(monitor, n) => write!(f, "{}'s late command {n} arrives", name(monitor)),
+            Self::Connect(it) => write!(f, "{} connects to its master", node(it)),
+            Self::Receive(it) => write!(f, "{} takes in what its master sent", node(it)),
+            Self::Follow => f.write_str("the client reads the document"),
+            Self::Write => f.write_str("the client writes"),
+            Self::Time => f.write_str("time passes"),
+            Self::Restart(it, memory) => write!(f, "{} is back ({memory:?})", node(it)),
+            Self::Heal(it) => write!(f, "{}'s link goes on", node(it)),
+            Self::Die(it) => write!(f, "FAULT: {} dies", node(it)),
+            Self::Kill(monitor) => write!(f, "FAULT: {} dies", name(monitor)),
+            Self::Expire(monitor) => write!(f, "FAULT: {}'s session expires", name(monitor)),
+            Self::Lose(monitor) => write!(f, "FAULT: the outcome of {}'s action is lost", name(monitor)),
+            Self::Stall(it) => write!(f, "FAULT: {}'s link stalls", node(it)),
+        }
+    }
+}
+
+impl Group {
+    /// All that may happen now.
+    pub(super) fn moves(&self, rules: &Rules) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for monitor in 0..MONITORS {
+            self.moves_of_monitor(monitor, &mut moves);
+        }
+        for node in 0..NODES {
+            if self.can_connect(node) {
+                moves.push(Move::Connect(node));
+            }
+            let inbound = self.nodes[node].inbound.as_ref().filter(|_| !self.rest.stalled[node]);
+            if inbound.is_some_and(|wire| wire.copy.is_some() || !wire.entries.is_empty()) {
+                moves.push(Move::Receive(node));
+            }
+        }
+        if moves.is_empty() && self.next_moment(rules).is_some() {
+            moves.push(Move::Time);
+        }
+        // A client takes its time.
+        if self.rest.client.sees != self.published() {
+            moves.push(Move::Follow);
+        }
+        if self.can_write(rules) {
+            moves.push(Move::Write);
+        }
+        if self.is_calm(rules) {
+            // What is left is to bring all in order, and that is taken in one order.
+            moves.truncate(1);
+        }
+        self.accidents(rules, &mut moves);
+        moves
+    }
+
+    /// Whether nothing can befall the group any more, and its master takes writes.
+    fn is_calm(&self, rules: &Rules) -> bool {
+        let Some((master, run)) = self.published().master else { return false };
+        let whole =
+            |node: usize| (self.nodes[node].alive || rules.back.is_empty()) && !self.rest.stalled[node];
+        let server = &self.nodes[master].server;
+        self.rest.faults == 0
+            && (0..NODES).all(whole)
+            && self.monitors.iter().all(|monitor| monitor.late.is_empty())
+            && self.lives(master, &run)
+            && server.is_master()
+            && is_open(&self.nodes[master])
+    }
+
+    fn moves_of_monitor(&self, monitor: usize, moves: &mut Vec<Move>) {
+        let it = &*self.monitors[monitor];
+        if !it.alive {
+            return;
+        }
+        let leads = it.leads;
+        // Before it knows what came of its action it does nothing about what it sees.
+        let can_act = it.running.as_ref().is_none_or(|running| running.outcome.is_some());
+        if leads && can_act {
+            self.looks(monitor, moves);
+        }
+        if it.session && leads && (it.decider.must_read() || it.told != self.record.version.order) {
+            moves.push(Move::Read(monitor));
+        }
+        if it.session && leads && can_act && it.heard != self.heard_by(monitor) {
+            moves.push(Move::Hear(monitor));
+        }
+        if it.session && !leads && self.rest.lock.is_none() {
+            moves.push(Move::Lead(monitor));
+        }
+        if !it.session {
+            moves.push(Move::Learn(monitor));
+        }
+        let Some(running) = &it.running else { return };
+        if running.outcome.is_some() {
+            moves.push(Move::Finish(monitor));
+        } else {
+            let at_once = matches!(running.action.step, Step::Persist { .. });
+            for node in running.pending.iter().copied().take(if at_once { 1 } else { NODES }) {
+                moves.push(Move::Visit(monitor, node));
+                if !it.session && !matches!(running.action.step, Step::Commit { .. }) {
+                    moves.push(Move::Miss(monitor, node));
+                }
+            }
+        }
+    }
+
+    /// What a leader may see. One who does not lead sees at once who lives, and when time moves all else.
+    fn looks(&self, monitor: usize, moves: &mut Vec<Move>) {
+        let it = &*self.monitors[monitor];
+        let news: [News; NODES] = std::array::from_fn(|node| it.news(node, &self.nodes[node], self.now()));
+        let master = self.topology().and_then(|record| super::group::index(&record.master));
+        if let Some(master) = master.filter(|master| news[*master] == News::Great) {
+            moves.push(Move::Look(monitor, master));
+        }
+        if news.iter().any(|it| *it != News::None) {
+            moves.push(Move::LookAll(monitor));
+        }
+    }
+
+    /// What need not happen.
+    fn accidents(&self, rules: &Rules, moves: &mut Vec<Move>) {
+        for (monitor, it) in self.monitors.iter().enumerate() {
+            moves.extend((0..it.late.len()).map(|n| Move::Late(monitor, n)));
+        }
+        for node in 0..NODES {
+            if !self.nodes[node].alive {
+                moves.extend(rules.back.iter().map(|memory| Move::Restart(node, *memory)));
+            }
+            if self.rest.stalled[node] {
+                moves.push(Move::Heal(node));
+            }
+        }
+        if self.rest.faults > 0 {
+            let allowed = |step: &Move| step.fault().is_some_and(|fault| rules.only.contains(&fault));
+            moves.extend(self.faults().into_iter().filter(allowed));
+        }
+    }
+
+    /// All that may befall the group now.
+    fn faults(&self) -> Vec<Move> {
+        let mut faults = Vec::new();
+        for (node, it) in self.nodes.iter().enumerate() {
+            if it.alive {
+                faults.push(Move::Die(node));
+            }
+            if it.inbound.is_some() && !self.rest.stalled[node] {
+                faults.push(Move::Stall(node));
+            }
+        }
+        for (monitor, it) in self.monitors.iter().enumerate().filter(|(_, it)| it.alive) {
+            faults.push(Move::Kill(monitor));
+            if self.leads(monitor) {
+                faults.push(Move::Expire(monitor));
+            }
+            let lost = [Some(Outcome::CommitUnknown), Some(Outcome::Promoted(None))];
+            let can_be_lost = |running: &Running| {
+                matches!(running.action.step, Step::Commit { .. } | Step::Promote { .. })
+                    && !lost.contains(&running.outcome)
+            };
+            if it.running.as_ref().is_some_and(can_be_lost) {
+                faults.push(Move::Lose(monitor));
+            }
+        }
+        faults
+    }
+
+    /// Whether a replica without a connection finds a master that answers.
+    fn can_connect(&self, node: usize) -> bool {
+        let it = &*self.nodes[node];
+        if !it.alive || it.inbound.is_some() || self.rest.stalled[node] {
+            return false;
+        }
+        let master = it.server.master().and_then(super::group::index);
+        master.filter(|master| *master != node).is_some_and(|master| {
+            let master = &*self.nodes[master];
+            master.alive && (master.server.is_master() || master.server.link() == Link::Up)
+        })
+    }
+
+    /// A client writes only to the life of the master that was published, and only what would be answered well counts.
+    fn can_write(&self, rules: &Rules) -> bool {
+        let client = &self.rest.client;
+        let Some((master, run)) = &client.sees.master else { return false };
+        let server = &self.nodes[*master].server;
+        client.next <= rules.writes
+            && self.lives(*master, run)
+            && server.is_master()
+            && is_open(&self.nodes[*master])
+    }
+
+    /// When time stops next, if anybody waits for it.
+    pub(super) fn next_moment(&self, rules: &Rules) -> Option<u64> {
+        if self.rest.idle >= LONGEST_IDLENESS {
+            return None;
+        }
+        let alive = || self.monitors.iter().filter(|monitor| monitor.alive);
+        let wakes = alive().filter_map(|monitor| monitor.decider.poll_timeout()).map(Instant::as_millis);
+        // Probes never end; but where all is well and nothing is new they tell nobody anything.
+        let amiss = self.find_amiss(rules).is_some_and(|amiss| amiss != Amiss::NotWritten);
+        let asks = amiss || (0..MONITORS).any(|monitor| self.must_look_again(monitor));
+        let probe = asks.then_some(self.rest.now + PROBE);
+        wakes.map(|at| at.max(self.rest.now + 1)).chain(probe).min()
+    }
+
+    /// Whether the next round of probes tells the monitor anything.
+    fn must_look_again(&self, monitor: usize) -> bool {
+        let it = &*self.monitors[monitor];
+        let behind = it.told != self.record.version.order || it.heard != self.heard_by(monitor);
+        let stale = |node: usize| {
+            let seen = it.sees[node].sighting.as_ref().filter(|_| self.nodes[node].alive);
+            seen.is_some_and(|seen| {
+                let now = self.nodes[node].server.sighting(seen.asked);
+                seen.asked.as_millis() <= it.stirred || **seen != now
+            })
+        };
+        it.alive && (behind || (0..NODES).any(stale))
+    }
+}
+
+impl Monitor {
+    /// What a probe of `node` would tell.
+    fn news(&self, node: usize, it: &Node, now: Instant) -> News {
+        let Sight { ballot, sighting, .. } = &self.sees[node];
+        let vote = ballot.map(|ballot| ballot.vote);
+        if vote != Some(if it.alive { Vote::Up } else { Vote::Refused }) {
+            return News::Great;
+        }
+        let seen = sighting.as_ref().filter(|_| it.alive);
+        seen.map_or(News::None, |seen| News::between(seen, &it.server.sighting(now)))
+    }
+}
+
+/// What is new in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// Nothing but how far the node has come, whom it feeds, and whether it guards its writes.
+    None,
+    /// Its link, or the name of its history.
+    Small,
+    /// Its life or its role.
+    Great,
+}
+
+impl News {
+    fn between(one: &Sighting, other: &Sighting) -> Self {
+        let link = |role: &Role| match role {
+            Role::Replica { link, .. } => Some(*link),
+            Role::Master { .. } => None,
+        };
+        let of = |role: &Role| match role {
+            Role::Replica { of, .. } => Some(of.clone()),
+            Role::Master { .. } => None,
+        };
+        if one.run != other.run || of(&one.role) != of(&other.role) {
+            return Self::Great;
+        }
+        let (old, new) = (&one.history, &other.history);
+        let same = (&old.replid, &old.previous) == (&new.replid, &new.previous);
+        if same && link(&one.role) == link(&other.role) { Self::None } else { Self::Small }
+    }
+}
+
+/// Whether a master takes writes: the group's own `min-replicas-to-write` is 0.
+pub(super) fn is_open(node: &Node) -> bool {
+    node.server.min_replicas_to_write == 0
+}
+
+/// From one round of probes to the next, in milliseconds.
+const PROBE: u64 = 100;
+
+/// So often time moves while nothing else does: then nothing else will. It is longer than any deadline but the wait of
+/// a third failover, which is one move.
+const LONGEST_IDLENESS: u8 = 16;
