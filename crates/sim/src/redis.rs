@@ -1,7 +1,7 @@
 //! One Redis server as a state machine: its role, its history and offset, its backlog, its replicas, its disk. It reads
 //! no clock and sends nothing: whoever drives it carries entries and copies from one server to the next.
 //!
-//! A test plays the same scripts on this and on a real server (`tests/redis.rs`).
+//! A test plays the same scripts on this and on real servers (`tests/redis`).
 
 mod data;
 mod replication;
@@ -33,8 +33,8 @@ pub struct Server {
     pub addr: NodeAddr,
     run: u32,
     named: u32,
-    /// Whom it follows; `Some(None)` is the refusing address.
-    follows: Option<Option<NodeAddr>>,
+    /// Whom it follows.
+    follows: Option<NodeAddr>,
     /// The time in milliseconds, set by whoever drives it.
     pub now: u64,
     link: Link,
@@ -42,6 +42,8 @@ pub struct Server {
     replid: ReplId,
     offset: u64,
     previous: Option<(ReplId, u64)>,
+    /// Whether a replica may ask to go on from where it is: else it has nothing of any master's.
+    resumes: bool,
     backlog: Option<Backlog>,
     /// What it holds.
     pub writes: Writes,
@@ -58,8 +60,8 @@ pub struct Server {
     pub persistence: Persistence,
     /// The last snapshot.
     pub snapshot: Option<Copy>,
-    /// Its role as its configuration file has it.
-    filed: Option<Option<NodeAddr>>,
+    /// Its role and `min-replicas-to-write` as its configuration file has them.
+    filed: (Option<NodeAddr>, u32),
     /// Until when CLIENT PAUSE holds writes back, in milliseconds.
     pub paused_until: u64,
     /// What was added to the stream and not yet sent.
@@ -73,6 +75,11 @@ pub struct Upheaval {
     pub master: bool,
     /// Close those of all replicas.
     pub replicas: bool,
+}
+
+/// Where a frozen server is told to look for its master: nobody serves there.
+fn refusing() -> NodeAddr {
+    NodeAddr::new("127.0.0.1", 1)
 }
 
 /// A server's life.
@@ -90,6 +97,7 @@ impl Server {
             replid: ReplId(String::new()),
             offset: 0,
             previous: None,
+            resumes: false,
             backlog: None,
             writes: Writes::default(),
             replicas: BTreeMap::new(),
@@ -99,7 +107,7 @@ impl Server {
             priority: 100,
             persistence,
             snapshot: None,
-            filed: None,
+            filed: (None, 0),
             paused_until: 0,
             stream: Vec::new(),
         };
@@ -128,25 +136,30 @@ impl Server {
 
     fn start_with(&mut self, kept: Option<Copy>) {
         self.run += 1;
-        self.follows.clone_from(&self.filed);
-        self.backlog = None;
+        (self.follows, self.min_replicas_to_write) = self.filed.clone();
+        (self.backlog, self.resumes, self.paused_until) = (None, false, 0);
         self.link_is_down();
         (self.replicas, self.good_replicas, self.stream) = Default::default();
-        (self.min_replicas_to_write, self.paused_until) = (0, 0);
         let Copy { replid, offset, writes } =
             kept.unwrap_or(Copy { replid: None, offset: 0, writes: Writes::default() });
-        (self.previous, self.offset, self.writes) = (None, offset, writes);
+        (self.previous, self.offset, self.writes) = (None, 0, writes);
         match (replid, &self.follows) {
             // A replica goes on where its snapshot ends.
-            (Some(replid), Some(_)) => self.replid = replid,
+            (Some(replid), Some(_)) => {
+                (self.replid, self.offset, self.resumes) = (replid, offset, true);
+            }
             // A master takes a new name for what it goes on with, and knows the old one.
             (Some(replid), None) => {
-                self.previous = Some((replid, offset + 1));
+                (self.previous, self.offset) = (Some((replid, offset + 1)), offset);
                 self.replid = self.new_name();
-                self.backlog = Some(Backlog { start: offset, entries: VecDeque::new() });
+                self.keep_backlog();
             }
             (None, _) => self.replid = self.new_name(),
         }
+    }
+
+    fn keep_backlog(&mut self) {
+        self.backlog.get_or_insert_with(|| Backlog { start: self.offset, entries: VecDeque::new() });
     }
 
     fn new_name(&mut self) -> ReplId {
@@ -154,16 +167,16 @@ impl Server {
         ReplId(format!("{}.{}", self.addr.host(), self.named))
     }
 
-    /// Writes a snapshot to the disk. A server that keeps no backlog saves no name of its history.
+    /// Writes a snapshot to the disk. A server that has no history to share saves no name of it.
     pub fn save(&mut self) {
-        let named = self.follows.is_some() || self.backlog.is_some();
+        let named = if self.follows.is_some() { self.resumes } else { self.backlog.is_some() };
         let copy = self.copy();
         self.snapshot = Some(Copy { replid: copy.replid.filter(|_| named), ..copy });
     }
 
-    /// Writes its role into its configuration file.
+    /// Writes its role and `min_replicas_to_write` into its configuration file.
     pub fn rewrite(&mut self) {
-        self.filed.clone_from(&self.follows);
+        self.filed = (self.follows.clone(), self.min_replicas_to_write);
     }
 }
 
@@ -171,9 +184,12 @@ impl Server {
 impl Server {
     /// REPLICAOF; `None` is the refusing address.
     pub fn follow(&mut self, of: Option<NodeAddr>) -> Upheaval {
+        let of = of.unwrap_or_else(refusing);
         if self.follows.as_ref() == Some(&of) {
             return Upheaval::default();
         }
+        // What a master has is as good as a replica's.
+        self.resumes |= self.follows.is_none();
         self.follows = Some(of);
         self.link_is_down();
         Upheaval { master: true, replicas: false }
@@ -217,8 +233,8 @@ impl Server {
     }
 
     fn feed(&mut self, kind: Kind) {
-        // Nobody ever followed: the stream is not written down, and offsets only count it.
-        self.offset += if self.backlog.is_none() && self.replicas.is_empty() { 1 } else { kind.size() };
+        // What nobody ever followed is not counted.
+        self.offset += if self.backlog.is_none() && self.replicas.is_empty() { 0 } else { kind.size() };
         self.take_in(Entry { end: self.offset, kind });
     }
 
@@ -285,7 +301,7 @@ impl Server {
         match &self.follows {
             None => Role::Master { replicas: u32::try_from(self.replicas.len()).unwrap_or(u32::MAX) },
             Some(of) => Role::Replica {
-                of: Some(of.clone().unwrap_or_else(|| NodeAddr::new("127.0.0.1", 1))),
+                of: Some(of.clone()),
                 link: match self.link {
                     Link::Down { .. } => Link::Down { seconds: (self.now - self.down_since) / 1_000 },
                     other => other,

@@ -58,9 +58,9 @@ pub struct Copy {
 /// What a server's disk brings back after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
-    /// Nothing.
+    /// Nothing, not even a file of its own with the copy that its master sent (`rdb-del-sync-files`).
     Nothing,
-    /// The last snapshot.
+    /// The last snapshot, or the last copy that its master sent.
     Snapshots,
     /// Everything: an append-only file.
     Log,

@@ -1,11 +1,8 @@
 //! How one server follows another: both ends of it. It never calls anybody: whoever drives it does.
 
-use std::collections::VecDeque;
-
 use redis_failover_core::{Link, NodeAddr, ReplId};
 
-use super::stream::Backlog;
-use super::{Copy, Entry, Server, Upheaval};
+use super::{Copy, Entry, Server, Upheaval, refusing};
 
 /// The end of a replica that a master keeps: one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +56,7 @@ impl Server {
                 self.replid = self.new_name();
                 self.previous = None;
             }
-            self.backlog = Some(Backlog { start: self.offset, entries: VecDeque::new() });
+            self.keep_backlog();
         }
         self.replicas.insert(link, attached(false));
         Resync::Full
@@ -101,14 +98,14 @@ impl Server {
 
 /// Replication, as the one who follows.
 impl Server {
-    /// What it asks PSYNC for: its history and how far it has it.
+    /// What it asks PSYNC for: its history and how far it has it; or `?`, which nobody has, for a whole copy.
     pub fn wants(&self) -> (ReplId, u64) {
-        (self.replid.clone(), self.offset)
+        if self.resumes { (self.replid.clone(), self.offset) } else { (ReplId("?".to_owned()), 0) }
     }
 
     /// Whom it follows, where that is somebody.
     pub fn master(&self) -> Option<&NodeAddr> {
-        self.follows.as_ref().and_then(Option::as_ref)
+        self.follows.as_ref().filter(|of| **of != refusing())
     }
 
     /// The master goes on from where it is, perhaps under a new name; its own replicas must then ask again.
@@ -118,7 +115,8 @@ impl Server {
             let old = std::mem::replace(&mut self.replid, replid);
             self.previous = Some((old, self.offset + 1));
         }
-        self.backlog.get_or_insert_with(|| Backlog { start: self.offset, entries: VecDeque::new() });
+        self.resumes = true;
+        self.keep_backlog();
         self.link = Link::Up;
         Upheaval { master: false, replicas: renamed }
     }
@@ -128,11 +126,13 @@ impl Server {
         self.link = Link::Syncing;
     }
 
-    /// A whole copy has arrived: what was here is gone.
+    /// A whole copy has arrived: what was here is gone. The file in which it came stays as a snapshot.
     pub fn replace_with(&mut self, copy: Copy) -> Upheaval {
+        self.snapshot = Some(copy.clone());
         self.replid = copy.replid.unwrap_or_else(|| self.new_name());
         (self.offset, self.writes, self.previous) = (copy.offset, copy.writes, None);
-        self.backlog = Some(Backlog { start: self.offset, entries: VecDeque::new() });
+        (self.backlog, self.resumes) = (None, true);
+        self.keep_backlog();
         self.stream.clear();
         self.link = Link::Up;
         Upheaval { master: false, replicas: true }
