@@ -8,7 +8,7 @@ use crate::names::{Epoch, ReplId};
 pub struct History {
     /// The history that the node goes on with.
     pub replid: ReplId,
-    /// Bytes of it that the node has applied (`slave_repl_offset`, on a master `master_repl_offset`).
+    /// Bytes of it that the node has applied (`master_repl_offset`), which is where a promotion goes on.
     pub offset: u64,
     /// The history that it came from, and the first offset that no longer belongs to that one.
     pub previous: Option<(ReplId, u64)>,

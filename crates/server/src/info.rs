@@ -73,9 +73,12 @@ impl Info {
         Ok(History { replid, offset: self.offset()?, previous })
     }
 
-    /// Bytes of its history that the node has applied.
+    /// Bytes of its history that the node has applied, which is where it goes on when it is promoted.
+    ///
+    /// `slave_repl_offset` is the same only while the replica knows a master to go on with. One that has never been in
+    /// step says 1 there, and so does one of Redis 6.2 that was promised a whole copy, though it has all that it had.
     fn offset(&self) -> Result<u64, InfoError> {
-        self.number("slave_repl_offset").or_else(|_| self.number("master_repl_offset"))
+        self.number("master_repl_offset")
     }
 
     /// Whether the data is still being read from disk, from the section `persistence`: what is counted is not all.
@@ -184,6 +187,12 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_that_was_promised_a_copy_stands_where_it_would_go_on() {
+        let text = REPLICA.replace("slave_repl_offset:100", "slave_repl_offset:1");
+        assert_eq!(Info::parse(&text).history().expect("a history").offset, 100);
+    }
+
+    #[test]
     fn a_replica_in_a_full_sync_is_syncing_whatever_its_link_says() {
         let info = Info::parse(&REPLICA.replace("sync_in_progress:0", "sync_in_progress:1"));
         assert!(matches!(info.role(), Ok(Role::Replica { link: Link::Syncing, .. })));
@@ -232,8 +241,9 @@ mod tests {
     fn text_that_is_no_info_is_an_error_that_names_the_field() {
         let error = Info::parse("hello\r\n\r\nrole").role().expect_err("no role");
         assert_eq!(error.to_string(), "INFO has no usable field `role`");
-        let odd = REPLICA.replace("master_repl_offset:100", "master_repl_offset:-3");
-        let odd = Info::parse(&odd.replace("slave_repl_offset:100", "slave_repl_offset:x"));
-        assert!(odd.history().is_err());
+        for odd in ["-3", "x"] {
+            let odd = REPLICA.replace("master_repl_offset:100", &format!("master_repl_offset:{odd}"));
+            assert!(Info::parse(&odd).history().is_err());
+        }
     }
 }

@@ -273,7 +273,7 @@ impl World {
     /// empty, and the others hold keys under names that the record does not know.
     fn is_for_an_operator(&self) -> bool {
         let refuses = |m: &Monitor| m.decider.status(m.local(self.queue.now())).refusal.is_some();
-        let Some(record) = self.steady_record() else {
+        let Some(record) = self.last_record() else {
             // Somebody made another master before there was a record.
             return self.active == 0 && self.monitors.iter().any(refuses);
         };

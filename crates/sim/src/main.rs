@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use redis_failover_sim::bugs::{BUGS, Bug};
+use redis_failover_sim::exhaustive;
 use redis_failover_sim::report::{self, Found, Total};
 use redis_failover_sim::scripts::Script;
 use redis_failover_sim::{Outcome, World};
@@ -58,6 +59,8 @@ enum Command {
         #[arg(long, visible_alias = "runs", value_name = "NUMBER", default_value_t = 2_000)]
         seeds: u64,
     },
+    /// Go through all orders in which things can happen to a small group
+    Enumerate(exhaustive::Options),
 }
 
 fn bug(word: &str) -> Result<Bug, String> {
@@ -77,6 +80,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let args = Args::parse();
     let (text, json, well) = match (&args.command, &args.script, args.seed) {
         (Some(Command::Bugs { seeds }), _, _) => bugs(*seeds),
+        (Some(Command::Enumerate(options)), _, _) => {
+            let summary = exhaustive::run(options)?;
+            (summary.to_string(), summary.json(), summary.broken.is_none())
+        }
         (None, Some(script), _) => one(World::scripted(script, args.bug, args.trace)),
         (None, None, Some(seed)) => one(World::new(seed, args.bug, args.trace)),
         (None, None, None) => many(&args),

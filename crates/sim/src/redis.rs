@@ -1,164 +1,30 @@
 //! One Redis server as a state machine: its role, its history and offset, its backlog, its replicas, its disk. It reads
 //! no clock and sends nothing: whoever drives it carries entries and copies from one server to the next.
 //!
-//! A test plays the same scripts on this and on a real server (`tests/redis.rs`).
+//! A test plays the same scripts on this and on real servers (`tests/redis`).
+
+mod data;
+mod replication;
+mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use redis_failover_core::{Evidence, History, Instant, Link, NodeAddr, ReplId, Role, RunId, Sighting};
 
-/// One client's write of one key, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WriteId(pub u32);
+pub use data::{Copy, Persistence, WriteId, Writes};
+pub use replication::{Attached, LinkId, Resync};
+pub use stream::{Entry, Kind};
 
-/// Which writes a server holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Writes(Vec<u64>);
-
-impl Writes {
-    /// Takes one in.
-    pub fn insert(&mut self, WriteId(id): WriteId) {
-        let word = (id / 64) as usize;
-        if word >= self.0.len() {
-            self.0.resize(word + 1, 0);
-        }
-        self.0[word] |= 1 << (id % 64);
-    }
-
-    /// Whether it is there.
-    pub fn contains(&self, WriteId(id): WriteId) -> bool {
-        self.0.get((id / 64) as usize).is_some_and(|word| word & (1 << (id % 64)) != 0)
-    }
-
-    /// Drops all that are not in `other`.
-    pub fn keep(&mut self, other: &Self) {
-        for (word, bits) in self.0.iter_mut().enumerate() {
-            *bits &= other.0.get(word).copied().unwrap_or(0);
-        }
-    }
-
-    /// How many.
-    pub fn len(&self) -> u64 {
-        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|word| *word == 0)
-    }
-
-    /// Those that are here and not in `other`.
-    pub fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = WriteId> + 'a {
-        (0..).zip(&self.0).flat_map(move |(word, bits)| {
-            let missing = bits & !other.0.get(word as usize).copied().unwrap_or(0);
-            (0..64).filter(move |bit| missing & (1 << bit) != 0).map(move |bit| WriteId(word * 64 + bit))
-        })
-    }
-}
-
-/// What a master sends to its replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Entry {
-    /// The offset after it.
-    pub end: u64,
-    /// What it says.
-    pub kind: Kind,
-}
-
-/// What an entry of the replication stream says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A write.
-    Write(WriteId),
-    /// The master lives.
-    Ping,
-    /// Say at once how far you are.
-    GetAck,
-}
-
-impl Kind {
-    /// Bytes of the stream, about as many as a real server's.
-    fn size(self) -> u64 {
-        match self {
-            Self::Write(_) => 40,
-            Self::Ping => 14,
-            Self::GetAck => 37,
-        }
-    }
-}
-
-/// A whole copy of a server's data, as it is on its way to a replica or on a disk.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Copy {
-    /// The history that it belongs to; `None` for a snapshot of a server that kept none.
-    pub replid: Option<ReplId>,
-    /// How far.
-    pub offset: u64,
-    /// The data.
-    pub writes: Writes,
-}
-
-/// What a server's disk brings back after a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Persistence {
-    /// Nothing.
-    Nothing,
-    /// The last snapshot.
-    Snapshots,
-    /// Everything: an append-only file.
-    Log,
-}
-
-/// The end of a replica that a master keeps: one connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Attached {
-    /// The address that it announced.
-    pub node: NodeAddr,
-    /// How far it said that it is.
-    pub acked: u64,
-    /// When it said so last, in milliseconds.
-    pub heard: u64,
-    /// Whether it holds a whole copy and receives what is written.
-    pub online: bool,
-}
-
-/// A connection between a replica and its master, by its number.
-pub type LinkId = u64;
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Backlog {
-    /// The offset before its first byte.
-    start: u64,
-    entries: VecDeque<Entry>,
-}
-
-/// The answer to PSYNC.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resync {
-    /// Go on from where you are: these are missing.
-    Partial {
-        /// The history's present name.
-        replid: ReplId,
-        /// What is missing.
-        entries: Vec<Entry>,
-    },
-    /// A whole copy follows.
-    Full,
-    /// This server is a replica without a link to its master.
-    NoMasterLink,
-}
+use stream::{BACKLOG, Backlog};
 
 /// Why a write was not executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
     /// It is a replica.
     ReadOnly,
     /// Too few good replicas.
     NoReplicas,
 }
-
-/// How much of the stream is kept, in bytes.
-const BACKLOG: u64 = 16 * 1024;
 
 /// One server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -167,8 +33,8 @@ pub struct Server {
     pub addr: NodeAddr,
     run: u32,
     named: u32,
-    /// Whom it follows; `Some(None)` is the refusing address.
-    follows: Option<Option<NodeAddr>>,
+    /// Whom it follows.
+    follows: Option<NodeAddr>,
     /// The time in milliseconds, set by whoever drives it.
     pub now: u64,
     link: Link,
@@ -176,6 +42,8 @@ pub struct Server {
     replid: ReplId,
     offset: u64,
     previous: Option<(ReplId, u64)>,
+    /// Whether a replica may ask to go on from where it is: else it has nothing of any master's.
+    resumes: bool,
     backlog: Option<Backlog>,
     /// What it holds.
     pub writes: Writes,
@@ -192,8 +60,8 @@ pub struct Server {
     pub persistence: Persistence,
     /// The last snapshot.
     pub snapshot: Option<Copy>,
-    /// Its role as its configuration file has it.
-    filed: Option<Option<NodeAddr>>,
+    /// Its role and `min-replicas-to-write` as its configuration file has them.
+    filed: (Option<NodeAddr>, u32),
     /// Until when CLIENT PAUSE holds writes back, in milliseconds.
     pub paused_until: u64,
     /// What was added to the stream and not yet sent.
@@ -201,12 +69,17 @@ pub struct Server {
 }
 
 /// What whoever drives a server must do to its connections after a command.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Upheaval {
     /// Close the one to the master.
     pub master: bool,
     /// Close those of all replicas.
     pub replicas: bool,
+}
+
+/// Where a frozen server is told to look for its master: nobody serves there.
+fn refusing() -> NodeAddr {
+    NodeAddr::new("127.0.0.1", 1)
 }
 
 /// A server's life.
@@ -224,6 +97,7 @@ impl Server {
             replid: ReplId(String::new()),
             offset: 0,
             previous: None,
+            resumes: false,
             backlog: None,
             writes: Writes::default(),
             replicas: BTreeMap::new(),
@@ -233,7 +107,7 @@ impl Server {
             priority: 100,
             persistence,
             snapshot: None,
-            filed: None,
+            filed: (None, 0),
             paused_until: 0,
             stream: Vec::new(),
         };
@@ -262,25 +136,30 @@ impl Server {
 
     fn start_with(&mut self, kept: Option<Copy>) {
         self.run += 1;
-        self.follows.clone_from(&self.filed);
-        self.backlog = None;
+        (self.follows, self.min_replicas_to_write) = self.filed.clone();
+        (self.backlog, self.resumes, self.paused_until) = (None, false, 0);
         self.link_is_down();
         (self.replicas, self.good_replicas, self.stream) = Default::default();
-        (self.min_replicas_to_write, self.paused_until) = (0, 0);
         let Copy { replid, offset, writes } =
             kept.unwrap_or(Copy { replid: None, offset: 0, writes: Writes::default() });
-        (self.previous, self.offset, self.writes) = (None, offset, writes);
+        (self.previous, self.offset, self.writes) = (None, 0, writes);
         match (replid, &self.follows) {
             // A replica goes on where its snapshot ends.
-            (Some(replid), Some(_)) => self.replid = replid,
+            (Some(replid), Some(_)) => {
+                (self.replid, self.offset, self.resumes) = (replid, offset, true);
+            }
             // A master takes a new name for what it goes on with, and knows the old one.
             (Some(replid), None) => {
-                self.previous = Some((replid, offset + 1));
+                (self.previous, self.offset) = (Some((replid, offset + 1)), offset);
                 self.replid = self.new_name();
-                self.backlog = Some(Backlog { start: offset, entries: VecDeque::new() });
+                self.keep_backlog();
             }
             (None, _) => self.replid = self.new_name(),
         }
+    }
+
+    fn keep_backlog(&mut self) {
+        self.backlog.get_or_insert_with(|| Backlog { start: self.offset, entries: VecDeque::new() });
     }
 
     fn new_name(&mut self) -> ReplId {
@@ -288,16 +167,16 @@ impl Server {
         ReplId(format!("{}.{}", self.addr.host(), self.named))
     }
 
-    /// Writes a snapshot to the disk. A server that keeps no backlog saves no name of its history.
+    /// Writes a snapshot to the disk. A server that has no history to share saves no name of it.
     pub fn save(&mut self) {
-        let named = self.follows.is_some() || self.backlog.is_some();
+        let named = if self.follows.is_some() { self.resumes } else { self.backlog.is_some() };
         let copy = self.copy();
         self.snapshot = Some(Copy { replid: copy.replid.filter(|_| named), ..copy });
     }
 
-    /// Writes its role into its configuration file.
+    /// Writes its role and `min_replicas_to_write` into its configuration file.
     pub fn rewrite(&mut self) {
-        self.filed.clone_from(&self.follows);
+        self.filed = (self.follows.clone(), self.min_replicas_to_write);
     }
 }
 
@@ -305,9 +184,12 @@ impl Server {
 impl Server {
     /// REPLICAOF; `None` is the refusing address.
     pub fn follow(&mut self, of: Option<NodeAddr>) -> Upheaval {
+        let of = of.unwrap_or_else(refusing);
         if self.follows.as_ref() == Some(&of) {
             return Upheaval::default();
         }
+        // What a master has is as good as a replica's.
+        self.resumes |= self.follows.is_none();
         self.follows = Some(of);
         self.link_is_down();
         Upheaval { master: true, replicas: false }
@@ -351,8 +233,8 @@ impl Server {
     }
 
     fn feed(&mut self, kind: Kind) {
-        // Nobody ever followed: the stream is not written down, and offsets only count it.
-        self.offset += if self.backlog.is_none() && self.replicas.is_empty() { 1 } else { kind.size() };
+        // What nobody ever followed is not counted.
+        self.offset += if self.backlog.is_none() && self.replicas.is_empty() { 0 } else { kind.size() };
         self.take_in(Entry { end: self.offset, kind });
     }
 
@@ -384,121 +266,6 @@ impl Server {
     pub fn count_at(&self, offset: u64) -> u32 {
         let there = |it: &&Attached| it.online && it.acked >= offset;
         u32::try_from(self.replicas.values().filter(there).count()).unwrap_or(u32::MAX)
-    }
-}
-
-/// Replication, as the one who is followed.
-impl Server {
-    /// PSYNC of the replica `node` over `link`, which has the history `replid` up to `offset`, if any.
-    pub fn psync(&mut self, link: LinkId, node: NodeAddr, replid: Option<&ReplId>, offset: u64) -> Resync {
-        if self.follows.is_some() && self.link != Link::Up {
-            return Resync::NoMasterLink;
-        }
-        let heard = self.now;
-        let attached = |online| Attached { node, acked: if online { offset } else { 0 }, heard, online };
-        if let Some(entries) = replid.and_then(|replid| self.missing(replid, offset)) {
-            self.replicas.insert(link, attached(true));
-            self.count_good_replicas();
-            return Resync::Partial { replid: self.replid.clone(), entries };
-        }
-        if self.backlog.is_none() {
-            if self.follows.is_none() {
-                // A master renames its history when it gets its first replica.
-                self.replid = self.new_name();
-                self.previous = None;
-            }
-            self.backlog = Some(Backlog { start: self.offset, entries: VecDeque::new() });
-        }
-        self.replicas.insert(link, attached(false));
-        Resync::Full
-    }
-
-    /// What a replica with this history lacks, if the backlog still has it.
-    fn missing(&self, replid: &ReplId, offset: u64) -> Option<Vec<Entry>> {
-        let backlog = self.backlog.as_ref()?;
-        let same = *replid == self.replid;
-        let before = self.previous.as_ref().is_some_and(|(name, end)| name == replid && offset < *end);
-        let kept = offset >= backlog.start && offset <= self.offset;
-        let after = |entry: &&Entry| entry.end > offset;
-        ((same || before) && kept).then(|| backlog.entries.iter().filter(after).copied().collect())
-    }
-
-    /// The copy for a full resync; whoever sends it sends the stream from here on after it.
-    pub fn copy(&self) -> Copy {
-        Copy { replid: Some(self.replid.clone()), offset: self.offset, writes: self.writes.clone() }
-    }
-
-    /// A replica says how far it is.
-    pub fn acknowledge(&mut self, link: LinkId, offset: u64) {
-        if let Some(replica) = self.replicas.get_mut(&link) {
-            let news = !replica.online;
-            (replica.acked, replica.heard, replica.online) = (offset, self.now, true);
-            if news {
-                self.count_good_replicas();
-            }
-        }
-    }
-
-    /// A replica's connection is gone.
-    pub fn detach(&mut self, link: LinkId) {
-        if self.replicas.remove(&link).is_some() {
-            self.count_good_replicas();
-        }
-    }
-}
-
-/// Replication, as the one who follows.
-impl Server {
-    /// What it asks PSYNC for: its history and how far it has it.
-    pub fn wants(&self) -> (ReplId, u64) {
-        (self.replid.clone(), self.offset)
-    }
-
-    /// Whom it follows, where that is somebody.
-    pub fn master(&self) -> Option<&NodeAddr> {
-        self.follows.as_ref().and_then(Option::as_ref)
-    }
-
-    /// The master goes on from where it is, perhaps under a new name; its own replicas must then ask again.
-    pub fn continue_with(&mut self, replid: ReplId) -> Upheaval {
-        let renamed = replid != self.replid;
-        if renamed {
-            let old = std::mem::replace(&mut self.replid, replid);
-            self.previous = Some((old, self.offset + 1));
-        }
-        self.backlog.get_or_insert_with(|| Backlog { start: self.offset, entries: VecDeque::new() });
-        self.link = Link::Up;
-        Upheaval { master: false, replicas: renamed }
-    }
-
-    /// A whole copy is on its way.
-    pub fn begin_copy(&mut self) {
-        self.link = Link::Syncing;
-    }
-
-    /// A whole copy has arrived: what was here is gone.
-    pub fn replace_with(&mut self, copy: Copy) -> Upheaval {
-        self.replid = copy.replid.unwrap_or_else(|| self.new_name());
-        (self.offset, self.writes, self.previous) = (copy.offset, copy.writes, None);
-        self.backlog = Some(Backlog { start: self.offset, entries: VecDeque::new() });
-        self.stream.clear();
-        self.link = Link::Up;
-        Upheaval { master: false, replicas: true }
-    }
-
-    /// Takes in what the master sent. What it has already is passed over.
-    pub fn apply(&mut self, entry: Entry) {
-        if entry.end > self.offset {
-            self.offset = entry.end;
-            self.take_in(entry);
-        }
-    }
-
-    /// The link to the master is gone.
-    pub fn lose_master(&mut self) {
-        if self.follows.is_some() {
-            self.link_is_down();
-        }
     }
 }
 
@@ -534,7 +301,7 @@ impl Server {
         match &self.follows {
             None => Role::Master { replicas: u32::try_from(self.replicas.len()).unwrap_or(u32::MAX) },
             Some(of) => Role::Replica {
-                of: Some(of.clone().unwrap_or_else(|| NodeAddr::new("127.0.0.1", 1))),
+                of: Some(of.clone()),
                 link: match self.link {
                     Link::Down { .. } => Link::Down { seconds: (self.now - self.down_since) / 1_000 },
                     other => other,

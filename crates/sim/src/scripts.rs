@@ -32,6 +32,8 @@ pub(crate) enum Step {
     StallReplication(Micros),
     /// All monitors stand still for so long.
     StopMonitors(Micros),
+    /// The leader is cut off from `ZooKeeper` for so long.
+    CutLeader(Micros),
     /// The master stands still for so long.
     StopMaster(Micros),
     /// The master's process ends for so long.
@@ -62,6 +64,16 @@ pub fn all() -> Vec<Script> {
                 (9 * S, Step::StallFirst(8 * S)),
                 (10 * S + 600 * MS, Step::KillMaster(8 * S)),
             ],
+        },
+        Script {
+            name: "a-new-term-begins-anew",
+            swarm: calm(1),
+            steps: (0..3)
+                .flat_map(|n| {
+                    let at = (5 + 11 * n) * S;
+                    [(at, Step::CutLeader(3 * S)), (at + 20 * MS, Step::KillMaster(6 * S))]
+                })
+                .collect(),
         },
         Script {
             name: "who-stood-still-looks-again",
@@ -128,6 +140,7 @@ impl World {
                 let ways = (1..self.nodes.len()).flat_map(|n| both(Host::Node(n), Host::Node(0))).collect();
                 self.cut(ways, lasts);
             }
+            Step::CutLeader(lasts) => self.cut(both(Host::Monitor(leader), Host::Ensemble).to_vec(), lasts),
             Step::StopMaster(lasts) => {
                 self.nodes[master].process = Process::Stopped;
                 self.active += 1;

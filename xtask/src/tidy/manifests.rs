@@ -41,7 +41,8 @@ const STORE: &str = "redis-failover-store";
 const CLIENT: &str = "redis-failover";
 const SERVER: &str = "redis-failover-server";
 const LAB: &str = "redis-failover-lab";
-const ARROWS: [Arrows; 7] = [
+const SIM: &str = "redis-failover-sim";
+const ARROWS: [Arrows; 8] = [
     Arrows { package: CORE, always: &[], in_tests: &[] },
     Arrows { package: STORE, always: &[CORE], in_tests: &[LAB] },
     Arrows { package: CLIENT, always: &[CORE, STORE], in_tests: &[LAB] },
@@ -49,6 +50,8 @@ const ARROWS: [Arrows; 7] = [
     Arrows { package: SERVER, always: &[CORE, STORE], in_tests: &[LAB, CLIENT] },
     // It is not published, and shows the whole: monitors, clients and real Redis servers.
     Arrows { package: "redis-failover-trial", always: &[CORE, STORE, CLIENT, SERVER, LAB], in_tests: &[] },
+    // Its Redis is compared with real ones.
+    Arrows { package: SIM, always: &[CORE, STORE], in_tests: &[LAB] },
     Arrows { package: LAB, always: &[], in_tests: &[] },
     Arrows { package: "xtask", always: &[], in_tests: &[] },
 ];
@@ -211,6 +214,8 @@ mod tests {
         assert_eq!(found(STORE, LAB, None), arrow);
         assert_eq!(found(STORE, LAB, Some("build")), arrow);
         assert_eq!(found(LAB, CORE, None), arrow);
+        assert_eq!(found(SIM, LAB, None), arrow);
+        assert_eq!(found(SIM, SERVER, Some("dev")), arrow);
         assert_eq!(found("xtask", LAB, Some("dev")), arrow);
         assert_eq!(found(SERVER, "newcomer", None), arrow);
         assert_eq!(found(SERVER, CLIENT, None), arrow);
@@ -229,6 +234,8 @@ mod tests {
         assert_eq!(found(SERVER, "tokio", None), []);
         assert_eq!(found(SERVER, CLIENT, Some("dev")), []);
         assert_eq!(found(CLIENT, STORE, None), []);
+        assert_eq!(found(SIM, STORE, None), []);
+        assert_eq!(found(SIM, LAB, Some("dev")), []);
         assert_eq!(found(CLIENT, LAB, Some("dev")), []);
         for package in [CORE, STORE, CLIENT, SERVER, LAB] {
             assert_eq!(found("redis-failover-trial", package, None), []);

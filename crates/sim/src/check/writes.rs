@@ -42,6 +42,11 @@ impl World {
         }
     }
 
+    /// The record as it was written last.
+    pub(crate) fn last_record(&self) -> Option<&Topology> {
+        self.checks.record.as_ref()
+    }
+
     /// The record, where its master may be written to.
     pub(crate) fn steady_record(&self) -> Option<&Topology> {
         self.checks.record.as_ref().filter(|record| record.phase == Phase::Steady)

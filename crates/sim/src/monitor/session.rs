@@ -44,7 +44,8 @@ impl World {
         monitor.zk.broken = monitor.zk.connection;
         monitor.reported = None;
         let asked_store = monitor.running.as_ref().is_some_and(Running::waits_for_store);
-        if asked_store && self.rng.bool() {
+        // Whether it hears of the commit or of the doubt first is chance.
+        if asked_store && (self.bug == Some(Bug::InheritsEvidence) || self.rng.bool()) {
             self.finish(m, Outcome::CommitUnknown);
         }
         let monitor = &self.monitors[m];

@@ -1,0 +1,44 @@
+//! What CI plays: the same seed twice, and every planted bug.
+
+use redis_failover_sim::bugs::BUGS;
+use redis_failover_sim::check::INVARIANTS;
+use redis_failover_sim::{World, find, scripts};
+
+/// How many seeds are tried for a planted bug.
+const SEEDS: u64 = 400;
+
+#[test]
+fn the_same_seed_makes_the_same_world() {
+    for seed in 0..20 {
+        let once = World::new(seed, None, false).play();
+        let mut traced = World::new(seed, None, true);
+        assert_eq!(once, traced.play(), "seed {seed}");
+        assert!(once.events > 1_000 && !traced.trace().is_empty(), "seed {seed} is a world");
+    }
+    let digests: std::collections::BTreeSet<_> =
+        (0..20).map(|seed| World::new(seed, None, false).play().digest).collect();
+    assert_eq!(digests.len(), 20, "other seeds are other worlds");
+}
+
+#[test]
+fn scripts_break_nothing() {
+    for script in scripts::all() {
+        let outcome = World::scripted(&script, None, false).play();
+        assert_eq!(outcome.violation, None, "{}", script.name);
+        assert!(outcome.counts.acknowledged > 300, "{} has clients", script.name);
+    }
+}
+
+#[test]
+fn planted_bugs_are_found_for_their_own_reason() {
+    assert!(BUGS.len() >= 16);
+    let unfound: Vec<_> = BUGS.iter().filter(|bug| find(**bug, 0..SEEDS).is_none()).collect();
+    assert!(unfound.is_empty(), "not in {SEEDS} seeds: {unfound:?}");
+}
+
+#[test]
+fn every_bug_breaks_an_invariant_that_is_listed() {
+    for bug in BUGS {
+        assert!(INVARIANTS.iter().any(|it| it.name == bug.invariant()), "{bug:?}");
+    }
+}
