@@ -84,6 +84,9 @@ pub struct Options {
     /// What a node that died has left when it is back: anything, or only this.
     #[arg(long, value_enum, value_name = "MEMORY")]
     pub back: Vec<Memory>,
+    /// A node that died does not come back.
+    #[arg(long, conflicts_with = "back")]
+    pub no_return: bool,
     /// How many of the two monitors must agree that a node is down.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2), value_name = "N")]
     pub quorum: u32,
@@ -199,7 +202,8 @@ pub enum EnumerateError {
 pub fn run(options: &Options) -> Result<Summary, EnumerateError> {
     let Options { writes, faults, quorum, order, .. } = *options;
     let only = if options.only.is_empty() { Fault::value_variants() } else { &options.only };
-    let back = if options.back.is_empty() { Memory::value_variants() } else { &options.back };
+    let all = options.back.is_empty() && !options.no_return;
+    let back = if all { Memory::value_variants() } else { &options.back };
     let (only, back) = (only.to_vec(), back.to_vec());
     let rules = Rules { writes, faults, only, back, quorum, order, races_count: false, planted: None };
     let limit = Duration::from_secs(options.minutes * 60);

@@ -315,7 +315,8 @@ impl Group {
         let wakes = alive().filter_map(|monitor| monitor.decider.poll_timeout()).map(Instant::as_millis);
         // Probes never end; but where all is well and nothing is new they tell nobody anything.
         let amiss = self.find_amiss(rules).is_some_and(|amiss| amiss != Amiss::NotWritten);
-        let asks = amiss || (0..MONITORS).any(|monitor| self.must_look_again(monitor));
+        let asks =
+            (amiss && self.rest.idle < PROBES) || (0..MONITORS).any(|monitor| self.must_look_again(monitor));
         let probe = asks.then_some(self.rest.now + PROBE);
         wakes.map(|at| at.max(self.rest.now + 1)).chain(probe).min()
     }
@@ -386,6 +387,8 @@ pub(super) fn is_open(node: &Node) -> bool {
 /// From one round of probes to the next, in milliseconds.
 const PROBE: u64 = 100;
 
-/// So often time moves while nothing else does: then nothing else will. It is longer than any deadline but the wait of
-/// a third failover, which is one move.
+/// So many probes are waited for where something is amiss: longer than any deadline but the wait of a third failover.
+const PROBES: u8 = 12;
+
+/// So often time moves while nothing else does: then nothing else will.
 const LONGEST_IDLENESS: u8 = 16;

@@ -171,12 +171,16 @@ fn a_trail_says_what_happened_in_words() {
     assert_eq!(address(1).to_string(), "b:6379");
 }
 
+/// Nobody writes, and nothing befalls anybody.
+fn nothing() -> Options {
+    let (only, back, order) = (Vec::new(), Vec::new(), Order::Breadth);
+    let (writes, faults, quorum, minutes) = (0, 0, 1, 1);
+    Options { writes, faults, only, back, no_return: false, quorum, order, states: None, minutes, json: None }
+}
+
 #[test]
 fn what_was_enumerated_is_told_to_people_and_programs() {
-    let (only, back) = (vec![Fault::Die], Vec::new());
-    let order = Order::Depth;
-    let options =
-        Options { writes: 1, faults: 0, only, back, quorum: 1, order, states: None, minutes: 1, json: None };
+    let options = Options { writes: 1, json: None, ..nothing() };
     let summary = run(&options).expect("nothing is written");
     assert!(summary.complete && summary.broken.is_none(), "{summary}");
     let text = summary.to_string();
@@ -191,17 +195,7 @@ fn what_was_enumerated_is_told_to_people_and_programs() {
 
 #[test]
 fn a_file_that_cannot_be_written_is_named() {
-    let options = Options {
-        writes: 0,
-        faults: 0,
-        only: Vec::new(),
-        back: Vec::new(),
-        quorum: 1,
-        order: Order::Breadth,
-        states: None,
-        minutes: 1,
-        json: Some("/nowhere/at/all.json".into()),
-    };
+    let options = Options { json: Some("/nowhere/at/all.json".into()), ..nothing() };
     let error = run(&options).expect_err("there is no such directory");
     assert!(error.to_string().starts_with("/nowhere/at/all.json: "), "{error}");
 }
