@@ -144,12 +144,12 @@ impl Decider {
     pub fn handle(&mut self, now: Instant, event: Event) {
         match event {
             Event::Leadership(leadership) => {
-                if leadership != self.leadership {
-                    self.leadership = leadership;
-                    self.forget();
-                    // What was read before may be what an earlier leader has replaced since.
-                    self.must_read = true;
-                }
+                // Also where it is the same: a doubt came and went between two looks, and whoever carries actions out
+                // has dropped the one under way.
+                self.leadership = leadership;
+                self.forget();
+                // What was read before may be what an earlier leader has replaced since.
+                self.must_read = true;
             }
             Event::TopologyRead(read) => {
                 self.must_read = false;
@@ -389,6 +389,18 @@ mod tests {
         decider.handle(at(2), Event::Leadership(Leadership::Suspended));
         decider.handle(at(3), Event::Leadership(Leadership::Leading(Term(1))));
         assert_eq!(decider.poll_action(at(3)), None, "what was read before the doubt is old");
+    }
+
+    #[test]
+    fn a_doubt_that_nobody_saw_ends_what_was_under_way_all_the_same() {
+        let (mut decider, read) = adopting();
+        decider.handle(at(1), Event::TopologyRead(read.clone()));
+        let begun = decider.poll_action(at(1)).expect("the first step");
+        assert_eq!(decider.poll_action(at(2)), None, "one at a time");
+        decider.handle(at(3), Event::Leadership(Leadership::Leading(Term(1))));
+        assert_eq!(decider.poll_action(at(3)), None, "it reads first");
+        decider.handle(at(4), Event::TopologyRead(read));
+        assert_eq!(decider.poll_action(at(4)).map(|action| action.step), Some(begun.step));
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub struct Observation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Event {
-    /// Whether this monitor leads. Whoever hands this in has the record read again, and hands that in next.
+    /// Whether this monitor leads. Whoever hands this in has dropped the action under way, also where it says the same
+    /// as before, has the record read again, and hands that in next.
     Leadership(Leadership),
     /// What stands in the store.
     TopologyRead(Versioned),
