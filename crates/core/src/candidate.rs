@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::names::NodeAddr;
-use crate::policy::Discover;
 use crate::position::{History, Lineage, Lineages, Position};
 use crate::topology::{Reason, Topology};
 use crate::view::{Evidence, Wait, Waits};
@@ -92,9 +91,9 @@ impl Ranking {
 /// Ranks the members of `record` by what they said when they were frozen; those that are `down` for a quorum stay out.
 ///
 /// The greatest position wins. Among equals one that was not being filled wins, then the lower `replica-priority`, then
-/// the address. Where no member is eligible there may be nothing better to wait for: the recorded master wins if it came
-/// back with its keys, or if all members are there and all are empty; where all are there and those that hold keys share
-/// one history, the one of them wins that has most of it.
+/// the address. Where no member is eligible there may be nothing better to wait for: the recorded master wins if it
+/// came back with its keys, or if all members are there and all are empty; where all are there and those that hold keys
+/// share one history, the one of them wins that has most of it.
 pub fn rank_candidates(
     record: &Topology,
     evidence: &BTreeMap<NodeAddr, Evidence>,
@@ -127,7 +126,7 @@ pub fn rank_candidates(
     };
     ranking.chosen = ranking.positions.iter().min_by_key(order).map(|(node, _)| node.clone());
     if ranking.chosen.is_none() {
-        ranking.chosen = nothing_better(record, evidence, &ranking.dropped);
+        ranking.chosen = nothing_better(record, evidence, &lineages, &ranking.dropped);
     }
     ranking
 }
@@ -139,7 +138,7 @@ fn judge(
     lineages: &Lineages,
 ) -> Result<Position, Dropped> {
     let evidence = &all[node];
-    let known_run = if *node == record.master { record.master_run.as_ref() } else { record.synced.get(node) };
+    let known_run = record.run_of(node);
     let restarted = known_run.is_some_and(|run| *run != evidence.run);
     let located = lineages.locate(&evidence.history);
     let keys_elsewhere = all.values().any(|other| other.keys > 0);
@@ -147,12 +146,13 @@ fn judge(
     if evidence.priority == 0 {
         return Err(Dropped::PriorityZero);
     }
-    if record.policy.discover() == Discover::Watch && record.discovered.contains(node) {
+    if record.only_watches(node) {
         return Err(Dropped::OnlyWatched);
     }
     // What it held is there until the copy is complete, and the freeze has ended that. Only for one that never followed
     // nobody knows what it holds.
-    let holds_its_own = known_run.is_some_and(|run| *run == evidence.run) && located.is_some();
+    let holds_its_own =
+        known_run.is_some_and(|run| *run == evidence.run) && located.is_some() && evidence.keys > 0;
     if evidence.is_half_synced() && !holds_its_own {
         return Err(Dropped::HalfSynced);
     }
@@ -202,6 +202,7 @@ fn lineages(record: &Topology, evidence: &BTreeMap<NodeAddr, Evidence>) -> Linea
 fn nothing_better(
     record: &Topology,
     evidence: &BTreeMap<NodeAddr, Evidence>,
+    lineages: &Lineages,
     dropped: &BTreeMap<NodeAddr, Dropped>,
 ) -> Option<NodeAddr> {
     let willing = |node: &NodeAddr| dropped.get(node) == Some(&Dropped::UnknownHistory);
@@ -219,10 +220,14 @@ fn nothing_better(
     let holders: Vec<_> = record.nodes().filter(|node| evidence[*node].keys > 0).collect();
     let name = holders.first().map(|node| &evidence[*node].history.replid);
     let one_history = holders.iter().all(|node| Some(&evidence[*node].history.replid) == name);
-    if let (true, Some(holder)) =
-        (one_history, most(holders.iter().copied().filter(|node| willing(node)), evidence))
-    {
-        // All the others are here and empty: this is all that is left.
+    // Who holds no keys, has a known history and was not restarted may be right: they were deleted.
+    let known = evidence.iter().any(|(node, it)| {
+        lineages.locate(&it.history).is_some() && record.run_of(node).is_none_or(|run| *run == it.run)
+    });
+    let holder =
+        most(holders.iter().copied(), evidence).filter(|node| willing(node) && one_history && !known);
+    if let Some(holder) = holder {
+        // All the others are here and empty, or behind it: this is all that is left.
         return Some(holder.clone());
     }
     if holders.is_empty() {
@@ -368,7 +373,11 @@ mod tests {
         );
         let new = Evidence { run: RunId("2".into()), ..filling(9, 5) };
         assert_eq!(rank(&[("b", new)]).dropped[&node("b")], Dropped::HalfSynced, "nobody knows what it held");
-        assert_eq!(rank(&[("b", filling(9, 0)), ("a", back)]).dropped[&node("b")], Dropped::Empty);
+        assert_eq!(
+            rank(&[("b", filling(9, 0))]).dropped[&node("b")],
+            Dropped::HalfSynced,
+            "it may have been emptied for the copy"
+        );
     }
 
     #[test]
@@ -379,7 +388,13 @@ mod tests {
         assert_eq!(rank(&all[..2]).chosen, None, "c may hold more");
         let two = [("a", back("x", 0)), ("b", back("y", 4)), ("c", back("z", 4))];
         assert_eq!(rank(&two).chosen, None, "nobody knows which is the better one");
+        let deleted = [("a", said("r", 9, 0)), ("b", back("y", 4)), ("c", back("z", 0))];
+        assert_eq!(rank(&deleted).chosen, None, "the keys may have been deleted");
         let further = Evidence { run: RunId("2".into()), ..said("y", 7, 4) };
+        let filling = Role::Replica { of: None, link: Link::Syncing, received: 9 };
+        let ahead = Evidence { role: filling, ..further.clone() };
+        let behind = [("a", back("x", 0)), ("b", ahead), ("c", back("y", 4))];
+        assert_eq!(rank(&behind).chosen, None, "another has more of it");
         assert_eq!(rank(&[("a", back("x", 0)), ("b", back("y", 4)), ("c", further)]).chosen, Some(node("c")));
     }
 

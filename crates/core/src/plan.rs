@@ -37,6 +37,8 @@ pub struct Progress {
     pub rest_until: Option<Instant>,
     /// The run in which each node was when it was last frozen: another one is new, and no rest is kept for it.
     pub tried: BTreeMap<NodeAddr, RunId>,
+    /// The nodes that said when they were last frozen that they never lead (`replica-priority 0`).
+    pub never: BTreeSet<NodeAddr>,
     /// The master that was opened.
     pub opened: Option<Opened>,
     /// The run that this leader promoted and published: nobody needs to be asked whether it is a master.

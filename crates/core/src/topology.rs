@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId};
-use crate::policy::Policy;
+use crate::policy::{Discover, Policy};
 use crate::position::Lineages;
 use crate::view::Vote;
 
@@ -43,6 +43,16 @@ impl Topology {
     /// The nodes' addresses in the operator's order.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeAddr> {
         self.members.iter().map(|member| &member.addr)
+    }
+
+    /// The run in which a node was when it was the published master, or was last seen to follow it.
+    pub fn run_of(&self, node: &NodeAddr) -> Option<&RunId> {
+        if *node == self.master { self.master_run.as_ref() } else { self.synced.get(node) }
+    }
+
+    /// Whether nobody listed this node and the policy is that such a one never takes over.
+    pub fn only_watches(&self, node: &NodeAddr) -> bool {
+        self.policy.discover() == Discover::Watch && self.discovered.contains(node)
     }
 
     /// How many monitors must agree that a node is down.

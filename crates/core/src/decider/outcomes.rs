@@ -1,6 +1,6 @@
 //! What a decider learns from an action that has ended. It begins none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Decider;
@@ -31,17 +31,7 @@ impl Decider {
                 self.must_read = true;
                 self.pause(now);
             }
-            (Step::Freeze { awaited, .. }, Outcome::Read(evidence)) => {
-                for node in awaited {
-                    let said = evidence.get(&node).map(|it| &it.run);
-                    let run = said.or(self.observation.sightings.get(&node).map(|it| &it.run));
-                    if let Some(run) = run.cloned() {
-                        self.progress.tried.insert(node, run);
-                    }
-                }
-                self.progress.evidence = evidence;
-                self.progress.frozen = true;
-            }
+            (Step::Freeze { awaited, .. }, Outcome::Read(evidence)) => self.frozen(awaited, evidence),
             (Step::Look { .. }, Outcome::Read(evidence)) => self.looked(now, evidence),
             (Step::Promote { intent, .. }, Outcome::Promoted(evidence)) => {
                 // Whatever came of it, what the node said before is over.
@@ -123,6 +113,24 @@ impl Decider {
             }
             Purpose::OpenEpoch | Purpose::Refresh => {}
         }
+    }
+
+    fn frozen(&mut self, awaited: BTreeSet<NodeAddr>, evidence: BTreeMap<NodeAddr, Evidence>) {
+        for node in awaited {
+            let said = evidence.get(&node).map(|it| &it.run);
+            let run = said.or(self.observation.sightings.get(&node).map(|it| &it.run));
+            if let Some(run) = run.cloned() {
+                self.progress.tried.insert(node, run);
+            }
+        }
+        for (node, said) in &evidence {
+            self.progress.never.remove(node);
+            if said.priority == 0 {
+                self.progress.never.insert(node.clone());
+            }
+        }
+        self.progress.evidence = evidence;
+        self.progress.frozen = true;
     }
 
     fn looked(&mut self, now: Instant, evidence: BTreeMap<NodeAddr, Evidence>) {

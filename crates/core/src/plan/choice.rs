@@ -18,9 +18,7 @@ impl Planner<'_> {
         let ranking = rank_candidates(record, evidence, &down);
         // One that was restarted may have lost what a node out of their reach still holds.
         let in_its_run = |node: &NodeAddr| {
-            let known =
-                if *node == record.master { record.master_run.as_ref() } else { record.synced.get(node) };
-            known.is_none_or(|run| evidence.get(node).is_some_and(|it| it.run == *run))
+            record.run_of(node).is_none_or(|run| evidence.get(node).is_some_and(|it| it.run == *run))
         };
         if ranking.chosen.as_ref().is_some_and(in_its_run) {
             return ranking;
@@ -37,11 +35,17 @@ impl Planner<'_> {
         let awaited: BTreeSet<_> = self.facts.record.nodes().filter(up).cloned().collect();
         let down = self.down();
         let record = self.facts.record;
-        // Who was asked in this life and did not take over when the present master did will not do so now.
+        // Who was asked in this life and did not take over when the present master did will not do so now, unless it
+        // has followed that one since.
         let mine = self.progress.published.is_some() && self.progress.published == record.master_run;
+        let current = record.lineages.current().map(|lineage| &lineage.replid);
         let tried = |node: &NodeAddr| {
-            let run = self.facts.sightings.get(node).map(|it| &it.run);
-            mine && *node != record.master && run.is_some() && run == self.progress.tried.get(node)
+            let seen = self.facts.sightings.get(node);
+            let run = seen.map(|it| &it.run);
+            let follows = seen.is_some_and(|it| Some(&it.history.replid) == current);
+            let may = !self.progress.never.contains(node) && !record.only_watches(node);
+            let nothing_new = run.is_some() && run == self.progress.tried.get(node) && !(follows && may);
+            mine && *node != record.master && nothing_new
         };
         let nobody = awaited.iter().all(|node| down.contains_key(node) || tried(node));
         let serves = nobody && self.serves_some();
