@@ -40,20 +40,22 @@ pub struct Electorate<'a> {
 impl Electorate<'_> {
     /// What each registered live monitor says of `node`.
     pub fn ballots(&self, node: &NodeAddr) -> BTreeMap<MonitorId, Ballot> {
+        self.cast(node).map(|(id, ballot)| (id.clone(), ballot)).collect()
+    }
+
+    /// The same without a copy of the names: the votes are counted with every fact that comes in.
+    fn cast<'b>(&'b self, node: &'b NodeAddr) -> impl Iterator<Item = (&'b MonitorId, Ballot)> {
         let ballots = |id: &MonitorId| {
             if id == self.me { Some(self.own) } else { self.peers.get(id).map(|peer| &peer.ballots) }
         };
-        self.registered.iter().filter_map(|id| Some((id.clone(), *ballots(id)?.get(node)?))).collect()
+        self.registered.iter().filter_map(move |id| Some((id, *ballots(id)?.get(node)?)))
     }
 
     /// What the votes say of `node` at `now`.
     pub fn verdict(&self, node: &NodeAddr, now: Instant) -> Verdict {
         let quorum = self.policy.quorum_of(self.registered.len());
-        let mut count = BTreeMap::<Vote, usize>::new();
-        for ballot in self.ballots(node).into_values().filter(|ballot| self.is_mature(ballot, now)) {
-            *count.entry(ballot.vote).or_default() += 1;
-        }
-        let of = |vote| count.get(&vote).copied().unwrap_or(0);
+        let mature = |(_, ballot): &(&MonitorId, Ballot)| self.is_mature(ballot, now);
+        let of = |vote| self.cast(node).filter(mature).filter(|(_, ballot)| ballot.vote == vote).count();
         let down = [
             (of(Vote::Unusable), Reason::Unusable),
             (of(Vote::Silent), Reason::Silent),
@@ -78,8 +80,8 @@ impl Electorate<'_> {
 
     /// When an `unusable` vote on `node` will begin to count, if one is waiting to.
     pub fn matures(&self, node: &NodeAddr, now: Instant) -> Option<Instant> {
-        let waiting = self.ballots(node).into_values().filter(|ballot| !self.is_mature(ballot, now));
-        waiting.map(|ballot| ballot.since + self.policy.down_after()).min()
+        let waiting = self.cast(node).filter(|(_, ballot)| !self.is_mature(ballot, now));
+        waiting.map(|(_, ballot)| ballot.since + self.policy.down_after()).min()
     }
 
     /// Refusal counts at once and silence carries its deadline in it; being unusable has to last.
