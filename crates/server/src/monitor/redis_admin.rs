@@ -95,7 +95,12 @@ pub(super) async fn freeze(
         // What it said is no evidence: it goes on taking writes.
         return Err(AdminError::NotObeyed);
     }
-    let min_replicas_to_write = before.and_then(|before| before.min_replicas_to_write);
+    // Who was not asked before is asked now: without its number it could not be promoted closed.
+    let before = match before {
+        Some(before) => before,
+        None => look_before(link).await?,
+    };
+    let min_replicas_to_write = before.min_replicas_to_write;
     Ok(evidence(&was, &now, min_replicas_to_write)?)
 }
 
@@ -367,6 +372,9 @@ mod tests {
         ];
         assert!(refused.iter().all(|it| matches!(it, Err(AdminError::Deposed))), "{refused:?}");
         assert_eq!(look(&mut link).await.expect("it answers"), before);
-        assert!(freeze(&mut link, &|| true, true).await.is_ok_and(|said| said.role.is_master()));
+        let leads = || true;
+        assert!(freeze(&mut link, &leads, true).await.is_ok_and(|said| said.role.is_master()));
+        let again = freeze(&mut link, &leads, false).await.expect("it is frozen again");
+        assert_eq!(again.min_replicas_to_write, Some(0), "also of one that did not answer the monitors");
     }
 }

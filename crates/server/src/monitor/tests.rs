@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::*;
+use crate::redis_link::Credentials;
 
 /// Longer than anything here takes, even on a busy machine.
 const LONG: Duration = Duration::from_secs(20);
