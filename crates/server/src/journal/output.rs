@@ -21,6 +21,7 @@ impl Output {
     pub(super) fn open(place: &JournalFile) -> io::Result<Self> {
         let (mut file, mut length) = open(place)?;
         if length > 0 && (length >= half(place) || format(&mut file)? != Some(FORMAT)) {
+            make_way(place)?;
             fs::rename(&place.path, place.older())?;
             (file, length) = open(place)?;
         }
@@ -64,6 +65,19 @@ impl Output {
 
 fn half(place: &JournalFile) -> u64 {
     place.limit / 2
+}
+
+/// Makes sure that what is about to be replaced is an older journal.
+fn make_way(place: &JournalFile) -> io::Result<()> {
+    let older = place.older();
+    let mut file = match File::open(&older) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    if file.metadata()?.len() > 0 && format(&mut file)?.is_none() {
+        return Err(io::Error::other(format!("{} is no journal and would be replaced", older.display())));
+    }
+    Ok(())
 }
 
 /// The file and its length; what stands in it is a journal.

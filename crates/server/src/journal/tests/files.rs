@@ -102,6 +102,13 @@ async fn a_file_that_is_no_journal_is_left_as_it_is_and_one_of_another_format_is
     Story::whole(Some(place.file())).recorded.close().await;
     assert_eq!(fs::read_to_string(place.file().older()).expect("it was renamed"), other);
     assert_eq!(replay(&place.text()).expect("it can be read").1, 0);
+
+    // Nor is what would be replaced.
+    fs::write(place.path(), &other).expect("it is written");
+    fs::write(place.file().older(), "precious").expect("it is written");
+    Story::whole(Some(place.file())).recorded.close().await;
+    assert_eq!(fs::read_to_string(place.file().older()).expect("it is there"), "precious");
+    assert_eq!(place.text(), other);
 }
 
 #[tokio::test]
