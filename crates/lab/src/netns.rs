@@ -94,7 +94,7 @@ impl Network {
             ip(&format!("{cable} {}", host.namespace.path()));
             set(&format!("ipv6/conf/{port}/keep_addr_on_down"), "1");
             ip(&format!("addr add 10.77.{number}.1/24 dev {port}"));
-            ip(&format!("-6 addr add fd77:{number:x}::1/64 dev {port}"));
+            ip(&format!("-6 addr add fd77:{number:x}::1/64 dev {port} nodad"));
             ip(&format!("link set {port} up"));
         });
         host.namespace.run(|| {
@@ -102,7 +102,7 @@ impl Network {
             set(&format!("ipv6/conf/{INTERFACE}/keep_addr_on_down"), "1");
             set(&format!("ipv6/conf/{INTERFACE}/accept_dad"), "0");
             ip(&format!("addr add {}/24 dev {INTERFACE}", host.address()));
-            ip(&format!("-6 addr add {}/64 dev {INTERFACE}", host.address_v6()));
+            ip(&format!("-6 addr add {}/64 dev {INTERFACE} nodad", host.address_v6()));
         });
         host.raise_interface();
         host
