@@ -3,8 +3,8 @@
 //! holds nothing for them.
 
 use redis_failover_core::{
-    Event as Fact, Found, Intent, Leadership, NodeAddr, Outcome, Phase, Purpose, Step, Term, Topology,
-    Versioned,
+    Event as Fact, Found, Intent, Leadership, NodeAddr, Outcome, Phase, Purpose, Requests, Step, Term,
+    Topology, Versioned,
 };
 
 use crate::monitor::Monitor;
@@ -98,20 +98,25 @@ impl World {
         let monitor = &mut self.monitors[m];
         match (self.bug, fact) {
             (Some(Bug::CountsDeadVotes), Fact::ReportsRead(mut peers)) => {
-                for (id, peer) in &monitor.once {
+                for (id, peer) in &monitor.planted.peers {
                     peers.entry(id.clone()).or_insert_with(|| peer.clone());
                 }
-                monitor.once.clone_from(&peers);
+                monitor.planted.peers.clone_from(&peers);
                 Fact::ReportsRead(peers)
             }
             (Some(Bug::ShrinksQuorum), Fact::TopologyRead(mut read)) => {
                 shrink(&mut read, monitor);
                 Fact::TopologyRead(read)
             }
-            (
-                Some(Bug::InheritsEvidence),
-                Fact::Leadership(Leadership::Leading(_) | Leadership::Suspended),
-            ) => Fact::Leadership(Leadership::Leading(Term(0))),
+            (Some(Bug::InheritsEvidence), Fact::Leadership(leadership)) => {
+                let leads = matches!(leadership, Leadership::Leading(_));
+                if leads && !std::mem::replace(&mut monitor.planted.led, true) {
+                    Fact::Leadership(Leadership::Leading(Term(0)))
+                } else {
+                    // It is told nothing.
+                    Fact::RequestsRead(Requests::new())
+                }
+            }
             (Some(Bug::IgnoresLineage), Fact::Finished(id, Outcome::Read(mut said))) => {
                 let record = monitor.decider.record();
                 if let Some(current) = record.and_then(|record| record.lineages.current()) {
@@ -131,7 +136,7 @@ impl World {
             Step::Commit { expected, mut record, purpose: Purpose::OpenEpoch } => {
                 let wanted = record.clone();
                 self.distort_epoch(m, &mut record);
-                self.monitors[m].distorted = wanted != record;
+                self.monitors[m].planted.distorted = wanted != record;
                 Step::Commit { expected, record, purpose: Purpose::OpenEpoch }
             }
             Step::Promote { intent, closable } => {

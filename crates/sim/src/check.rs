@@ -43,6 +43,11 @@ pub const INVARIANTS: &[Invariant] = &[
                chosen one lacks",
     },
     Invariant {
+        name: "who-may-hold-more-is-waited-for",
+        what: "a node that was restarted does not lead while a missing one holds, in memory or on its disk, \
+               acknowledged writes that it lacks",
+    },
+    Invariant {
         name: "published-is-promoted",
         what: "a published master is one, in the intended run and with the intended history",
     },
@@ -203,7 +208,9 @@ impl Checks {
         }
     }
 
-    pub(crate) fn meddled(&mut self, n: usize) {
+    /// An operator changed what it follows: what becomes of that is not the monitors' doing.
+    pub(crate) fn meddled(&mut self, n: usize, now: Micros) {
+        self.now = now;
         self.promoted[n] = None;
         self.replica_at[n] = Some(self.now);
         self.commanded_by[n] = Some((usize::MAX, self.now));

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use redis_failover_core::Link;
 
-use crate::monitor::Monitor;
 use crate::nodes::Process;
 use crate::queue::{MS, Micros, S};
 use crate::swarm::{FaultKind, choose};
@@ -154,7 +153,8 @@ impl World {
             Some(of) => server.follow(Some(of)),
             None => server.follow_no_one(),
         };
-        self.checks.meddled(n);
+        let now = self.queue.now();
+        self.checks.meddled(n, now);
         self.upheave(n, upheaval);
         self.after_command(n);
         None
@@ -272,10 +272,11 @@ impl World {
     /// Whether all are back, and nobody can tell which of several histories is the better one: the recorded master is
     /// empty, and the others hold keys under names that the record does not know.
     fn is_for_an_operator(&self) -> bool {
-        let refuses = |m: &Monitor| m.decider.status(m.local(self.queue.now())).refusal.is_some();
+        let founders =
+            self.nodes.iter().filter(|node| node.server.is_master() && !node.server.writes.is_empty());
         let Some(record) = self.last_record() else {
             // Somebody made another master before there was a record.
-            return self.active == 0 && self.monitors.iter().any(refuses);
+            return self.active == 0 && founders.count() > 1;
         };
         let known = |node: &&crate::nodes::Node| record.lineages.locate(&node.server.history()).is_some();
         let holders: Vec<_> = self.nodes.iter().filter(|node| !node.server.writes.is_empty()).collect();

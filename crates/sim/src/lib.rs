@@ -22,24 +22,22 @@ pub mod swarm;
 mod wires;
 mod world;
 
-use std::ops::Range;
-
 pub use world::{Outcome, World};
 
-/// Where a planted bug breaks the invariant that it must break, and all is well without it: in a script, or in the first
-/// of these seeds.
-pub fn find(bug: bugs::Bug, seeds: Range<u64>) -> Option<report::Found> {
+/// Where a planted bug breaks the invariant that it must break, and all is well without it: in a script, or in the
+/// first of these seeds.
+pub fn find(bug: bugs::Bug, seeds: impl IntoIterator<Item = u64>) -> Option<report::Found> {
     let own = |outcome: Outcome| outcome.violation.filter(|it| it.invariant == bug.invariant());
     let script = scripts::all().into_iter().find_map(|script| {
         let violation = own(World::scripted(&script, Some(bug), false).play())?;
         let clean = World::scripted(&script, None, false).play().violation.is_none();
-        clean.then(|| report::Found { by: report::By::Script(script.name), violation })
+        clean.then_some(report::Found { by: report::By::Script(script.name), violation })
     });
     script.or_else(|| {
         seeds.into_iter().find_map(|seed| {
             let violation = own(World::new(seed, Some(bug), false).play())?;
             let clean = World::new(seed, None, false).play().violation.is_none();
-            clean.then(|| report::Found { by: report::By::Seed(seed), violation })
+            clean.then_some(report::Found { by: report::By::Seed(seed), violation })
         })
     })
 }

@@ -58,10 +58,8 @@ pub(crate) struct Monitor {
     reported: Option<(Ballots, Option<Epoch>)>,
     writings: BTreeMap<MonitorId, (i64, Instant)>,
     peers: Peers,
-    /// For a planted bug: what is written is not what its decider wanted.
-    pub(crate) distorted: bool,
-    /// For a planted bug: whoever was heard of once.
-    pub(crate) once: Peers,
+    /// For planted bugs.
+    pub(crate) planted: Planted,
     pub(crate) observed: bool,
     /// The last term in which it led, and since when.
     pub(crate) led: Option<(Term, Micros)>,
@@ -69,6 +67,17 @@ pub(crate) struct Monitor {
     pub(crate) bad: Vec<Option<Micros>>,
     /// See `bad`.
     pub(crate) failing: Vec<Option<Micros>>,
+}
+
+/// What a monitor with a planted bug remembers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Planted {
+    /// What is written is not what its decider wanted.
+    pub(crate) distorted: bool,
+    /// It was told once that it leads.
+    pub(crate) led: bool,
+    /// Whoever was heard of once.
+    pub(crate) peers: Peers,
 }
 
 /// A session as its user knows it.
@@ -79,6 +88,8 @@ pub(crate) struct Session {
     /// The last one that leads nowhere.
     pub(crate) broken: u32,
     connected: bool,
+    /// The lead was in doubt, and its user has not been told: he is told only the latest.
+    unseen: bool,
     heard: u64,
     ping_at: u64,
     pub(crate) busy: [Micros; 2],
@@ -113,8 +124,7 @@ impl Monitor {
             reported: None,
             writings: BTreeMap::new(),
             peers: Peers::new(),
-            distorted: false,
-            once: Peers::new(),
+            planted: Planted::default(),
             observed: false,
             led: None,
             bad: vec![None; nodes.len()],
@@ -295,7 +305,7 @@ impl World {
 
     pub(crate) fn finish(&mut self, m: usize, outcome: Outcome) {
         let Some(running) = self.monitors[m].running.take() else { return };
-        let distorted = std::mem::take(&mut self.monitors[m].distorted);
+        let distorted = std::mem::take(&mut self.monitors[m].planted.distorted);
         // What was written is not what the decider wanted: let it look.
         let outcome = if distorted { Outcome::CommitUnknown } else { outcome };
         let reread = matches!(outcome, Outcome::NotCommitted | Outcome::CommitUnknown);

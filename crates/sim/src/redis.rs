@@ -167,6 +167,17 @@ impl Server {
         ReplId(format!("{}.{}", self.addr.host(), self.named))
     }
 
+    /// What its disk would bring back.
+    pub fn on_disk(&self) -> Writes {
+        match self.persistence {
+            Persistence::Nothing => Writes::default(),
+            Persistence::Snapshots => {
+                self.snapshot.as_ref().map(|copy| copy.writes.clone()).unwrap_or_default()
+            }
+            Persistence::Log => self.writes.clone(),
+        }
+    }
+
     /// Writes a snapshot to the disk. A server that has no history to share saves no name of it.
     pub fn save(&mut self) {
         let named = if self.follows.is_some() { self.resumes } else { self.backlog.is_some() };

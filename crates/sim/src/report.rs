@@ -169,7 +169,7 @@ pub fn json(outcome: &Outcome) -> Value {
 /// The planted bugs, as the table of docs/testing.md.
 pub fn bugs(found: &BTreeMap<Bug, Option<Found>>) -> String {
     let mut text =
-        "| bug | what it does | invariant that breaks | found at seed |\n|---|---|---|---|\n".to_owned();
+        "| bug | what it does | invariant that breaks | found by |\n|---|---|---|---|\n".to_owned();
     for (bug, found) in found {
         let by = match found.as_ref().map(|found| found.by) {
             Some(By::Seed(seed)) => format!("seed {seed}"),

@@ -78,7 +78,7 @@ pub fn all() -> Vec<Script> {
         Script {
             name: "who-stood-still-looks-again",
             swarm: Swarm { delay: (30 * MS, 60 * MS), session: 8 * S, ..calm(1) },
-            steps: (0..8).map(|n| ((5 + 4 * n) * S + n * 37 * MS, Step::StopMonitors(1_700 * MS))).collect(),
+            steps: (0..9).map(|n| ((5 + 4 * n) * S + n * 37 * MS, Step::StopMonitors(1_700 * MS))).collect(),
         },
     ]
 }

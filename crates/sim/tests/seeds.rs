@@ -4,8 +4,12 @@ use redis_failover_sim::bugs::BUGS;
 use redis_failover_sim::check::INVARIANTS;
 use redis_failover_sim::{World, find, scripts};
 
-/// How many seeds are tried for a planted bug.
-const SEEDS: u64 = 400;
+/// The seeds that find the bugs that no script finds, to be tried first. After a change of the core or of the simulator
+/// others may: `cargo run -p redis-failover-sim -- bugs` names them.
+const KNOWN: [u64; 7] = [39, 65, 66, 90, 315, 336, 440];
+
+/// How many other seeds are tried for a planted bug.
+const SEEDS: u64 = 500;
 
 #[test]
 fn the_same_seed_makes_the_same_world() {
@@ -32,7 +36,8 @@ fn scripts_break_nothing() {
 #[test]
 fn planted_bugs_are_found_for_their_own_reason() {
     assert!(BUGS.len() >= 16);
-    let unfound: Vec<_> = BUGS.iter().filter(|bug| find(**bug, 0..SEEDS).is_none()).collect();
+    let seeds = || KNOWN.into_iter().chain(0..SEEDS);
+    let unfound: Vec<_> = BUGS.iter().filter(|bug| find(**bug, seeds()).is_none()).collect();
     assert!(unfound.is_empty(), "not in {SEEDS} seeds: {unfound:?}");
 }
 

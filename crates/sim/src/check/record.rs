@@ -1,10 +1,11 @@
 //! What is looked at when the record was written.
 
-use redis_failover_core::{Found, Phase, Reason, RunId, Topology, Verdict};
+use redis_failover_core::{Found, Phase, RunId, Topology, Verdict};
 use serde_json::Value;
 
 use super::brief;
 use crate::monitor::Monitor;
+use crate::nodes::Process;
 use crate::queue::S;
 use crate::redis::WriteId;
 use crate::world::World;
@@ -68,11 +69,11 @@ impl World {
     fn check_opened(&mut self, old: &Topology, new: &Topology) {
         self.checks.published = None;
         let (Some(m), Phase::FailingOver(change)) = (self.checks.committer, &new.phase) else { return };
-        if old.phase == Phase::Steady {
-            self.check_reason(old, Some(change.reason));
-        }
         let Some(chosen) = self.node_of(&change.intent.node) else { return };
         if self.nodes[chosen].server.run() != change.intent.run {
+            return;
+        }
+        if self.check_waited(m, chosen, old, new) {
             return;
         }
         let now = self.monitors[m].local(self.queue.now());
@@ -92,11 +93,7 @@ impl World {
                 let detail = format!("{} says {:?} in {}", server.addr, server.role(), brief(new));
                 return self.violate("evidence-is-of-frozen-nodes", &detail);
             }
-            let known = if server.addr == old.master {
-                old.master_run.as_ref()
-            } else {
-                old.synced.get(&server.addr)
-            };
+            let known = old.run_of(&server.addr);
             let counts = known == Some(&held.said.run)
                 && old.lineages.locate(&held.said.history).is_some()
                 && server.priority > 0
@@ -119,9 +116,41 @@ impl World {
         }
     }
 
-    /// A master is replaced only where a quorum lately found it down, or where it is no longer what was published.
-    /// The leader's own freeze demotes it, so this is looked at when that begins, too, and no reason is named yet.
-    fn check_reason(&mut self, old: &Topology, reason: Option<Reason>) {
+    /// A node that was restarted does not lead while one that is missing holds acknowledged writes that it lacks, be it
+    /// in its memory or on its disk. Only where its history is known. Yields whether that broke.
+    fn check_waited(&mut self, m: usize, chosen: usize, old: &Topology, new: &Topology) -> bool {
+        let it = &self.nodes[chosen].server;
+        let known = old.run_of(&it.addr);
+        // A master with an append-only file comes back with all, under a name that nobody knows, and need not wait.
+        let unknown = old.lineages.locate(&it.history()).is_none();
+        if unknown || known.is_none_or(|run| *run == it.run()) {
+            return false;
+        }
+        for n in (0..self.nodes.len()).filter(|n| *n != chosen && !self.monitors[m].held.contains_key(n)) {
+            let node = &self.nodes[n];
+            if node.process != Process::Dead && self.queue.now() < node.loading_until {
+                // What it held made room for the copy that it reads.
+                continue;
+            }
+            let left = if node.process == Process::Dead {
+                node.server.on_disk()
+            } else {
+                node.server.writes.clone()
+            };
+            let more = left.without(&it.writes).filter(|id| self.checks.live.contains(*id)).count();
+            if more > 0 {
+                let detail = format!("{} may hold {more} more: {}", node.server.addr, brief(new));
+                self.violate("who-may-hold-more-is-waited-for", &detail);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The leader begins to freeze the nodes: a quorum lately found the published master down, in truth, or it is no
+    /// longer what was published. (The freeze itself demotes it, so later it is too late to look.)
+    pub(crate) fn check_freeze(&mut self) {
+        let Some(old) = self.steady_record() else { return };
         let Some(n) = self.node_of(&old.master) else { return };
         let now = self.queue.now();
         let late = self.swarm.session + 2 * self.swarm.lag + 2 * S;
@@ -132,24 +161,11 @@ impl World {
         let failing =
             |m: &&Monitor| old.monitors.contains(&m.id) && m.failing[n].is_some_and(|at| now - at < late);
         let (found, quorum) = (self.monitors.iter().filter(failing).count(), old.quorum());
-        let enough = match reason {
-            None => changed || found >= quorum,
-            Some(Reason::Demoted | Reason::Restarted) => changed,
-            Some(_) => found >= quorum,
-        };
         let registered = old.monitors.len();
-        let all: usize = self.monitors.iter().filter(|m| m.alive).count();
-        if !enough || quorum <= registered / 2 {
-            let detail =
-                format!("{reason:?}: {found} of {registered} found it down, {quorum} needed, {all} live");
+        if !(changed || found >= quorum) || quorum <= registered / 2 {
+            let alive: usize = self.monitors.iter().filter(|m| m.alive).count();
+            let detail = format!("{found} of {registered} found it down, {quorum} needed, {alive} live");
             self.violate("a-quorum-found-it-down", &detail);
-        }
-    }
-
-    /// The leader begins to freeze the nodes.
-    pub(crate) fn check_freeze(&mut self) {
-        if let Some(record) = self.steady_record().cloned() {
-            self.check_reason(&record, None);
         }
     }
 

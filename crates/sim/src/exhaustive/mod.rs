@@ -122,8 +122,6 @@ struct Rules {
     back: Vec<Memory>,
     quorum: u32,
     order: Order,
-    /// Whether a write is owed although a replica that held it had begun to be filled by a restarted master.
-    races_count: bool,
     planted: Option<Planted>,
 }
 
@@ -143,7 +141,7 @@ enum Planted {
     /// How far a node is, is taken from the last probe and not from the freeze.
     StaleEvidence,
     /// A node that did not answer the monitors, and answers the freeze, is not asked for its `min-replicas-to-write`,
-    /// and so is promoted as one that cannot be closed. This is what `redis_admin::freeze` does.
+    /// and so is promoted as one that cannot be closed. The program did so until this was found.
     UnaskedNumber,
     /// A monitor begins actions without asking whether it still leads.
     UnaskedLead,
@@ -205,7 +203,7 @@ pub fn run(options: &Options) -> Result<Summary, EnumerateError> {
     let all = options.back.is_empty() && !options.no_return;
     let back = if all { Memory::value_variants() } else { &options.back };
     let (only, back) = (only.to_vec(), back.to_vec());
-    let rules = Rules { writes, faults, only, back, quorum, order, races_count: false, planted: None };
+    let rules = Rules { writes, faults, only, back, quorum, order, planted: None };
     let limit = Duration::from_secs(options.minutes * 60);
     let clock = stopwatch();
     let found = enumerate(&rules, founded(&rules), |counts| {

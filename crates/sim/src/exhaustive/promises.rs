@@ -115,7 +115,7 @@ impl Turn<'_> {
             }
             (Phase::FailingOver(change), Phase::Steady) => {
                 let intent = change.intent.clone();
-                self.group.check_publication(self.rules, &intent, record)
+                self.group.check_publication(&intent, record)
             }
         };
         self.broken = self.broken.take().or(broken);
@@ -134,7 +134,7 @@ fn old_differs(old: Option<&Topology>, record: &Topology) -> bool {
 }
 
 impl Group {
-    fn check_publication(&self, rules: &Rules, intent: &Intent, record: &Topology) -> Option<Broken> {
+    fn check_publication(&self, intent: &Intent, record: &Topology) -> Option<Broken> {
         if record.master != intent.node || record.master_run.as_ref() != Some(&intent.run) {
             return Some(Broken::TwoMasters);
         }
@@ -144,16 +144,15 @@ impl Group {
             return Some(Broken::PublishedUnpromoted);
         }
         // One that was restarted since is replaced again: another epoch will have to hold what is owed.
-        let lost = self.lives(node, &intent.run) && self.lacks_what_is_owed(rules, node);
+        let lost = self.lives(node, &intent.run) && self.lacks_what_is_owed(node);
         lost.then_some(Broken::WriteLost)
     }
 
     /// Before anybody died everything is owed, afterwards what was everywhere by then.
-    fn lacks_what_is_owed(&self, rules: &Rules, node: usize) -> bool {
+    fn lacks_what_is_owed(&self, node: usize) -> bool {
         let past = self.rest.past;
         let owed = if past.crashes == 0 { self.rest.client.acknowledged } else { past.owed };
-        let excused = if rules.races_count { past.race_lost } else { past.race_begun };
-        !excused && owed & !self.writes(node) != 0
+        !past.race_lost && owed & !self.writes(node) != 0
     }
 
     /// What must hold in every state.
@@ -226,10 +225,9 @@ impl Group {
     }
 
     /// Whether what is owed is missing where nothing more happens.
-    pub(super) fn has_lost(&self, rules: &Rules) -> bool {
+    pub(super) fn has_lost(&self) -> bool {
         let published = self.published().master;
-        published
-            .is_some_and(|(master, run)| self.lives(master, &run) && self.lacks_what_is_owed(rules, master))
+        published.is_some_and(|(master, run)| self.lives(master, &run) && self.lacks_what_is_owed(master))
     }
 }
 

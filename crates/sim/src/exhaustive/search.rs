@@ -100,7 +100,7 @@ impl<'a> Search<'a> {
         if group.find_amiss(self.rules).is_some() {
             self.counts.waits += 1;
         }
-        group.has_lost(self.rules).then_some(Broken::WriteLost)
+        group.has_lost().then_some(Broken::WriteLost)
     }
 
     /// The moves to a state, found by taking them again.

@@ -50,13 +50,18 @@ impl World {
         }
         let monitor = &self.monitors[m];
         if matches!(monitor.leadership, Leadership::Leading(_)) {
-            self.lead(m, Leadership::Suspended);
+            if self.rng.u8(0..4) == 0 {
+                self.monitors[m].zk.unseen = true;
+            } else {
+                self.lead(m, Leadership::Suspended);
+            }
         }
     }
 
     pub(super) fn lead(&mut self, m: usize, leadership: Leadership) {
         let ignored = self.bug == Some(Bug::IgnoresLease) && leadership == Leadership::Suspended;
-        if self.monitors[m].leadership == leadership || ignored {
+        let unseen = std::mem::take(&mut self.monitors[m].zk.unseen);
+        if (self.monitors[m].leadership == leadership && !unseen) || ignored {
             return;
         }
         self.monitors[m].leadership = leadership;

@@ -5,7 +5,7 @@ use redis_failover_core::ReplId;
 use super::{NodeTimer, Waiting};
 use crate::nodes::Process;
 use crate::queue::{MS, Micros};
-use crate::redis::{Copy, Entry, Kind, Persistence, Resync, WriteId};
+use crate::redis::{Copy, Entry, Kind, Resync, WriteId};
 use crate::wires::{Ask, ConnId, End, Owner, Payload, Say};
 use crate::world::{Event, World};
 
@@ -169,9 +169,6 @@ impl World {
 
     pub(super) fn loaded(&mut self, n: usize, conn: ConnId, copy: Copy) {
         let node = &mut self.nodes[n];
-        if node.server.persistence == Persistence::Snapshots {
-            node.server.snapshot = Some(copy.clone());
-        }
         let Some(upstream) = node.upstream.as_mut().filter(|upstream| upstream.conn == conn) else { return };
         let later = upstream.loading.take().unwrap_or_default();
         let before = node.server.writes.clone();
