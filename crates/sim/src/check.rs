@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use redis_failover_core::plan::CLOSED;
 use redis_failover_core::{Phase, RunId, Term, Topology, Vote};
 
-use crate::queue::{MS, Micros};
+use crate::queue::Micros;
 use crate::redis::{Server, WriteId, Writes};
 
 /// One that is checked, for the table in docs/testing.md.
@@ -132,7 +132,6 @@ pub struct Checks {
     published: Option<(usize, RunId)>,
     committer: Option<usize>,
     executed: BTreeMap<WriteId, (usize, RunId, bool)>,
-    acked: Writes,
     confirmed: Writes,
     /// Acknowledged by the published master and not given up by a later change.
     live: Writes,
@@ -172,7 +171,6 @@ impl Checks {
             published: None,
             committer: None,
             executed: BTreeMap::new(),
-            acked: Writes::default(),
             confirmed: Writes::default(),
             live: Writes::default(),
             given_up: Writes::default(),
@@ -248,9 +246,4 @@ impl Checks {
 /// Whether a vote says that a node is down.
 pub(crate) fn is_failing(vote: Vote) -> bool {
     matches!(vote, Vote::Refused | Vote::Silent | Vote::Unusable)
-}
-
-/// Milliseconds, for people.
-pub fn millis(time: Micros) -> u64 {
-    time / MS
 }

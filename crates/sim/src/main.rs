@@ -76,17 +76,23 @@ fn script(name: &str) -> Result<Script, String> {
     all.into_iter().find(|script| script.name == name).ok_or(error)
 }
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    run(&Args::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let (text, json, well) = match (&args.command, &args.script, args.seed) {
         (Some(Command::Bugs { seeds }), _, _) => bugs(*seeds),
         (Some(Command::Enumerate(options)), _, _) => {
-            let summary = exhaustive::run(options)?;
+            let summary = exhaustive::run(options);
             (summary.to_string(), summary.json(), summary.broken.is_none())
         }
         (None, Some(script), _) => one(World::scripted(script, args.bug, args.trace)),
         (None, None, Some(seed)) => one(World::new(seed, args.bug, args.trace)),
-        (None, None, None) => many(&args),
+        (None, None, None) => many(args),
     };
     println!("{text}");
     if let Some(file) = &args.json {

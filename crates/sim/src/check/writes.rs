@@ -17,7 +17,6 @@ impl World {
 
     pub(crate) fn acknowledged(&mut self, id: WriteId) {
         let main = self.checks.executed.get(&id).is_some_and(|(_, _, main)| *main);
-        self.checks.acked.insert(id);
         if !main {
             self.checks.counts.elsewhere += 1;
             return;

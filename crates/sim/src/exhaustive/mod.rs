@@ -58,7 +58,6 @@ mod turn;
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -99,9 +98,6 @@ pub struct Options {
     /// After how many minutes to stop, complete or not.
     #[arg(long, default_value_t = 10, value_name = "M")]
     pub minutes: u64,
-    /// Where to write the figures as JSON, too.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
 }
 
 /// In which order states are looked into.
@@ -185,23 +181,11 @@ pub struct Summary {
     pub broken: Option<(Broken, Vec<String>)>,
 }
 
-/// Why nothing was enumerated, or nothing written.
-#[derive(Debug, thiserror::Error)]
-pub enum EnumerateError {
-    /// The file could not be written.
-    #[error("{0}: {1}")]
-    File(PathBuf, std::io::Error),
-}
-
-/// Enumerates, and writes the figures where they are asked for.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn run(options: &Options) -> Result<Summary, EnumerateError> {
+/// Enumerates.
+pub fn run(options: &Options) -> Summary {
     let Options { writes, faults, quorum, order, .. } = *options;
     let only = if options.only.is_empty() { Fault::value_variants() } else { &options.only };
-    let all = options.back.is_empty() && !options.no_return;
-    let back = if all { Memory::value_variants() } else { &options.back };
+    let back = if options.back.is_empty() { Memory::value_variants() } else { &options.back };
     let (only, back) = (only.to_vec(), back.to_vec());
     let rules = Rules { writes, faults, only, back, quorum, order, planted: None };
     let limit = Duration::from_secs(options.minutes * 60);
@@ -209,18 +193,13 @@ pub fn run(options: &Options) -> Result<Summary, EnumerateError> {
     let found = enumerate(&rules, founded(&rules), |counts| {
         clock() >= limit || options.states.is_some_and(|states| counts.states >= states)
     });
-    let summary = Summary {
+    Summary {
         options: options.clone(),
         counts: found.counts,
         complete: found.complete,
         took: clock(),
         broken: found.trail.map(|trail| (trail.broken, trail.lines)),
-    };
-    if let Some(file) = &options.json {
-        let text = format!("{:#}\n", summary.json());
-        std::fs::write(file, text).map_err(|error| EnumerateError::File(file.clone(), error))?;
     }
-    Ok(summary)
 }
 
 /// How long ago this was called: only to end in time and to say how fast it was.
