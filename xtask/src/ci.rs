@@ -55,7 +55,7 @@ fn steps(except_tests: bool, has_deny: bool) -> Vec<Step> {
         ("deny", deny),
         (
             "simulate",
-            Work::Program(cargo("run -q -p redis-failover-sim --locked -- --seeds 1000000 --seconds 20")),
+            Work::Program(cargo("run -q -p redis-failover-sim --locked -- --seeds 1000 --seconds 20")),
         ),
         ("test", Work::Task("cargo xtask test", || test::run(&[]))),
     ];
