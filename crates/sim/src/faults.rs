@@ -47,7 +47,8 @@ impl World {
         });
         let lasts = self.rng.u64(MS..=self.swarm.fault_lasts);
         // A restart before the failover is another promise.
-        let lasts = if self.swarm.gentle { lasts + self.swarm.down_after + 2 * S } else { lasts };
+        let failover = self.swarm.down_after + self.swarm.third_failover_waits + 2 * S;
+        let lasts = if self.swarm.gentle { lasts + failover } else { lasts };
         let Some(kind) = kind else { return };
         self.say(|| format!("! {kind:?}"));
         if let Some(fault) = self.cause(kind, lasts) {
@@ -275,8 +276,9 @@ impl World {
         let founders =
             self.nodes.iter().filter(|node| node.server.is_master() && !node.server.writes.is_empty());
         let Some(record) = self.last_record() else {
-            // Somebody made another master before there was a record.
-            return self.active == 0 && founders.count() > 1;
+            // Somebody made another master before there was a record, or left none.
+            let headless = !self.nodes.iter().any(|node| node.server.is_master());
+            return self.active == 0 && (founders.count() > 1 || headless);
         };
         let known = |node: &&crate::nodes::Node| record.lineages.locate(&node.server.history()).is_some();
         let holders: Vec<_> = self.nodes.iter().filter(|node| !node.server.writes.is_empty()).collect();
