@@ -171,7 +171,7 @@ impl World {
         self.queue.at(at, Event::Down { m, life, connection, down });
     }
 
-    /// A connection over which something was lost carries nothing any more.
+    /// A connection over which something was lost takes nothing any more. What lies in it already arrives.
     fn is_broken(&mut self, m: usize, connection: u32) -> bool {
         let (there, back) = (
             self.wires.way(Host::Monitor(m), Host::Ensemble),
@@ -179,9 +179,9 @@ impl World {
         );
         let zk = &mut self.monitors[m].zk;
         if there.cuts + back.cuts > 0 || !self.ensemble.up {
-            zk.broken = zk.broken.max(connection);
+            zk.severed = zk.severed.max(connection);
         }
-        connection <= zk.broken
+        connection <= zk.severed.max(zk.broken)
     }
 
     fn in_order(&mut self, m: usize, direction: usize) -> Micros {

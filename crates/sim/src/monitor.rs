@@ -87,6 +87,8 @@ pub(crate) struct Session {
     pub(crate) connection: u32,
     /// The last one that leads nowhere.
     pub(crate) broken: u32,
+    /// The newest one that takes nothing any more: what is sent over it is lost, what was sent before is not.
+    pub(crate) severed: u32,
     connected: bool,
     /// The lead was in doubt, and its user has not been told: he is told only the latest.
     unseen: bool,
