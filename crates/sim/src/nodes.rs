@@ -52,9 +52,15 @@ struct Upstream {
     conn: ConnId,
     /// It has served.
     opened: bool,
+    /// When it was heard of last, or was opened.
+    heard: Micros,
     /// A copy is being loaded; what came after it.
     loading: Option<Vec<Entry>>,
 }
+
+/// How long a replica waits for a word of its master (`repl-timeout`). Redis's default is 60 s: shorter here, that what it
+/// ends may be over before the world must be well.
+const SILENCE: Micros = 20 * S;
 
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -341,7 +347,8 @@ impl World {
             return;
         };
         let conn = self.open(Owner::Replica(n), master);
-        self.nodes[n].upstream = Some(Upstream { conn, opened: false, loading: None });
+        self.nodes[n].upstream =
+            Some(Upstream { conn, opened: false, heard: self.queue.now(), loading: None });
     }
 }
 
@@ -385,6 +392,10 @@ impl World {
             node.pinged = now;
             node.server.say(Kind::Ping);
         }
+        if node.upstream.as_ref().is_some_and(|it| it.loading.is_none() && now > it.heard + SILENCE) {
+            self.lose_upstream(n);
+        }
+        let node = &self.nodes[n];
         let streaming = node.server.link() == redis_failover_core::Link::Up;
         if let Some(conn) = node.upstream.as_ref().map(|it| it.conn).filter(|_| streaming) {
             self.acknowledge(n, conn);

@@ -94,6 +94,7 @@ impl World {
             return;
         }
         let Some(upstream) = node.upstream.as_mut().filter(|it| it.conn == conn) else { return };
+        upstream.heard = self.queue.now();
         match payload {
             Payload::Accepted => {
                 upstream.opened = true;
