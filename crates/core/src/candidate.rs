@@ -86,6 +86,21 @@ impl Ranking {
         };
         self.dropped.iter().map(wait).collect()
     }
+
+    /// By how much a node that could take over holds less than the one that does; nothing for that one.
+    pub fn behind(&self, node: &NodeAddr) -> String {
+        let best = self.chosen.as_ref().filter(|best| *best != node);
+        let (Some(best), Some(own)) =
+            (best.and_then(|best| self.positions.get(best)), self.positions.get(node))
+        else {
+            return String::new();
+        };
+        match best.ahead_of(*own) {
+            Some(0) => "as far as the one that is taken, which comes first by priority or address".to_owned(),
+            Some(bytes) => format!("{bytes} bytes behind"),
+            None => "in an older history".to_owned(),
+        }
+    }
 }
 
 /// Ranks the members of `record` by what they said when they were frozen; those that are `down` for a quorum stay out.

@@ -194,7 +194,7 @@ impl Planner<'_> {
         let own_number = evidence.min_replicas_to_write.filter(|number| *number != CLOSED);
         let mut opened = Topology {
             epoch: record.epoch.next(),
-            phase: Phase::FailingOver(Change { reason, votes, intent }),
+            phase: Phase::FailingOver(Change { reason, votes, intent, opening: None }),
             min_replicas_to_write: own_number.unwrap_or(record.min_replicas_to_write),
             ..record.clone()
         };
@@ -225,7 +225,7 @@ impl Planner<'_> {
     }
 
     fn commit(&self, record: Topology, purpose: Purpose) -> Step {
-        Step::Commit { expected: self.version, record: Box::new(record), purpose }
+        Step::Commit { expected: self.version, record: Box::new(record), purpose, entry: None }
     }
 
     /// Whether this monitor itself knows the master as one: it made it, or it reaches it.

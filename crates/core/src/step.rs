@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::history::Entry;
 use crate::names::{NodeAddr, RunId, Term};
 use crate::request::{Answer, RequestId};
 use crate::topology::{Intent, Topology, Version};
@@ -37,6 +38,15 @@ pub enum Step {
         record: Box<Topology>,
         /// For the log.
         purpose: Purpose,
+        /// What to write into the history in the same transaction, or not at all.
+        entry: Option<Box<Entry>>,
+    },
+    /// Replace the entry that this leader's last commit wrote, if the term's lock still stands.
+    ///
+    /// Once, and only to tell more: nothing depends on whether it succeeds.
+    Amend {
+        /// The same entry, with what is known since.
+        entry: Box<Entry>,
     },
     /// Tell nodes to follow nobody and read them, each on a connection that is then kept for the promotion.
     ///
@@ -129,6 +139,8 @@ pub enum Outcome {
     Answered,
     /// It may not: the lead is lost, or nobody waits for it any more.
     NotAnswered,
+    /// The entry was amended, or can't be: that is not tried again.
+    Amended,
     /// It was not begun: the term was over, or the program is ending.
     NotBegun,
 }
@@ -147,6 +159,7 @@ impl fmt::Display for Step {
                     write!(f, "commit epoch {}: as asked, master {}", record.epoch, record.master)
                 }
             },
+            Self::Amend { .. } => write!(f, "amend the history"),
             Self::Freeze { nodes, .. } => write!(f, "freeze {}", list(nodes)),
             Self::Look { nodes } => write!(f, "look {}", list(nodes)),
             Self::Promote { intent, .. } => write!(f, "promote {}", intent.node),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::history::Opening;
 use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId};
 use crate::policy::{Discover, Policy};
 use crate::position::Lineages;
@@ -108,6 +109,8 @@ pub struct Change {
     pub votes: BTreeMap<MonitorId, Vote>,
     /// The one choice of this epoch.
     pub intent: Intent,
+    /// What else was known then, for the history; `None` where a version that noted nothing opened it.
+    pub opening: Option<Box<Opening>>,
 }
 
 /// The node chosen to be promoted, and what it was when it was chosen: any other run or history is another node.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use redis_failover_core::{
-    ActionId, Answer, Instant, Leadership, MonitorId, Outcome, Report, RequestId, Requests, Term, Topology,
-    Version, Versioned,
+    ActionId, Answer, Entry, Instant, Leadership, MonitorId, Outcome, Report, RequestId, Requests, Term,
+    Topology, Version, Versioned,
 };
 use redis_failover_store::model::{CampaignId, Model, SessionId};
 use redis_failover_store::{CommitError, Glance, GroupPath};
@@ -61,7 +61,7 @@ pub(crate) enum Up {
     /// My report.
     Publish(Box<Report>),
     /// Write this.
-    Commit(ActionId, Term, Version, Box<Topology>),
+    Commit(ActionId, Term, Version, Box<Topology>, Option<Box<Entry>>),
     /// Answer this.
     Answer(ActionId, Term, RequestId, Answer),
 }
@@ -207,8 +207,10 @@ impl World {
             }
         } else if side.connection != connection || side.expired {
             // The session moved on, or is over: the servers carry nothing out for it.
-            if let (Some(Bug::CommitsWithoutLock), Up::Commit(_, term, expected, record)) = (self.bug, up) {
-                self.commit(m, term, expected, &record);
+            if let (Some(Bug::CommitsWithoutLock), Up::Commit(_, term, expected, record, entry)) =
+                (self.bug, up)
+            {
+                self.commit(m, term, expected, (&record, entry.as_deref()));
                 self.store_changed();
             }
             return;
@@ -222,8 +224,8 @@ impl World {
                 model.publish(sessions[m].session, group, *report, instant(now));
                 model.attend(sessions[m].session, instant(now));
             }
-            Up::Commit(id, term, expected, record) => {
-                let outcome = self.commit(m, term, expected, &record);
+            Up::Commit(id, term, expected, record, entry) => {
+                let outcome = self.commit(m, term, expected, (&record, entry.as_deref()));
                 self.send_down(m, connection, 0, Down::Finished(id, outcome));
             }
             Up::Answer(id, term, request, answer) => {
@@ -254,7 +256,13 @@ impl World {
         self.send_down(m, connection, 0, Down::Snapshot(Box::new(snapshot)));
     }
 
-    fn commit(&mut self, m: usize, term: Term, expected: Version, record: &Topology) -> Outcome {
+    fn commit(
+        &mut self,
+        m: usize,
+        term: Term,
+        expected: Version,
+        (record, entry): (&Topology, Option<&Entry>),
+    ) -> Outcome {
         let holder = self.ensemble.holder();
         let mut side = self.ensemble.sessions[m];
         let mut by = term;
@@ -272,7 +280,7 @@ impl World {
             model.look(side.session, group);
         }
         let before = model.transaction();
-        let outcome = model.commit(side.campaign, by, expected, record);
+        let outcome = model.commit(side.campaign, by, expected, record, entry);
         let written = model.transaction() != before;
         if written {
             self.say(|| {
@@ -284,6 +292,16 @@ impl World {
             Ok(version) => Outcome::Committed(version),
             Err(CommitError::Unknown(_)) => Outcome::CommitUnknown,
             Err(_) => Outcome::NotCommitted,
+        }
+    }
+
+    /// A leader tells more of the change that it published, if it can reach the servers. Nobody is told: no monitor
+    /// watches the history.
+    pub(crate) fn amend(&mut self, m: usize, term: Term, entry: &Entry) {
+        let (side, connection) = (self.ensemble.sessions[m], self.monitors[m].zk.connection);
+        if !side.expired && side.connection == connection && !self.is_broken(m, connection) {
+            let _ = self.ensemble.model.amend(side.campaign, term, entry);
+            self.ensemble.seen = self.ensemble.model.transaction();
         }
     }
 

@@ -98,14 +98,20 @@ impl World {
             return self.finish(m, outcome);
         }
         match step {
-            Step::Commit { expected, record, .. } => {
+            Step::Commit { expected, record, entry, .. } => {
                 self.monitors[m].running = Some(Running { id, term, what: What::Store, deadline: None });
-                let up = Up::Commit(id, term, expected, record);
+                let up = Up::Commit(id, term, expected, record, entry);
                 if self.stands_still(m) {
                     let life = self.monitors[m].life;
                     return self.monitors[m].later.push(Event::LateUp { m, life, up });
                 }
                 self.send_up(m, up);
+            }
+            Step::Amend { entry } => {
+                // It takes no time here, and draws nothing: whatever comes of it, all goes on in the same way.
+                self.amend(m, term, &entry);
+                self.monitors[m].running = Some(start(What::Store, Duration::ZERO));
+                self.finish(m, Outcome::Amended);
             }
             Step::Answer { request, answer } => {
                 self.monitors[m].running = Some(Running { id, term, what: What::Store, deadline: None });

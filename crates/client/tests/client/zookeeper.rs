@@ -46,7 +46,7 @@ async fn publish(session: &Session, path: &str, nodes: &Nodes) {
         policy: Policy::default(),
         min_replicas_to_write: 0,
     };
-    campaign.commit(term, version, &topology).await.expect("it leads");
+    campaign.commit(term, version, &topology, None).await.expect("it leads");
 }
 
 #[tokio::test]

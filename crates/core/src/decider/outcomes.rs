@@ -24,20 +24,30 @@ impl Decider {
     pub(super) fn finished(&mut self, now: Instant, step: Step, outcome: Outcome) {
         match (step, outcome) {
             (_, Outcome::NotBegun) => self.pause(now),
-            (Step::Commit { record, purpose, .. }, Outcome::Committed(version)) => {
+            (Step::Commit { record, purpose, entry, .. }, Outcome::Committed(version)) => {
                 self.committed(now, *record, purpose, version);
+                if purpose == Purpose::Publish {
+                    self.note_published(now, entry);
+                }
             }
             (Step::Commit { .. }, _) => {
                 self.must_read = true;
                 self.pause(now);
             }
-            (Step::Freeze { awaited, .. }, Outcome::Read(evidence)) => self.frozen(awaited, evidence),
+            (Step::Amend { .. }, _) => {}
+            (Step::Freeze { awaited, .. }, Outcome::Read(evidence)) => {
+                self.note_frozen(now);
+                self.frozen(awaited, evidence);
+            }
             (Step::Look { .. }, Outcome::Read(evidence)) => self.looked(now, evidence),
             (Step::Promote { intent, .. }, Outcome::Promoted(evidence)) => {
                 // Whatever came of it, what the node said before is over.
                 self.progress.evidence.remove(&intent.node);
                 self.progress.promotion = match evidence {
-                    Some(evidence) if confirms(&intent, &evidence) => Promotion::Confirmed(evidence),
+                    Some(evidence) if confirms(&intent, &evidence) => {
+                        self.note_promoted(now);
+                        Promotion::Confirmed(evidence)
+                    }
                     Some(_) | None => Promotion::Unclear,
                 };
             }
@@ -49,6 +59,7 @@ impl Decider {
                         self.progress.unsaved.insert(node.clone());
                     }
                     self.progress.opened = Some(Opened { node, run, at: now, times });
+                    self.note_open(now);
                 } else {
                     self.progress.rest_until = Some(now + FIRST_REST);
                 }
@@ -147,6 +158,7 @@ impl Decider {
         let said = evidence.get(&change.intent.node);
         if let Some(said) = said.filter(|said| confirms(&change.intent, said)) {
             self.progress.promotion = Promotion::Confirmed(said.clone());
+            self.note_promoted(now);
             return;
         }
         if self.progress.promotion == Promotion::Unclear {

@@ -201,6 +201,7 @@ fn describe(call: &Call) -> (&'static str, bool) {
             Outcome::Promoted(Some(_)) => ("the step ended: it answered after its promotion", false),
             Outcome::Done(_) => ("the step ended: done by who answered", false),
             Outcome::Answered => ("the step ended: answered", false),
+            Outcome::Amended => ("the step ended: the history was amended, or cannot be", false),
             Outcome::NotCommitted => ("the step failed: not committed", true),
             Outcome::CommitUnknown => ("the step failed: it may have been committed", true),
             Outcome::Promoted(None) => ("the step failed: it may have been promoted", true),

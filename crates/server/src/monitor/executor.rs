@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_failover_core::{Action, Evidence, Intent, NodeAddr, Outcome, Step, Term, Topology, Version};
+use redis_failover_core::{
+    Action, Entry, Evidence, Intent, NodeAddr, Outcome, Step, Term, Topology, Version,
+};
 use redis_failover_store::{Campaign, CommitError};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -80,7 +82,18 @@ impl<C: Campaign> Executor<C> {
             return Outcome::NotBegun;
         }
         match action.step {
-            Step::Commit { expected, record, .. } => self.commit(term, expected, &record).await,
+            Step::Commit { expected, record, entry, .. } => {
+                self.commit(term, expected, &record, entry.as_deref()).await
+            }
+            Step::Amend { entry } => {
+                // What there is to do next does not wait for it.
+                match timeout(VISIT_LIMIT, self.campaign.amend(term, &entry)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::info!("the history tells less than it could: {error}"),
+                    Err(_) => tracing::info!("the history tells less than it could: no answer in time"),
+                }
+                Outcome::Amended
+            }
             Step::Freeze { nodes, awaited } => Outcome::Read(self.freeze(term, nodes, &awaited).await),
             Step::Look { nodes } => {
                 let look = |mut link| async move { redis_admin::look(&mut link).await };
@@ -130,8 +143,14 @@ impl<C: Campaign> Executor<C> {
         move || campaign.holds(term)
     }
 
-    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Outcome {
-        match self.campaign.commit(term, expected, record).await {
+    async fn commit(
+        &self,
+        term: Term,
+        expected: Version,
+        record: &Topology,
+        entry: Option<&Entry>,
+    ) -> Outcome {
+        match self.campaign.commit(term, expected, record, entry).await {
             Ok(version) => Outcome::Committed(version),
             Err(error @ CommitError::Unknown(_)) => {
                 tracing::warn!("{error}");

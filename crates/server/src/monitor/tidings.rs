@@ -254,7 +254,8 @@ impl Tidings {
             | Outcome::Read(_)
             | Outcome::Promoted(Some(_))
             | Outcome::Done(_)
-            | Outcome::Answered => {}
+            | Outcome::Answered
+            | Outcome::Amended => {}
             Outcome::NotAnswered => warn!(event = "step-failed", %group, "not answered"),
             Outcome::NotCommitted => warn!(event = "step-failed", %group, "not committed"),
             Outcome::CommitUnknown => warn!(event = "step-failed", %group, "commit unclear, reading again"),

@@ -214,7 +214,7 @@ impl Command {
             Step::Open { run, .. } => Some(Self::Open(run.clone())),
             Step::Follow { master, .. } => Some(Self::Follow(master.clone())),
             Step::Persist { .. } => Some(Self::Persist),
-            Step::Look { .. } | Step::Commit { .. } | Step::Answer { .. } => None,
+            Step::Look { .. } | Step::Commit { .. } | Step::Answer { .. } | Step::Amend { .. } => None,
         }
     }
 }

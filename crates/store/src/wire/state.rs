@@ -10,6 +10,7 @@ use redis_failover_core::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::history::{opening, opening_v1};
 use super::{FORMAT, Unreadable, bytes, format_of, garbage, merged, object};
 
 /// The keys of format 1, in the order in which they are written.
@@ -73,6 +74,9 @@ struct ChangeV1 {
     reason: String,
     votes: BTreeMap<String, String>,
     intent: IntentV1,
+    /// Not read as strictly as the rest: it is only told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    opening: Option<Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -185,6 +189,7 @@ fn change(change: ChangeV1) -> Result<Change, String> {
             replid: ReplId(change.intent.replid),
             offset: change.intent.offset,
         },
+        opening: change.opening.and_then(opening).map(Box::new),
     })
 }
 
@@ -270,9 +275,10 @@ fn change_v1(change: &Change) -> ChangeV1 {
             replid: change.intent.replid.to_string(),
             offset: change.intent.offset,
         },
+        opening: change.opening.as_deref().map(|opening| json!(opening_v1(opening))),
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,19 +5,21 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{Answer, Leadership, MonitorId, RequestId, Term, Topology, Version};
+use redis_failover_core::{Answer, Entry, Leadership, MonitorId, RequestId, Term, Topology, Version};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Error, EventType, OneshotWatcher, SessionState, StateWatcher};
 
 use super::Owner;
 use super::commit;
+use super::history::{self, History};
 use super::record::Followed;
 use super::requests;
 use super::session::{Session, Shared};
+use super::standing::{Held, Standing};
 use super::znodes::{SEQUENTIAL, ensure};
 use crate::feed::Feed;
 use crate::wire::{Lock, lock_bytes};
@@ -30,66 +32,12 @@ const REST: Duration = Duration::from_millis(100);
 /// Tells the campaigns of one process apart: several may stand in one session.
 static CAMPAIGNS: AtomicU64 = AtomicU64::new(0);
 
-/// Whether one campaign leads; written by the session's thread and by the watchdog.
-pub(super) struct Standing {
-    leadership: watch::Sender<Leadership>,
-    lock: Mutex<Option<Held>>,
-    doubt: Notify,
-}
-
-/// The lock node that makes its holder the leader.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    pub(super) path: String,
-    pub(super) term: Term,
-}
-
-impl Standing {
-    /// Hands off until the lock was looked at again.
-    pub(super) fn suspend(&self) {
-        let suspended = self.leadership.send_if_modified(|leadership| {
-            let leads = matches!(leadership, Leadership::Leading(_));
-            if leads {
-                *leadership = Leadership::Suspended;
-            }
-            leads
-        });
-        if suspended {
-            self.doubt.notify_one();
-        }
-    }
-
-    fn follow(&self) {
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.set(Leadership::Following);
-    }
-
-    fn lead(&self, held: Held) {
-        let term = held.term;
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
-        self.set(Leadership::Leading(term));
-    }
-
-    fn set(&self, new: Leadership) {
-        self.leadership.send_if_modified(|old| std::mem::replace(old, new) != new);
-    }
-
-    fn leads(&self, term: Term) -> bool {
-        *self.leadership.borrow() == Leadership::Leading(term)
-    }
-
-    /// The lock of `term`, if that is the present one and not in doubt.
-    pub(super) fn held(&self, term: Term) -> Option<Held> {
-        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        lock.clone().filter(|held| held.term == term && self.leads(term))
-    }
-}
-
 /// A monitor's standing for the lead of a [`super::ZooKeeperGroup`].
 pub struct ZooKeeperCampaign {
     owner: Arc<Owner>,
     znodes: Znodes,
     record: Followed,
+    history: Arc<History>,
     pub(super) standing: Arc<Standing>,
     stance: watch::Sender<Stance>,
     resigned: watch::Receiver<bool>,
@@ -127,17 +75,19 @@ impl ZooKeeperCampaign {
             doubt: Notify::new(),
         });
         owner.shared.watch_over(&standing);
+        let history = Arc::<History>::default();
         let (stance, stances) = watch::channel(Stance::Standing);
         let (done, resigned) = watch::channel(false);
         let candidate = Candidate {
             shared: Arc::clone(&owner.shared),
             znodes: znodes.clone(),
             standing: Arc::clone(&standing),
+            history: Arc::clone(&history),
             number: CAMPAIGNS.fetch_add(1, Ordering::Relaxed),
             data: lock_bytes(&Lock { monitor: me.to_string(), address: address.map(str::to_owned) }),
         };
         drop(owner.shared.spawn(candidate.obey(stances, done)));
-        Self { owner, znodes, record, standing, stance, resigned }
+        Self { owner, znodes, record, history, standing, stance, resigned }
     }
 }
 
@@ -150,9 +100,25 @@ impl Campaign for ZooKeeperCampaign {
         self.standing.leads(term) && self.owner.shared.pulse.is_alive()
     }
 
-    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
+    async fn commit(
+        &self,
+        term: Term,
+        expected: Version,
+        record: &Topology,
+        entry: Option<&Entry>,
+    ) -> Result<Version, CommitError> {
         let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
-        commit::commit(&self.owner.shared, &self.znodes, &self.record, held.path, expected, record).await
+        let known = (&*self.record, &self.history);
+        commit::commit(&self.owner.shared, &self.znodes, known, held, expected, (record, entry)).await
+    }
+
+    async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError> {
+        let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
+        let (znodes, history, entry) = (self.znodes.clone(), Arc::clone(&self.history), entry.clone());
+        let work = |session: Session| async move {
+            history::amend(&session, &znodes, &history, (&held.path, term), &entry).await
+        };
+        commit::in_session(&self.owner.shared, work).await
     }
 
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
@@ -192,6 +158,7 @@ struct Candidate {
     shared: Arc<Shared>,
     znodes: Znodes,
     standing: Arc<Standing>,
+    history: Arc<History>,
     number: u64,
     data: Vec<u8>,
 }
@@ -291,7 +258,7 @@ impl Candidate {
                 Ok(look) => {
                     failures = 0;
                     self.shared.pulse.beat(sent);
-                    self.act(look, &mut states).await;
+                    self.act(session, look, &mut states).await;
                 }
                 Err(error) => {
                     // The outcome is unknown; whatever was created is found by the next look.
@@ -315,10 +282,12 @@ impl Candidate {
     }
 
     /// Says what the look showed, and returns when it is time for the next.
-    async fn act(&self, look: Look, states: &mut StateWatcher) {
+    async fn act(&self, session: &Session, look: Look, states: &mut StateWatcher) {
+        let mut leads = None;
         let (own, ahead) = match look {
             Look::Changed => return self.standing.follow(),
             Look::First(held, own) => {
+                leads = Some(held.term);
                 self.standing.lead(held);
                 (own, None)
             }
@@ -333,7 +302,15 @@ impl Candidate {
                 None => std::future::pending().await,
             }
         };
+        // Before it is needed: no change of master waits for it.
+        let history = async {
+            if let Some(term) = leads {
+                self.history.begin(session, &self.znodes, term).await;
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
+            () = history => {}
             event = own.changed() => if event.event_type == EventType::NodeDeleted {
                 // Somebody removed our lock: that is how a leader is deposed.
                 self.standing.follow();

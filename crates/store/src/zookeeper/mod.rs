@@ -9,6 +9,7 @@ mod bell;
 mod commit;
 mod election;
 mod group;
+mod history;
 mod predecessors;
 mod publication;
 mod publisher;
@@ -18,6 +19,7 @@ mod reports;
 mod requests;
 mod session;
 mod snapshot;
+mod standing;
 mod znodes;
 
 use std::io;

@@ -162,6 +162,7 @@ impl Story {
                 Outcome::Done(nodes.iter().filter(|node| self.alive.contains(*node)).cloned().collect())
             }
             Step::Answer { .. } => Outcome::Answered,
+            Step::Amend { .. } => Outcome::Amended,
         }
     }
 }
