@@ -3,6 +3,7 @@
 mod adopt;
 mod ask;
 mod check_config;
+mod history;
 mod monitor;
 mod replay;
 mod run;
@@ -57,6 +58,11 @@ enum Command {
     Run(RunArgs),
     /// Show who is who in a group, and what the monitors see.
     Status(status::StatusArgs),
+    /// List a group's changes of master, the newest last.
+    History(history::HistoryArgs),
+    /// Tell all that is known of one change of master: why then, who voted, whom the leader could choose from, how long
+    /// each step took, what was lost.
+    Explain(history::ExplainArgs),
     /// Say which node is the master, where several could be or the record in `ZooKeeper` was lost.
     Adopt(adopt::AdoptArgs),
     /// A group's monitors; without a command the same as `run`.
@@ -78,6 +84,8 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(args),
             Command::Status(args) => status::run(&args),
+            Command::History(args) => history::list(&args),
+            Command::Explain(args) => history::explain(&args),
             Command::Adopt(args) => adopt::run(args),
             Command::Monitor(args) => monitor::run(args),
             Command::Replay(args) => replay::run(&args),

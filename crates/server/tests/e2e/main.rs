@@ -8,6 +8,7 @@ mod config;
 mod document;
 mod faults;
 mod flavours;
+mod history;
 mod journal;
 mod journals;
 mod names;

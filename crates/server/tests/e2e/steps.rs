@@ -2,6 +2,7 @@
 
 use redis_failover_lab::{ensure_eq, eventually};
 
+use crate::history::assert_each_epoch_told_once;
 use crate::trap::{Relay, Trap};
 use crate::world::{DEADLINE, Group, Servers};
 use crate::writer::Writer;
@@ -74,6 +75,7 @@ fn leader_dies(servers: &Servers, step: &Step, arrives: bool) {
     group.await_steady(servers, master);
     let epoch = if arrives { step.arrived } else { step.lost };
     assert_eq!(group.status(servers).expect("a status")["epoch"], epoch, "{}", step.name);
+    assert_each_epoch_told_once(servers, &group);
     assert_sound(&writer.finish(&group.redis[master]), 1, 0);
 }
 
