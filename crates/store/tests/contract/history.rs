@@ -159,6 +159,9 @@ async fn what_stands_there_is_not_overwritten_and_what_cannot_be_read_is_named<S
     let history = group.history().await;
     let unreadable = |epoch: u64| history.iter().find(|it| it.znode == name(epoch)).unwrap().entry.clone();
     assert!(unreadable(1).unwrap_err().to_string().contains("/g/history/0000000001"));
+    // A kind or a format that is not known is none of these.
+    let unread: Vec<_> = history.iter().filter(|it| it.entry.is_err()).map(|it| it.znode.clone()).collect();
+    assert_eq!(unread, [name(1), name(2), name(3)]);
     let told: Vec<_> = history.iter().filter_map(|it| it.entry.clone().ok()).collect();
     assert_eq!(told, [entry(1), entry(2), more(3, 1)]);
     let texts = [(name(1), "what?"), (name(2), "made"), (name(3), "meanwhile")];
