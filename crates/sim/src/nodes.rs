@@ -58,10 +58,6 @@ struct Upstream {
     loading: Option<Vec<Entry>>,
 }
 
-/// How long a replica waits for a word of its master (`repl-timeout`). Redis's default is 60 s: shorter here, that what it
-/// ends may be over before the world must be well.
-const SILENCE: Micros = 20 * S;
-
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     conn: ConnId,
@@ -300,15 +296,6 @@ impl World {
         self.send(conn, End::Server, Payload::Say(say));
     }
 
-    fn kill_clients(&mut self, n: usize) {
-        let clients = self.wires.all(|conn| conn.node == n && matches!(conn.owner, Owner::Client(_)));
-        for conn in clients {
-            self.close(conn, End::Server);
-            self.nodes[n].waits.retain(|wait| wait.conn != conn);
-            self.nodes[n].paused.retain(|(paused, _)| *paused != conn);
-        }
-    }
-
     /// Closes the connections that a change of role closes.
     pub(crate) fn upheave(&mut self, n: usize, upheaval: Upheaval) {
         if upheaval.master
@@ -392,9 +379,7 @@ impl World {
             node.pinged = now;
             node.server.say(Kind::Ping);
         }
-        if node.upstream.as_ref().is_some_and(|it| it.loading.is_none() && now > it.heard + SILENCE) {
-            self.lose_upstream(n);
-        }
+        self.give_up_silence(n);
         let node = &self.nodes[n];
         let streaming = node.server.link() == redis_failover_core::Link::Up;
         if let Some(conn) = node.upstream.as_ref().map(|it| it.conn).filter(|_| streaming) {

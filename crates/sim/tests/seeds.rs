@@ -41,8 +41,8 @@ fn planted_bugs_are_found_for_their_own_reason() {
     assert!(unfound.is_empty(), "not in {SEEDS} seeds: {unfound:?}");
 }
 
-/// Seeds that broke something once, of the model's fault, the checks' or the core's. A change of what is drawn makes other
-/// worlds of them; until then they stay mended.
+/// Seeds that broke something once, of the model's fault, the checks' or the core's. A change of what is drawn makes
+/// other worlds of them; until then they stay mended.
 const MENDED: [u64; 2] = [10976, 16562];
 
 #[test]
