@@ -200,6 +200,10 @@ impl Campaign for EmbeddedCampaign {
         self.owner.shared.change(|model, _| model.commit(id, term, expected, record))
     }
 
+    async fn confirm(&self, term: Term) -> Result<(), CommitError> {
+        self.owner.shared.lock().model.confirm(self.standing.id, term)
+    }
+
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
         self.owner.shared.change(|model, _| model.answer(self.standing.id, term, request, answer))
     }

@@ -215,6 +215,18 @@ impl Model {
         }
     }
 
+    /// Confirms that the campaign leads in `term`, as the store has it now and not as its session knew last.
+    ///
+    /// # Errors
+    /// [`CommitError::Fenced`].
+    pub fn confirm(&self, campaign: CampaignId, term: Term) -> Result<(), CommitError> {
+        let leads = |candidate: &&Candidate| candidate.leadership == Leadership::Leading(term);
+        let lock =
+            self.campaigns.get(&campaign).filter(leads).and_then(|candidate| candidate.lock.as_deref());
+        let stands = lock.is_some_and(|lock| self.tree.get(lock).is_some());
+        if stands { Ok(()) } else { Err(CommitError::Fenced) }
+    }
+
     /// Writes `topology` if the campaign leads in `term` and `expected` is still what stands, and is what its session
     /// read or wrote last. Equal data is not written.
     ///

@@ -4,12 +4,12 @@
 //! It never believes that it leads on the word of a state alone: after each doubt it looks at its lock again.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis_failover_core::{Answer, Leadership, MonitorId, RequestId, Term, Topology, Version};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Error, EventType, OneshotWatcher, SessionState, StateWatcher};
 
@@ -18,6 +18,7 @@ use super::commit;
 use super::record::Followed;
 use super::requests;
 use super::session::{Session, Shared};
+use super::standing::{Held, Standing};
 use super::znodes::{SEQUENTIAL, ensure};
 use crate::feed::Feed;
 use crate::wire::{Lock, lock_bytes};
@@ -29,61 +30,6 @@ const REST: Duration = Duration::from_millis(100);
 
 /// Tells the campaigns of one process apart: several may stand in one session.
 static CAMPAIGNS: AtomicU64 = AtomicU64::new(0);
-
-/// Whether one campaign leads; written by the session's thread and by the watchdog.
-pub(super) struct Standing {
-    leadership: watch::Sender<Leadership>,
-    lock: Mutex<Option<Held>>,
-    doubt: Notify,
-}
-
-/// The lock node that makes its holder the leader.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    pub(super) path: String,
-    pub(super) term: Term,
-}
-
-impl Standing {
-    /// Hands off until the lock was looked at again.
-    pub(super) fn suspend(&self) {
-        let suspended = self.leadership.send_if_modified(|leadership| {
-            let leads = matches!(leadership, Leadership::Leading(_));
-            if leads {
-                *leadership = Leadership::Suspended;
-            }
-            leads
-        });
-        if suspended {
-            self.doubt.notify_one();
-        }
-    }
-
-    fn follow(&self) {
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.set(Leadership::Following);
-    }
-
-    fn lead(&self, held: Held) {
-        let term = held.term;
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
-        self.set(Leadership::Leading(term));
-    }
-
-    fn set(&self, new: Leadership) {
-        self.leadership.send_if_modified(|old| std::mem::replace(old, new) != new);
-    }
-
-    fn leads(&self, term: Term) -> bool {
-        *self.leadership.borrow() == Leadership::Leading(term)
-    }
-
-    /// The lock of `term`, if that is the present one and not in doubt.
-    pub(super) fn held(&self, term: Term) -> Option<Held> {
-        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        lock.clone().filter(|held| held.term == term && self.leads(term))
-    }
-}
 
 /// A monitor's standing for the lead of a [`super::ZooKeeperGroup`].
 pub struct ZooKeeperCampaign {
@@ -121,11 +67,7 @@ impl ZooKeeperCampaign {
         me: &MonitorId,
         address: Option<&str>,
     ) -> Self {
-        let standing = Arc::new(Standing {
-            leadership: watch::Sender::new(Leadership::Following),
-            lock: Mutex::default(),
-            doubt: Notify::new(),
-        });
+        let standing = Arc::new(Standing::new());
         owner.shared.watch_over(&standing);
         let (stance, stances) = watch::channel(Stance::Standing);
         let (done, resigned) = watch::channel(false);
@@ -139,6 +81,10 @@ impl ZooKeeperCampaign {
         drop(owner.shared.spawn(candidate.obey(stances, done)));
         Self { owner, znodes, record, standing, stance, resigned }
     }
+
+    fn held(&self, term: Term) -> Result<Held, CommitError> {
+        self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)
+    }
 }
 
 impl Campaign for ZooKeeperCampaign {
@@ -151,12 +97,17 @@ impl Campaign for ZooKeeperCampaign {
     }
 
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
-        let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
+        let held = self.held(term)?;
         commit::commit(&self.owner.shared, &self.znodes, &self.record, held.path, expected, record).await
     }
 
+    async fn confirm(&self, term: Term) -> Result<(), CommitError> {
+        let held = self.held(term)?;
+        commit::confirm(&self.owner.shared, &self.znodes, held.path).await
+    }
+
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
-        let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
+        let held = self.held(term)?;
         requests::answer(&self.owner.shared, &self.znodes, held.path, request, answer).await
     }
 

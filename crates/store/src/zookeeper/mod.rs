@@ -18,6 +18,7 @@ mod reports;
 mod requests;
 mod session;
 mod snapshot;
+mod standing;
 mod znodes;
 
 use std::io;

@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Client, Error, SessionState};
 
-use super::election::Standing;
 use super::pulse::Pulse;
+use super::standing::Standing;
 use super::{CLOSE_LIMIT, Connection, StoreError};
 use crate::names::ConnectString;
 

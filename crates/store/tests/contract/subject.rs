@@ -106,6 +106,7 @@ pub(crate) trait Candidate {
     fn leadership(&self) -> impl Shows<Leadership> + use<Self>;
     fn holds(&self, term: Term) -> bool;
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError>;
+    async fn confirm(&self, term: Term) -> Result<(), CommitError>;
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError>;
     fn stand(&self, stands: bool);
     async fn resign(&self);
@@ -201,6 +202,10 @@ impl<C: Campaign> Candidate for C {
 
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
         Campaign::commit(self, term, expected, record).await
+    }
+
+    async fn confirm(&self, term: Term) -> Result<(), CommitError> {
+        Campaign::confirm(self, term).await
     }
 
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
