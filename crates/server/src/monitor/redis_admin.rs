@@ -7,6 +7,8 @@ use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use redis_failover_core::plan::CLOSED;
 use redis_failover_core::{Evidence, Intent, NodeAddr, RunId};
 
+use redis_failover_store::CommitError;
+
 use super::prober::text;
 use crate::info::{Info, InfoError, evidence};
 use crate::redis_link::{LinkError, RedisLink};
@@ -32,6 +34,9 @@ pub(super) enum AdminError {
     /// This monitor no longer leads; nothing was sent.
     #[error("this monitor leads no more")]
     Deposed,
+    /// The store does not confirm that this monitor leads; nothing was sent but questions.
+    #[error("the lead is not confirmed: {0}")]
+    Unconfirmed(#[source] CommitError),
     /// It took too long; what was sent may be carried out later.
     #[error("no answer in time")]
     Late,
@@ -59,6 +64,81 @@ impl<F: Fn() -> bool + Send + Sync> Lead for F {}
 struct Before {
     is_master: bool,
     min_replicas_to_write: Option<u32>,
+}
+
+/// The connections that bear `mark` in their names, but for this one, which must be called `name`: what leaders of the
+/// group have opened to the node.
+///
+/// Where the server does not let us name or list connections nobody is found, and this one can't be found by others.
+pub(super) async fn other_leaders(
+    link: &mut RedisLink,
+    name: &str,
+    mark: &str,
+) -> Result<Vec<u64>, AdminError> {
+    let mut questions = redis::pipe();
+    questions.cmd("CLIENT").arg("ID");
+    questions.cmd("CLIENT").arg("LIST").arg("TYPE").arg("normal");
+    let replies = link.ask(&questions).await?;
+    let (own, list) = match (replies.first(), replies.get(1)) {
+        (Some(Value::Int(own)), Some(list)) => (*own, list),
+        _ => return forbidden(replies),
+    };
+    let Some(list) = text(list) else { return forbidden(replies) };
+    let listed: Vec<_> = list.lines().filter_map(listed).collect();
+    let own = u64::try_from(own).unwrap_or_default();
+    if !listed.contains(&(own, name)) {
+        tell_unfenced("it does not list this connection by its name");
+    }
+    Ok(listed.into_iter().filter(|(id, name)| *id != own && name.contains(mark)).map(|(id, _)| id).collect())
+}
+
+/// The number and the name of a connection in CLIENT LIST.
+fn listed(line: &str) -> Option<(u64, &str)> {
+    let field = |key: &str| line.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='));
+    Some((field("id")?.parse().ok()?, field("name")?))
+}
+
+fn forbidden(replies: Vec<Value>) -> Result<Vec<u64>, AdminError> {
+    let refusals = replies.into_iter().filter_map(|reply| match reply {
+        Value::ServerError(error) => Some(error),
+        _ => None,
+    });
+    for error in refusals {
+        let never = error.code() == "NOPERM" || error.details().is_some_and(|it| it.contains("unknown"));
+        if !never {
+            return Err(RedisError::from(error).into());
+        }
+        tell_unfenced(&RedisError::from(error).to_string());
+    }
+    Ok(Vec::new())
+}
+
+/// Ends those connections. One that has ended by itself is no error.
+pub(super) async fn end(link: &mut RedisLink, connections: &[u64]) -> Result<(), AdminError> {
+    if connections.is_empty() {
+        return Ok(());
+    }
+    let mut commands = redis::pipe();
+    for id in connections {
+        commands.cmd("CLIENT").arg("KILL").arg("ID").arg(*id);
+    }
+    for reply in link.ask(&commands).await? {
+        match reply {
+            Value::ServerError(error) if error.code() == "NOPERM" => {
+                tell_unfenced(&RedisError::from(error).to_string());
+            }
+            Value::ServerError(error) => return Err(RedisError::from(error).into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn tell_unfenced(why: &str) {
+    tracing::error!(
+        "commands of a deposed leader can't be kept from this server ({why}): let the ACL user run client|setname, \
+         client|id, client|list and client|kill"
+    );
 }
 
 /// Makes the node follow nobody, and reads it. A master loses its clients in the same transaction.
@@ -325,7 +405,7 @@ mod tests {
 
     use super::*;
     use crate::names::{Names, Way};
-    use crate::redis_link::Credentials;
+    use crate::redis_link::{Credentials, Limits};
 
     fn reply(text: &str) -> Value {
         Value::BulkString(text.into())
@@ -358,9 +438,10 @@ mod tests {
         let node = |redis: &Redis| redis.addr().parse::<NodeAddr>().expect("an address");
         let (addr, other) = (node(&master), node(&other));
         let (names, limit) = (Names::default(), Duration::from_secs(20));
+        let limits = Limits { connect: limit, greet: limit };
         let way = (&addr, Way::Beside);
         let mut link =
-            RedisLink::open(way, &names, &Credentials::default(), "test", limit).await.expect("a link");
+            RedisLink::open(way, &names, &Credentials::default(), "test", limits).await.expect("a link");
         let before = look(&mut link).await.expect("it answers");
         let (deposed, run) = (|| false, before.run.clone());
         let refused = [
