@@ -33,6 +33,10 @@ pub const INVARIANTS: &[Invariant] = &[
         what: "who commands a node holds the lock as it sends; also while ZooKeeper is away",
     },
     Invariant {
+        name: "fenced-commands",
+        what: "no node carries out a command of a leader after one of a later term's",
+    },
+    Invariant {
         name: "made-master-in-an-epoch",
         what: "a node is promoted only as the intent of an open epoch",
     },
@@ -140,7 +144,10 @@ pub struct Checks {
     promoted: Vec<Option<RunId>>,
     /// When each server was last found a replica, or was meddled with.
     replica_at: Vec<Option<Micros>>,
-    commanded_by: Vec<Option<(usize, Micros)>>,
+    /// The latest term whose leader has commanded each server in its present run.
+    commanded: Vec<Option<(RunId, Term)>>,
+    /// When an operator changed what a server follows.
+    meddled_at: Vec<Option<Micros>>,
     /// Terms that were ended by force: no lease tells of that.
     forced: Vec<Term>,
 }
@@ -176,7 +183,8 @@ impl Checks {
             given_up: Writes::default(),
             promoted: vec![None; nodes],
             replica_at: vec![None; nodes],
-            commanded_by: vec![None; nodes],
+            commanded: vec![None; nodes],
+            meddled_at: vec![None; nodes],
             forced: Vec::new(),
         }
     }
@@ -211,7 +219,7 @@ impl Checks {
         self.now = now;
         self.promoted[n] = None;
         self.replica_at[n] = Some(self.now);
-        self.commanded_by[n] = Some((usize::MAX, self.now));
+        self.meddled_at[n] = Some(self.now);
     }
 
     /// A write is executed once, and never by a server that was promoted and is not published.

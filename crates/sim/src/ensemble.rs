@@ -12,7 +12,7 @@ use redis_failover_store::{CommitError, Glance, GroupPath};
 
 use crate::bugs::Bug;
 use crate::queue::{MS, Micros};
-use crate::wires::Host;
+use crate::wires::{ConnId, Host};
 use crate::world::{Event, World};
 
 /// The servers, as one.
@@ -62,6 +62,8 @@ pub(crate) enum Up {
     Publish(Box<Report>),
     /// Write this.
     Commit(ActionId, Term, Version, Box<Topology>),
+    /// Do I lead? For the connection to a node.
+    Confirm(ConnId, Term),
     /// Answer this.
     Answer(ActionId, Term, RequestId, Answer),
 }
@@ -77,6 +79,8 @@ pub(crate) enum Down {
     Expired,
     /// What stands there.
     Snapshot(Box<Snapshot>),
+    /// Whether it leads, for the connection to a node.
+    Confirmed(ConnId, bool),
     /// What came of an action.
     Finished(ActionId, Outcome),
 }
@@ -225,6 +229,11 @@ impl World {
             Up::Commit(id, term, expected, record) => {
                 let outcome = self.commit(m, term, expected, &record);
                 self.send_down(m, connection, 0, Down::Finished(id, outcome));
+            }
+            Up::Confirm(conn, term) => {
+                let campaign = self.ensemble.sessions[m].campaign;
+                let leads = self.ensemble.model.confirm(campaign, term).is_ok();
+                self.send_down(m, connection, 0, Down::Confirmed(conn, leads));
             }
             Up::Answer(id, term, request, answer) => {
                 let campaign = self.ensemble.sessions[m].campaign;

@@ -15,7 +15,7 @@ use redis_failover_core::{
 use crate::bugs::Bug;
 use crate::check::is_failing;
 use crate::ensemble::Up;
-use crate::executor::{Held, Running, Visit};
+use crate::executor::{Door, Held, Running, Visit};
 use crate::prober::Probing;
 use crate::queue::{MS, Micros};
 use crate::world::{Event, World};
@@ -50,6 +50,9 @@ pub(crate) struct Monitor {
     pub(crate) visits: BTreeMap<u64, Visit>,
     pub(crate) last_visit: u64,
     pub(crate) held: BTreeMap<usize, Held>,
+    pub(crate) doors: BTreeMap<usize, Door>,
+    /// When each node last said what it held, frozen.
+    pub(crate) frozen_at: BTreeMap<usize, Micros>,
     /// Its session.
     pub(crate) zk: Session,
     /// Whether it leads, as far as it knows.
@@ -120,6 +123,8 @@ impl Monitor {
             visits: BTreeMap::new(),
             last_visit: u64::from(life) * 1_000_000,
             held: BTreeMap::new(),
+            doors: BTreeMap::new(),
+            frozen_at: BTreeMap::new(),
             zk: Session { connection: life * 10_000, ..Session::default() },
             leadership: Leadership::Following,
             reread_at: 0,

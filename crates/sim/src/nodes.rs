@@ -212,7 +212,8 @@ impl World {
     fn answer(&mut self, n: usize, conn: ConnId, ask: Ask) {
         let now = self.queue.now();
         let loading = now < self.nodes[n].loading_until;
-        if loading && !matches!(ask, Ask::LookBefore | Ask::WhichRun | Ask::Ack(_)) {
+        if loading && !matches!(ask, Ask::LookBefore | Ask::WhichRun | Ask::Ack(_) | Ask::List | Ask::End(_))
+        {
             return self.reply(conn, Say::Loading);
         }
         let server = &mut self.nodes[n].server;
@@ -228,6 +229,8 @@ impl World {
             Ask::WhichRun => Say::Run(server.run()),
             Ask::Identity => Say::Identity { run: server.run(), role: server.role() },
             Ask::Get => Say::Done,
+            Ask::List => Say::Listed(self.list(conn)),
+            Ask::End(others) => self.end(&others),
             Ask::Write(id) => return self.client_writes(n, conn, id),
             Ask::Wait { replicas } => return self.client_waits(n, conn, replicas),
             Ask::Psync { replid, offset } => return self.replica_asks(n, conn, &replid, offset),
@@ -245,8 +248,8 @@ impl World {
         let mut was = self.nodes[n].server.role();
         let by = self.wires.get(conn).map(|it| it.owner);
         self.say(|| format!("node {n} <- {by:?} {ask:?}"));
-        if let Some(Owner::Visit(m, _)) = by {
-            self.note_command(n, m);
+        if let Some(Owner::Admin(m, term)) = by {
+            self.check_fence(n, m, term);
         }
         match ask {
             Ask::Freeze { cut } => {

@@ -43,6 +43,8 @@ impl World {
         (monitor.zk.connected, monitor.zk.ping_at) = (false, now);
         monitor.zk.broken = monitor.zk.connection;
         monitor.reported = None;
+        self.shut_unconfirmed(m);
+        let monitor = &self.monitors[m];
         let asked_store = monitor.running.as_ref().is_some_and(Running::waits_for_store);
         // Whether it hears of the commit or of the doubt first is chance.
         if asked_store && (self.bug == Some(Bug::InheritsEvidence) || self.rng.bool()) {
@@ -71,6 +73,7 @@ impl World {
             self.monitors[m].led = Some((term, self.queue.now()));
         }
         self.abort(m);
+        self.keep_doors(m);
         self.say(|| format!("m{m} is {leadership:?}"));
         self.decide(m, Fact::Leadership(leadership));
         self.reread(m);
@@ -98,6 +101,7 @@ impl World {
                 }
                 self.take_in(m, *snapshot);
             }
+            Down::Confirmed(conn, leads) => self.door_is_confirmed(m, conn, leads),
             Down::Finished(id, outcome) => {
                 if self.monitors[m].running.as_ref().is_some_and(|running| running.id == id) {
                     self.finish(m, outcome);
