@@ -356,7 +356,8 @@ mod tests {
             "what another took that was promoted by hand is not the group's"
         );
         let again = Evidence { run: RunId("2".into()), ..master };
-        assert_eq!(rank(&[("a", again), ("b", by_hand)]).chosen, Some(node("b")), "in its run alone");
+        let all = [("a", again), ("b", by_hand), ("c", said("r", 5, 1))];
+        assert_eq!(rank(&all).chosen, Some(node("b")), "its word counts in its recorded run alone");
         assert_eq!(
             rank(&[("b", parted("y", 9, 1)), ("c", said("r", 6, 1))]).chosen,
             Some(node("c")),
