@@ -90,8 +90,9 @@ impl Ranking {
 
 /// Ranks the members of `record` by what they said when they were frozen; those that are `down` for a quorum stay out.
 ///
-/// The greatest position wins. Among equals one that was not being filled wins, then the lower `replica-priority`, then
-/// the address. Where no member is eligible there may be nothing better to wait for: the recorded master wins if it
+/// The greatest position wins. At one position, who goes on under the published master's name wins, then who has more
+/// beyond what was recorded; among equals one that was not being filled, then the lower `replica-priority`, then the
+/// address. Where no member is eligible there may be nothing better to wait for: the recorded master wins if it
 /// came back with its keys, or if all members are there and all are empty; where all are there and those that hold keys
 /// share one history, the one of them wins that has most of it.
 pub fn rank_candidates(
@@ -120,9 +121,17 @@ pub fn rank_candidates(
             Err(reason) => drop(ranking.dropped.insert(node.clone(), reason)),
         }
     }
+    let masters_name = evidence
+        .get(&record.master)
+        .filter(|it| record.master_run.as_ref() == Some(&it.run))
+        .map(|it| &it.history.replid);
     let order = |(node, position): &(&NodeAddr, &Position)| {
         let it = &evidence[*node];
-        (std::cmp::Reverse(**position), it.is_half_synced(), it.priority, (*node).clone())
+        // A master that was demoted and promoted by hand goes on under a name that nobody has recorded yet: what it
+        // took since is in no position.
+        let beyond = (masters_name == Some(&it.history.replid), it.history.offset);
+        let (position, beyond) = (std::cmp::Reverse(**position), std::cmp::Reverse(beyond));
+        (position, beyond, it.is_half_synced(), it.priority, (*node).clone())
     };
     ranking.chosen = ranking.positions.iter().min_by_key(order).map(|(node, _)| node.clone());
     if ranking.chosen.is_none() {
@@ -324,6 +333,36 @@ mod tests {
     fn the_greatest_position_wins_whatever_the_order_of_the_list() {
         assert_eq!(rank(&[("b", said("r", 5, 1)), ("c", said("r", 6, 1))]).chosen, Some(node("c")));
         assert_eq!(rank(&[("b", said("r", 6, 1)), ("c", said("r", 6, 1))]).chosen, Some(node("b")));
+    }
+
+    #[test]
+    fn what_was_written_under_a_name_that_is_not_recorded_counts_before_the_priority() {
+        let parted = |name: &str, offset, priority| {
+            let mut it = said(name, offset, 1);
+            (it.history.previous, it.priority) = (Some((ReplId("r".into()), 6)), priority);
+            it
+        };
+        let (master, behind) = (parted("x", 8, 100), parted("x", 7, 1));
+        assert_eq!(rank(&[("a", master.clone()), ("b", behind.clone())]).chosen, Some(node("a")));
+        assert_eq!(
+            rank(&[("b", behind), ("c", parted("x", 8, 100))]).chosen,
+            Some(node("c")),
+            "the master is gone, and this replica has more of what it wrote"
+        );
+        let by_hand = parted("y", 9, 1);
+        assert_eq!(
+            rank(&[("a", master.clone()), ("b", by_hand.clone())]).chosen,
+            Some(node("a")),
+            "what another took that was promoted by hand is not the group's"
+        );
+        let again = Evidence { run: RunId("2".into()), ..master };
+        let all = [("a", again), ("b", by_hand), ("c", said("r", 5, 1))];
+        assert_eq!(rank(&all).chosen, Some(node("b")), "its word counts in its recorded run alone");
+        assert_eq!(
+            rank(&[("b", parted("y", 9, 1)), ("c", said("r", 6, 1))]).chosen,
+            Some(node("c")),
+            "more of what is recorded comes first"
+        );
     }
 
     #[test]

@@ -182,6 +182,8 @@ impl World {
         self.ensemble.begin(m, &id, now);
         if m < self.monitors.len() {
             monitor.zk.busy = self.monitors[m].zk.busy;
+            // The report of its earlier life stands, and counts, until that life's session ends.
+            monitor.failing.clone_from(&self.monitors[m].failing);
             self.monitors[m] = monitor;
         } else {
             self.monitors.push(monitor);

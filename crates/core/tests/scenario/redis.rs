@@ -83,10 +83,7 @@ impl Redis {
             Command::Promote { run } if *run != self.run => {}
             Command::Promote { .. } => {
                 self.min_replicas = CLOSED;
-                if self.follows.take().is_some() {
-                    self.previous = Some((self.replid.clone(), self.offset + 1));
-                    self.replid = format!("{name}{}p{}", self.run, self.offset);
-                }
+                self.follow_no_one(name);
             }
             Command::Open(number) => self.min_replicas = *number,
             Command::Follow(master, number) => {
@@ -95,6 +92,13 @@ impl Redis {
                     self.min_replicas = *number;
                 }
             }
+        }
+    }
+
+    pub(super) fn follow_no_one(&mut self, name: &str) {
+        if self.follows.take().is_some() {
+            self.previous = Some((self.replid.clone(), self.offset + 1));
+            self.replid = format!("{name}{}p{}", self.run, self.offset);
         }
     }
 
@@ -223,11 +227,13 @@ impl Servers {
             let replica = self.get(&name).expect("it was just there");
             if replica.replid != master.replid {
                 let end = master.previous.filter(|(replid, _)| *replid == replica.replid).map(|(_, end)| end);
-                let kind = if end.is_some_and(|end| replica.offset < end) { "partial" } else { "full" };
+                let partial = end.is_some_and(|end| replica.offset < end);
+                let kind = if partial { "partial" } else { "full" };
                 lines.push(format!("{name} {kind} sync from {of}"));
+                let old = std::mem::replace(&mut replica.replid, master.replid);
+                replica.previous = partial.then_some((old, replica.offset + 1));
             }
-            replica.replid = master.replid;
-            (replica.offset, replica.keys, replica.previous) = (master.offset, master.keys, None);
+            (replica.offset, replica.keys) = (master.offset, master.keys);
         }
         lines
     }
