@@ -146,6 +146,8 @@ pub struct Checks {
     replica_at: Vec<Option<Micros>>,
     /// The latest term whose leader has commanded each server in its present run.
     commanded: Vec<Option<(RunId, Term)>>,
+    /// When the latest epoch was opened.
+    opened_at: Micros,
     /// When an operator changed what a server follows.
     meddled_at: Vec<Option<Micros>>,
     /// Terms that were ended by force: no lease tells of that.
@@ -184,6 +186,7 @@ impl Checks {
             promoted: vec![None; nodes],
             replica_at: vec![None; nodes],
             commanded: vec![None; nodes],
+            opened_at: 0,
             meddled_at: vec![None; nodes],
             forced: Vec::new(),
         }

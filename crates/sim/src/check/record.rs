@@ -67,7 +67,7 @@ impl World {
 
     /// An epoch was opened: there was a reason, and the best of those who were frozen was chosen.
     fn check_opened(&mut self, old: &Topology, new: &Topology) {
-        self.checks.published = None;
+        (self.checks.published, self.checks.opened_at) = (None, self.queue.now());
         let (Some(m), Phase::FailingOver(change)) = (self.checks.committer, &new.phase) else { return };
         let Some(chosen) = self.node_of(&change.intent.node) else { return };
         if self.nodes[chosen].server.run() != change.intent.run {
@@ -179,7 +179,7 @@ impl World {
         let (intent, run) = (&change.intent, server.run());
         let parted = Some((intent.replid.clone(), intent.offset + 1));
         let in_run = run == intent.run;
-        let meddled = self.checks.replica_at[n].is_some_and(|at| self.queue.now() - at < S * 2);
+        let meddled = self.checks.meddled_at[n].is_some_and(|at| at >= self.checks.opened_at);
         if !meddled && self.checks.promoted[n].as_ref() != Some(&intent.run) {
             let detail = format!("{}: promoted was {:?}", brief(new), self.checks.promoted[n]);
             return self.violate("published-is-promoted", &detail);
