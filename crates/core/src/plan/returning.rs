@@ -3,8 +3,25 @@
 
 use super::Planner;
 use crate::names::NodeAddr;
-use crate::topology::{Member, Topology};
+use crate::position::History;
+use crate::topology::{Intent, Member, Topology};
 use crate::view::{Role, Vote};
+
+/// Notes in `published` what the master of `record` may hold, which `intent` has replaced.
+///
+/// It led, so it holds what the group wrote, like one that was seen to follow: also when it follows again where only
+/// the new master sees it, and its bound is dropped for that.
+pub(super) fn note_the_former(published: &mut Topology, record: &Topology, intent: &Intent) {
+    published.synced.extend(record.master_run.iter().map(|run| (record.master.clone(), run.clone())));
+    // What it holds beyond this is given up. A choice may have had a name that nobody recorded, and in which nothing
+    // can be compared: then all that was before the new history counts as within the bound.
+    let stood = History { replid: intent.replid.clone(), offset: intent.offset, previous: None };
+    let is_known = record.lineages.locate(&stood).is_some();
+    let current = published.lineages.current().filter(|_| !is_known);
+    let name = current.map_or(stood.replid, |lineage| lineage.replid.clone());
+    published.reached.insert(record.master.clone(), (name, intent.offset));
+    published.reached.remove(&intent.node);
+}
 
 impl Planner<'_> {
     /// Whether a node answers in a run that was not frozen yet.
