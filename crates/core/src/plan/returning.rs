@@ -41,6 +41,7 @@ impl Planner<'_> {
     /// the master feeds it, or feeds somebody of whom it is not known who that is: a replica may follow though the
     /// monitors do not reach it.
     pub(super) fn remember_the_lost(&self, seen: &mut Topology) {
+        self.drop_outgrown_bounds(seen);
         let record = self.facts.record;
         let master = self.facts.fresh(&record.master, None);
         let Some(master) = master.filter(|it| record.master_run.as_ref() == Some(&it.run)) else { return };
@@ -58,5 +59,16 @@ impl Planner<'_> {
                 seen.reached.entry(addr.clone()).or_insert_with(|| (history.replid.clone(), history.offset));
             }
         }
+    }
+
+    /// Drops from `seen` the bounds beyond which this monitor saw a node while that could not be recorded: nobody led
+    /// then, or ZooKeeper was away.
+    pub(super) fn drop_outgrown_bounds(&self, seen: &mut Topology) {
+        let lineages = &self.facts.record.lineages;
+        seen.reached.retain(|node, (replid, offset)| {
+            let bound = History { replid: replid.clone(), offset: *offset, previous: None };
+            let copy = self.facts.sightings.get(node).filter(|it| self.holds_a_copy(it));
+            copy.is_none_or(|it| lineages.locate(&it.history) <= lineages.locate(&bound))
+        });
     }
 }
