@@ -217,9 +217,7 @@ impl Planner<'_> {
             lineages: record.lineages.with(lineage),
             ..record.clone()
         };
-        // What the old master holds beyond this is given up.
-        published.reached.insert(record.master.clone(), (intent.replid.clone(), intent.offset));
-        published.reached.remove(&intent.node);
+        returning::note_the_former(&mut published, record, intent);
         mark(&mut published, &intent.node, true);
         self.commit(published, Purpose::Publish)
     }

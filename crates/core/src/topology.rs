@@ -24,7 +24,8 @@ pub struct Topology {
     pub members: Vec<Member>,
     /// Those of the members that nobody listed: the master named them as its replicas.
     pub discovered: BTreeSet<NodeAddr>,
-    /// The run of each replica when it was last seen to follow the master: in another run it may have lost its memory.
+    /// The run of each replica when it was last seen to follow the master, and of each former master when it was
+    /// replaced: in another run it may have lost its memory.
     pub synced: BTreeMap<NodeAddr, RunId>,
     /// Where the master stood when it fed a lost replica no more: that replica holds no more of the history than this.
     /// A lost one that is not here was lost together with the master, and may hold all that there was.

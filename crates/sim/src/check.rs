@@ -67,7 +67,8 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "one-crash-loses-nothing",
-        what: "one crash at a time, of a process or a host, with replication caught up, loses no acknowledged write",
+        what: "one crash at a time, of a process or a host, with replication caught up and a monitor that leads, loses \
+               no acknowledged write",
     },
     Invariant { name: "executed-once", what: "no write is executed twice" },
     Invariant { name: "client-epoch-grows", what: "a client never goes back to an older document" },

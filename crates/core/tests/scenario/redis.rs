@@ -12,6 +12,8 @@ pub(super) struct Redis {
     pub(super) run: u32,
     pub(super) follows: Option<Follows>,
     pub(super) replid: String,
+    /// How often it was made a master: each time its history gets a name that nobody had.
+    named: u32,
     pub(super) offset: u64,
     pub(super) previous: Option<(String, u64)>,
     pub(super) keys: u64,
@@ -59,6 +61,7 @@ impl Redis {
             run: name.bytes().map(u32::from).sum::<u32>() * 1_000,
             follows: None,
             replid: format!("{name}1"),
+            named: 0,
             offset: 0,
             previous: None,
             keys: 0,
@@ -95,10 +98,12 @@ impl Redis {
         }
     }
 
+    /// REPLICAOF NO ONE.
     pub(super) fn follow_no_one(&mut self, name: &str) {
         if self.follows.take().is_some() {
             self.previous = Some((self.replid.clone(), self.offset + 1));
-            self.replid = format!("{name}{}p{}", self.run, self.offset);
+            self.named += 1;
+            self.replid = format!("{name}{}p{}", self.run, self.named);
         }
     }
 

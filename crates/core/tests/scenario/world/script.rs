@@ -74,7 +74,7 @@ impl World {
                 redis.keys += 1;
             }
             ("demote", []) => redis.follows = Some(Follows(None)),
-            ("promote", []) => redis.follow_no_one(name),
+            ("follow", ["nobody"]) => redis.follow_no_one(name),
             ("follow", [of]) => redis.follows = Some(Follows(Some((*of).to_owned()))),
             _ => return Err("not understood".into()),
         }
