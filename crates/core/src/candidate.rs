@@ -31,6 +31,8 @@ pub enum Dropped {
     Restarted,
     /// It was restarted, and a node that is missing may hold more than it has left.
     Behind,
+    /// The master was let go on without it, and it has not followed since: it may lack any number of writes.
+    LeftBehind,
     /// It holds a history that the group never recorded: nobody knows what is missing in it.
     UnknownHistory,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Dropped {
             Self::Empty => "empty while another holds keys or is missing",
             Self::Restarted => "restarted since it last followed, and the recorded master may hold more",
             Self::Behind => "restarted, and a missing node may hold more",
+            Self::LeftBehind => "the master went on without it",
             Self::UnknownHistory => "its history is not in the record",
         })
     }
@@ -172,6 +175,10 @@ fn judge(
     let may_hold_more = |it: &Evidence| it.keys > 0 && lineages.locate(&it.history).is_none();
     if restarted && *node != record.master && master.is_none_or(may_hold_more) {
         return Err(Dropped::Restarted);
+    }
+    // Where the master is there, too, it has more, or has lost it.
+    if record.left.contains(node) && master.is_none() {
+        return Err(Dropped::LeftBehind);
     }
     let position = located.ok_or(Dropped::UnknownHistory)?;
     let mut missing = record.nodes().filter(|other| !all.contains_key(*other));
@@ -304,6 +311,8 @@ mod tests {
             discovered: BTreeSet::new(),
             synced: ["b", "c"].map(|name| (node(name), RunId("1".into()))).into(),
             reached: BTreeMap::new(),
+            fenced: false,
+            left: BTreeSet::new(),
             members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
             lineages: Lineages::new(vec![lineage]),
             monitors: BTreeSet::new(),

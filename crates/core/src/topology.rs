@@ -38,6 +38,11 @@ pub struct Topology {
     pub policy: Policy,
     /// The operator's own `min-replicas-to-write`, to be restored when the master is opened.
     pub min_replicas_to_write: u32,
+    /// Whether the published master takes writes only while a replica follows it.
+    pub fenced: bool,
+    /// The replicas without which the master was let go on, and that have not been seen to follow it since: they may
+    /// lack any number of writes.
+    pub left: BTreeSet<NodeAddr>,
 }
 
 impl Topology {
@@ -54,6 +59,11 @@ impl Topology {
     /// Whether nobody listed this node and the policy is that such a one never takes over.
     pub fn only_watches(&self, node: &NodeAddr) -> bool {
         self.policy.discover() == Discover::Watch && self.discovered.contains(node)
+    }
+
+    /// The `min-replicas-to-write` that the published master is to have.
+    pub fn number(&self) -> u32 {
+        self.min_replicas_to_write.max(u32::from(self.fenced))
     }
 
     /// How many monitors must agree that a node is down.

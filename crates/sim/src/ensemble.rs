@@ -52,8 +52,8 @@ pub(crate) struct ServerSide {
 /// What a monitor sends.
 #[derive(Clone, Debug)]
 pub(crate) enum Up {
-    /// I am here.
-    Ping,
+    /// I am here, at this time of mine.
+    Ping(u64),
     /// I come over a new connection.
     Hello,
     /// What stands there?
@@ -71,8 +71,8 @@ pub(crate) enum Up {
 /// What it is sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Down {
-    /// You are heard.
-    Pong,
+    /// You were heard, as of that time of yours.
+    Pong(u64),
     /// Something is new.
     Changed,
     /// Your session has ended.
@@ -219,7 +219,7 @@ impl World {
         }
         side.touched = now;
         match up {
-            Up::Ping => self.send_down(m, connection, 0, Down::Pong),
+            Up::Ping(at) => self.send_down(m, connection, 0, Down::Pong(at)),
             Up::Hello | Up::Look => self.look(m, connection),
             Up::Publish(report) => {
                 let Ensemble { model, group, sessions, .. } = &mut self.ensemble;

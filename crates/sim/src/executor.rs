@@ -74,6 +74,7 @@ enum Job {
     Freeze { patient: bool },
     Look,
     Open { run: RunId, number: u32, first: bool },
+    Fence { run: RunId, number: u32 },
     Follow { master: NodeAddr, number: u32 },
     Persist,
 }
@@ -134,7 +135,10 @@ impl World {
                 let job = Job::Open { run, number, first };
                 self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &job);
             }
-            Step::Follow { nodes, master, min_replicas_to_write: number } => {
+            Step::Fence { node, run, number } => {
+                self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &Job::Fence { run, number });
+            }
+            Step::Follow { nodes, master, min_replicas_to_write: number, .. } => {
                 let told: Vec<_> = nodes.iter().filter_map(|node| self.node_of(node)).collect();
                 self.monitors[m].held.retain(|n, _| !told.contains(n));
                 let job = Job::Follow { master, number };

@@ -56,7 +56,8 @@ struct Frozen {
 enum Errand {
     Look,
     Open { run: RunId, min_replicas_to_write: u32, first: bool },
-    Follow { master: NodeAddr, min_replicas_to_write: u32 },
+    Fence { run: RunId, number: u32 },
+    Follow { master: NodeAddr, min_replicas_to_write: u32, fences: bool },
     Persist,
 }
 
@@ -67,8 +68,9 @@ impl Errand {
             Self::Open { run, min_replicas_to_write, first } => {
                 redis_admin::open(link, lead, &run, min_replicas_to_write, first).await?;
             }
-            Self::Follow { master, min_replicas_to_write } => {
-                redis_admin::follow(link, lead, &master, min_replicas_to_write).await?;
+            Self::Fence { run, number } => redis_admin::fence(link, lead, &run, number).await?,
+            Self::Follow { master, min_replicas_to_write, fences } => {
+                redis_admin::follow(link, lead, &master, (min_replicas_to_write, fences)).await?;
             }
             Self::Persist => redis_admin::persist(link).await?,
         }
@@ -105,10 +107,13 @@ impl<C: Campaign> Executor<C> {
             Step::Open { node, run, min_replicas_to_write, first } => {
                 self.have_done(term, vec![node], &Errand::Open { run, min_replicas_to_write, first }).await
             }
-            Step::Follow { nodes, master, min_replicas_to_write } => {
+            Step::Fence { node, run, number } => {
+                self.have_done(term, vec![node], &Errand::Fence { run, number }).await
+            }
+            Step::Follow { nodes, master, min_replicas_to_write, fences } => {
                 // Told to follow, a node is no longer frozen.
                 self.frozen.lock().await.retain(|node, _| !nodes.contains(node));
-                self.have_done(term, nodes, &Errand::Follow { master, min_replicas_to_write }).await
+                self.have_done(term, nodes, &Errand::Follow { master, min_replicas_to_write, fences }).await
             }
             Step::Persist { nodes } => self.have_done(term, nodes, &Errand::Persist).await,
             Step::Answer { request, answer } => match self.campaign.answer(term, request, &answer).await {

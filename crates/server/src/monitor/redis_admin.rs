@@ -4,7 +4,7 @@
 //! which it commands.
 
 use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
-use redis_failover_core::plan::CLOSED;
+use redis_failover_core::plan::{CLOSED, MAX_LAG};
 use redis_failover_core::{Evidence, Intent, NodeAddr, RunId};
 
 use redis_failover_store::CommitError;
@@ -278,12 +278,46 @@ pub(super) async fn open(
     }
 }
 
+/// Has the master take writes only while `number` replicas follow it, if it is still in the life that was published.
+///
+/// A higher number than 1 that it has is its operator's, and stands; one that still closes it is not for this to change.
+pub(super) async fn fence(
+    link: &mut RedisLink,
+    lead: &impl Lead,
+    run: &RunId,
+    number: u32,
+) -> Result<(), AdminError> {
+    let mut questions = redis::pipe();
+    questions.cmd("INFO").arg("server");
+    questions.cmd("CONFIG").arg("GET").arg("min-replicas-to-write");
+    questions.cmd("CONFIG").arg("GET").arg("min-replicas-max-lag");
+    let replies = link.ask(&questions).await?;
+    if info(&replies, 0).run()? != *run {
+        return Err(AdminError::OtherRun);
+    }
+    let Some(present) = replies.get(1).and_then(config_number) else { return Ok(()) };
+    let lag = replies.get(2).and_then(config_number).map_or(0, u64::from);
+    let mut commands = redis::pipe();
+    if number > 0 && !(1..=MAX_LAG.as_secs()).contains(&lag) {
+        commands.cmd("CONFIG").arg("SET").arg("min-replicas-max-lag").arg(MAX_LAG.as_secs());
+    }
+    if present > 1 || present == number && commands.cmd_iter().next().is_none() {
+        return Ok(());
+    }
+    set_min_replicas(&mut commands, number);
+    lead.check()?;
+    match link.ask(&commands).await?.into_iter().find(|reply| matches!(reply, Value::ServerError(_))) {
+        Some(Value::ServerError(error)) => Err(RedisError::from(error).into()),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the node a replica of `master`. A master loses its clients in the same transaction.
 pub(super) async fn follow(
     link: &mut RedisLink,
     lead: &impl Lead,
     master: &NodeAddr,
-    min_replicas_to_write: u32,
+    (min_replicas_to_write, fences): (u32, bool),
 ) -> Result<(), AdminError> {
     let before = look_before(link).await?;
     let mut bare = redis::pipe();
@@ -293,7 +327,7 @@ pub(super) async fn follow(
     if before.is_master {
         cut_clients(&mut commands);
     }
-    if before.min_replicas_to_write == Some(CLOSED) {
+    if before.min_replicas_to_write.is_some_and(|number| number == CLOSED || (fences && number == 1)) {
         set_min_replicas(&mut commands, min_replicas_to_write);
     }
     lead.check()?;
@@ -449,7 +483,8 @@ mod tests {
             freeze(&mut link, &deposed, false).await.map(drop),
             promote(&mut link, &deposed, true).await.map(drop),
             open(&mut link, &deposed, &run, 0, true).await,
-            follow(&mut link, &deposed, &other, 0).await,
+            follow(&mut link, &deposed, &other, (0, true)).await,
+            fence(&mut link, &deposed, &run, 1).await,
         ];
         assert!(refused.iter().all(|it| matches!(it, Err(AdminError::Deposed))), "{refused:?}");
         assert_eq!(look(&mut link).await.expect("it answers"), before);
