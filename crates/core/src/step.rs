@@ -70,8 +70,8 @@ pub enum Step {
         /// Whether it is the first time in this term; later only a closed master is opened again.
         first: bool,
     },
-    /// Have the published master take writes only while so many replicas follow it. A higher number than 1 that it has is
-    /// its operator's, and is kept.
+    /// Have the published master take writes only while so many replicas follow it. A higher number than 1 that it has
+    /// is its operator's, and is kept.
     Fence {
         /// The master.
         node: NodeAddr,

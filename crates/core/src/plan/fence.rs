@@ -1,5 +1,5 @@
-//! The published master's `min-replicas-to-write`: 1 while a replica follows it, so that a master that is cut off closes
-//! by itself; its operator's own number, usually 0, while none does. It changes no master.
+//! The published master's `min-replicas-to-write`: 1 while a replica follows it, so that a master that is cut off
+//! closes by itself; its operator's own number, usually 0, while none does. It changes no master.
 //!
 //! What is to be set is recorded before it is set: a leader that finds a master which was let go on alone knows which
 //! replicas it went on without.

@@ -3,15 +3,18 @@
 //! Each function is one visit to one node over one connection. What it reads is read in the same transaction in
 //! which it commands.
 
-use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+mod replies;
+
+use redis::{Pipeline, RedisError, Value};
 use redis_failover_core::plan::{CLOSED, MAX_LAG};
 use redis_failover_core::{Evidence, Intent, NodeAddr, RunId};
 
 use redis_failover_store::CommitError;
 
 use super::prober::text;
-use crate::info::{Info, InfoError, evidence};
+use crate::info::{InfoError, evidence};
 use crate::redis_link::{LinkError, RedisLink};
+use replies::{SECTIONS, config_number, info, is_forbidden, last, listed};
 
 /// Where a frozen node is told to look for its master: a port that nobody serves, so it is refused at once.
 const NOBODY: (&str, &str) = ("127.0.0.1", "1");
@@ -90,12 +93,6 @@ pub(super) async fn other_leaders(
         tell_unfenced("it does not list this connection by its name");
     }
     Ok(listed.into_iter().filter(|(id, name)| *id != own && name.contains(mark)).map(|(id, _)| id).collect())
-}
-
-/// The number and the name of a connection in CLIENT LIST.
-fn listed(line: &str) -> Option<(u64, &str)> {
-    let field = |key: &str| line.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='));
-    Some((field("id")?.parse().ok()?, field("name")?))
 }
 
 fn forbidden(replies: Vec<Value>) -> Result<Vec<u64>, AdminError> {
@@ -280,7 +277,8 @@ pub(super) async fn open(
 
 /// Has the master take writes only while `number` replicas follow it, if it is still in the life that was published.
 ///
-/// A higher number than 1 that it has is its operator's, and stands; one that still closes it is not for this to change.
+/// A higher number than 1 that it has is its operator's, and stands; one that still closes it is not for this to
+/// change.
 pub(super) async fn fence(
     link: &mut RedisLink,
     lead: &impl Lead,
@@ -364,15 +362,6 @@ pub(super) fn is_intended(intent: &Intent, held: &Evidence) -> bool {
     held.run == intent.run && held.history.replid == intent.replid && held.history.offset == intent.offset
 }
 
-/// Whether a transaction was refused as a whole because one of its commands is not allowed: nothing was done. A server
-/// that loads its data or runs a script allows none of them now, and it is of no use to send fewer.
-fn is_forbidden(error: &RedisError) -> bool {
-    let causes = error.clone().into_server_errors().unwrap_or_default();
-    let passes = |code: &str| ["LOADING", "BUSY"].contains(&code);
-    error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)
-        && !causes.iter().any(|(_, cause)| passes(cause.code()))
-}
-
 fn tell_forbidden(error: &RedisError) {
     tracing::error!(
         "going on without CLIENT KILL and CONFIG SET, one of which this server does not allow us \
@@ -405,30 +394,6 @@ fn read_all(commands: &mut Pipeline) {
     for section in SECTIONS {
         commands.cmd("INFO").arg(section);
     }
-}
-
-const SECTIONS: [&str; 4] = ["server", "replication", "persistence", "keyspace"];
-
-fn info(replies: &[Value], index: usize) -> Info {
-    replies.get(index).and_then(text).map(|text| Info::parse(&text)).unwrap_or_default()
-}
-
-/// The sections at the end of the replies, as one.
-fn last(replies: &[Value]) -> Result<Info, AdminError> {
-    let first = replies.len().saturating_sub(SECTIONS.len());
-    let sections: Vec<_> = replies[first..].iter().filter_map(text).collect();
-    let info = Info::parse(&sections.join("\n"));
-    if info.loading() { Err(AdminError::Loading) } else { Ok(info) }
-}
-
-/// The value of CONFIG GET; `None` where CONFIG is not allowed, or does not know the setting.
-fn config_number(reply: &Value) -> Option<u32> {
-    let value = match reply {
-        Value::Array(pair) => pair.get(1).and_then(text)?,
-        Value::Map(pairs) => pairs.first().and_then(|(_, value)| text(value))?,
-        _ => return None,
-    };
-    value.parse().ok()
 }
 
 #[cfg(test)]

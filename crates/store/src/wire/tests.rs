@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use redis_failover_core::{
-    Change, Discover, Epoch, Intent, Lineage, Lineages, Phase, Policy, Reason, ReplId, Report, RunId, Vote,
-    Wait,
+    Change, Discover, Epoch, Fencing, Intent, Lineage, Lineages, Phase, Policy, Reason, ReplId, Report,
+    RunId, Vote, Wait,
 };
 
 use serde_json::json;
@@ -95,8 +95,10 @@ fn complete() -> Topology {
         .policy
         .with_link_grace(Duration::from_secs(8))
         .with_third_failover_waiting(Duration::ZERO)
-        .with_discover(Discover::Watch);
-    Topology { discovered: ["[::1]:6380".parse().unwrap()].into(), policy, ..steady() }
+        .with_discover(Discover::Watch)
+        .with_fencing(Fencing::Off);
+    let node = || ["[::1]:6380".parse().unwrap()].into();
+    Topology { discovered: node(), left: node(), fenced: true, policy, ..steady() }
 }
 
 fn text(bytes: &[u8]) -> &str {

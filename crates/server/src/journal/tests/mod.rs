@@ -259,8 +259,8 @@ fn what_is_no_journal_is_refused_by_line_and_cause() {
     assert!(read("hello\n").starts_with("line 1: this is no journal of a monitor:"), "{}", read("hello\n"));
     assert!(read("{\"poll\":1}\n").starts_with("line 1: this is no journal of a monitor: it does not begin"));
     assert_eq!(read(&begin[..100]), "line 1: the first line is cut off: nothing can be read");
-    let newer = begin.replace("\"journal\":1,", "\"journal\":2,\"new\":[],");
-    let why = "its format is 2, written by redis-failover 1.2.3; this version reads format 1";
+    let newer = begin.replace("\"journal\":2,", "\"journal\":3,\"new\":[],");
+    let why = "its format is 3, written by redis-failover 1.2.3; this version reads format 2";
     assert_eq!(read(&newer), format!("line 1: {why}"));
     let older = begin.replace("\"journal\":1,", "\"journal\":0,");
     assert_eq!(read(&older), format!("line 1: {}", why.replace("is 2", "is 0")));
