@@ -162,7 +162,12 @@ impl Redis {
         self.public_address().to_string()
     }
 
-    /// The port of that address; it stays the same for life.
+    /// Where it listens itself, past any link, as `127.0.0.1:PORT`: how somebody on its own host calls it.
+    pub fn local_addr(&self) -> String {
+        self.socket_address().to_string()
+    }
+
+    /// The port of [`Redis::addr`]; it stays the same for life.
     pub fn port(&self) -> u16 {
         self.public_address().port()
     }

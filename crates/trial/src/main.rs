@@ -9,6 +9,8 @@ mod demo;
 mod failure;
 mod interrupt;
 mod monitors;
+mod plain;
+mod probe;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 //!
 //! It starts them, says who leads, and ends them when it is dropped. It never decides what is done to them.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use redis_failover::{Client, ReadFrom};
@@ -33,6 +34,15 @@ pub(super) struct Group {
     redis: Vec<Redis>,
 }
 
+/// What is between the servers and all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wiring {
+    /// Nothing.
+    Direct,
+    /// A link before each server, so that it can be cut off.
+    Linked,
+}
+
 /// Who watches over a group.
 #[derive(Debug)]
 enum Guardian {
@@ -44,8 +54,9 @@ enum Guardian {
 
 impl Group {
     /// Starts servers with these configuration lines and our monitors over them; returns when all follow one master.
-    pub(super) async fn with_monitors(options: &[(&str, &str)]) -> Result<Self, Failure> {
-        let redis: Vec<_> = (0..3).map(|_| attempt(|| start(options))).collect::<Result<_, _>>()?;
+    pub(super) async fn with_monitors(options: &[(&str, &str)], wiring: Wiring) -> Result<Self, Failure> {
+        let start = |index| attempt(|| builder(options, wiring, index).start());
+        let redis: Vec<_> = (0..3).map(start).collect::<Result<_, _>>()?;
         let monitors = Monitors::start(&redis)?;
         let client = monitors.client(ReadFrom::Master)?;
         client.ready(LIMIT).await.map_err(Failure::new)?;
@@ -55,10 +66,10 @@ impl Group {
     }
 
     /// The same with three sentinels, of which two must agree.
-    pub(super) async fn with_sentinels(options: &[(&str, &str)]) -> Result<Self, Failure> {
-        let master = attempt(|| start(options))?;
-        let replica = || builder(options).replica_of(&master).start();
-        let (one, two) = (attempt(replica)?, attempt(replica)?);
+    pub(super) async fn with_sentinels(options: &[(&str, &str)], wiring: Wiring) -> Result<Self, Failure> {
+        let master = attempt(|| builder(options, wiring, 0).start())?;
+        let replica = |index| attempt(|| builder(options, wiring, index).replica_of(&master).start());
+        let (one, two) = (replica(1)?, replica(2)?);
         let sentinels = attempt(|| Sentinel::watch(&master, 2, DOWN_AFTER))?;
         let group = Self { guardian: Guardian::Sentinels(sentinels.into()), redis: vec![master, one, two] };
         group.steady("at the start").await?;
@@ -92,6 +103,11 @@ impl Group {
     /// A server.
     pub(super) fn server(&self, index: usize) -> &Redis {
         &self.redis[index]
+    }
+
+    /// Where those on the servers' own hosts reach them.
+    pub(super) fn local_addresses(&self) -> Vec<String> {
+        self.redis.iter().map(Redis::local_addr).collect()
     }
 
     /// A server, to be harmed.
@@ -186,10 +202,10 @@ impl Group {
     }
 }
 
-fn start(options: &[(&str, &str)]) -> Redis {
-    builder(options).start()
-}
-
-fn builder(options: &[(&str, &str)]) -> RedisBuilder {
-    options.iter().fold(Redis::builder(), |builder, (name, value)| builder.option(*name, *value))
+fn builder(options: &[(&str, &str)], wiring: Wiring, index: u8) -> RedisBuilder {
+    let plain = options.iter().fold(Redis::builder(), |builder, (name, value)| builder.option(*name, *value));
+    match wiring {
+        Wiring::Direct => plain,
+        Wiring::Linked => plain.linked(Ipv4Addr::new(127, 0, 1, 11 + index)),
+    }
 }
