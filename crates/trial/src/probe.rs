@@ -50,9 +50,10 @@ impl Prober {
         Self { lines: addresses.into_iter().map(probe).collect(), _tasks: tasks }
     }
 
-    /// For how long two nodes or more took writes at the same time, so far.
-    pub(crate) fn two_took_writes(&self) -> Duration {
-        let spans = self.lines.iter().map(|line| lock(line).spans.clone());
+    /// For how long two nodes or more took writes at the same time, in this time.
+    pub(crate) fn two_took_writes(&self, window: &Range<Instant>) -> Duration {
+        let clip = |span: &Range<Instant>| span.start.max(window.start)..span.end.min(window.end);
+        let spans = self.lines.iter().map(|line| lock(line).spans.iter().map(clip).collect());
         together(&spans.collect::<Vec<_>>())
     }
 }

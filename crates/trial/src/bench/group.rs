@@ -13,15 +13,13 @@ use super::finder::Finder;
 use crate::attempt::attempt;
 use crate::failure::Failure;
 use crate::monitors::Monitors;
+use crate::servers::all_follow;
 
 /// How long anything may take that is not what is measured.
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// How often servers are asked whether they are what is waited for.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// How long the replicas may take to confirm a write.
-const CONFIRMED: &str = "500";
 
 /// How long a master may be silent before it counts as down: the default of our policy, and given to Sentinel, too.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
@@ -157,27 +155,7 @@ impl Group {
     /// Which server has this address, if it leads the others.
     fn is_steady(&self, address: &str) -> Result<usize, String> {
         let master = self.index(address).map_err(|failure| failure.to_string())?;
-        let port = self.redis[master].port().to_string();
-        for (index, redis) in self.redis.iter().enumerate() {
-            let info = redis.info("replication")?;
-            let says = |name: &str, value: &str| match info.get(name) {
-                Some(said) if said == value => Ok(()),
-                said => Err(format!("{} says {name}: {said:?}", redis.addr())),
-            };
-            if index == master {
-                says("role", "master")?;
-            } else {
-                says("role", "slave")?;
-                says("master_port", &port)?;
-                says("master_link_status", "up")?;
-            }
-        }
-        let mut connection = self.redis[master].connect()?;
-        connection.command(&["SET", "steady", "yes"])?.into_result()?;
-        match connection.command(&["WAIT", "2", CONFIRMED])? {
-            Reply::Integer(2) => Ok(master),
-            reply => Err(format!("a write is confirmed by {reply:?} of 2 replicas")),
-        }
+        all_follow(&self.redis, master).map(|()| master)
     }
 
     /// Writes the keys of these numbers to server `master`, one after the other.

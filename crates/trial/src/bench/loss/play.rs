@@ -56,6 +56,7 @@ pub(super) async fn play(fault: Fault, side: Side) -> Result<Run, Failure> {
     let old = group.steady("before the fault").await?;
     let mut loaded = Account::new("loaded");
     group.write(old, &mut loaded, 0..KEYS)?;
+    let began = Instant::now();
     let prober = Prober::start(group.local_addresses());
     let follower = Writer::start(Route::plain(group.finder(), Some(PATIENCE)), "follower");
     follower.acknowledged_since(Instant::now()).await?;
@@ -84,7 +85,7 @@ pub(super) async fn play(fault: Fault, side: Side) -> Result<Run, Failure> {
     Ok(Run {
         wiped: of_loaded == loaded.acknowledged(),
         lost: of_loaded + lost(&written)? + of_stayed,
-        two_masters: prober.two_took_writes(),
+        two_masters: prober.two_took_writes(&(began..Instant::now())),
         gap: written.longest_gap(),
     })
 }
