@@ -14,6 +14,7 @@ mod traffic;
 mod witness;
 mod world;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, fs};
@@ -52,6 +53,12 @@ pub(crate) struct SoakArgs {
 /// # Errors
 /// When it could not be played, was interrupted, or something promised did not hold.
 pub(crate) async fn run(args: SoakArgs) -> Result<(), Failure> {
+    // Made before anything is played: a place that can't be written to is told at once.
+    let unwritable = |file: &Path, error| Failure::new(format!("cannot write {}: {error}", file.display()));
+    let mut json = match &args.json {
+        Some(file) => Some(fs::File::create(file).map_err(|error| unwritable(file, error))?),
+        None => None,
+    };
     let mut interrupt = Interrupt::new()?;
     let first = args.seed.map_or_else(today, Ok)?;
     let mut reports = Vec::new();
@@ -61,10 +68,9 @@ pub(crate) async fn run(args: SoakArgs) -> Result<(), Failure> {
         println!("{}\n", report.text());
         reports.push(report);
     }
-    if let Some(file) = &args.json {
+    if let (Some(json), Some(file)) = (&mut json, &args.json) {
         let text = format!("{:#}\n", json!({ "runs": reports.iter().map(Report::json).collect::<Vec<_>>() }));
-        fs::write(file, text)
-            .map_err(|error| Failure::new(format!("cannot write {}: {error}", file.display())))?;
+        json.write_all(text.as_bytes()).map_err(|error| unwritable(file, error))?;
     }
     match reports.iter().find(|report| !report.wrongs().is_empty()) {
         None => Ok(()),
@@ -81,7 +87,10 @@ async fn soak(seed: u64, time: Duration) -> Result<Report, Failure> {
     // Also where all seems well: who is left is only known when all is ended.
     attempt(|| world.keep_logs())?;
     let (pids, left) = world.end();
-    let kept = |failure: Failure| failure.hint(format!("journals and logs are in {}", folder.display()));
+    let kept = |failure: Failure| {
+        let hint = format!("journals and logs are in {}", folder.display());
+        failure.within(format_args!("seed {seed}")).hint(hint)
+    };
     let report = Report { seed, outcome: played.map_err(kept)?, pids, left };
     if report.wrongs().is_empty() {
         fs::remove_dir_all(&folder).map_err(Failure::new)?;

@@ -1,4 +1,4 @@
-//! The servers and monitors of one soak, all its own: `ZooKeeper`, Redis behind links, and the program as it is shipped.
+//! The servers and monitors of one soak, all its own: `ZooKeeper`, Redis behind links, the program as it is shipped.
 //!
 //! It starts them, says how they are, and ends them when it is dropped. It never decides what is done to them.
 
