@@ -1,6 +1,7 @@
 //! The soak as it is started, as short as can be: what it plays, that it can fail, and that it leaves nothing.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -72,13 +73,16 @@ fn a_monitor_that_panics_fails_a_soak_which_keeps_its_journals() {
     let (temporary, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let log = out.path().join("log");
     let mut command = soak(SEED, temporary.path());
-    command.args(["--minutes", "0.05"]);
+    command.args(["--minutes", "0.05", "--only", "replica-slow"]);
     let mut running = Process::spawn("soak", command, &log);
-    await_text(&log, "lost");
+    await_text(&log, "soak, seed 900002, with journals and logs in ");
     // None panics by itself, so its log says it.
     let of_monitor = kept(SEED).join("two.log");
-    let text = fs::read_to_string(&of_monitor).unwrap();
-    fs::write(&of_monitor, text + "thread 'main' panicked at nowhere\n").unwrap();
+    eventually(STARTED, "monitor two says something", || {
+        fs::read_to_string(&of_monitor).ok().filter(|text| !text.is_empty()).ok_or("nothing yet")
+    });
+    let mut text = File::options().append(true).open(&of_monitor).unwrap();
+    text.write_all(b"thread 'main' panicked at nowhere\n").unwrap();
     let status = running.wait_exit(STARTED);
     let told = fs::read_to_string(&log).unwrap();
     assert_eq!(status.code(), Some(1), "{told}");

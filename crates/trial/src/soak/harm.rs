@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::kinds::Kind;
 use super::plan::Fault;
 use super::witness::Witness;
-use super::world::{NODES, World, source_of_monitor, source_of_node};
+use super::world::{NODES, Roles, World, source_of_monitor, source_of_node};
 use crate::attempt::attempt;
 use crate::failure::Failure;
 use crate::monitors::NAMES;
@@ -27,15 +27,6 @@ const SUCCESSOR: Duration = Duration::from_secs(20);
 
 /// How often it is looked whether there is one.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// Who is who when a fault begins.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Roles {
-    /// The node that leads.
-    pub master: usize,
-    /// The monitor that leads.
-    pub leader: usize,
-}
 
 /// A fault and whom it befalls.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 /// The monitors' and the client's sessions with `ZooKeeper`: how long a dead leader keeps the lead.
 pub(super) const SESSION: Duration = Duration::from_secs(2);
 
@@ -10,7 +12,7 @@ pub(super) const SESSION: Duration = Duration::from_secs(2);
 const DOWN_AFTER: Duration = Duration::from_secs(1);
 
 /// One kind of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(super) enum Kind {
     MasterKilled,
     MasterRestarted,
@@ -30,8 +32,11 @@ pub(super) enum Kind {
     ReplicaCutOff,
     ReplicaSlow,
     LinksSlow,
+    #[value(name = "zookeeper-server-killed")]
     ZooKeeperServerKilled,
+    #[value(name = "zookeeper-lost")]
     ZooKeeperLost,
+    #[value(name = "zookeeper-lost-and-master-killed")]
     ZooKeeperLostAndMasterKilled,
     LeaderKilled,
     LeaderStops,

@@ -25,6 +25,8 @@ use serde_json::json;
 use crate::attempt::attempt;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use kinds::Kind;
+use plan::Plan;
 use report::Report;
 use world::World;
 
@@ -38,6 +40,10 @@ pub(crate) struct SoakArgs {
     /// What the faults are drawn from [default: the number of the day]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+
+    /// Only these kinds of faults, separated by commas.
+    #[arg(long, value_name = "KINDS", value_enum, value_delimiter = ',')]
+    only: Vec<Kind>,
 
     /// How many soaks, one after the other, with this seed and those that follow it.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -63,9 +69,11 @@ pub(crate) async fn run(args: SoakArgs) -> Result<(), Failure> {
     let first = args.seed.map_or_else(today, Ok)?;
     let mut reports = Vec::new();
     for seed in (0..u64::from(args.runs)).map(|run| first.wrapping_add(run)) {
-        eprintln!("soak, seed {seed}");
-        let report = interrupt.or(soak(seed, args.minutes)).await?;
+        let report = interrupt.or(soak(seed, &args.only, args.minutes)).await?;
         println!("{}\n", report.text());
+        if !report.worth_a_look().is_empty() {
+            println!("Its journals and logs are in {}.\n", folder(seed)?.display());
+        }
         reports.push(report);
     }
     if let (Some(json), Some(file)) = (&mut json, &args.json) {
@@ -79,11 +87,12 @@ pub(crate) async fn run(args: SoakArgs) -> Result<(), Failure> {
 }
 
 /// One soak, from the first server to the last that is ended.
-async fn soak(seed: u64, time: Duration) -> Result<Report, Failure> {
+async fn soak(seed: u64, only: &[Kind], time: Duration) -> Result<Report, Failure> {
     let folder = folder(seed)?;
     fresh(&folder).map_err(|error| Failure::new(format!("cannot write {}: {error}", folder.display())))?;
+    eprintln!("soak, seed {seed}, with journals and logs in {}", folder.display());
     let mut world = World::start(seed, &folder)?;
-    let played = play::play(&mut world, seed, time).await;
+    let played = play::play(&mut world, Plan::new(seed, only), time).await;
     // Also where all seems well: who is left is only known when all is ended.
     attempt(|| world.keep_logs())?;
     let (pids, left) = world.end();
@@ -92,7 +101,7 @@ async fn soak(seed: u64, time: Duration) -> Result<Report, Failure> {
         failure.within(format_args!("seed {seed}")).hint(hint)
     };
     let report = Report { seed, outcome: played.map_err(kept)?, pids, left };
-    if report.wrongs().is_empty() {
+    if report.wrongs().is_empty() && report.worth_a_look().is_empty() {
         fs::remove_dir_all(&folder).map_err(Failure::new)?;
     }
     Ok(report)

@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::harm::{Harm, Roles};
+use super::harm::Harm;
 use super::plan::{Fault, Plan};
 use super::report::{Episode, Outcome};
 use super::traffic::Traffic;
 use super::witness::Witness;
-use super::world::{PATH, World};
+use super::world::{PATH, Roles, World};
 use crate::attempt::attempt;
 use crate::failure::Failure;
-use crate::monitors::NAMES;
 use crate::probe::Prober;
 
 /// How soon after a fault is mended the group must be well.
@@ -32,11 +31,11 @@ struct Stage<'a> {
     began: Instant,
 }
 
-/// Plays the faults of `seed` for this long on `world`.
+/// Plays the faults of `plan` for this long on `world`.
 ///
 /// # Errors
 /// When the group is not well at the start, or a server does not start.
-pub(super) async fn play(world: &mut World, seed: u64, time: Duration) -> Result<Outcome, Failure> {
+pub(super) async fn play(world: &mut World, plan: Plan, time: Duration) -> Result<Outcome, Failure> {
     let witness = Witness::start(&world.servers(), PATH)?;
     let client = world.client()?;
     await_well(world, &witness).await.map_err(|reason| {
@@ -48,7 +47,7 @@ pub(super) async fn play(world: &mut World, seed: u64, time: Duration) -> Result
     traffic.acknowledged_since(began, WELL_WITHIN).await?;
     let mut stage = Stage { world, witness, traffic, prober, began };
     let mut episodes = Vec::new();
-    for fault in Plan::new(seed) {
+    for fault in plan {
         let episode = stage.episode(fault).await?;
         eprintln!("{}", episode.line());
         let is_well = episode.trouble.is_none();
@@ -73,7 +72,8 @@ pub(super) async fn play(world: &mut World, seed: u64, time: Duration) -> Result
 
 impl Stage<'_> {
     async fn episode(&mut self, fault: Fault) -> Result<Episode, Failure> {
-        let roles = self.roles().await?;
+        // Nothing was done since it was well; it should be so still.
+        let roles = await_well(self.world, &self.witness).await.map_err(Failure::new)?;
         let harm = Harm::new(fault, roles);
         let victim = harm.victim(self.world);
         let at = Instant::now();
@@ -110,31 +110,24 @@ impl Stage<'_> {
 
     /// Waits until the group is well and everybody's writes flow; returns how many earlier ones are lost.
     async fn settle(&mut self) -> Result<usize, String> {
-        let master = await_well(self.world, &self.witness).await?;
+        let roles = await_well(self.world, &self.witness).await?;
         let flow = self.traffic.acknowledged_since(Instant::now(), WELL_WITHIN).await;
         flow.map_err(|failure| failure.to_string())?;
-        let address = self.world.redis()[master].local_addr();
+        let address = self.world.redis()[roles.master].local_addr();
         self.traffic.look(&address).await.map_err(|failure| failure.to_string())
-    }
-
-    async fn roles(&self) -> Result<Roles, Failure> {
-        let published = self.witness.latest().ok_or_else(|| Failure::new("nothing is published"))?;
-        let leader = self.witness.leader().await?;
-        let leader = NAMES.iter().position(|name| *name == leader);
-        Ok(Roles {
-            master: self.world.index(&published.master.addr.to_string())?,
-            leader: leader.ok_or_else(|| Failure::new("a stranger leads"))?,
-        })
     }
 }
 
-/// Waits until all is well; returns which node leads.
-async fn await_well(world: &World, witness: &Witness) -> Result<usize, String> {
+/// Waits until all is well; returns who is who then.
+async fn await_well(world: &World, witness: &Witness) -> Result<Roles, String> {
     let began = Instant::now();
     loop {
-        let answer = attempt(|| world.is_well(witness)).map_err(|failure| failure.to_string())?;
+        let answer = match witness.look().await {
+            Ok(seen) => attempt(|| world.roles(&seen)).map_err(|failure| failure.to_string())?,
+            Err(failure) => Err(failure.to_string()),
+        };
         match answer {
-            Ok(master) => return Ok(master),
+            Ok(roles) => return Ok(roles),
             Err(reason) if began.elapsed() > WELL_WITHIN => return Err(reason),
             Err(_) => sleep(LOOK).await,
         }

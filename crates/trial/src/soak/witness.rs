@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis_failover_core::Publication;
-use redis_failover_store::{Feed, Glance, GroupPath, Store, ZooKeeper, ZooKeeperGroup};
+use redis_failover_store::{Feed, Glance, GroupPath, Snapshot, Store, ZooKeeper, ZooKeeperGroup};
 use tokio::task::JoinSet;
 
 use super::kinds::SESSION;
 use crate::failure::Failure;
 
-/// How long a look at the leader may take.
+/// How long a look may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The running witness. Dropping it ends it.
@@ -64,20 +64,9 @@ impl Witness {
         Ok(Self { group: Group(group), seen, _task: task })
     }
 
-    /// What is published now.
-    pub(super) fn latest(&self) -> Option<Publication> {
-        lock(&self.seen).latest.clone()
-    }
-
-    /// The ids of the monitors that report.
-    pub(super) fn reporting(&self) -> BTreeSet<String> {
-        self.group.0.reports().latest().keys().map(ToString::to_string).collect()
-    }
-
-    /// The id of the monitor that leads.
-    pub(super) async fn leader(&self) -> Result<String, Failure> {
-        let snapshot = self.group.0.snapshot(LIMIT).await.map_err(Failure::new)?;
-        snapshot.leader.map(|leader| leader.monitor).ok_or_else(|| Failure::new("no monitor leads"))
+    /// What stands in `ZooKeeper` now: asked for, and so never what stood there before.
+    pub(super) async fn look(&self) -> Result<Snapshot, Failure> {
+        self.group.0.snapshot(LIMIT).await.map_err(Failure::new)
     }
 
     /// The masters that were published anew in this time.

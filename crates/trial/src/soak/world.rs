@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use redis_failover::{Client, ReadFrom};
+use redis_failover_core::{Found, Phase, Term, Versioned, Vote};
 use redis_failover_lab::{Process, Redis, RedisBuilder, ZooKeeper, is_alive};
+use redis_failover_store::Snapshot;
 
 use super::kinds::SESSION;
-use super::witness::Witness;
 use crate::attempt::attempt;
 use crate::failure::Failure;
 use crate::monitors::NAMES;
@@ -36,6 +37,15 @@ enum Keeps {
     Snapshots,
     /// What its first copy left on its disk, if it was a replica.
     Little,
+}
+
+/// Who is who.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Roles {
+    /// The node that leads.
+    pub master: usize,
+    /// The monitor that leads.
+    pub leader: usize,
 }
 
 /// All that was started. Dropping it ends all of it.
@@ -116,7 +126,7 @@ impl World {
     }
 
     /// Which node has this address.
-    pub(super) fn index(&self, address: &str) -> Result<usize, Failure> {
+    fn index(&self, address: &str) -> Result<usize, Failure> {
         let index = self.redis.iter().position(|redis| redis.addr() == address);
         index.ok_or_else(|| Failure::new(format!("{address} is none of the nodes")))
     }
@@ -146,22 +156,34 @@ impl World {
         self.folder.join(format!("{id}.log"))
     }
 
-    /// Which node leads, if all is well: it is published, all nodes are OK, the others follow it, what is written
-    /// reaches them, and all monitors report.
-    pub(super) fn is_well(&self, witness: &Witness) -> Result<usize, String> {
-        let published = witness.latest().ok_or("nothing is published")?;
-        if !published.steady {
+    /// Who is who, if all is well: a monitor leads and knows it, a master is published, all monitors see all nodes, the others follow
+    /// the master, and what is written reaches them.
+    pub(super) fn roles(&self, seen: &Snapshot) -> Result<Roles, String> {
+        let holder = seen.leader.as_ref().ok_or("no monitor holds the lock")?;
+        let leader =
+            NAMES.iter().position(|name| *name == holder.monitor).ok_or("a stranger holds the lock")?;
+        if !knows_that_it_leads(self.monitors[leader].log(), holder.term) {
+            return Err(format!("the lock is held by a session that monitor {} has no more", holder.monitor));
+        }
+        let Ok(Versioned { found: Found::Record(record), .. }) = &seen.record else {
+            return Err("there is no record".to_owned());
+        };
+        if record.phase != Phase::Steady {
             return Err("a change of master is under way".to_owned());
         }
-        if let Some(node) = published.replicas.iter().chain([&published.master]).find(|node| !node.ok) {
+        if let Some(node) = record.members.iter().find(|node| !node.ok) {
             return Err(format!("{} is published as KO", node.addr));
         }
-        let reporting = witness.reporting();
-        if let Some(id) = NAMES.into_iter().find(|id| !reporting.contains(*id)) {
-            return Err(format!("monitor {id} does not report"));
+        for id in NAMES {
+            let report = seen.reports.iter().find(|(monitor, _)| monitor.to_string() == id);
+            let (_, report) = report.ok_or_else(|| format!("monitor {id} does not report"))?;
+            let reaches = |node| report.votes.get(node).is_some_and(|(vote, _)| *vote == Vote::Up);
+            if let Some(node) = record.nodes().find(|node| !reaches(node)) {
+                return Err(format!("monitor {id} does not see {node}"));
+            }
         }
-        let master = self.index(&published.master.addr.to_string()).map_err(|failure| failure.to_string())?;
-        all_follow(&self.redis, master).map(|()| master)
+        let master = self.index(&record.master.to_string()).map_err(|failure| failure.to_string())?;
+        all_follow(&self.redis, master).map(|()| Roles { master, leader })
     }
 
     /// What no monitor may do: end by itself, or panic.
@@ -225,6 +247,15 @@ impl Keeps {
     }
 }
 
+/// Whether a monitor says that it leads in this term. When `ZooKeeper` comes back a lock stands there for as long as a
+/// session that nobody has any more: until it has ended nobody leads.
+fn knows_that_it_leads(log: &Path, term: Term) -> bool {
+    let log = fs::read(log).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let last = log.lines().rev().find(|line| line.contains("leader\" group="));
+    last.is_some_and(|line| line.contains(&format!("this monitor leads, term {} ", term.0)))
+}
+
 /// From where node `index` calls its master.
 pub(super) fn source_of_node(index: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 1, 11 + u8::try_from(index).unwrap_or(u8::MAX - 11))
@@ -233,4 +264,27 @@ pub(super) fn source_of_node(index: usize) -> Ipv4Addr {
 /// From where monitor `index` calls the nodes.
 pub(super) fn source_of_monitor(index: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 1, 1 + u8::try_from(index).unwrap_or(u8::MAX - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_the_lock_leads_only_if_it_knows() {
+        const LEADS: &str = "INFO this monitor leads, term 42 event=\"+leader\" group=soak";
+        const DOUBTS: &str = "WARN the lead is in doubt: hands off event=\"-leader\" group=soak";
+        const WELL: &str = "INFO the master is well event=\"diagnosis\" group=soak";
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("one.log");
+        let leads = |lines: &[&str], term| {
+            fs::write(&log, lines.join("\n")).unwrap();
+            knows_that_it_leads(&log, Term(term))
+        };
+        assert!(leads(&[LEADS, WELL], 42));
+        assert!(leads(&[LEADS, DOUBTS, LEADS], 42));
+        assert!(!leads(&[LEADS, DOUBTS, WELL], 42), "it has lost its session");
+        assert!(!leads(&[LEADS], 4), "that was another term");
+        assert!(!leads(&[], 42));
+    }
 }
