@@ -156,8 +156,8 @@ impl World {
         self.folder.join(format!("{id}.log"))
     }
 
-    /// Who is who, if all is well: a monitor leads and knows it, a master is published, all monitors see all nodes, the others follow
-    /// the master, and what is written reaches them.
+    /// Who is who, if all is well: a monitor leads and knows it, a master is published, all monitors see all nodes, the
+    /// others follow the master, and what is written reaches them.
     pub(super) fn roles(&self, seen: &Snapshot) -> Result<Roles, String> {
         let holder = seen.leader.as_ref().ok_or("no monitor holds the lock")?;
         let leader =
