@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::kinds::Kind;
 use super::plan::Fault;
 use super::witness::Witness;
-use super::world::{NODES, Roles, World, source_of_monitor, source_of_node};
+use super::world::{CLIENT, NODES, Roles, World, source_of_monitor, source_of_node};
 use crate::attempt::attempt;
 use crate::failure::Failure;
 use crate::monitors::NAMES;
@@ -105,6 +105,13 @@ impl Harm {
                 await_successor(witness, died).await;
                 attempt(|| world.node(master).restart())?;
                 world.restart_monitor(self.roles.leader)
+            }
+            Kind::ClientsCutOff => {
+                let traffic = world.redis()[master].link().of([CLIENT]);
+                attempt(|| traffic.replies().hold())?;
+                sleep(self.fault.lasting).await;
+                attempt(|| traffic.cut())?;
+                attempt(|| traffic.heal())
             }
             Kind::MasterCutOff
             | Kind::MasterNotHeard

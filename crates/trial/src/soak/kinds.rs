@@ -42,6 +42,7 @@ pub(super) enum Kind {
     LeaderStops,
     OtherMonitorKilled,
     LeaderAndMasterKilled,
+    ClientsCutOff,
 }
 
 /// Whether the group gets another master.
@@ -59,7 +60,7 @@ pub(super) enum Loss {
     Nothing,
     /// What was in one turn of the old master's loop: two for each writer.
     Turn,
-    /// The same, and what the old master acknowledged until another one was published.
+    /// The same, and what the old master acknowledged until clients heard that another one was published.
     UntilPublished,
     /// It is best effort: any.
     Any,
@@ -78,7 +79,7 @@ pub(super) struct Promise {
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::MasterKilled,
         Self::MasterRestarted,
         Self::MasterRestartedEmpty,
@@ -104,6 +105,7 @@ impl Kind {
         Self::LeaderStops,
         Self::OtherMonitorKilled,
         Self::LeaderAndMasterKilled,
+        Self::ClientsCutOff,
     ];
 
     /// What it is, for a table.
@@ -134,6 +136,7 @@ impl Kind {
             Self::LeaderStops => "leading monitor stops",
             Self::OtherMonitorKilled => "another monitor killed",
             Self::LeaderAndMasterKilled => "leader and master killed",
+            Self::ClientsCutOff => "clients' replies are lost",
         }
     }
 
@@ -159,7 +162,7 @@ impl Kind {
             Self::MasterRestarted | Self::MasterRestartedEmpty => {
                 Promise { change: Change::Maybe, loss: Loss::Any, ..left_alone }
             }
-            Self::MasterPauses => Promise { stops_writes: true, ..left_alone },
+            Self::MasterPauses | Self::ClientsCutOff => Promise { stops_writes: true, ..left_alone },
             Self::MasterNotHearing
             | Self::MasterLostByMonitors
             | Self::MasterLostByReplicas
@@ -185,6 +188,8 @@ impl Kind {
             Self::MasterRestarted | Self::MasterRestartedEmpty => 0..300,
             // Well below `--down-after`.
             Self::MasterPauses => 100..500,
+            // What is executed meanwhile is what clients do not hear of.
+            Self::ClientsCutOff => 20..500,
             // Longer than a session, so that another takes the lead.
             Self::LeaderStops => 3_000..5_000,
             Self::ZooKeeperLost | Self::ZooKeeperLostAndMasterKilled => 1_000..5_000,
@@ -205,7 +210,7 @@ mod tests {
         let names: BTreeSet<_> = Kind::ALL.into_iter().map(Kind::name).collect();
         assert_eq!((kinds.len(), names.len()), (Kind::ALL.len(), Kind::ALL.len()));
         // `promise` names all of them, and the compiler holds it to that: one that is missing here is the last.
-        assert_eq!(Kind::LeaderAndMasterKilled as usize + 1, Kind::ALL.len());
+        assert_eq!(Kind::ClientsCutOff as usize + 1, Kind::ALL.len());
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::probe::Prober;
 /// How soon after a fault is mended the group must be well.
 pub(super) const WELL_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long the news of a master may take to the clients, on a machine that has other things to do.
+const NEWS: Duration = Duration::from_millis(100);
+
 /// How often it is looked whether it is.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -87,7 +90,7 @@ impl Stage<'_> {
         let well = Instant::now();
         let window = at..well;
         let changes = self.witness.changes(&window);
-        let published = changes.last().map_or(at, |change| change.at);
+        let heard = changes.last().map_or(at, |change| change.at + NEWS);
         let (_, unknown) = self.traffic.during(&window);
         if trouble.is_none() {
             sleep(fault.calm).await;
@@ -101,7 +104,7 @@ impl Stage<'_> {
             changes: changes.len(),
             no_writes: self.traffic.longest_gap(&window),
             lost,
-            until_published: self.traffic.during(&(at..published)).0,
+            until_heard: self.traffic.during(&(at..heard)).0,
             unknown,
             two_took_writes: self.prober.two_took_writes(&window),
             trouble,

@@ -32,8 +32,8 @@ pub(super) struct Episode {
     pub changes: usize,
     pub no_writes: Duration,
     pub lost: usize,
-    /// Writes that were confirmed from its beginning until the last change was published.
-    pub until_published: usize,
+    /// Writes that were confirmed from its beginning until clients must have heard of the last change.
+    pub until_heard: usize,
     pub unknown: usize,
     pub two_took_writes: Duration,
     /// Why the group is not well in the end, if it is not.
@@ -112,7 +112,7 @@ impl Episode {
         match self.kind.promise().loss {
             Loss::Nothing => Some(0),
             Loss::Turn => Some(TURN * WRITERS),
-            Loss::UntilPublished => Some(TURN * WRITERS + self.until_published),
+            Loss::UntilPublished => Some(TURN * WRITERS + self.until_heard),
             Loss::Any => None,
         }
     }
@@ -294,7 +294,7 @@ mod tests {
             changes: usize::from(kind.promise().change == Change::Always),
             no_writes: MS(40),
             lost: 0,
-            until_published: 0,
+            until_heard: 0,
             unknown: 1,
             two_took_writes: MS(0),
             trouble: None,
@@ -329,8 +329,8 @@ mod tests {
             assert_eq!(wrongs(kind, |it| it.lost = 1).is_empty(), loss != Loss::Nothing, "{kind:?}");
             assert_eq!(wrongs(kind, |it| it.lost = 5).is_empty(), loss == Loss::Any, "{kind:?}");
         }
-        let until_published = wrongs(Kind::MasterLostByBoth, |it| (it.lost, it.until_published) = (500, 499));
-        assert_eq!(until_published, Vec::<String>::new());
+        let until_heard = wrongs(Kind::MasterLostByBoth, |it| (it.lost, it.until_heard) = (500, 499));
+        assert_eq!(until_heard, Vec::<String>::new());
     }
 
     #[test]
