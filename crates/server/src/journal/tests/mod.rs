@@ -262,8 +262,8 @@ fn what_is_no_journal_is_refused_by_line_and_cause() {
     let newer = begin.replace("\"journal\":2,", "\"journal\":3,\"new\":[],");
     let why = "its format is 3, written by redis-failover 1.2.3; this version reads format 2";
     assert_eq!(read(&newer), format!("line 1: {why}"));
-    let older = begin.replace("\"journal\":1,", "\"journal\":0,");
-    assert_eq!(read(&older), format!("line 1: {}", why.replace("is 2", "is 0")));
+    let older = begin.replace("\"journal\":2,", "\"journal\":0,");
+    assert_eq!(read(&older), format!("line 1: {}", why.replace("is 3", "is 0")));
     assert_eq!(read(&(begin.clone() + &newer)), format!("line 2: {why}"));
     let bad = read(&(begin.clone() + "{\"poll\":1}\n{\"pol\":1}\n{\"poll\":1}\n"));
     assert!(bad.starts_with("line 3: it is no line of a journal: unknown variant `pol`"), "{bad}");
