@@ -31,6 +31,8 @@ pub enum Dropped {
     Restarted,
     /// It was restarted, and a node that is missing may hold more than it has left.
     Behind,
+    /// The master was let go on without it, and it has not followed since: it may lack any number of writes.
+    LeftBehind,
     /// It holds a history that the group never recorded: nobody knows what is missing in it.
     UnknownHistory,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Dropped {
             Self::Empty => "empty while another holds keys or is missing",
             Self::Restarted => "restarted since it last followed, and the recorded master may hold more",
             Self::Behind => "restarted, and a missing node may hold more",
+            Self::LeftBehind => "the master went on without it",
             Self::UnknownHistory => "its history is not in the record",
         })
     }
@@ -105,8 +108,9 @@ impl Ranking {
 
 /// Ranks the members of `record` by what they said when they were frozen; those that are `down` for a quorum stay out.
 ///
-/// The greatest position wins. Among equals one that was not being filled wins, then the lower `replica-priority`, then
-/// the address. Where no member is eligible there may be nothing better to wait for: the recorded master wins if it
+/// The greatest position wins. At one position, who goes on under the published master's name wins, then who has more
+/// beyond what was recorded; among equals one that was not being filled, then the lower `replica-priority`, then the
+/// address. Where no member is eligible there may be nothing better to wait for: the recorded master wins if it
 /// came back with its keys, or if all members are there and all are empty; where all are there and those that hold keys
 /// share one history, the one of them wins that has most of it.
 pub fn rank_candidates(
@@ -135,9 +139,17 @@ pub fn rank_candidates(
             Err(reason) => drop(ranking.dropped.insert(node.clone(), reason)),
         }
     }
+    let masters_name = evidence
+        .get(&record.master)
+        .filter(|it| record.master_run.as_ref() == Some(&it.run))
+        .map(|it| &it.history.replid);
     let order = |(node, position): &(&NodeAddr, &Position)| {
         let it = &evidence[*node];
-        (std::cmp::Reverse(**position), it.is_half_synced(), it.priority, (*node).clone())
+        // A master that was demoted and promoted by hand goes on under a name that nobody has recorded yet: what it
+        // took since is in no position.
+        let beyond = (masters_name == Some(&it.history.replid), it.history.offset);
+        let (position, beyond) = (std::cmp::Reverse(**position), std::cmp::Reverse(beyond));
+        (position, beyond, it.is_half_synced(), it.priority, (*node).clone())
     };
     ranking.chosen = ranking.positions.iter().min_by_key(order).map(|(node, _)| node.clone());
     if ranking.chosen.is_none() {
@@ -178,6 +190,10 @@ fn judge(
     let may_hold_more = |it: &Evidence| it.keys > 0 && lineages.locate(&it.history).is_none();
     if restarted && *node != record.master && master.is_none_or(may_hold_more) {
         return Err(Dropped::Restarted);
+    }
+    // Where the master is there, too, it has more, or has lost it.
+    if record.left.contains(node) && master.is_none() {
+        return Err(Dropped::LeftBehind);
     }
     let position = located.ok_or(Dropped::UnknownHistory)?;
     let mut missing = record.nodes().filter(|other| !all.contains_key(*other));
@@ -310,6 +326,8 @@ mod tests {
             discovered: BTreeSet::new(),
             synced: ["b", "c"].map(|name| (node(name), RunId("1".into()))).into(),
             reached: BTreeMap::new(),
+            fenced: false,
+            left: BTreeSet::new(),
             members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
             lineages: Lineages::new(vec![lineage]),
             monitors: BTreeSet::new(),
@@ -339,6 +357,36 @@ mod tests {
     fn the_greatest_position_wins_whatever_the_order_of_the_list() {
         assert_eq!(rank(&[("b", said("r", 5, 1)), ("c", said("r", 6, 1))]).chosen, Some(node("c")));
         assert_eq!(rank(&[("b", said("r", 6, 1)), ("c", said("r", 6, 1))]).chosen, Some(node("b")));
+    }
+
+    #[test]
+    fn what_was_written_under_a_name_that_is_not_recorded_counts_before_the_priority() {
+        let parted = |name: &str, offset, priority| {
+            let mut it = said(name, offset, 1);
+            (it.history.previous, it.priority) = (Some((ReplId("r".into()), 6)), priority);
+            it
+        };
+        let (master, behind) = (parted("x", 8, 100), parted("x", 7, 1));
+        assert_eq!(rank(&[("a", master.clone()), ("b", behind.clone())]).chosen, Some(node("a")));
+        assert_eq!(
+            rank(&[("b", behind), ("c", parted("x", 8, 100))]).chosen,
+            Some(node("c")),
+            "the master is gone, and this replica has more of what it wrote"
+        );
+        let by_hand = parted("y", 9, 1);
+        assert_eq!(
+            rank(&[("a", master.clone()), ("b", by_hand.clone())]).chosen,
+            Some(node("a")),
+            "what another took that was promoted by hand is not the group's"
+        );
+        let again = Evidence { run: RunId("2".into()), ..master };
+        let all = [("a", again), ("b", by_hand), ("c", said("r", 5, 1))];
+        assert_eq!(rank(&all).chosen, Some(node("b")), "its word counts in its recorded run alone");
+        assert_eq!(
+            rank(&[("b", parted("y", 9, 1)), ("c", said("r", 6, 1))]).chosen,
+            Some(node("c")),
+            "more of what is recorded comes first"
+        );
     }
 
     #[test]

@@ -93,6 +93,8 @@ impl Founding<'_> {
             discovered: BTreeSet::new(),
             synced: BTreeMap::new(),
             reached: BTreeMap::new(),
+            fenced: false,
+            left: BTreeSet::new(),
             lineages: Lineages::new(said.map(lineage).into_iter().collect()),
             monitors,
             policy: self.policy.clone(),

@@ -36,7 +36,7 @@ pub use event::{Event, Leadership, Observation};
 pub use history::{Account, Entry};
 pub use names::{Epoch, MonitorId, NodeAddr, ReplId, RunId, Term};
 pub use observer::{Observer, Probe};
-pub use policy::{Discover, Policy};
+pub use policy::{Discover, Fencing, Policy};
 pub use position::{History, Lineage, Lineages, Position};
 pub use request::{Answer, Request, RequestId, Requests};
 pub use step::{Action, ActionId, Outcome, Purpose, Step};

@@ -17,6 +17,7 @@ pub struct Policy {
     link_grace: Duration,
     third_failover_waits: Duration,
     discover: Discover,
+    fencing: Fencing,
 }
 
 /// What becomes of a replica that the master names and the group's record does not.
@@ -45,6 +46,32 @@ impl Discover {
     /// The choice that has this word.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Off, Self::Watch, Self::Promote].into_iter().find(|choice| choice.word() == word)
+    }
+}
+
+/// What keeps a master that is cut off from taking writes for long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Fencing {
+    /// Nothing: its `min-replicas-to-write` is its operator's alone.
+    Off,
+    /// It takes writes only while a replica follows it, unless the leader lets it go on alone.
+    #[default]
+    Replicas,
+}
+
+impl Fencing {
+    /// The word that is typed and written into the record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Replicas => "replicas",
+        }
+    }
+
+    /// The choice that has this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Off, Self::Replicas].into_iter().find(|choice| choice.word() == word)
     }
 }
 
@@ -78,6 +105,7 @@ impl Default for Policy {
             link_grace: Duration::from_secs(5),
             third_failover_waits: Duration::from_mins(1),
             discover: Discover::default(),
+            fencing: Fencing::default(),
         }
     }
 }
@@ -134,6 +162,17 @@ impl Policy {
         Self { discover, ..self }
     }
 
+    /// This policy, with another fence.
+    #[must_use]
+    pub fn with_fencing(self, fencing: Fencing) -> Self {
+        Self { fencing, ..self }
+    }
+
+    /// What keeps a master that is cut off from taking writes for long.
+    pub fn fencing(&self) -> Fencing {
+        self.fencing
+    }
+
     /// How long a replica's link may be down before it is published as `KO`.
     pub fn link_grace(&self) -> Duration {
         self.link_grace
@@ -160,7 +199,7 @@ impl Policy {
     }
 
     /// All settings by their names in a configuration file, each as a person would write it.
-    pub fn settings(&self) -> [(&'static str, String); 8] {
+    pub fn settings(&self) -> [(&'static str, String); 9] {
         // Without `..`: a new setting must be named here, too.
         let Self {
             quorum,
@@ -171,6 +210,7 @@ impl Policy {
             link_grace,
             third_failover_waits,
             discover,
+            fencing,
         } = self;
         let quorum = quorum.map_or_else(|| "the majority".to_owned(), |quorum| quorum.to_string());
         [
@@ -182,6 +222,7 @@ impl Policy {
             ("link_grace", format!("{link_grace:?}")),
             ("third_failover_waits", format!("{third_failover_waits:?}")),
             ("discover", discover.word().to_owned()),
+            ("fencing", fencing.word().to_owned()),
         ]
     }
 

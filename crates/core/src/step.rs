@@ -80,6 +80,16 @@ pub enum Step {
         /// Whether it is the first time in this term; later only a closed master is opened again.
         first: bool,
     },
+    /// Have the published master take writes only while so many replicas follow it. A higher number than 1 that it has
+    /// is its operator's, and is kept.
+    Fence {
+        /// The master.
+        node: NodeAddr,
+        /// The life of its process that was published.
+        run: RunId,
+        /// Its `min-replicas-to-write`: 0, 1, or what its operator wants.
+        number: u32,
+    },
     /// Make nodes replicas of the published master; one that is a master itself loses its clients.
     Follow {
         /// The nodes.
@@ -88,6 +98,8 @@ pub enum Step {
         master: NodeAddr,
         /// The operator's `min-replicas-to-write`, for a node that still carries the closing one.
         min_replicas_to_write: u32,
+        /// Whether masters are fenced by a 1, so that a 1 is not its operator's either.
+        fences: bool,
     },
     /// Have nodes write their role into their configuration files, where they have one.
     Persist {
@@ -164,6 +176,7 @@ impl fmt::Display for Step {
             Self::Look { nodes } => write!(f, "look {}", list(nodes)),
             Self::Promote { intent, .. } => write!(f, "promote {}", intent.node),
             Self::Open { node, .. } => write!(f, "open {node}"),
+            Self::Fence { node, number, .. } => write!(f, "fence {node} by {number}"),
             Self::Follow { nodes, master, .. } => write!(f, "follow {master}: {}", list(nodes)),
             Self::Persist { nodes } => write!(f, "persist {}", list(nodes)),
             Self::Answer { answer, .. } => write!(f, "answer {answer}"),

@@ -25,7 +25,8 @@ pub struct Topology {
     pub members: Vec<Member>,
     /// Those of the members that nobody listed: the master named them as its replicas.
     pub discovered: BTreeSet<NodeAddr>,
-    /// The run of each replica when it was last seen to follow the master: in another run it may have lost its memory.
+    /// The run of each replica when it was last seen to follow the master, and of each former master when it was
+    /// replaced: in another run it may have lost its memory.
     pub synced: BTreeMap<NodeAddr, RunId>,
     /// Where the master stood when it fed a lost replica no more: that replica holds no more of the history than this.
     /// A lost one that is not here was lost together with the master, and may hold all that there was.
@@ -38,6 +39,11 @@ pub struct Topology {
     pub policy: Policy,
     /// The operator's own `min-replicas-to-write`, to be restored when the master is opened.
     pub min_replicas_to_write: u32,
+    /// Whether the published master takes writes only while a replica follows it.
+    pub fenced: bool,
+    /// The replicas without which the master was let go on, and that have not been seen to follow it since: they may
+    /// lack any number of writes.
+    pub left: BTreeSet<NodeAddr>,
 }
 
 impl Topology {
@@ -54,6 +60,11 @@ impl Topology {
     /// Whether nobody listed this node and the policy is that such a one never takes over.
     pub fn only_watches(&self, node: &NodeAddr) -> bool {
         self.policy.discover() == Discover::Watch && self.discovered.contains(node)
+    }
+
+    /// The `min-replicas-to-write` that the published master is to have.
+    pub fn number(&self) -> u32 {
+        self.min_replicas_to_write.max(u32::from(self.fenced))
     }
 
     /// How many monitors must agree that a node is down.

@@ -100,6 +100,11 @@ impl Names {
         Ok(addresses)
     }
 
+    /// Whether the node, as far as it is known where its name leads now, is the server at `peer`.
+    pub(crate) fn leads_to(&self, node: &NodeAddr, peer: SocketAddr) -> bool {
+        self.lock().standing.get(node).is_none_or(|standing| *standing == peer)
+    }
+
     /// Says where a connection to the node stands, for as long as what is returned is kept.
     pub(crate) fn stands(&self, node: &NodeAddr, at: SocketAddr) -> Standing {
         self.lock().standing.insert(node.clone(), at);

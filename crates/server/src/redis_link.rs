@@ -12,6 +12,7 @@ use redis_failover_core::NodeAddr;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -36,7 +37,18 @@ pub struct Credentials {
 pub(crate) struct RedisLink {
     connection: MultiplexedConnection,
     driver: JoinHandle<()>,
+    /// Closes with the driver.
+    alive: watch::Receiver<()>,
     peer: SocketAddr,
+}
+
+/// How long opening a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Until the kernel on the other side has accepted.
+    pub(crate) connect: Duration,
+    /// From then on, until the server has let us in.
+    pub(crate) greet: Duration,
 }
 
 /// Why there is no connection.
@@ -63,7 +75,7 @@ pub(crate) enum LinkError {
 }
 
 impl RedisLink {
-    /// Connects and authenticates within `limit`, to one of the addresses that `names` knows for the node. The link
+    /// Connects and authenticates within `limits`, to one of the addresses that `names` knows for the node. The link
     /// bears `name` in CLIENT LIST.
     ///
     /// # Errors
@@ -73,24 +85,23 @@ impl RedisLink {
         names: &Names,
         credentials: &Credentials,
         name: &str,
-        limit: Duration,
+        limits: Limits,
     ) -> Result<Self, LinkError> {
-        let open = async {
+        let connecting = async {
             let addresses = names.addresses(node, way).await.map_err(LinkError::Unresolved)?;
-            let stream = connect(addresses, credentials.source_address).await?;
-            Self::greet(stream, credentials, name).await
+            connect(addresses, credentials.source_address).await
         };
-        let late = || LinkError::Unreachable(io::ErrorKind::TimedOut.into());
-        match timeout(limit, open).await {
-            Ok(Err(LinkError::Broken(error))) => {
+        let late = |_| LinkError::Unreachable(io::ErrorKind::TimedOut.into());
+        let stream = timeout(limits.connect, connecting).await.map_err(late)??;
+        match timeout(limits.greet, Self::greet(stream, credentials, name)).await.map_err(late)? {
+            Err(LinkError::Broken(error)) => {
                 let addresses = names.addresses(node, way);
                 match said_at_the_door(addresses, credentials.source_address).await {
                     Some(said) => Err(LinkError::Denied(said)),
                     None => Err(LinkError::Broken(error)),
                 }
             }
-            Ok(outcome) => outcome,
-            Err(_) => Err(late()),
+            outcome => outcome,
         }
     }
 
@@ -109,7 +120,12 @@ impl RedisLink {
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let (connection, driver) =
             MultiplexedConnection::new_with_config(&info, stream, config).await.map_err(refusal)?;
-        let mut link = Self { connection, driver: tokio::spawn(driver), peer };
+        let (served, alive) = watch::channel(());
+        let driver = tokio::spawn(async move {
+            let _served = served;
+            driver.await;
+        });
+        let mut link = Self { connection, driver, alive, peer };
         let mut greeting = redis::pipe();
         greeting.cmd("CLIENT").arg("SETNAME").arg(name);
         let reply = link.ask(&greeting).await.map_err(refusal)?.pop();
@@ -147,10 +163,11 @@ impl RedisLink {
         }
     }
 
-    /// Returns when the connection has ended.
-    pub(crate) async fn ended(&mut self) {
-        // A driver that panicked has ended as well.
-        let _ = (&mut self.driver).await;
+    /// Completes when the connection has ended, whoever holds it meanwhile.
+    pub(crate) fn end(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut alive = self.alive.clone();
+        // Nothing is ever sent: it closes.
+        async move { while alive.changed().await.is_ok() {} }
     }
 
     /// Where it leads.

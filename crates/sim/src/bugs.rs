@@ -74,6 +74,8 @@ bugs! {
         "A master is published without its entry in the history.";
     IgnoresLease, "ignores-lease", "commands-only-in-the-lead",
         "Who led once commands the nodes without asking whether it still leads.";
+    SkipsFence, "skips-fence", "fenced-commands",
+        "A leader neither has its connections confirmed nor ends those of earlier leaders.";
     NeverOpens, "never-opens", "liveness",
         "A published master stays closed.";
     NeverRepoints, "never-repoints", "liveness",
@@ -201,7 +203,9 @@ impl World {
     /// Sends a command that the decider did not ask for.
     pub(crate) fn send_planted(&mut self, m: usize, n: usize, ask: Ask) {
         self.check_command(m, n, &ask);
-        let conn = self.open(Owner::Visit(m, 0), n);
+        // As if nothing fenced it.
+        let term = self.monitors[m].led.map_or(Term(0), |(term, _)| term);
+        let conn = self.open(Owner::Admin(m, term), n);
         self.send(conn, End::Caller, Payload::Ask(ask));
     }
 

@@ -38,6 +38,10 @@ pub const INVARIANTS: &[Invariant] = &[
         what: "who commands a node holds the lock as it sends; also while ZooKeeper is away",
     },
     Invariant {
+        name: "fenced-commands",
+        what: "no node carries out a command of a leader after one of a later term's",
+    },
+    Invariant {
         name: "made-master-in-an-epoch",
         what: "a node is promoted only as the intent of an open epoch",
     },
@@ -68,7 +72,8 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "one-crash-loses-nothing",
-        what: "one crash at a time, of a process or a host, with replication caught up, loses no acknowledged write",
+        what: "one crash at a time, of a process or a host, with replication caught up and a monitor that leads, loses \
+               no acknowledged write",
     },
     Invariant { name: "executed-once", what: "no write is executed twice" },
     Invariant { name: "client-epoch-grows", what: "a client never goes back to an older document" },
@@ -145,7 +150,12 @@ pub struct Checks {
     promoted: Vec<Option<RunId>>,
     /// When each server was last found a replica, or was meddled with.
     replica_at: Vec<Option<Micros>>,
-    commanded_by: Vec<Option<(usize, Micros)>>,
+    /// The latest term whose leader has commanded each server in its present run.
+    commanded: Vec<Option<(RunId, Term)>>,
+    /// When the latest epoch was opened.
+    opened_at: Micros,
+    /// When an operator changed what a server follows.
+    meddled_at: Vec<Option<Micros>>,
     /// Terms that were ended by force: no lease tells of that.
     forced: Vec<Term>,
 }
@@ -181,7 +191,9 @@ impl Checks {
             given_up: Writes::default(),
             promoted: vec![None; nodes],
             replica_at: vec![None; nodes],
-            commanded_by: vec![None; nodes],
+            commanded: vec![None; nodes],
+            opened_at: 0,
+            meddled_at: vec![None; nodes],
             forced: Vec::new(),
         }
     }
@@ -216,7 +228,7 @@ impl Checks {
         self.now = now;
         self.promoted[n] = None;
         self.replica_at[n] = Some(self.now);
-        self.commanded_by[n] = Some((usize::MAX, self.now));
+        self.meddled_at[n] = Some(self.now);
     }
 
     /// A write is executed once, and never by a server that was promoted and is not published.

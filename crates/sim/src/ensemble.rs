@@ -12,7 +12,7 @@ use redis_failover_store::{CommitError, Glance, GroupPath};
 
 use crate::bugs::Bug;
 use crate::queue::{MS, Micros};
-use crate::wires::Host;
+use crate::wires::{ConnId, Host};
 use crate::world::{Event, World};
 
 /// The servers, as one.
@@ -52,8 +52,8 @@ pub(crate) struct ServerSide {
 /// What a monitor sends.
 #[derive(Clone, Debug)]
 pub(crate) enum Up {
-    /// I am here.
-    Ping,
+    /// I am here, at this time of mine.
+    Ping(u64),
     /// I come over a new connection.
     Hello,
     /// What stands there?
@@ -62,6 +62,8 @@ pub(crate) enum Up {
     Publish(Box<Report>),
     /// Write this.
     Commit(ActionId, Term, Version, Box<Topology>, Option<Box<Entry>>),
+    /// Do I lead? For the connection to a node.
+    Confirm(ConnId, Term),
     /// Answer this.
     Answer(ActionId, Term, RequestId, Answer),
 }
@@ -69,14 +71,16 @@ pub(crate) enum Up {
 /// What it is sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Down {
-    /// You are heard.
-    Pong,
+    /// You were heard, as of that time of yours.
+    Pong(u64),
     /// Something is new.
     Changed,
     /// Your session has ended.
     Expired,
     /// What stands there.
     Snapshot(Box<Snapshot>),
+    /// Whether it leads, for the connection to a node.
+    Confirmed(ConnId, bool),
     /// What came of an action.
     Finished(ActionId, Outcome),
 }
@@ -217,7 +221,7 @@ impl World {
         }
         side.touched = now;
         match up {
-            Up::Ping => self.send_down(m, connection, 0, Down::Pong),
+            Up::Ping(at) => self.send_down(m, connection, 0, Down::Pong(at)),
             Up::Hello | Up::Look => self.look(m, connection),
             Up::Publish(report) => {
                 let Ensemble { model, group, sessions, .. } = &mut self.ensemble;
@@ -227,6 +231,11 @@ impl World {
             Up::Commit(id, term, expected, record, entry) => {
                 let outcome = self.commit(m, term, expected, (&record, entry.as_deref()));
                 self.send_down(m, connection, 0, Down::Finished(id, outcome));
+            }
+            Up::Confirm(conn, term) => {
+                let campaign = self.ensemble.sessions[m].campaign;
+                let leads = self.ensemble.model.confirm(campaign, term).is_ok();
+                self.send_down(m, connection, 0, Down::Confirmed(conn, leads));
             }
             Up::Answer(id, term, request, answer) => {
                 let campaign = self.ensemble.sessions[m].campaign;

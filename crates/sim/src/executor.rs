@@ -1,7 +1,7 @@
 //! How a monitor carries out one action at a time, as `server/src/monitor/executor.rs` and `redis_admin.rs` do:
-//! visits to nodes over connections of their own, each after a look whether it still leads; those of a freeze are
-//! kept.
+//! visits to nodes, each command after a look whether it still leads.
 
+mod doors;
 mod visits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +14,16 @@ use redis_failover_core::{
 use crate::bugs::Bug;
 use crate::ensemble::Up;
 use crate::queue::Micros;
-use crate::wires::{Ask, ConnId, End, Owner, Payload};
+use crate::wires::{Ask, ConnId, End, Payload};
 use crate::world::{Event, World};
+
+pub(crate) use doors::Door;
 
 const FREEZE_LIMIT: Duration = Duration::from_millis(500);
 const VISIT_LIMIT: Duration = Duration::from_secs(1);
+
+/// Whose answer that of a promotion is: no visit has this number.
+const PROMOTION: u64 = 0;
 
 /// The action under way.
 #[derive(Clone, Debug)]
@@ -39,7 +44,7 @@ enum What {
     Freeze(BTreeSet<usize>),
     /// For so many visits, to say what was read or who has done it.
     All { left: usize, reads: bool, said: BTreeMap<NodeAddr, Option<Evidence>> },
-    /// For the answer on this connection.
+    /// For the answer on this connection, to the node's promotion.
     Promote(ConnId),
 }
 
@@ -55,7 +60,7 @@ pub(crate) struct Held {
 #[derive(Clone, Debug)]
 pub(crate) struct Visit {
     node: usize,
-    conn: ConnId,
+    pub(crate) conn: ConnId,
     job: Job,
     term: Term,
     of: ActionId,
@@ -69,6 +74,7 @@ enum Job {
     Freeze { patient: bool },
     Look,
     Open { run: RunId, number: u32, first: bool },
+    Fence { run: RunId, number: u32 },
     Follow { master: NodeAddr, number: u32 },
     Persist,
 }
@@ -120,7 +126,7 @@ impl World {
             Step::Freeze { nodes, awaited } => {
                 self.check_freeze();
                 self.abandon_visits(m);
-                self.drop_held(m, |_| true);
+                self.monitors[m].held.clear();
                 let awaited: BTreeSet<_> = awaited.iter().filter_map(|node| self.node_of(node)).collect();
                 self.monitors[m].running = Some(start(What::Freeze(awaited.clone()), FREEZE_LIMIT));
                 for n in nodes.iter().filter_map(|node| self.node_of(node)).collect::<Vec<_>>() {
@@ -135,9 +141,12 @@ impl World {
                 let job = Job::Open { run, number, first };
                 self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &job);
             }
-            Step::Follow { nodes, master, min_replicas_to_write: number } => {
+            Step::Fence { node, run, number } => {
+                self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &Job::Fence { run, number });
+            }
+            Step::Follow { nodes, master, min_replicas_to_write: number, .. } => {
                 let told: Vec<_> = nodes.iter().filter_map(|node| self.node_of(node)).collect();
-                self.drop_held(m, |n| told.contains(&n));
+                self.monitors[m].held.retain(|n, _| !told.contains(n));
                 let job = Job::Follow { master, number };
                 self.visit_all(m, start(all(false), VISIT_LIMIT), &nodes, &job);
             }
@@ -153,6 +162,7 @@ impl World {
     fn promote(&mut self, m: usize, running: Running, intent: &Intent, closable: bool) {
         let node = self.node_of(&intent.node);
         let held = node.and_then(|n| self.monitors[m].held.remove(&n));
+        let running_term = running.term;
         self.monitors[m].running = Some(running);
         let unbound = self.bug == Some(Bug::PromotesAnyRun);
         let same = |said: &Evidence| {
@@ -162,7 +172,8 @@ impl World {
         };
         if let (true, Some(n)) = (unbound, node) {
             // As if any connection would do.
-            let conn = self.open(Owner::Visit(m, 0), n);
+            self.close_door(m, n);
+            let conn = self.enter(m, n, running_term, PROMOTION);
             self.set_what(m, What::Promote(conn));
             return;
         }
@@ -170,7 +181,8 @@ impl World {
             return self.finish(m, Outcome::Promoted(None));
         };
         self.set_what(m, What::Promote(held.conn));
-        self.command(m, held.conn, Ask::Promote { closed: closable && self.bug != Some(Bug::PromotesOpen) });
+        let promote = Ask::Promote { closed: closable && self.bug != Some(Bug::PromotesOpen) };
+        self.command(m, held.conn, PROMOTION, promote);
         if self.bug == Some(Bug::PublishesUnconfirmed) {
             self.finish(m, Outcome::Promoted(Some(as_if_promoted(held.said))));
         }
@@ -200,27 +212,42 @@ impl World {
         let monitor = &mut self.monitors[m];
         monitor.last_visit += 1;
         let id = monitor.last_visit;
-        let conn = self.open(Owner::Visit(m, id), node);
-        self.monitors[m].visits.insert(id, Visit { node, conn, job, term, of, was: None, deadline });
+        let conn = self.enter(m, node, term, id);
+        let visit = Visit { node, conn, job, term, of, was: None, deadline };
+        self.monitors[m].visits.insert(id, visit.clone());
+        if self.monitors[m].doors.get(&node).is_some_and(|door| door.ready) {
+            self.step(m, id, &visit, Payload::Accepted);
+        }
+    }
+
+    /// Sends something for a visit: the answer is its own.
+    fn ask_node(&mut self, m: usize, conn: ConnId, whose: u64, ask: Ask) {
+        if let Some(door) = self.monitors[m].doors.values_mut().find(|door| door.conn == conn) {
+            door.asked.push_back(whose);
+        }
+        self.send(conn, End::Caller, Payload::Ask(ask));
     }
 
     /// Sends a command that may change a node, after a last look whether this monitor leads; it may stand still between
     /// the look and the sending.
-    fn command(&mut self, m: usize, conn: ConnId, ask: Ask) {
+    fn command(&mut self, m: usize, conn: ConnId, whose: u64, ask: Ask) {
         let now = self.monitors[m].local(self.queue.now());
-        let term = self.term_of(m, conn);
+        let term = self.term_of(m, whose);
         if !term.is_some_and(|term| self.monitors[m].holds(term, now, self.swarm.session))
             && self.bug != Some(Bug::IgnoresLease)
         {
-            return self.deposed(m, conn);
+            return self.deposed(m, whose);
         }
         if self.stands_still(m) {
+            if let Some(door) = self.monitors[m].doors.values_mut().find(|door| door.conn == conn) {
+                door.asked.push_back(whose);
+            }
             return self.monitors[m].later.push(Event::Late { conn, ask });
         }
         if let Some(n) = self.wires.get(conn).map(|conn| conn.node) {
             self.check_command(m, n, &ask);
         }
-        self.send(conn, End::Caller, Payload::Ask(ask));
+        self.ask_node(m, conn, whose, ask);
     }
 
     /// Whether chance has a monitor stand still between its last look and what it is about to send.
@@ -233,18 +260,18 @@ impl World {
         unlucky
     }
 
-    fn term_of(&self, m: usize, conn: ConnId) -> Option<Term> {
+    fn term_of(&self, m: usize, whose: u64) -> Option<Term> {
         let monitor = &self.monitors[m];
-        let visits = monitor.visits.values().find(|visit| visit.conn == conn).map(|visit| visit.term);
-        visits.or_else(|| monitor.running.as_ref().map(|running| running.term))
+        let visit = monitor.visits.get(&whose).map(|visit| visit.term);
+        visit.or_else(|| monitor.running.as_ref().map(|running| running.term))
     }
 
     /// It leads no more: nothing is sent.
-    fn deposed(&mut self, m: usize, conn: ConnId) {
-        let visit = self.monitors[m].visits.iter().find(|(_, visit)| visit.conn == conn).map(|(id, _)| *id);
-        match visit {
-            Some(id) => self.visit_is_over(m, Some(id), None),
-            None => self.finish(m, Outcome::Promoted(None)),
+    fn deposed(&mut self, m: usize, whose: u64) {
+        if self.monitors[m].visits.contains_key(&whose) {
+            self.visit_is_over(m, Some(whose), None);
+        } else {
+            self.finish(m, Outcome::Promoted(None));
         }
     }
 
@@ -257,9 +284,8 @@ impl World {
         self.freeze_ends(m, now);
         let late = |running: &Running| running.deadline.is_some_and(|deadline| now >= deadline);
         if let Some(running) = self.monitors[m].running.as_ref().filter(|it| late(it))
-            && let What::Promote(conn) = running.what
+            && matches!(running.what, What::Promote(..))
         {
-            self.close(conn, End::Caller);
             self.finish(m, Outcome::Promoted(None));
         }
     }
@@ -271,17 +297,8 @@ impl World {
     }
 
     fn abandon_visits(&mut self, m: usize) {
-        for visit in std::mem::take(&mut self.monitors[m].visits).into_values() {
-            self.close(visit.conn, End::Caller);
-        }
-    }
-
-    fn drop_held(&mut self, m: usize, which: impl Fn(usize) -> bool) {
-        let dropped: Vec<_> = self.monitors[m].held.keys().copied().filter(|n| which(*n)).collect();
-        for n in dropped {
-            if let Some(held) = self.monitors[m].held.remove(&n) {
-                self.close(held.conn, End::Caller);
-            }
+        for (id, visit) in std::mem::take(&mut self.monitors[m].visits) {
+            self.leave(m, visit.node, id);
         }
     }
 }

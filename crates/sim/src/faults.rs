@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use redis_failover_core::Link;
+use redis_failover_core::{Leadership, Link};
 
 use crate::nodes::Process;
 use crate::queue::{MS, Micros, S};
@@ -60,9 +60,10 @@ impl World {
         self.quiet = false;
     }
 
-    /// In a gentle world: clients pause before a fault, until all have everything.
+    /// In a gentle world: clients pause before a fault, until all have everything. A monitor's crash is over when
+    /// another leads: until then nobody guards a master that comes back with less.
     fn is_caught_up(&mut self) -> bool {
-        if self.active > 0 || !self.all_is_well() {
+        if self.active > 0 || !self.somebody_leads() || !self.all_is_well() {
             self.quiet = false;
             return false;
         }
@@ -235,6 +236,12 @@ impl World {
         }
         self.quiet = false;
         self.queue.after(100 * MS, Event::Calm);
+    }
+
+    /// Whether who holds the lock lives and knows that it does.
+    fn somebody_leads(&self) -> bool {
+        let holder = self.ensemble.holder().map(Leadership::Leading);
+        holder.is_some_and(|leads| self.monitors.iter().any(|it| it.alive && it.leadership == leads))
     }
 
     /// Whether the published master serves, and all others follow it.

@@ -15,7 +15,7 @@ use redis_failover_core::{
 use crate::bugs::Bug;
 use crate::check::is_failing;
 use crate::ensemble::Up;
-use crate::executor::{Held, Running, Visit};
+use crate::executor::{Door, Held, Running, Visit};
 use crate::prober::Probing;
 use crate::queue::{MS, Micros};
 use crate::world::{Event, World};
@@ -50,6 +50,9 @@ pub(crate) struct Monitor {
     pub(crate) visits: BTreeMap<u64, Visit>,
     pub(crate) last_visit: u64,
     pub(crate) held: BTreeMap<usize, Held>,
+    pub(crate) doors: BTreeMap<usize, Door>,
+    /// When each node last said what it held, frozen.
+    pub(crate) frozen_at: BTreeMap<usize, Micros>,
     /// Its session.
     pub(crate) zk: Session,
     /// Whether it leads, as far as it knows.
@@ -93,6 +96,9 @@ pub(crate) struct Session {
     /// The lead was in doubt, and its user has not been told: he is told only the latest.
     unseen: bool,
     heard: u64,
+    /// When it asked what was answered last: what lies in a socket when it wakes is no proof that it is alive.
+    alive: u64,
+    hello_at: u64,
     ping_at: u64,
     pub(crate) busy: [Micros; 2],
 }
@@ -120,6 +126,8 @@ impl Monitor {
             visits: BTreeMap::new(),
             last_visit: u64::from(life) * 1_000_000,
             held: BTreeMap::new(),
+            doors: BTreeMap::new(),
+            frozen_at: BTreeMap::new(),
             zk: Session { connection: life * 10_000, ..Session::default() },
             leadership: Leadership::Following,
             reread_at: 0,
@@ -154,10 +162,10 @@ impl Monitor {
     /// Whether it may command anybody now, as far as it knows.
     pub(crate) fn holds(&self, term: Term, now: Instant, session: Micros) -> bool {
         let limit = session / MS * 55 / 100;
-        let heard = Instant::from_millis(self.zk.heard);
+        let alive = Instant::from_millis(self.zk.alive);
         self.leadership == Leadership::Leading(term)
             && self.zk.connected
-            && now.since(heard) <= Duration::from_millis(limit)
+            && now.since(alive) <= Duration::from_millis(limit)
     }
 }
 
@@ -177,6 +185,8 @@ impl World {
         self.ensemble.begin(m, &id, now);
         if m < self.monitors.len() {
             monitor.zk.busy = self.monitors[m].zk.busy;
+            // The report of its earlier life stands, and counts, until that life's session ends.
+            monitor.failing.clone_from(&self.monitors[m].failing);
             self.monitors[m] = monitor;
         } else {
             self.monitors.push(monitor);

@@ -58,10 +58,6 @@ struct Upstream {
     loading: Option<Vec<Entry>>,
 }
 
-/// How long a replica waits for a word of its master (`repl-timeout`). Redis's default is 60 s: shorter here, that what it
-/// ends may be over before the world must be well.
-const SILENCE: Micros = 20 * S;
-
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     conn: ConnId,
@@ -216,7 +212,8 @@ impl World {
     fn answer(&mut self, n: usize, conn: ConnId, ask: Ask) {
         let now = self.queue.now();
         let loading = now < self.nodes[n].loading_until;
-        if loading && !matches!(ask, Ask::LookBefore | Ask::WhichRun | Ask::Ack(_)) {
+        if loading && !matches!(ask, Ask::LookBefore | Ask::WhichRun | Ask::Ack(_) | Ask::List | Ask::End(_))
+        {
             return self.reply(conn, Say::Loading);
         }
         let server = &mut self.nodes[n].server;
@@ -232,6 +229,8 @@ impl World {
             Ask::WhichRun => Say::Run(server.run()),
             Ask::Identity => Say::Identity { run: server.run(), role: server.role() },
             Ask::Get => Say::Done,
+            Ask::List => Say::Listed(self.list(conn)),
+            Ask::End(others) => self.end(&others),
             Ask::Write(id) => return self.client_writes(n, conn, id),
             Ask::Wait { replicas } => return self.client_waits(n, conn, replicas),
             Ask::Psync { replid, offset } => return self.replica_asks(n, conn, &replid, offset),
@@ -249,8 +248,8 @@ impl World {
         let mut was = self.nodes[n].server.role();
         let by = self.wires.get(conn).map(|it| it.owner);
         self.say(|| format!("node {n} <- {by:?} {ask:?}"));
-        if let Some(Owner::Visit(m, _)) = by {
-            self.note_command(n, m);
+        if let Some(Owner::Admin(m, term)) = by {
+            self.check_fence(n, m, term);
         }
         match ask {
             Ask::Freeze { cut } => {
@@ -279,6 +278,7 @@ impl World {
                     node.ping = S;
                 }
             }
+            Ask::Fence(number) => self.nodes[n].server.fence(number),
             Ask::Follow { master, cut, number } => {
                 let upheaval = self.nodes[n].server.follow(Some(master));
                 self.upheave(n, upheaval);
@@ -286,7 +286,7 @@ impl World {
                     self.kill_clients(n);
                 }
                 let server = &mut self.nodes[n].server;
-                if let Some(number) = number.filter(|_| server.min_replicas_to_write == CLOSED) {
+                if let Some(number) = number {
                     server.min_replicas_to_write = number;
                 }
             }
@@ -298,15 +298,6 @@ impl World {
 
     fn reply(&mut self, conn: ConnId, say: Say) {
         self.send(conn, End::Server, Payload::Say(say));
-    }
-
-    fn kill_clients(&mut self, n: usize) {
-        let clients = self.wires.all(|conn| conn.node == n && matches!(conn.owner, Owner::Client(_)));
-        for conn in clients {
-            self.close(conn, End::Server);
-            self.nodes[n].waits.retain(|wait| wait.conn != conn);
-            self.nodes[n].paused.retain(|(paused, _)| *paused != conn);
-        }
     }
 
     /// Closes the connections that a change of role closes.
@@ -392,9 +383,7 @@ impl World {
             node.pinged = now;
             node.server.say(Kind::Ping);
         }
-        if node.upstream.as_ref().is_some_and(|it| it.loading.is_none() && now > it.heard + SILENCE) {
-            self.lose_upstream(n);
-        }
+        self.give_up_silence(n);
         let node = &self.nodes[n];
         let streaming = node.server.link() == redis_failover_core::Link::Up;
         if let Some(conn) = node.upstream.as_ref().map(|it| it.conn).filter(|_| streaming) {

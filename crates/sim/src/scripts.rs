@@ -80,6 +80,16 @@ pub fn all() -> Vec<Script> {
             swarm: Swarm { delay: (30 * MS, 60 * MS), session: 8 * S, ..calm(1) },
             steps: (0..9).map(|n| ((5 + 4 * n) * S + n * 37 * MS, Step::StopMonitors(1_700 * MS))).collect(),
         },
+        Script {
+            name: "a-restarted-monitor-is-held-to-its-last-vote",
+            swarm: calm(3),
+            steps: vec![
+                (5 * S, Step::BlindFollower(3_100 * MS)),
+                (7 * S, Step::StallReplication(4 * S)),
+                (7 * S + 100 * MS, Step::BlindLeader(3 * S)),
+                (8 * S, Step::KillFollower(50 * MS)),
+            ],
+        },
     ]
 }
 

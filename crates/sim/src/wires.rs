@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use redis_failover_core::{Evidence, NodeAddr, ReplId, Role, RunId, Sighting};
+use redis_failover_core::{Evidence, NodeAddr, ReplId, Role, RunId, Sighting, Term};
 
 use crate::queue::Micros;
 use crate::redis::{Copy, Entry, WriteId};
@@ -39,8 +39,8 @@ pub(crate) enum End {
 pub(crate) enum Owner {
     /// A monitor's probes.
     Probe(usize, usize),
-    /// One visit of a monitor's executor.
-    Visit(usize, u64),
+    /// A leader's commands, in which term.
+    Admin(usize, Term),
     /// A client's commands.
     Client(usize),
     /// A replica's link to its master.
@@ -56,6 +56,8 @@ pub(crate) struct Conn {
     pub(crate) node: usize,
     /// The life of the server's process that accepted it.
     pub(crate) accepted_by: Option<RunId>,
+    /// It has a name in the server's list.
+    pub(crate) named: bool,
     /// Until when each direction is busy: order is kept.
     busy: [Micros; 2],
     held: [Vec<Payload>; 2],
@@ -84,6 +86,10 @@ pub(crate) enum Payload {
 pub(crate) enum Ask {
     /// PING and INFO.
     Probe,
+    /// Bear a name, and say who else bears one.
+    List,
+    /// Close these connections.
+    End(Vec<ConnId>),
     /// What it is before it is commanded.
     LookBefore,
     /// Follow the refusing address and be read, in one transaction; a master loses its clients, if that is asked for.
@@ -98,6 +104,8 @@ pub(crate) enum Ask {
     WhichRun,
     /// Take writes from so many good replicas on.
     Open { number: u32, first: bool },
+    /// Take writes only while so many replicas follow.
+    Fence(u32),
     /// Follow; a master loses its clients.
     Follow { master: NodeAddr, cut: bool, number: Option<u32> },
     /// Write your role into your file.
@@ -121,6 +129,8 @@ pub(crate) enum Ask {
 pub(crate) enum Say {
     /// To a probe.
     Seen(Box<Sighting>),
+    /// The other connections over which it is commanded.
+    Listed(Vec<ConnId>),
     /// It loads its data.
     Loading,
     /// What it was before.
@@ -193,7 +203,7 @@ impl Conn {
     pub(crate) fn host(&self, end: End) -> Host {
         match (end, self.owner) {
             (End::Server, _) => Host::Node(self.node),
-            (End::Caller, Owner::Probe(monitor, _) | Owner::Visit(monitor, _)) => Host::Monitor(monitor),
+            (End::Caller, Owner::Probe(monitor, _) | Owner::Admin(monitor, _)) => Host::Monitor(monitor),
             (End::Caller, Owner::Client(client)) => Host::Client(client),
             (End::Caller, Owner::Replica(node)) => Host::Node(node),
         }
@@ -222,7 +232,9 @@ impl World {
         self.wires.last += 1;
         let id = self.wires.last;
         let (busy, held, closed) = Default::default();
-        self.wires.conns.insert(id, Conn { owner, node, accepted_by: None, busy, held, closed });
+        self.wires
+            .conns
+            .insert(id, Conn { owner, node, accepted_by: None, named: false, busy, held, closed });
         self.send(id, End::Caller, Payload::Syn);
         id
     }
@@ -232,6 +244,26 @@ impl World {
         if let Some(conn) = self.wires.conns.get_mut(&conn) {
             conn.accepted_by = Some(run);
         }
+    }
+
+    /// Has the server list it by its name, and yields the others of its kind that stand there.
+    pub(crate) fn list(&mut self, conn: ConnId) -> Vec<ConnId> {
+        let Some(own) = self.wires.conns.get_mut(&conn) else { return Vec::new() };
+        own.named = true;
+        let (node, run) = (own.node, own.accepted_by.clone());
+        let mut others = self
+            .wires
+            .all(|it| it.node == node && it.named && it.accepted_by == run && !it.is_closed(End::Server));
+        others.retain(|it| *it != conn);
+        others
+    }
+
+    /// Has the server close them.
+    pub(crate) fn end(&mut self, conns: &[ConnId]) -> Say {
+        for conn in conns {
+            self.close(*conn, End::Server);
+        }
+        Say::Done
     }
 
     /// Sends from one end. It arrives after all that was sent before, or when the way is mended.

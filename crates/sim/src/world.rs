@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use fastrand::Rng;
-use redis_failover_core::{NodeAddr, Policy};
+use redis_failover_core::{NodeAddr, Policy, Term};
 use redis_failover_store::Glance;
 
 use crate::bugs::Bug;
@@ -30,6 +30,8 @@ pub(crate) enum Event {
     Node { n: usize, life: u32, timer: NodeTimer },
     /// A monitor's turn.
     Turn { m: usize, life: u32 },
+    /// A leader keeps its connections to the nodes open.
+    Keep { m: usize, life: u32, term: Term },
     /// A monitor goes on.
     Continue { m: usize, life: u32 },
     /// A monitor that stood still between look and command sends it.
@@ -212,17 +214,18 @@ impl World {
     /// Whether a monitor that this event is for stands still, or is gone.
     fn is_for_nobody(&mut self, event: &Event) -> bool {
         let (m, life) = match *event {
-            Event::Turn { m, life } | Event::Down { m, life, .. } | Event::LateUp { m, life, .. } => {
-                (m, Some(life))
-            }
+            Event::Turn { m, life }
+            | Event::Keep { m, life, .. }
+            | Event::Down { m, life, .. }
+            | Event::LateUp { m, life, .. } => (m, Some(life)),
             Event::Arrive { conn, to: End::Caller, .. } => {
                 match self.wires.get(conn).map(|conn| conn.owner) {
-                    Some(Owner::Probe(m, _) | Owner::Visit(m, _)) => (m, None),
+                    Some(Owner::Probe(m, _) | Owner::Admin(m, _)) => (m, None),
                     _ => return false,
                 }
             }
             Event::Late { conn, .. } => match self.wires.get(conn).map(|conn| conn.owner) {
-                Some(Owner::Probe(m, _) | Owner::Visit(m, _)) => (m, None),
+                Some(Owner::Probe(m, _) | Owner::Admin(m, _)) => (m, None),
                 _ => return true,
             },
             _ => return false,
@@ -258,6 +261,7 @@ impl World {
                 }
             }
             Event::Turn { m, .. } => self.turn(m),
+            Event::Keep { m, term, .. } => self.keep_warm(m, term),
             Event::Continue { m, life } => {
                 if self.monitors[m].life == life {
                     self.continue_monitor(m);
@@ -285,7 +289,7 @@ impl World {
         let Some(it) = self.wires.get(conn).filter(|it| !it.is_closed(End::Caller)) else { return };
         match it.owner {
             Owner::Probe(m, n) => self.probe_receives(m, n, conn, payload),
-            Owner::Visit(m, visit) => self.visit_receives(m, visit, conn, payload),
+            Owner::Admin(m, _) => self.admin_receives(m, conn, payload),
             Owner::Client(c) => self.client_receives(c, conn, payload),
             Owner::Replica(n) => self.replica_receives(n, conn, payload),
         }

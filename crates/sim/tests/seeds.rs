@@ -6,7 +6,7 @@ use redis_failover_sim::{World, find, scripts};
 
 /// The seeds that find the bugs that no script finds, to be tried first. After a change of the core or of the simulator
 /// others may: `cargo run -p redis-failover-sim -- bugs` names them.
-const KNOWN: [u64; 7] = [39, 65, 66, 90, 315, 336, 440];
+const KNOWN: [u64; 7] = [0, 4, 10, 19, 50, 74, 103];
 
 /// How many other seeds are tried for a planted bug.
 const SEEDS: u64 = 500;
@@ -39,17 +39,6 @@ fn planted_bugs_are_found_for_their_own_reason() {
     let seeds = || KNOWN.into_iter().chain(0..SEEDS);
     let unfound: Vec<_> = BUGS.iter().filter(|bug| find(**bug, seeds()).is_none()).collect();
     assert!(unfound.is_empty(), "not in {SEEDS} seeds: {unfound:?}");
-}
-
-/// Seeds that broke something once, of the model's fault, the checks' or the core's. A change of what is drawn makes other
-/// worlds of them; until then they stay mended.
-const MENDED: [u64; 2] = [10976, 16562];
-
-#[test]
-fn what_is_mended_stays_mended() {
-    for seed in MENDED {
-        assert_eq!(World::new(seed, None, false).play().violation, None, "seed {seed}");
-    }
 }
 
 #[test]

@@ -214,6 +214,10 @@ impl Campaign for EmbeddedCampaign {
         self.owner.shared.change(|model, _| model.amend(self.standing.id, term, entry))
     }
 
+    async fn confirm(&self, term: Term) -> Result<(), CommitError> {
+        self.owner.shared.lock().model.confirm(self.standing.id, term)
+    }
+
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
         self.owner.shared.change(|model, _| model.answer(self.standing.id, term, request, answer))
     }

@@ -125,6 +125,16 @@ pub trait Campaign: Send + Sync + 'static {
     /// See [`CommitError`]; a conflict means that there is none to replace.
     fn amend(&self, term: Term, entry: &Entry) -> impl Future<Output = Result<(), CommitError>> + Send;
 
+    /// Has the store confirm that this monitor leads in `term`, by a transaction that writes nothing and checks the
+    /// lock.
+    ///
+    /// Unlike a read it can't be answered by a server that lags behind. When it succeeds, this monitor led at some
+    /// moment between the call and the return.
+    ///
+    /// # Errors
+    /// [`CommitError::Fenced`] where it does not lead; any other says that nobody knows.
+    fn confirm(&self, term: Term) -> impl Future<Output = Result<(), CommitError>> + Send;
+
     /// Writes the answer to a request, if this monitor leads in `term`.
     ///
     /// # Errors

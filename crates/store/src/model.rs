@@ -19,7 +19,7 @@ use crate::history::Written;
 use crate::raw::{Raw, Writing};
 use crate::wire::{self, Lock, lock_bytes, parse_report};
 use crate::znodes::{Znodes, lock_prefix, sequence};
-use crate::{Glance, GroupPath, Unreadable};
+use crate::{CommitError, Glance, GroupPath, Unreadable};
 use report::OwnReport;
 use tree::{Change, Tree};
 
@@ -219,6 +219,18 @@ impl Model {
             // Somebody else may have deleted it.
             let _ = self.tree.transact(&[Change::Delete { path: &lock }]);
         }
+    }
+
+    /// Confirms that the campaign leads in `term`, as the store has it now and not as its session knew last.
+    ///
+    /// # Errors
+    /// [`CommitError::Fenced`].
+    pub fn confirm(&self, campaign: CampaignId, term: Term) -> Result<(), CommitError> {
+        let leads = |candidate: &&Candidate| candidate.leadership == Leadership::Leading(term);
+        let lock =
+            self.campaigns.get(&campaign).filter(leads).and_then(|candidate| candidate.lock.as_deref());
+        let stands = lock.is_some_and(|lock| self.tree.get(lock).is_some());
+        if stands { Ok(()) } else { Err(CommitError::Fenced) }
     }
 }
 

@@ -41,6 +41,8 @@ async fn publish(session: &Session, path: &str, nodes: &Nodes) {
         discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
         reached: std::collections::BTreeMap::new(),
+        fenced: false,
+        left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().expect("an id")].into(),
         policy: Policy::default(),

@@ -74,6 +74,8 @@ mod tests {
                 discovered: std::collections::BTreeSet::new(),
                 synced: std::collections::BTreeMap::new(),
                 reached: std::collections::BTreeMap::new(),
+                fenced: false,
+                left: std::collections::BTreeSet::new(),
                 lineages: crate::position::Lineages::default(),
                 monitors: std::collections::BTreeSet::new(),
                 policy: Policy::default(),

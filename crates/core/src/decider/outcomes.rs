@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Decider;
 use crate::names::NodeAddr;
-use crate::plan::{Opened, Progress, Promotion, confirms};
+use crate::plan::{Fence, Opened, Progress, Promotion, confirms};
 use crate::step::{Outcome, Purpose, Step};
 use crate::time::Instant;
 use crate::topology::{Found, Phase, Topology, Version, Versioned};
@@ -64,6 +64,12 @@ impl Decider {
                     self.progress.rest_until = Some(now + FIRST_REST);
                 }
             }
+            (Step::Fence { node, run, number }, Outcome::Done(done)) => {
+                let number = done.contains(&node).then_some(number);
+                let before = self.progress.fence.take().filter(|it| it.run == run && it.number == number);
+                let times = before.map_or(0, |fence| fence.times + 1);
+                self.progress.fence = Some(Fence { run, number, at: now, times });
+            }
             (Step::Follow { nodes, .. }, Outcome::Done(done)) => {
                 for node in nodes {
                     self.progress.evidence.remove(&node);
@@ -86,6 +92,7 @@ impl Decider {
                 | Step::Look { .. }
                 | Step::Promote { .. }
                 | Step::Open { .. }
+                | Step::Fence { .. }
                 | Step::Follow { .. },
                 _,
             ) => self.rest(now),
@@ -108,6 +115,7 @@ impl Decider {
                 self.progress.frozen = false;
                 self.progress.rest_until = None;
                 self.progress.opened = None;
+                self.progress.fence = None;
                 self.progress.told.clear();
                 let master = self.record().map(|it| (it.master.clone(), it.master_run.clone()));
                 if let Some((node, run)) = master {

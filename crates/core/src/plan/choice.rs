@@ -14,8 +14,10 @@ impl Planner<'_> {
     /// Those whom a quorum reaches come first, for another would have to be replaced at once. Where none of them may
     /// lead, one that only this monitor reaches is better than nobody.
     pub(super) fn rank(&self) -> Ranking {
-        let (record, evidence, mut down) = (self.facts.record, &self.progress.evidence, self.down());
-        let ranking = rank_candidates(record, evidence, &down);
+        let (mut record, evidence, mut down) =
+            (self.facts.record.clone(), &self.progress.evidence, self.down());
+        self.drop_outgrown_bounds(&mut record);
+        let ranking = rank_candidates(&record, evidence, &down);
         // One that was restarted may have lost what a node out of their reach still holds.
         let in_its_run = |node: &NodeAddr| {
             record.run_of(node).is_none_or(|run| evidence.get(node).is_some_and(|it| it.run == *run))
@@ -24,7 +26,7 @@ impl Planner<'_> {
             return ranking;
         }
         down.retain(|_, reason| *reason == Reason::Unusable);
-        rank_candidates(record, evidence, &down)
+        rank_candidates(&record, evidence, &down)
     }
 
     /// Freezes all nodes, if any answers: a master from which nobody can take over is not made to stand still.

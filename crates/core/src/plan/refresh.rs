@@ -50,11 +50,12 @@ impl Planner<'_> {
                 });
             }
         }
+        self.fence_or_let_go(&mut seen);
         (seen != *record).then(|| self.commit(seen, Purpose::Refresh))
     }
 
     /// Whether it is a replica that receives the published master's history.
-    fn holds_a_copy(&self, sighting: &Sighting) -> bool {
+    pub(super) fn holds_a_copy(&self, sighting: &Sighting) -> bool {
         let current = self.facts.record.lineages.current();
         let up = matches!(sighting.role, Role::Replica { link: Link::Up, .. });
         up && current.is_some_and(|lineage| lineage.replid == sighting.history.replid)

@@ -3,8 +3,25 @@
 
 use super::Planner;
 use crate::names::NodeAddr;
-use crate::topology::{Member, Topology};
+use crate::position::History;
+use crate::topology::{Intent, Member, Topology};
 use crate::view::{Role, Vote};
+
+/// Notes in `published` what the master of `record` may hold, which `intent` has replaced.
+///
+/// It led, so it holds what the group wrote, like one that was seen to follow: also when it follows again where only
+/// the new master sees it, and its bound is dropped for that.
+pub(super) fn note_the_former(published: &mut Topology, record: &Topology, intent: &Intent) {
+    published.synced.extend(record.master_run.iter().map(|run| (record.master.clone(), run.clone())));
+    // What it holds beyond this is given up. A choice may have had a name that nobody recorded, and in which nothing
+    // can be compared: then all that was before the new history counts as within the bound.
+    let stood = History { replid: intent.replid.clone(), offset: intent.offset, previous: None };
+    let is_known = record.lineages.locate(&stood).is_some();
+    let current = published.lineages.current().filter(|_| !is_known);
+    let name = current.map_or(stood.replid, |lineage| lineage.replid.clone());
+    published.reached.insert(record.master.clone(), (name, intent.offset));
+    published.reached.remove(&intent.node);
+}
 
 impl Planner<'_> {
     /// Whether a node answers in a run that was not frozen yet.
@@ -24,6 +41,7 @@ impl Planner<'_> {
     /// the master feeds it, or feeds somebody of whom it is not known who that is: a replica may follow though the
     /// monitors do not reach it.
     pub(super) fn remember_the_lost(&self, seen: &mut Topology) {
+        self.drop_outgrown_bounds(seen);
         let record = self.facts.record;
         let master = self.facts.fresh(&record.master, None);
         let Some(master) = master.filter(|it| record.master_run.as_ref() == Some(&it.run)) else { return };
@@ -41,5 +59,16 @@ impl Planner<'_> {
                 seen.reached.entry(addr.clone()).or_insert_with(|| (history.replid.clone(), history.offset));
             }
         }
+    }
+
+    /// Drops from `seen` the bounds beyond which this monitor saw a node while that could not be recorded: nobody led
+    /// then, or ZooKeeper was away.
+    pub(super) fn drop_outgrown_bounds(&self, seen: &mut Topology) {
+        let lineages = &self.facts.record.lineages;
+        seen.reached.retain(|node, (replid, offset)| {
+            let bound = History { replid: replid.clone(), offset: *offset, previous: None };
+            let copy = self.facts.sightings.get(node).filter(|it| self.holds_a_copy(it));
+            copy.is_none_or(|it| lineages.locate(&it.history) <= lineages.locate(&bound))
+        });
     }
 }

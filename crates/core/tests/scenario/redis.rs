@@ -12,6 +12,8 @@ pub(super) struct Redis {
     pub(super) run: u32,
     pub(super) follows: Option<Follows>,
     pub(super) replid: String,
+    /// How often it was made a master: each time its history gets a name that nobody had.
+    named: u32,
     pub(super) offset: u64,
     pub(super) previous: Option<(String, u64)>,
     pub(super) keys: u64,
@@ -48,6 +50,7 @@ pub(super) enum Command {
     Freeze,
     Promote { run: u32 },
     Open(u32),
+    Fence(u32),
     Follow(String, u32),
 }
 
@@ -59,6 +62,7 @@ impl Redis {
             run: name.bytes().map(u32::from).sum::<u32>() * 1_000,
             follows: None,
             replid: format!("{name}1"),
+            named: 0,
             offset: 0,
             previous: None,
             keys: 0,
@@ -83,18 +87,24 @@ impl Redis {
             Command::Promote { run } if *run != self.run => {}
             Command::Promote { .. } => {
                 self.min_replicas = CLOSED;
-                if self.follows.take().is_some() {
-                    self.previous = Some((self.replid.clone(), self.offset + 1));
-                    self.replid = format!("{name}{}p{}", self.run, self.offset);
-                }
+                self.follow_no_one(name);
             }
-            Command::Open(number) => self.min_replicas = *number,
+            Command::Open(number) | Command::Fence(number) => self.min_replicas = *number,
             Command::Follow(master, number) => {
                 self.follows = Some(Follows(Some(master.clone())));
-                if self.min_replicas == CLOSED {
+                if [1, CLOSED].contains(&self.min_replicas) {
                     self.min_replicas = *number;
                 }
             }
+        }
+    }
+
+    /// REPLICAOF NO ONE.
+    pub(super) fn follow_no_one(&mut self, name: &str) {
+        if self.follows.take().is_some() {
+            self.previous = Some((self.replid.clone(), self.offset + 1));
+            self.named += 1;
+            self.replid = format!("{name}{}p{}", self.run, self.named);
         }
     }
 
@@ -183,8 +193,16 @@ impl Servers {
             role: self.role_of(name),
             history: redis.history(),
             guarded: redis.min_replicas > 0,
+            good_replicas: self.good_replicas(name),
             feeds: self.fed_by(name),
         }
+    }
+
+    /// How many replicas of `name` acknowledge what they receive.
+    pub(super) fn good_replicas(&self, name: &str) -> u32 {
+        let fed = self.fed_by(name);
+        let good = fed.iter().filter(|replica| !self.0[replica.host()].lagging);
+        u32::try_from(good.count()).unwrap_or(u32::MAX)
     }
 
     /// The replicas whose link to `name` is up.
@@ -223,11 +241,13 @@ impl Servers {
             let replica = self.get(&name).expect("it was just there");
             if replica.replid != master.replid {
                 let end = master.previous.filter(|(replid, _)| *replid == replica.replid).map(|(_, end)| end);
-                let kind = if end.is_some_and(|end| replica.offset < end) { "partial" } else { "full" };
+                let partial = end.is_some_and(|end| replica.offset < end);
+                let kind = if partial { "partial" } else { "full" };
                 lines.push(format!("{name} {kind} sync from {of}"));
+                let old = std::mem::replace(&mut replica.replid, master.replid);
+                replica.previous = partial.then_some((old, replica.offset + 1));
             }
-            replica.replid = master.replid;
-            (replica.offset, replica.keys, replica.previous) = (master.offset, master.keys, None);
+            (replica.offset, replica.keys) = (master.offset, master.keys);
         }
         lines
     }

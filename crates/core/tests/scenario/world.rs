@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use redis_failover_core::{
-    Action, ActionId, Ballots, Entry, Epoch, Event, Found, Instant, Leadership, MonitorId, NodeAddr,
+    Action, ActionId, Ballots, Entry, Epoch, Event, Fencing, Found, Instant, Leadership, MonitorId, NodeAddr,
     Observation, Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request, RequestId, Requests, Step,
     Term, Topology, Version, Versioned, Waits,
 };
@@ -77,6 +77,12 @@ struct Monitor {
 }
 
 impl World {
+    /// Nothing yet. Masters are not fenced, so that one whose replicas lag takes writes; `policy fencing replicas` for
+    /// the fence's own scenarios.
+    pub(super) fn new() -> Self {
+        Self { policy: Policy::default().with_fencing(Fencing::Off), ..Self::default() }
+    }
+
     fn instant(&self) -> Instant {
         Instant::from_millis(1_000_000 + self.now)
     }
@@ -439,7 +445,11 @@ impl World {
                 let answered = self.command(node.host(), &Command::Open(*min_replicas_to_write));
                 Outcome::Done(answered.then(|| node.clone()).into_iter().collect())
             }
-            Step::Follow { nodes, master, min_replicas_to_write } => {
+            Step::Fence { node, number, .. } => {
+                let answered = self.command(node.host(), &Command::Fence(*number));
+                Outcome::Done(answered.then(|| node.clone()).into_iter().collect())
+            }
+            Step::Follow { nodes, master, min_replicas_to_write, .. } => {
                 let command = Command::Follow(master.host().to_owned(), *min_replicas_to_write);
                 let done = nodes.iter().filter(|node| self.command(node.host(), &command));
                 Outcome::Done(done.cloned().collect())

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use redis_failover_core::{Discover, MonitorId, NodeAddr};
+use redis_failover_core::{Discover, Fencing, MonitorId, NodeAddr};
 use redis_failover_store::{ConnectString, GroupPath};
 
 use super::group::{Origin, Said};
@@ -111,6 +111,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum)]
     discover: Option<DiscoverArg>,
 
+    /// What keeps a master that is cut off from taking writes for long [default: replicas].
+    #[arg(long, value_enum)]
+    fencing: Option<FencingArg>,
+
     /// Stand for the lead though a monitor of the Python predecessor is alive in this ensemble (for another group).
     #[arg(long)]
     take_over: bool,
@@ -157,6 +161,24 @@ impl From<DiscoverArg> for Discover {
             DiscoverArg::Off => Self::Off,
             DiscoverArg::Watch => Self::Watch,
             DiscoverArg::Promote => Self::Promote,
+        }
+    }
+}
+
+/// What keeps a master that is cut off from taking writes for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FencingArg {
+    /// Nothing.
+    Off,
+    /// It takes writes only while a replica follows it (min-replicas-to-write), unless the leader lets it go on alone.
+    Replicas,
+}
+
+impl From<FencingArg> for Fencing {
+    fn from(choice: FencingArg) -> Self {
+        match choice {
+            FencingArg::Off => Self::Off,
+            FencingArg::Replicas => Self::Replicas,
         }
     }
 }
@@ -209,6 +231,7 @@ impl RunArgs {
             link_grace: self.link_grace,
             third_failover_waits: self.third_failover_waits,
             discover: self.discover.map(Into::into),
+            fencing: self.fencing.map(Into::into),
             take_over: self.take_over.then_some(true),
             journal: self.journal,
             journal_limit: self.journal_limit,
@@ -238,6 +261,7 @@ fn first_given(said: &Said) -> Option<&'static str> {
         link_grace,
         third_failover_waits,
         discover,
+        fencing,
         take_over,
         journal,
         journal_limit,
@@ -260,6 +284,7 @@ fn first_given(said: &Said) -> Option<&'static str> {
         ("--link-grace", link_grace.is_some()),
         ("--third-failover-waits", third_failover_waits.is_some()),
         ("--discover", discover.is_some()),
+        ("--fencing", fencing.is_some()),
         ("--take-over", take_over.is_some()),
         ("--journal (or REDIS_FAILOVER_JOURNAL)", journal.is_some()),
         ("--journal-limit", journal_limit.is_some()),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use redis_failover_core::{Discover, NodeAddr, Policy};
+use redis_failover_core::{Discover, Fencing, NodeAddr, Policy};
 use redis_failover_store::{ConnectString, GroupPath};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer, Error};
@@ -178,6 +178,8 @@ pub(super) struct Said {
     pub(super) third_failover_waits: Option<Duration>,
     #[serde(deserialize_with = "discover")]
     pub(super) discover: Option<Discover>,
+    #[serde(deserialize_with = "fencing")]
+    pub(super) fencing: Option<Fencing>,
     pub(super) take_over: Option<bool>,
     pub(super) journal: Option<PathBuf>,
     #[serde(deserialize_with = "size")]
@@ -219,6 +221,12 @@ fn discover<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Discover>, D::
     Discover::from_word(&word).map(Some).ok_or_else(wrong)
 }
 
+fn fencing<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Fencing>, D::Error> {
+    let word = String::deserialize(value)?;
+    let wrong = || D::Error::custom(format!("`{word}` is neither off nor replicas"));
+    Fencing::from_word(&word).map(Some).ok_or_else(wrong)
+}
+
 impl Said {
     /// This, and where it says nothing what the defaults say.
     pub(super) fn or(self, defaults: &Self) -> Self {
@@ -237,6 +245,7 @@ impl Said {
             link_grace: self.link_grace.or(defaults.link_grace),
             third_failover_waits: self.third_failover_waits.or(defaults.third_failover_waits),
             discover: self.discover.or(defaults.discover),
+            fencing: self.fencing.or(defaults.fencing),
             take_over: self.take_over.or(defaults.take_over),
             journal: self.journal,
             journal_limit: self.journal_limit.or(defaults.journal_limit),
@@ -308,7 +317,8 @@ impl Said {
             .patient_with_refusal(self.refusal_waits.unwrap_or(default.refusal_waits()))
             .with_link_grace(self.link_grace.unwrap_or(default.link_grace()))
             .with_third_failover_waiting(self.third_failover_waits.unwrap_or(default.third_failover_waits()))
-            .with_discover(self.discover.unwrap_or(default.discover())))
+            .with_discover(self.discover.unwrap_or(default.discover()))
+            .with_fencing(self.fencing.unwrap_or(default.fencing())))
     }
 
     fn credentials(&self, origin: &Origin) -> Result<(Credentials, Option<String>), Failure> {

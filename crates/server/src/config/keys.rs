@@ -32,7 +32,7 @@ pub(super) struct Key {
 pub(super) const DEFAULTS: &str = "defaults";
 pub(super) const GROUP: &str = "group";
 
-pub(super) const KEYS: [Key; 22] = [
+pub(super) const KEYS: [Key; 23] = [
     Key {
         name: "id",
         place: Place::Top,
@@ -157,6 +157,15 @@ pub(super) const KEYS: [Key; 22] = [
         about: "What becomes of a replica that follows the master and stands in no list: nothing; it is watched, \
                 published and read from, and never takes over; it becomes a node like any other. It seeds the group's \
                 policy.",
+    },
+    Key {
+        name: "fencing",
+        place: Place::Shared,
+        kind: "`\"off\"` or `\"replicas\"`",
+        default: Ok("\"replicas\""),
+        about: "What keeps a master that is cut off from taking writes for long: nothing; or that its \
+                `min-replicas-to-write` is 1 while a replica follows it, and 0 when it has lost the last one. It seeds \
+                the group's policy.",
     },
     Key {
         name: "take_over",
@@ -327,7 +336,7 @@ mod tests {
     fn the_defaults_that_are_told_are_those_that_count() {
         let told = KEYS.iter().filter_map(|key| Some(format!("{} = {}\n", key.name, key.default.ok()?)));
         let told: String = told.collect();
-        assert_eq!(told.lines().count(), 11);
+        assert_eq!(told.lines().count(), 12);
         assert_eq!(group(&told), group(""));
         let journal = "journal = \"j\"\n";
         assert_eq!(group(&(told + journal)), group(journal), "a limit means nothing without a journal");
@@ -347,6 +356,7 @@ mod tests {
             ("link_grace", "\"7s\""),
             ("third_failover_waits", "\"7s\""),
             ("discover", "\"off\""),
+            ("fencing", "\"off\""),
             ("take_over", "true"),
             ("source_address", "\"127.0.0.1\""),
             ("sleeptime", "7"),

@@ -1,21 +1,20 @@
-//! Carries out one action at a time, on connections that it keeps. It decides nothing, and asks before each command
-//! whether this monitor still leads.
+//! Carries out one action at a time. It decides nothing, and asks before each command whether this monitor still leads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Action, Entry, Evidence, Intent, NodeAddr, Outcome, Step, Term, Topology, Version,
+    Action, Entry, Evidence, Intent, NodeAddr, Outcome, RunId, Step, Term, Topology, Version,
 };
 use redis_failover_store::{Campaign, CommitError};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant as Moment, timeout, timeout_at};
 
+use super::admin_links::{AdminLinks, Entered};
 use super::redis_admin::{self, AdminError, Lead};
-use crate::names::{Names, PATIENCE, Way};
-use crate::redis_link::{Credentials, RedisLink};
+use crate::names::{Names, PATIENCE};
 
 /// How long a freeze waits for a node that answered the monitors a moment ago.
 const FREEZE_LIMIT: Duration = Duration::from_millis(500);
@@ -26,8 +25,9 @@ const VISIT_LIMIT: Duration = Duration::from_secs(1);
 /// Carries out actions for one group.
 pub(super) struct Executor<C> {
     campaign: Arc<C>,
-    visitor: Visitor,
-    /// The connections over which nodes were frozen, for the promotion, with what they said.
+    names: Names,
+    links: AdminLinks<C>,
+    /// What the nodes said that were frozen last, each over which connection: over that one it is promoted.
     frozen: Arc<Mutex<BTreeMap<NodeAddr, Frozen>>>,
     /// The visits of the last freeze to nodes that did not answer in time.
     stragglers: Arc<Mutex<JoinSet<Visit>>>,
@@ -39,40 +39,49 @@ type Visit = (NodeAddr, Result<Frozen, AdminError>);
 // Derived, it would ask for `C: Clone`.
 impl<C> Clone for Executor<C> {
     fn clone(&self) -> Self {
-        let (campaign, frozen) = (self.campaign.clone(), self.frozen.clone());
-        Self { campaign, visitor: self.visitor.clone(), frozen, stragglers: self.stragglers.clone() }
+        let (frozen, stragglers) = (self.frozen.clone(), self.stragglers.clone());
+        let (campaign, names, links) = (self.campaign.clone(), self.names.clone(), self.links.clone());
+        Self { campaign, names, links, frozen, stragglers }
     }
 }
 
 struct Frozen {
-    link: RedisLink,
+    /// The connection.
+    over: u64,
     said: Evidence,
 }
 
-/// Who knocks at the nodes' doors.
-#[derive(Clone)]
-struct Visitor {
-    names: Names,
-    credentials: Credentials,
-    name: String,
+/// What is done at a node, but for the freeze and the promotion.
+#[derive(Clone, Debug)]
+enum Errand {
+    Look,
+    Open { run: RunId, min_replicas_to_write: u32, first: bool },
+    Fence { run: RunId, number: u32 },
+    Follow { master: NodeAddr, min_replicas_to_write: u32, fences: bool },
+    Persist,
 }
 
-impl Visitor {
-    async fn open(&self, node: &NodeAddr) -> Result<RedisLink, AdminError> {
-        Ok(RedisLink::open((node, Way::Beside), &self.names, &self.credentials, &self.name, VISIT_LIMIT)
-            .await?)
+impl Errand {
+    async fn run(self, link: &mut Entered, lead: &impl Lead) -> Result<Option<Evidence>, AdminError> {
+        match self {
+            Self::Look => return redis_admin::look(link).await.map(Some),
+            Self::Open { run, min_replicas_to_write, first } => {
+                redis_admin::open(link, lead, &run, min_replicas_to_write, first).await?;
+            }
+            Self::Fence { run, number } => redis_admin::fence(link, lead, &run, number).await?,
+            Self::Follow { master, min_replicas_to_write, fences } => {
+                redis_admin::follow(link, lead, &master, (min_replicas_to_write, fences)).await?;
+            }
+            Self::Persist => redis_admin::persist(link).await?,
+        }
+        Ok(None)
     }
 }
 
 impl<C: Campaign> Executor<C> {
-    /// An executor for the monitor that stands in `campaign`, known to Redis as `name`.
-    pub(super) fn new(campaign: Arc<C>, names: Names, credentials: Credentials, name: String) -> Self {
-        Self {
-            campaign,
-            visitor: Visitor { names, credentials, name },
-            frozen: Arc::default(),
-            stragglers: Arc::default(),
-        }
+    /// An executor for the monitor that stands in `campaign` and enters nodes by `links`.
+    pub(super) fn new(campaign: Arc<C>, names: Names, links: AdminLinks<C>) -> Self {
+        Self { campaign, names, links, frozen: Arc::default(), stragglers: Arc::default() }
     }
 
     /// Carries the action out and says what came of it.
@@ -96,37 +105,28 @@ impl<C: Campaign> Executor<C> {
             }
             Step::Freeze { nodes, awaited } => Outcome::Read(self.freeze(term, nodes, &awaited).await),
             Step::Look { nodes } => {
-                let look = |mut link| async move { redis_admin::look(&mut link).await };
-                let mut said = self.visit_all(term, nodes, look).await;
+                let done = self.visit_all(term, nodes, &Errand::Look).await;
+                let mut said: BTreeMap<_, _> =
+                    done.into_iter().filter_map(|(node, said)| Some((node, said?))).collect();
                 for (node, evidence) in &mut said {
                     let role = evidence.role.clone();
-                    evidence.role = self.visitor.names.spelled(node, role, PATIENCE).await;
+                    evidence.role = self.names.spelled(node, role, PATIENCE).await;
                 }
                 Outcome::Read(said)
             }
             Step::Promote { intent, closable } => self.promote(term, &intent, closable).await,
             Step::Open { node, run, min_replicas_to_write, first } => {
-                let lead = self.lead(term);
-                let open = move |mut link| {
-                    let (run, lead) = (run.clone(), lead.clone());
-                    async move { redis_admin::open(&mut link, &lead, &run, min_replicas_to_write, first).await }
-                };
-                Outcome::Done(self.visit_all(term, vec![node], open).await.into_keys().collect())
+                self.have_done(term, vec![node], &Errand::Open { run, min_replicas_to_write, first }).await
             }
-            Step::Follow { nodes, master, min_replicas_to_write } => {
-                // Told to follow, a node is no longer frozen: its connection is of no more use.
+            Step::Fence { node, run, number } => {
+                self.have_done(term, vec![node], &Errand::Fence { run, number }).await
+            }
+            Step::Follow { nodes, master, min_replicas_to_write, fences } => {
+                // Told to follow, a node is no longer frozen.
                 self.frozen.lock().await.retain(|node, _| !nodes.contains(node));
-                let lead = self.lead(term);
-                let follow = move |mut link| {
-                    let (master, lead) = (master.clone(), lead.clone());
-                    async move { redis_admin::follow(&mut link, &lead, &master, min_replicas_to_write).await }
-                };
-                Outcome::Done(self.visit_all(term, nodes, follow).await.into_keys().collect())
+                self.have_done(term, nodes, &Errand::Follow { master, min_replicas_to_write, fences }).await
             }
-            Step::Persist { nodes } => {
-                let persist = |mut link| async move { redis_admin::persist(&mut link).await };
-                Outcome::Done(self.visit_all(term, nodes, persist).await.into_keys().collect())
-            }
+            Step::Persist { nodes } => self.have_done(term, nodes, &Errand::Persist).await,
             Step::Answer { request, answer } => match self.campaign.answer(term, request, &answer).await {
                 // Answered before, or withdrawn: nobody waits for it any more.
                 Ok(()) | Err(CommitError::Conflict) => Outcome::Answered,
@@ -175,13 +175,13 @@ impl<C: Campaign> Executor<C> {
         let mut visits = std::mem::take(&mut *self.stragglers.lock().await);
         visits.shutdown().await;
         for node in nodes {
-            let (visitor, patient) = (self.visitor.clone(), awaited.contains(&node));
+            let (links, patient) = (self.links.clone(), awaited.contains(&node));
             let lead = self.lead(term);
             visits.spawn(async move {
                 let visit = async {
-                    let mut link = visitor.open(&node).await?;
+                    let mut link = links.enter(&node, term).await?;
                     let said = redis_admin::freeze(&mut link, &lead, patient).await?;
-                    Ok(Frozen { link, said })
+                    Ok(Frozen { over: link.number(), said })
                 };
                 let limit = if patient { FREEZE_LIMIT } else { VISIT_LIMIT };
                 let outcome = timeout(limit, visit).await.unwrap_or(Err(AdminError::Late));
@@ -206,15 +206,18 @@ impl<C: Campaign> Executor<C> {
     }
 
     async fn promote(&self, term: Term, intent: &Intent, closable: bool) -> Outcome {
-        let Some(mut held) = self.frozen.lock().await.remove(&intent.node) else {
+        let Some(held) = self.frozen.lock().await.remove(&intent.node) else {
             return Outcome::Promoted(None);
         };
-        let stands = !held.link.is_ended() && redis_admin::is_intended(intent, &held.said);
-        if !stands {
-            return Outcome::Promoted(None);
-        }
         let lead = self.lead(term);
-        match timeout(VISIT_LIMIT, redis_admin::promote(&mut held.link, &lead, closable)).await {
+        let promote = async {
+            let mut link = self.links.enter(&intent.node, term).await?;
+            if link.number() != held.over || !redis_admin::is_intended(intent, &held.said) {
+                return Err(AdminError::OtherRun);
+            }
+            redis_admin::promote(&mut link, &lead, closable).await
+        };
+        match timeout(VISIT_LIMIT, promote).await {
             Ok(Ok(said)) => Outcome::Promoted(Some(said)),
             Ok(Err(error)) => {
                 tracing::warn!(node = %intent.node, "promotion unclear: {error}");
@@ -224,25 +227,28 @@ impl<C: Campaign> Executor<C> {
         }
     }
 
+    /// Has the errand done at all `nodes`, and says which have done it.
+    async fn have_done(&self, term: Term, nodes: Vec<NodeAddr>, errand: &Errand) -> Outcome {
+        Outcome::Done(self.visit_all(term, nodes, errand).await.into_keys().collect())
+    }
+
     /// Visits all `nodes` at once; those that did not answer well in time are missing in the result.
-    async fn visit_all<T, F, V>(&self, term: Term, nodes: Vec<NodeAddr>, visit: V) -> BTreeMap<NodeAddr, T>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, AdminError>> + Send + 'static,
-        V: Fn(RedisLink) -> F + Clone + Send + Sync + 'static,
-    {
+    async fn visit_all(
+        &self,
+        term: Term,
+        nodes: Vec<NodeAddr>,
+        errand: &Errand,
+    ) -> BTreeMap<NodeAddr, Option<Evidence>> {
         let mut visits = JoinSet::new();
         for node in nodes {
-            let (visitor, visit, campaign) = (self.visitor.clone(), visit.clone(), self.campaign.clone());
+            let (links, errand, lead) = (self.links.clone(), errand.clone(), self.lead(term));
             visits.spawn(async move {
-                let whole = async {
-                    let link = visitor.open(&node).await?;
-                    if !campaign.holds(term) {
-                        return Err(AdminError::Deposed);
-                    }
-                    visit(link).await
+                let visit = async {
+                    let mut link = links.enter(&node, term).await?;
+                    lead.check()?;
+                    errand.run(&mut link, &lead).await
                 };
-                let outcome = timeout(VISIT_LIMIT, whole).await.unwrap_or(Err(AdminError::Late));
+                let outcome = timeout(VISIT_LIMIT, visit).await.unwrap_or(Err(AdminError::Late));
                 (node, outcome)
             });
         }

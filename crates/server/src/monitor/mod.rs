@@ -2,6 +2,7 @@
 //!
 //! It decides nothing and never waits for anything but the next fact.
 
+mod admin_links;
 mod clock;
 mod executor;
 mod prober;
@@ -24,6 +25,7 @@ use tokio::time::{Instant as Moment, sleep_until};
 
 use crate::journal::Recorded;
 use crate::names::Names;
+use admin_links::{AdminLinks, Keepers};
 use clock::Clock;
 use executor::Executor;
 use prober::{Pace, Probed, Prober};
@@ -49,6 +51,8 @@ pub struct Monitor<S: Store> {
     observer: Observer,
     tidings: Tidings,
     executor: Executor<S::Campaign>,
+    keepers: Keepers<S::Campaign>,
+    leadership: Leadership,
     campaign: Arc<S::Campaign>,
     names: Names,
     probers: BTreeMap<NodeAddr, JoinHandle<()>>,
@@ -91,7 +95,9 @@ impl<S: Store> Monitor<S> {
         let (finished, finished_inbox) = mpsc::unbounded_channel();
         let (seeds, seeds_inbox) = mpsc::unbounded_channel();
         let campaign = Arc::new(store.campaign(&setup.id, setup.address.as_deref()));
-        let name = format!("redis-failover:{}", setup.id);
+        let id = setup.id.to_string();
+        let links =
+            AdminLinks::new(campaign.clone(), names.clone(), setup.credentials.clone(), (&setup.group, &id));
         let pace = Pace { interval: setup.policy.probe_interval(), patience: setup.policy.down_after() };
         let decider = Decider::new(setup.id.clone(), setup.nodes.clone(), setup.policy.clone(), now);
         let monitor = Self {
@@ -99,9 +105,11 @@ impl<S: Store> Monitor<S> {
             decider: Recorded::new(decider, &setup.group, setup.journal.clone()),
             observer: Observer::new(&setup.policy, setup.nodes.clone(), now),
             tidings: Tidings::new(&setup.group),
-            executor: Executor::new(campaign.clone(), names.clone(), setup.credentials.clone(), name),
+            executor: Executor::new(campaign.clone(), names.clone(), links.clone()),
+            keepers: Keepers::of(links),
             names,
             campaign,
+            leadership: Leadership::Following,
             probers: BTreeMap::new(),
             pace: watch::Sender::new(pace),
             told,
@@ -179,8 +187,16 @@ impl<S: Store> Monitor<S> {
         if let Some(running) = self.running.take() {
             running.abort();
         }
+        self.leadership = leadership;
+        self.keepers.keep(leadership, self.members());
         self.decide(Event::Leadership(leadership));
         self.reread();
+    }
+
+    /// The nodes that may have to be commanded. Not those that are only looked at: they may be members by another name.
+    fn members(&self) -> Vec<NodeAddr> {
+        let members = self.decider.record().map(|record| record.nodes().cloned().collect());
+        members.unwrap_or_else(|| self.setup.nodes.clone())
     }
 
     /// Has the record read again; what was read before no longer counts.
@@ -341,9 +357,8 @@ impl<S: Store> Monitor<S> {
     /// Keeps one prober for each node.
     fn watch_nodes(&mut self) {
         let nodes = self.decider.nodes();
-        // Not those that are only looked at: they may be members by another name.
-        let members = self.decider.record().map(|record| record.nodes().cloned().collect());
-        self.names.watch(members.unwrap_or_else(|| self.setup.nodes.clone()));
+        self.names.watch(self.members());
+        self.keepers.keep(self.leadership, self.members());
         self.probers.retain(|node, prober| {
             let stays = nodes.contains(node);
             if !stays {

@@ -10,7 +10,7 @@ use tokio::time::{Instant as Moment, sleep, sleep_until};
 use super::clock::Clock;
 use crate::info::Info;
 use crate::names::{Names, PATIENCE, Way};
-use crate::redis_link::{Credentials, LinkError, RedisLink};
+use crate::redis_link::{Credentials, Limits, LinkError, RedisLink};
 
 /// How fast to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,8 @@ impl Prober {
             self.tell(asked, Probe::Sent);
             let pace = *self.pace.borrow_and_update();
             let way = (&self.node, Way::ByName);
-            match RedisLink::open(way, &self.names, &self.credentials, &self.name, pace.patience).await {
+            let limits = Limits { connect: pace.patience, greet: pace.patience };
+            match RedisLink::open(way, &self.names, &self.credentials, &self.name, limits).await {
                 Ok(mut link) => {
                     let _standing = self.names.stands(&self.node, link.peer());
                     let broken = self.ask_on(&mut link).await;
@@ -136,7 +137,7 @@ impl Prober {
             self.tell(asked, probe);
             self.complain(replies.iter().find_map(complaint));
             tokio::select! {
-                () = link.ended() => return broken,
+                () = link.end() => return broken,
                 () = self.wait() => {}
             }
         }
@@ -205,6 +206,7 @@ fn judge(asked: redis_failover_core::Instant, replies: &[Value], server: &Info) 
             role: info.role().ok()?,
             history: info.history().ok()?,
             guarded: info.guarded(),
+            good_replicas: info.good_replicas(),
             feeds: info.feeds(),
         })
     };

@@ -3,13 +3,18 @@
 //! Each function is one visit to one node over one connection. What it reads is read in the same transaction in
 //! which it commands.
 
-use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
-use redis_failover_core::plan::CLOSED;
+mod replies;
+
+use redis::{Pipeline, RedisError, Value};
+use redis_failover_core::plan::{CLOSED, MAX_LAG};
 use redis_failover_core::{Evidence, Intent, NodeAddr, RunId};
 
+use redis_failover_store::CommitError;
+
 use super::prober::text;
-use crate::info::{Info, InfoError, evidence};
+use crate::info::{InfoError, evidence};
 use crate::redis_link::{LinkError, RedisLink};
+use replies::{SECTIONS, config_number, info, is_forbidden, last, listed};
 
 /// Where a frozen node is told to look for its master: a port that nobody serves, so it is refused at once.
 const NOBODY: (&str, &str) = ("127.0.0.1", "1");
@@ -32,6 +37,9 @@ pub(super) enum AdminError {
     /// This monitor no longer leads; nothing was sent.
     #[error("this monitor leads no more")]
     Deposed,
+    /// The store does not confirm that this monitor leads; nothing was sent but questions.
+    #[error("the lead is not confirmed: {0}")]
+    Unconfirmed(#[source] CommitError),
     /// It took too long; what was sent may be carried out later.
     #[error("no answer in time")]
     Late,
@@ -59,6 +67,75 @@ impl<F: Fn() -> bool + Send + Sync> Lead for F {}
 struct Before {
     is_master: bool,
     min_replicas_to_write: Option<u32>,
+}
+
+/// The connections that bear `mark` in their names, but for this one, which must be called `name`: what leaders of the
+/// group have opened to the node.
+///
+/// Where the server does not let us name or list connections nobody is found, and this one can't be found by others.
+pub(super) async fn other_leaders(
+    link: &mut RedisLink,
+    name: &str,
+    mark: &str,
+) -> Result<Vec<u64>, AdminError> {
+    let mut questions = redis::pipe();
+    questions.cmd("CLIENT").arg("ID");
+    questions.cmd("CLIENT").arg("LIST").arg("TYPE").arg("normal");
+    let replies = link.ask(&questions).await?;
+    let (own, list) = match (replies.first(), replies.get(1)) {
+        (Some(Value::Int(own)), Some(list)) => (*own, list),
+        _ => return forbidden(replies),
+    };
+    let Some(list) = text(list) else { return forbidden(replies) };
+    let listed: Vec<_> = list.lines().filter_map(listed).collect();
+    let own = u64::try_from(own).unwrap_or_default();
+    if !listed.contains(&(own, name)) {
+        tell_unfenced("it does not list this connection by its name");
+    }
+    Ok(listed.into_iter().filter(|(id, name)| *id != own && name.contains(mark)).map(|(id, _)| id).collect())
+}
+
+fn forbidden(replies: Vec<Value>) -> Result<Vec<u64>, AdminError> {
+    let refusals = replies.into_iter().filter_map(|reply| match reply {
+        Value::ServerError(error) => Some(error),
+        _ => None,
+    });
+    for error in refusals {
+        let never = error.code() == "NOPERM" || error.details().is_some_and(|it| it.contains("unknown"));
+        if !never {
+            return Err(RedisError::from(error).into());
+        }
+        tell_unfenced(&RedisError::from(error).to_string());
+    }
+    Ok(Vec::new())
+}
+
+/// Ends those connections. One that has ended by itself is no error.
+pub(super) async fn end(link: &mut RedisLink, connections: &[u64]) -> Result<(), AdminError> {
+    if connections.is_empty() {
+        return Ok(());
+    }
+    let mut commands = redis::pipe();
+    for id in connections {
+        commands.cmd("CLIENT").arg("KILL").arg("ID").arg(*id);
+    }
+    for reply in link.ask(&commands).await? {
+        match reply {
+            Value::ServerError(error) if error.code() == "NOPERM" => {
+                tell_unfenced(&RedisError::from(error).to_string());
+            }
+            Value::ServerError(error) => return Err(RedisError::from(error).into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn tell_unfenced(why: &str) {
+    tracing::error!(
+        "commands of a deposed leader can't be kept from this server ({why}): let the ACL user run client|setname, \
+         client|id, client|list and client|kill"
+    );
 }
 
 /// Makes the node follow nobody, and reads it. A master loses its clients in the same transaction.
@@ -198,12 +275,47 @@ pub(super) async fn open(
     }
 }
 
+/// Has the master take writes only while `number` replicas follow it, if it is still in the life that was published.
+///
+/// A higher number than 1 that it has is its operator's, and stands; one that still closes it is not for this to
+/// change.
+pub(super) async fn fence(
+    link: &mut RedisLink,
+    lead: &impl Lead,
+    run: &RunId,
+    number: u32,
+) -> Result<(), AdminError> {
+    let mut questions = redis::pipe();
+    questions.cmd("INFO").arg("server");
+    questions.cmd("CONFIG").arg("GET").arg("min-replicas-to-write");
+    questions.cmd("CONFIG").arg("GET").arg("min-replicas-max-lag");
+    let replies = link.ask(&questions).await?;
+    if info(&replies, 0).run()? != *run {
+        return Err(AdminError::OtherRun);
+    }
+    let Some(present) = replies.get(1).and_then(config_number) else { return Ok(()) };
+    let lag = replies.get(2).and_then(config_number).map_or(0, u64::from);
+    let mut commands = redis::pipe();
+    if number > 0 && !(1..=MAX_LAG.as_secs()).contains(&lag) {
+        commands.cmd("CONFIG").arg("SET").arg("min-replicas-max-lag").arg(MAX_LAG.as_secs());
+    }
+    if present > 1 || present == number && commands.cmd_iter().next().is_none() {
+        return Ok(());
+    }
+    set_min_replicas(&mut commands, number);
+    lead.check()?;
+    match link.ask(&commands).await?.into_iter().find(|reply| matches!(reply, Value::ServerError(_))) {
+        Some(Value::ServerError(error)) => Err(RedisError::from(error).into()),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the node a replica of `master`. A master loses its clients in the same transaction.
 pub(super) async fn follow(
     link: &mut RedisLink,
     lead: &impl Lead,
     master: &NodeAddr,
-    min_replicas_to_write: u32,
+    (min_replicas_to_write, fences): (u32, bool),
 ) -> Result<(), AdminError> {
     let before = look_before(link).await?;
     let mut bare = redis::pipe();
@@ -213,7 +325,7 @@ pub(super) async fn follow(
     if before.is_master {
         cut_clients(&mut commands);
     }
-    if before.min_replicas_to_write == Some(CLOSED) {
+    if before.min_replicas_to_write.is_some_and(|number| number == CLOSED || (fences && number == 1)) {
         set_min_replicas(&mut commands, min_replicas_to_write);
     }
     lead.check()?;
@@ -250,15 +362,6 @@ pub(super) fn is_intended(intent: &Intent, held: &Evidence) -> bool {
     held.run == intent.run && held.history.replid == intent.replid && held.history.offset == intent.offset
 }
 
-/// Whether a transaction was refused as a whole because one of its commands is not allowed: nothing was done. A server
-/// that loads its data or runs a script allows none of them now, and it is of no use to send fewer.
-fn is_forbidden(error: &RedisError) -> bool {
-    let causes = error.clone().into_server_errors().unwrap_or_default();
-    let passes = |code: &str| ["LOADING", "BUSY"].contains(&code);
-    error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)
-        && !causes.iter().any(|(_, cause)| passes(cause.code()))
-}
-
 fn tell_forbidden(error: &RedisError) {
     tracing::error!(
         "going on without CLIENT KILL and CONFIG SET, one of which this server does not allow us \
@@ -293,30 +396,6 @@ fn read_all(commands: &mut Pipeline) {
     }
 }
 
-const SECTIONS: [&str; 4] = ["server", "replication", "persistence", "keyspace"];
-
-fn info(replies: &[Value], index: usize) -> Info {
-    replies.get(index).and_then(text).map(|text| Info::parse(&text)).unwrap_or_default()
-}
-
-/// The sections at the end of the replies, as one.
-fn last(replies: &[Value]) -> Result<Info, AdminError> {
-    let first = replies.len().saturating_sub(SECTIONS.len());
-    let sections: Vec<_> = replies[first..].iter().filter_map(text).collect();
-    let info = Info::parse(&sections.join("\n"));
-    if info.loading() { Err(AdminError::Loading) } else { Ok(info) }
-}
-
-/// The value of CONFIG GET; `None` where CONFIG is not allowed, or does not know the setting.
-fn config_number(reply: &Value) -> Option<u32> {
-    let value = match reply {
-        Value::Array(pair) => pair.get(1).and_then(text)?,
-        Value::Map(pairs) => pairs.first().and_then(|(_, value)| text(value))?,
-        _ => return None,
-    };
-    value.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -325,7 +404,7 @@ mod tests {
 
     use super::*;
     use crate::names::{Names, Way};
-    use crate::redis_link::Credentials;
+    use crate::redis_link::{Credentials, Limits};
 
     fn reply(text: &str) -> Value {
         Value::BulkString(text.into())
@@ -358,9 +437,10 @@ mod tests {
         let node = |redis: &Redis| redis.addr().parse::<NodeAddr>().expect("an address");
         let (addr, other) = (node(&master), node(&other));
         let (names, limit) = (Names::default(), Duration::from_secs(20));
+        let limits = Limits { connect: limit, greet: limit };
         let way = (&addr, Way::Beside);
         let mut link =
-            RedisLink::open(way, &names, &Credentials::default(), "test", limit).await.expect("a link");
+            RedisLink::open(way, &names, &Credentials::default(), "test", limits).await.expect("a link");
         let before = look(&mut link).await.expect("it answers");
         let (deposed, run) = (|| false, before.run.clone());
         let refused = [
@@ -368,7 +448,8 @@ mod tests {
             freeze(&mut link, &deposed, false).await.map(drop),
             promote(&mut link, &deposed, true).await.map(drop),
             open(&mut link, &deposed, &run, 0, true).await,
-            follow(&mut link, &deposed, &other, 0).await,
+            follow(&mut link, &deposed, &other, (0, true)).await,
+            fence(&mut link, &deposed, &run, 1).await,
         ];
         assert!(refused.iter().all(|it| matches!(it, Err(AdminError::Deposed))), "{refused:?}");
         assert_eq!(look(&mut link).await.expect("it answers"), before);

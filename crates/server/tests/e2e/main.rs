@@ -7,6 +7,7 @@ mod all_gone;
 mod config;
 mod document;
 mod faults;
+mod fences;
 mod flavours;
 mod history;
 mod journal;

@@ -1,10 +1,13 @@
 //! Somebody dies in each step of a failover, at the very moment at which that step's command is on its way.
 
-use redis_failover_lab::{ensure_eq, eventually};
+use std::time::Duration;
+
+use redis_failover_lab::{Redis, ensure_eq, eventually};
+use serde_json::Value;
 
 use crate::history::assert_each_epoch_told_once;
 use crate::trap::{Relay, Trap};
-use crate::world::{DEADLINE, Group, Servers};
+use crate::world::{DEADLINE, Group, Servers, hold_for};
 use crate::writer::Writer;
 use crate::writer::assert_sound;
 
@@ -39,17 +42,62 @@ fn the_leader_dies_in_each_step_and_its_command_arrives() {
     in_each_step(true);
 }
 
+#[test]
+fn the_leader_stands_still_in_each_step_and_its_command_arrives_after_the_next_leaders() {
+    in_turns(leader_is_late);
+}
+
 fn in_each_step(arrives: bool) {
+    in_turns(|servers, step| leader_dies(servers, step, arrives));
+}
+
+fn in_turns(test: impl Fn(&Servers, &Step) + Sync) {
     let servers = Servers::start();
     // Two at a time: a monitor that gets no time may lose the lead before its turn has come.
     for steps in STEPS.chunks(2) {
         std::thread::scope(|scope| {
             for step in steps {
-                let servers = &servers;
-                scope.spawn(move || leader_dies(servers, step, arrives));
+                let (servers, test) = (&servers, &test);
+                scope.spawn(move || test(servers, step));
             }
         });
     }
+}
+
+/// What is held up arrives when the next leader has finished; then the old one wakes. Neither changes anything.
+fn leader_is_late(servers: &Servers, step: &Step) {
+    let trap = Trap::default();
+    let mut group = group_behind(servers, &format!("/redis/{}-late", step.name), &trap);
+    trap.arm(step.words);
+    group.redis[0].kill();
+    trap.caught();
+    group.monitors["m1"].stop();
+    let master = group.await_successor(servers, 0);
+    group.redis[0].restart();
+    group.await_steady(servers, master);
+    let settled = standing(&group, servers).expect("all answer");
+    let unchanged = || ensure_eq(standing(&group, servers)?, settled.clone());
+    trap.release();
+    hold_for(Duration::from_secs(1), "what arrives late changes nothing", unchanged);
+    group.monitors["m1"].cont();
+    eventually(DEADLINE, "the old leader is back", || {
+        let status = group.status(servers)?;
+        if status["nodes"][0]["votes"]["m1"].is_null() { Err(status.to_string()) } else { Ok(()) }
+    });
+    hold_for(Duration::from_secs(1), "who wakes changes nothing", unchanged);
+}
+
+/// The epoch, and all that a command could have changed on the nodes.
+fn standing(group: &Group, servers: &Servers) -> Result<(Value, Vec<Vec<String>>), String> {
+    let node = |redis: &Redis| {
+        let (replication, server) = (redis.info("replication")?, redis.info("server")?);
+        let number = redis.connect()?.command(&["CONFIG", "GET", "min-replicas-to-write"])?;
+        let told = ["role", "master_host", "master_port", "master_link_status", "master_replid"];
+        let told = told.map(|field| replication.get(field).cloned().unwrap_or_default());
+        Ok([told.as_slice(), &[server["run_id"].clone(), format!("{number:?}")]].concat())
+    };
+    let nodes = group.redis.iter().map(node).collect::<Result<_, String>>()?;
+    Ok((group.status(servers)?["epoch"].clone(), nodes))
 }
 
 fn leader_dies(servers: &Servers, step: &Step, arrives: bool) {

@@ -92,7 +92,7 @@ impl World {
 
     /// An epoch was opened: there was a reason, and the best of those who were frozen was chosen.
     fn check_opened(&mut self, old: &Topology, new: &Topology) {
-        self.checks.published = None;
+        (self.checks.published, self.checks.opened_at) = (None, self.queue.now());
         let (Some(m), Phase::FailingOver(change)) = (self.checks.committer, &new.phase) else { return };
         let Some(chosen) = self.node_of(&change.intent.node) else { return };
         if self.nodes[chosen].server.run() != change.intent.run {
@@ -103,15 +103,16 @@ impl World {
         }
         let now = self.monitors[m].local(self.queue.now());
         let verdicts = self.monitors[m].decider.status(now).verdicts;
+        let (led, frozen) = (self.monitors[m].led, self.monitors[m].frozen_at.get(&chosen));
+        if led.is_none_or(|(_, since)| frozen.is_none_or(|at| *at < since)) {
+            let detail = format!("{} was frozen in an earlier term: {}", change.intent.node, brief(new));
+            return self.violate("evidence-is-of-frozen-nodes", &detail);
+        }
         for (n, held) in self.monitors[m].held.clone() {
             let server = &self.nodes[n].server;
-            let others = self.checks.commanded_by[n].is_some_and(|(by, _)| by != m);
+            let meddled = self.checks.meddled_at[n].is_some_and(|at| at >= held.at);
             let same_run = server.run() == held.said.run;
-            if self.monitors[m].led.is_none_or(|(_, since)| held.at < since) {
-                let detail = format!("what {} said is of an earlier term: {}", server.addr, brief(new));
-                return self.violate("evidence-is-of-frozen-nodes", &detail);
-            }
-            if others || !same_run {
+            if meddled || !same_run {
                 continue;
             }
             if server.master().is_some() || server.is_master() {
@@ -203,16 +204,15 @@ impl World {
         let (intent, run) = (&change.intent, server.run());
         let parted = Some((intent.replid.clone(), intent.offset + 1));
         let in_run = run == intent.run;
-        let late = self.checks.commanded_by[n].is_some_and(|(by, _)| Some(by) != self.checks.committer);
-        let meddled = self.checks.replica_at[n].is_some_and(|at| self.queue.now() - at < S * 2);
-        if !late && !meddled && self.checks.promoted[n].as_ref() != Some(&intent.run) {
+        let meddled = self.checks.meddled_at[n].is_some_and(|at| at >= self.checks.opened_at);
+        if !meddled && self.checks.promoted[n].as_ref() != Some(&intent.run) {
             let detail = format!("{}: promoted was {:?}", brief(new), self.checks.promoted[n]);
             return self.violate("published-is-promoted", &detail);
         }
         // A master that kept no backlog renames its history as soon as a replica attaches.
         let named = new.lineages.current().is_some_and(|it| it.replid == *server.replid());
         let other = named && server.history().previous != parted;
-        if in_run && !late && !meddled && (!server.is_master() || other) {
+        if in_run && !meddled && (!server.is_master() || other) {
             let detail = format!("{} says {:?} {:?}", brief(new), server.role(), server.history());
             return self.violate("published-is-promoted", &detail);
         }

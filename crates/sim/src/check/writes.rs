@@ -1,6 +1,6 @@
 //! What is looked at when a write is answered and when a command is sent.
 
-use redis_failover_core::{Leadership, Phase, Topology};
+use redis_failover_core::{Leadership, Phase, Term, Topology};
 
 use super::brief;
 use crate::queue::{Micros, S};
@@ -106,7 +106,14 @@ impl World {
             && open(self.wires.way(back, there))
     }
 
-    pub(crate) fn note_command(&mut self, n: usize, m: usize) {
-        self.checks.commanded_by[n] = Some((m, self.queue.now()));
+    /// A node carries out a command: none of a later term's leader was there before.
+    pub(crate) fn check_fence(&mut self, n: usize, m: usize, term: Term) {
+        let run = self.nodes[n].server.run();
+        let latest = self.checks.commanded[n].take().filter(|(of, _)| *of == run).map(|(_, term)| term);
+        if let Some(latest) = latest.filter(|latest| *latest > term) {
+            let detail = format!("node {n} obeys m{m} of term {term} after one of term {latest}");
+            self.violate("fenced-commands", &detail);
+        }
+        self.checks.commanded[n] = Some((run, latest.map_or(term, |latest| latest.max(term))));
     }
 }

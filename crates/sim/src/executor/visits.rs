@@ -3,30 +3,28 @@
 use redis_failover_core::plan::CLOSED;
 use redis_failover_core::{Evidence, Instant, Outcome, Phase, Role};
 
-use super::{Held, Job, Running, Visit, What};
+use super::{Held, Job, PROMOTION, Running, Visit, What};
 use crate::bugs::Bug;
-use crate::wires::{Ask, ConnId, End, Payload, Say};
+use crate::wires::{Ask, ConnId, Payload, Say};
 use crate::world::World;
 
 impl World {
-    /// Something arrives on a visit's connection.
-    pub(crate) fn visit_receives(&mut self, m: usize, id: u64, conn: ConnId, payload: Payload) {
-        if matches!(payload, Payload::Fin) {
-            self.monitors[m].held.retain(|_, held| held.conn != conn);
-            self.close(conn, End::Caller);
-        }
+    /// Something arrives for a visit, or for a promotion.
+    pub(crate) fn visit_receives(&mut self, m: usize, whose: Option<u64>, conn: ConnId, payload: Payload) {
         let promoting = |running: &Running| matches!(running.what, What::Promote(it) if it == conn);
-        if self.monitors[m].running.as_ref().is_some_and(promoting) {
+        let ends = matches!(payload, Payload::Fin);
+        if self.monitors[m].running.as_ref().is_some_and(promoting) && (ends || whose == Some(PROMOTION)) {
             self.promotion_receives(m, conn, payload);
-        } else if let Some(visit) = self.monitors[m].visits.get(&id).cloned() {
+        } else if let Some(id) = whose
+            && let Some(visit) = self.monitors[m].visits.get(&id).cloned()
+        {
             self.step(m, id, &visit, payload);
         }
-        self.turn(m);
     }
 
     pub(super) fn promotion_receives(&mut self, m: usize, conn: ConnId, payload: Payload) {
         match payload {
-            Payload::Accepted => self.command(m, conn, Ask::Promote { closed: true }),
+            Payload::Accepted => self.command(m, conn, PROMOTION, Ask::Promote { closed: true }),
             Payload::Say(Say::Evidence { now, .. }) => {
                 let mut now = *now;
                 if self.bug == Some(Bug::PromotesAnyRun)
@@ -36,7 +34,6 @@ impl World {
                     let intent = change.intent;
                     (now.run, now.history.previous) = (intent.run, Some((intent.replid, intent.offset + 1)));
                 }
-                self.close(conn, End::Caller);
                 self.finish(m, Outcome::Promoted(Some(now)));
             }
             _ => self.finish(m, Outcome::Promoted(None)),
@@ -50,10 +47,10 @@ impl World {
             (Payload::Accepted, Job::Freeze { patient: false }) => Some(Ask::Freeze { cut: true }),
             (Payload::Accepted, Job::Freeze { .. } | Job::Follow { .. }) => Some(Ask::LookBefore),
             (Payload::Accepted, Job::Look) => Some(Ask::Read),
-            (Payload::Accepted, Job::Open { .. }) => Some(Ask::WhichRun),
+            (Payload::Accepted, Job::Open { .. } | Job::Fence { .. }) => Some(Ask::WhichRun),
             (Payload::Accepted, Job::Persist) => Some(Ask::Persist),
             (Payload::Say(Say::Before { role, min_replicas }), Job::Follow { master, number }) => {
-                let number = (min_replicas == CLOSED).then_some(*number);
+                let number = [1, CLOSED].contains(&min_replicas).then_some(*number);
                 Some(Ask::Follow { master: master.clone(), cut: role.is_master(), number })
             }
             (Payload::Say(Say::Before { role, .. }), _) => {
@@ -62,6 +59,9 @@ impl World {
                     visit.was = Some(role);
                 }
                 Some(Ask::Freeze { cut })
+            }
+            (Payload::Say(Say::Run(run)), Job::Fence { run: meant, number }) => {
+                (run == *meant).then_some(Ask::Fence(*number))
             }
             (Payload::Say(Say::Run(run)), Job::Open { run: meant, number, first }) => {
                 (run == *meant).then_some(Ask::Open { number: *number, first: *first })
@@ -73,12 +73,12 @@ impl World {
         };
         match ask {
             Some(ask @ (Ask::LookBefore | Ask::Read | Ask::WhichRun)) => {
-                self.send(conn, End::Caller, Payload::Ask(ask));
+                self.ask_node(m, conn, id, ask);
             }
             Some(Ask::Freeze { .. }) if self.bug == Some(Bug::SkipsFreeze) => {
-                self.send(conn, End::Caller, Payload::Ask(Ask::Read));
+                self.ask_node(m, conn, id, Ask::Read);
             }
-            Some(ask) => self.command(m, conn, ask),
+            Some(ask) => self.command(m, conn, id, ask),
             None => self.visit_is_over(m, Some(id), None),
         }
     }
@@ -90,19 +90,18 @@ impl World {
                 let early = visit.was.as_ref().is_some_and(|before| !before.is_master());
                 if early && was.is_master() {
                     // It was made a master between the look and the transaction.
-                    self.send(visit.conn, End::Caller, Payload::Ask(Ask::KillClients));
+                    self.ask_node(m, visit.conn, id, Ask::KillClients);
                 }
                 let at = self.queue.now();
                 let present = self.monitors[m].running.as_ref().is_some_and(|it| it.id == visit.of);
                 if present {
+                    self.monitors[m].frozen_at.insert(visit.node, at);
                     self.monitors[m].held.insert(visit.node, Held { conn: visit.conn, said, at });
-                } else {
-                    self.close(visit.conn, End::Caller);
                 }
                 self.freeze_is_answered(m, visit.node);
             }
             Job::Look => self.visit_is_over(m, Some(id), Some(said)),
-            Job::Open { .. } | Job::Follow { .. } | Job::Persist => {
+            Job::Open { .. } | Job::Fence { .. } | Job::Follow { .. } | Job::Persist => {
                 self.visit_is_over(m, Some(id), Some(said));
             }
         }
@@ -130,8 +129,8 @@ impl World {
     /// One of the visits of the present action is over, or none is needed.
     pub(super) fn visit_is_over(&mut self, m: usize, id: Option<u64>, said: Option<Evidence>) {
         let visit = id.and_then(|id| self.monitors[m].visits.remove(&id));
-        if let Some(visit) = &visit {
-            self.close(visit.conn, End::Caller);
+        if let (Some(id), Some(visit)) = (id, &visit) {
+            self.leave(m, visit.node, id);
             if matches!(visit.job, Job::Freeze { .. }) {
                 return self.freeze_is_answered(m, visit.node);
             }

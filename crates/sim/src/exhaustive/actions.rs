@@ -35,9 +35,9 @@ impl Turn<'_> {
             | Step::Look { nodes }
             | Step::Follow { nodes, .. }
             | Step::Persist { nodes } => nodes.iter().filter_map(index).collect(),
-            Step::Promote { intent: Intent { node, .. }, .. } | Step::Open { node, .. } => {
-                index(node).into_iter().collect()
-            }
+            Step::Promote { intent: Intent { node, .. }, .. }
+            | Step::Open { node, .. }
+            | Step::Fence { node, .. } => index(node).into_iter().collect(),
             Step::Commit { .. } | Step::Answer { .. } | Step::Amend { .. } => BTreeSet::from([STORE]),
         };
         if holds {

@@ -28,10 +28,11 @@ impl World {
         }
         if zk.connected {
             zk.ping_at = now + self.swarm.session / MS / 5;
-            self.send_up(m, Up::Ping);
+            self.send_up(m, Up::Ping(now));
         } else {
             zk.ping_at = now + 200;
             zk.connection += 1;
+            zk.hello_at = now;
             self.send_up(m, Up::Hello);
         }
     }
@@ -43,6 +44,8 @@ impl World {
         (monitor.zk.connected, monitor.zk.ping_at) = (false, now);
         monitor.zk.broken = monitor.zk.connection;
         monitor.reported = None;
+        self.shut_unconfirmed(m);
+        let monitor = &self.monitors[m];
         let asked_store = monitor.running.as_ref().is_some_and(Running::waits_for_store);
         // Whether it hears of the commit or of the doubt first is chance.
         if asked_store && (self.bug == Some(Bug::InheritsEvidence) || self.rng.bool()) {
@@ -71,6 +74,7 @@ impl World {
             self.monitors[m].led = Some((term, self.queue.now()));
         }
         self.abort(m);
+        self.keep_doors(m);
         self.say(|| format!("m{m} is {leadership:?}"));
         self.decide(m, Fact::Leadership(leadership));
         self.reread(m);
@@ -86,7 +90,7 @@ impl World {
         let now = monitor.local(real).as_millis();
         monitor.zk.heard = now;
         match down {
-            Down::Pong => {}
+            Down::Pong(at) => self.monitors[m].zk.alive = self.monitors[m].zk.alive.max(at),
             Down::Changed => self.send_up(m, Up::Look),
             Down::Expired => {
                 self.lose_session(m);
@@ -95,9 +99,12 @@ impl World {
             Down::Snapshot(snapshot) => {
                 if !std::mem::replace(&mut self.monitors[m].zk.connected, true) {
                     self.monitors[m].observed = true;
+                    let zk = &mut self.monitors[m].zk;
+                    zk.alive = zk.alive.max(zk.hello_at);
                 }
                 self.take_in(m, *snapshot);
             }
+            Down::Confirmed(conn, leads) => self.door_is_confirmed(m, conn, leads),
             Down::Finished(id, outcome) => {
                 if self.monitors[m].running.as_ref().is_some_and(|running| running.id == id) {
                     self.finish(m, outcome);

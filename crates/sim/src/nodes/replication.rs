@@ -4,7 +4,7 @@ use redis_failover_core::ReplId;
 
 use super::{NodeTimer, Waiting};
 use crate::nodes::Process;
-use crate::queue::{MS, Micros};
+use crate::queue::{MS, Micros, S};
 use crate::redis::{Copy, Entry, Kind, Resync, WriteId};
 use crate::wires::{Ask, ConnId, End, Owner, Payload, Say};
 use crate::world::{Event, World};
@@ -40,6 +40,16 @@ impl World {
             self.nodes[n].waits.retain(|it| it.conn != wait.conn);
             let count = self.nodes[n].server.count_at(wait.offset);
             self.reply(wait.conn, Say::Waited(count));
+        }
+    }
+
+    /// CLIENT KILL of all clients.
+    pub(super) fn kill_clients(&mut self, n: usize) {
+        let clients = self.wires.all(|conn| conn.node == n && matches!(conn.owner, Owner::Client(_)));
+        for conn in clients {
+            self.close(conn, End::Server);
+            self.nodes[n].waits.retain(|wait| wait.conn != conn);
+            self.nodes[n].paused.retain(|(paused, _)| *paused != conn);
         }
     }
 
@@ -83,8 +93,21 @@ impl World {
     }
 }
 
+/// How long a replica waits for a word of its master (`repl-timeout`). Redis's default is 60 s: shorter here, that what
+/// it ends may be over before the world must be well.
+const SILENCE: Micros = 20 * S;
+
 /// Replication, as the one who follows.
 impl World {
+    /// Closes a link over which nothing came for too long.
+    pub(super) fn give_up_silence(&mut self, n: usize) {
+        let now = self.queue.now();
+        let upstream = self.nodes[n].upstream.as_ref();
+        if upstream.is_some_and(|it| it.loading.is_none() && now > it.heard + SILENCE) {
+            self.lose_upstream(n);
+        }
+    }
+
     /// Something arrives on a server's link to its master.
     pub(crate) fn replica_receives(&mut self, n: usize, conn: ConnId, payload: Payload) {
         let node = &mut self.nodes[n];

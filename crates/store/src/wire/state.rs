@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redis_failover_core::{
-    Change, Discover, Epoch, Intent, Lineage, Lineages, Member, MonitorId, NodeAddr, Phase, Policy, Reason,
-    ReplId, RunId, Topology, Vote,
+    Change, Discover, Epoch, Fencing, Intent, Lineage, Lineages, Member, MonitorId, NodeAddr, Phase, Policy,
+    Reason, ReplId, RunId, Topology, Vote,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -31,6 +31,10 @@ struct StateV1 {
     monitors: BTreeSet<String>,
     policy: PolicyV1,
     min_replicas_to_write: u32,
+    #[serde(default)]
+    fenced: bool,
+    #[serde(default)]
+    left: Vec<String>,
     lineages: Vec<LineageV1>,
     #[serde(default)]
     change: Option<ChangeV1>,
@@ -52,6 +56,8 @@ struct PolicyV1 {
     third_failover_waits_ms: Option<u64>,
     #[serde(default)]
     discover: Option<String>,
+    #[serde(default)]
+    fencing: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -136,6 +142,8 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         monitors,
         policy,
         min_replicas_to_write: state.min_replicas_to_write,
+        fenced: state.fenced,
+        left: state.left.iter().map(|node| parsed(node)).collect::<Result<_, _>>()?,
     })
 }
 
@@ -149,7 +157,14 @@ fn with_later_settings(policy: Policy, state: &PolicyV1) -> Result<Policy, Strin
         }
         None => policy.discover(),
     };
-    Ok(policy.with_link_grace(grace).with_third_failover_waiting(wait).with_discover(discover))
+    let fencing = match &state.fencing {
+        Some(word) => {
+            Fencing::from_word(word).ok_or_else(|| format!("its `policy`: `{word}` is no fencing"))?
+        }
+        None => policy.fencing(),
+    };
+    let policy = policy.with_link_grace(grace).with_third_failover_waiting(wait);
+    Ok(policy.with_discover(discover).with_fencing(fencing))
 }
 
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
@@ -204,6 +219,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
     let nodes: Vec<_> = record.nodes().map(ToString::to_string).collect();
     let monitors: Vec<_> = record.monitors.iter().map(ToString::to_string).collect();
     let discovered: Vec<_> = record.discovered.iter().map(ToString::to_string).collect();
+    let left: Vec<_> = record.left.iter().map(ToString::to_string).collect();
     let base = super::base(base);
     let policy = policy(&record.policy, base.get("policy").and_then(Value::as_object).cloned());
     let synced: BTreeMap<_, _> = record.synced.iter().map(|(node, run)| (node.to_string(), &run.0)).collect();
@@ -224,6 +240,8 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("monitors", Some(json!(monitors))),
             ("policy", Some(Value::Object(policy))),
             ("min_replicas_to_write", Some(json!(record.min_replicas_to_write))),
+            ("fenced", record.fenced.then(|| json!(true))),
+            ("left", (!left.is_empty()).then(|| json!(left))),
             ("lineages", Some(json!(lineages))),
             ("change", change.map(|change| json!(change_v1(change)))),
         ],
@@ -233,6 +251,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
 fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Value> {
     let default = Policy::default();
     let (grace, wait, discover) = (policy.link_grace(), policy.third_failover_waits(), policy.discover());
+    let fencing = policy.fencing();
     let set = |flag: bool| flag.then(|| json!(true));
     merged(
         base.unwrap_or_default(),
@@ -248,6 +267,7 @@ fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Valu
                 (wait != default.third_failover_waits()).then(|| json!(millis(wait))),
             ),
             ("discover", (discover != default.discover()).then(|| json!(discover.word()))),
+            ("fencing", (fencing != default.fencing()).then(|| json!(fencing.word()))),
         ],
     )
 }

@@ -6,8 +6,8 @@ use redis_failover_core::history::{
     Account, Candidate, Cause, Ending, Entry, Estimate, Holds, Milestone, Opening, Seen,
 };
 use redis_failover_core::{
-    Change, Discover, Epoch, Intent, Lineage, Lineages, Phase, Policy, Reason, ReplId, Report, RunId, Vote,
-    Wait,
+    Change, Discover, Epoch, Fencing, Intent, Lineage, Lineages, Phase, Policy, Reason, ReplId, Report,
+    RunId, Vote, Wait,
 };
 
 use serde_json::json;
@@ -44,6 +44,8 @@ fn steady() -> Topology {
         discovered: std::collections::BTreeSet::new(),
         synced: [("10.0.0.2:6379".parse().unwrap(), RunId("run-of-two".to_owned()))].into(),
         reached: std::collections::BTreeMap::new(),
+        fenced: false,
+        left: std::collections::BTreeSet::new(),
         lineages: Lineages::new(vec![lineage("a", 0, 0, None), lineage("b", 3, 4711, Some("a"))]),
         monitors: ["m1", "m2", "m3"].map(|id| id.parse().unwrap()).into(),
         policy: Policy::new(Some(2), Duration::from_secs(1), Duration::from_millis(200))
@@ -149,6 +151,8 @@ fn adopted() -> Topology {
         discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
         reached: std::collections::BTreeMap::new(),
+        fenced: false,
+        left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default(),
@@ -163,8 +167,10 @@ fn complete() -> Topology {
         .policy
         .with_link_grace(Duration::from_secs(8))
         .with_third_failover_waiting(Duration::ZERO)
-        .with_discover(Discover::Watch);
-    Topology { discovered: ["[::1]:6380".parse().unwrap()].into(), policy, ..steady() }
+        .with_discover(Discover::Watch)
+        .with_fencing(Fencing::Off);
+    let node = || ["[::1]:6380".parse().unwrap()].into();
+    Topology { discovered: node(), left: node(), fenced: true, policy, ..steady() }
 }
 
 fn text(bytes: &[u8]) -> &str {

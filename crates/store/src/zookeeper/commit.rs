@@ -40,6 +40,20 @@ pub(super) async fn commit(
     in_session(shared, work).await
 }
 
+/// Has the ensemble confirm that `lock` stands: a transaction goes through its leader, as no read does.
+pub(super) async fn confirm(shared: &Arc<Shared>, znodes: &Znodes, lock: String) -> Result<(), CommitError> {
+    let znodes = znodes.clone();
+    let work = |session: Session| async move {
+        let writer = session.client.new_check_writer(&lock, Some(0));
+        let writer = writer.map_err(|error| CommitError::Refused(failed(&session, &lock, &error)))?;
+        match timeout(session.timeout, writer.commit()).await {
+            Ok(outcome) => outcome.map(drop).map_err(|error| refusal(&session, &znodes, error)),
+            Err(_) => Err(CommitError::Unknown(StoreError::NoAnswer(session.timeout))),
+        }
+    };
+    in_session(shared, work).await
+}
+
 /// What a leader writes, written in the session's thread.
 pub(super) async fn in_session<T: Send + 'static, W>(
     shared: &Arc<Shared>,

@@ -4,12 +4,12 @@
 //! It never believes that it leads on the word of a state alone: after each doubt it looks at its lock again.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use redis_failover_core::{Answer, Entry, Leadership, MonitorId, RequestId, Term, Topology, Version};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Error, EventType, OneshotWatcher, SessionState, StateWatcher};
 
@@ -69,11 +69,7 @@ impl ZooKeeperCampaign {
         me: &MonitorId,
         address: Option<&str>,
     ) -> Self {
-        let standing = Arc::new(Standing {
-            leadership: watch::Sender::new(Leadership::Following),
-            lock: Mutex::default(),
-            doubt: Notify::new(),
-        });
+        let standing = Arc::new(Standing::new());
         owner.shared.watch_over(&standing);
         let history = Arc::<History>::default();
         let (stance, stances) = watch::channel(Stance::Standing);
@@ -88,6 +84,10 @@ impl ZooKeeperCampaign {
         };
         drop(owner.shared.spawn(candidate.obey(stances, done)));
         Self { owner, znodes, record, history, standing, stance, resigned }
+    }
+
+    fn held(&self, term: Term) -> Result<Held, CommitError> {
+        self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)
     }
 }
 
@@ -107,13 +107,13 @@ impl Campaign for ZooKeeperCampaign {
         record: &Topology,
         entry: Option<&Entry>,
     ) -> Result<Version, CommitError> {
-        let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
+        let held = self.held(term)?;
         let known = (&*self.record, &self.history);
         commit::commit(&self.owner.shared, &self.znodes, known, held, expected, (record, entry)).await
     }
 
     async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError> {
-        let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
+        let held = self.held(term)?;
         let (znodes, history, entry) = (self.znodes.clone(), Arc::clone(&self.history), entry.clone());
         let work = |session: Session| async move {
             history::amend(&session, &znodes, &history, (&held.path, term), &entry).await
@@ -121,8 +121,13 @@ impl Campaign for ZooKeeperCampaign {
         commit::in_session(&self.owner.shared, work).await
     }
 
+    async fn confirm(&self, term: Term) -> Result<(), CommitError> {
+        let held = self.held(term)?;
+        commit::confirm(&self.owner.shared, &self.znodes, held.path).await
+    }
+
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
-        let held = self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)?;
+        let held = self.held(term)?;
         requests::answer(&self.owner.shared, &self.znodes, held.path, request, answer).await
     }
 

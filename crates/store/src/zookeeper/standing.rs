@@ -1,4 +1,4 @@
-//! Whether one campaign leads, and by which lock. It asks no server.
+//! Whether one campaign leads: what it was last told, and the lock by which it does. It asks nobody.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 /// Whether one campaign leads; written by the session's thread and by the watchdog.
 pub(super) struct Standing {
     pub(super) leadership: watch::Sender<Leadership>,
-    pub(super) lock: Mutex<Option<Held>>,
+    lock: Mutex<Option<Held>>,
     pub(super) doubt: Notify,
 }
 
@@ -20,6 +20,12 @@ pub(super) struct Held {
 }
 
 impl Standing {
+    /// One that does not lead.
+    pub(super) fn new() -> Self {
+        let leadership = watch::Sender::new(Leadership::Following);
+        Self { leadership, lock: Mutex::default(), doubt: Notify::new() }
+    }
+
     /// Hands off until the lock was looked at again.
     pub(super) fn suspend(&self) {
         let suspended = self.leadership.send_if_modified(|leadership| {

@@ -34,6 +34,8 @@ fn record() -> Topology {
         discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
         reached: std::collections::BTreeMap::new(),
+        fenced: false,
+        left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default(),

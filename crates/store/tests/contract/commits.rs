@@ -94,8 +94,10 @@ async fn a_deposed_leader_changes_nothing<S: Subject>() {
     let subject = S::start().await;
     let session = subject.open(SESSION);
     let Led { campaign, term, version, .. } = led(&subject, &session, "/g").await;
+    campaign.confirm(term).await.unwrap();
     let locks = subject.children("/g/leader").await;
     subject.delete(&format!("/g/leader/{}", locks[0])).await;
+    assert_eq!(campaign.confirm(term).await, Err(CommitError::Fenced));
     assert_eq!(campaign.commit(term, version, &record(1)).await, Err(CommitError::Fenced));
     assert_eq!(subject.text("/g").await, "");
     assert_eq!(subject.stat("/g/state").await, None);
@@ -113,6 +115,9 @@ async fn who_stands_behind_another_changes_nothing<S: Subject>() {
 
     first.campaign.resign().await;
     let later = term(&second).await;
+    assert_eq!(second.confirm(first.term).await, Err(CommitError::Fenced));
+    assert_eq!(first.campaign.confirm(first.term).await, Err(CommitError::Fenced));
+    second.confirm(later).await.unwrap();
     assert_eq!(second.commit(first.term, version, &record(1)).await, Err(CommitError::Fenced));
     assert_eq!(first.campaign.commit(first.term, version, &record(1)).await, Err(CommitError::Fenced));
     assert_eq!(subject.text("/g").await, "");

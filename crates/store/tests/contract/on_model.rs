@@ -209,6 +209,10 @@ impl Candidate for ModelCampaign {
         self.world.with(|model, _| model.amend(self.id, term, entry))
     }
 
+    async fn confirm(&self, term: Term) -> Result<(), CommitError> {
+        self.world.with(|model, _| model.confirm(self.id, term))
+    }
+
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
         self.world.with(|model, _| model.answer(self.id, term, request, answer))
     }

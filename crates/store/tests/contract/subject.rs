@@ -120,6 +120,7 @@ pub(crate) trait Candidate {
         entry: Option<&Entry>,
     ) -> Result<Version, CommitError>;
     async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError>;
+    async fn confirm(&self, term: Term) -> Result<(), CommitError>;
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError>;
     fn stand(&self, stands: bool);
     async fn resign(&self);
@@ -229,6 +230,10 @@ impl<C: Campaign> Candidate for C {
 
     async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError> {
         Campaign::amend(self, term, entry).await
+    }
+
+    async fn confirm(&self, term: Term) -> Result<(), CommitError> {
+        Campaign::confirm(self, term).await
     }
 
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use redis_failover_core::{Discover, Found, NodeAddr, Phase, Policy, Request, Topology, Waits};
+use redis_failover_core::{Discover, Fencing, Found, NodeAddr, Phase, Policy, Request, Topology, Waits};
 
 use super::super::redis::{Follows, Redis, State, addr};
 use super::{Accident, World};
@@ -45,8 +45,13 @@ impl World {
             self.servers.0.insert(name.to_owned(), Redis::new(name));
             return Ok(());
         }
+        let refuses = self.servers.get(name)?.min_replicas > self.servers.good_replicas(name);
         let redis = self.servers.get(name)?;
         match (verb, rest) {
+            ("write", [_]) if refuses => {
+                self.say(&format!("{name} refuses the write"));
+                return Ok(());
+            }
             ("kill", []) => redis.state = State::Dead,
             ("hang", []) => redis.state = State::Hung,
             ("load", []) => redis.state = State::Loading,
@@ -68,12 +73,14 @@ impl World {
             ("lag", []) => redis.lagging = true,
             ("catch-up", []) => redis.lagging = false,
             ("half-sync", []) => redis.half_synced = true,
+            ("min-replicas", [number]) => redis.min_replicas = number.parse().map_err(|_| "no number")?,
             ("priority", [number]) => redis.priority = number.parse().map_err(|_| "no number")?,
             ("write", [bytes]) => {
                 redis.offset += bytes.parse::<u64>().map_err(|_| "no number")?;
                 redis.keys += 1;
             }
             ("demote", []) => redis.follows = Some(Follows(None)),
+            ("follow", ["nobody"]) => redis.follow_no_one(name),
             ("follow", [of]) => redis.follows = Some(Follows(Some((*of).to_owned()))),
             _ => return Err("not understood".into()),
         }
@@ -187,6 +194,9 @@ fn with_setting(policy: Policy, setting: &str, value: &str) -> Result<Policy, St
         "discover" => {
             Ok(policy
                 .with_discover(Discover::from_word(value).ok_or_else(|| format!("no discover: {value}"))?))
+        }
+        "fencing" => {
+            Ok(policy.with_fencing(Fencing::from_word(value).ok_or_else(|| format!("no fencing: {value}"))?))
         }
         "third-failover-waits" => {
             Ok(policy.with_third_failover_waiting(Duration::from_millis(millis(value)?)))

@@ -1,0 +1,46 @@
+//! What is read from the servers' replies to administrative commands. It sends nothing.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
+
+use super::AdminError;
+use crate::info::Info;
+use crate::monitor::prober::text;
+
+pub(super) const SECTIONS: [&str; 4] = ["server", "replication", "persistence", "keyspace"];
+
+pub(super) fn info(replies: &[Value], index: usize) -> Info {
+    replies.get(index).and_then(text).map(|text| Info::parse(&text)).unwrap_or_default()
+}
+
+/// The sections at the end of the replies, as one.
+pub(super) fn last(replies: &[Value]) -> Result<Info, AdminError> {
+    let first = replies.len().saturating_sub(SECTIONS.len());
+    let sections: Vec<_> = replies[first..].iter().filter_map(text).collect();
+    let info = Info::parse(&sections.join("\n"));
+    if info.loading() { Err(AdminError::Loading) } else { Ok(info) }
+}
+
+/// The value of CONFIG GET; `None` where CONFIG is not allowed, or does not know the setting.
+pub(super) fn config_number(reply: &Value) -> Option<u32> {
+    let value = match reply {
+        Value::Array(pair) => pair.get(1).and_then(text)?,
+        Value::Map(pairs) => pairs.first().and_then(|(_, value)| text(value))?,
+        _ => return None,
+    };
+    value.parse().ok()
+}
+
+/// The number and the name of a connection in CLIENT LIST.
+pub(super) fn listed(line: &str) -> Option<(u64, &str)> {
+    let field = |key: &str| line.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='));
+    Some((field("id")?.parse().ok()?, field("name")?))
+}
+
+/// Whether a transaction was refused as a whole because one of its commands is not allowed: nothing was done. A server
+/// that loads its data or runs a script allows none of them now, and it is of no use to send fewer.
+pub(super) fn is_forbidden(error: &RedisError) -> bool {
+    let causes = error.clone().into_server_errors().unwrap_or_default();
+    let passes = |code: &str| ["LOADING", "BUSY"].contains(&code);
+    error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)
+        && !causes.iter().any(|(_, cause)| passes(cause.code()))
+}
