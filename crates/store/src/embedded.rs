@@ -206,8 +206,7 @@ impl Campaign for EmbeddedCampaign {
         record: &Topology,
         entry: Option<&Entry>,
     ) -> Result<Version, CommitError> {
-        let id = self.standing.id;
-        self.owner.shared.change(|model, _| model.commit(id, term, expected, record, entry))
+        self.owner.shared.change(|model, _| model.commit(self.standing.id, term, expected, record, entry))
     }
 
     async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError> {
@@ -379,9 +378,8 @@ fn seen(
     told: &BTreeMap<MonitorId, SeenReport>,
 ) -> BTreeMap<MonitorId, SeenReport> {
     let seen = |(id, (report, order)): (MonitorId, (Report, i64))| {
-        let before = told.get(&id).filter(|before| before.order == order);
-        let seen_at = before.map_or_else(Instant::now, |before| before.seen_at);
-        (id, SeenReport { report, order, seen_at })
+        let before = told.get(&id).filter(|it| it.order == order).map(|it| it.seen_at);
+        (id, SeenReport { report, order, seen_at: before.unwrap_or_else(Instant::now) })
     };
     reports.into_iter().map(seen).collect()
 }

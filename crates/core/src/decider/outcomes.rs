@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Decider;
-use crate::names::NodeAddr;
+use crate::names::{NodeAddr, RunId};
 use crate::plan::{Fence, Opened, Progress, Promotion, confirms};
 use crate::step::{Outcome, Purpose, Step};
 use crate::time::Instant;
@@ -65,10 +65,7 @@ impl Decider {
                 }
             }
             (Step::Fence { node, run, number }, Outcome::Done(done)) => {
-                let number = done.contains(&node).then_some(number);
-                let before = self.progress.fence.take().filter(|it| it.run == run && it.number == number);
-                let times = before.map_or(0, |fence| fence.times + 1);
-                self.progress.fence = Some(Fence { run, number, at: now, times });
+                self.fenced(now, run, done.contains(&node).then_some(number));
             }
             (Step::Follow { nodes, .. }, Outcome::Done(done)) => {
                 for node in nodes {
@@ -97,6 +94,12 @@ impl Decider {
                 _,
             ) => self.rest(now),
         }
+    }
+
+    fn fenced(&mut self, now: Instant, run: RunId, number: Option<u32>) {
+        let before = self.progress.fence.take().filter(|it| it.run == run && it.number == number);
+        let times = before.map_or(0, |fence| fence.times + 1);
+        self.progress.fence = Some(Fence { run, number, at: now, times });
     }
 
     fn committed(&mut self, now: Instant, record: Topology, purpose: Purpose, version: Version) {

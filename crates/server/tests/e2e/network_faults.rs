@@ -39,12 +39,12 @@ fn assert_one_master_in_each_epoch(group: &Group) {
 fn a_master_cut_off_from_everyone_is_replaced_and_follows_when_it_is_back() {
     let servers = Servers::start();
     let (group, writer) = begin(&servers, "/redis/cut");
+    // A client on its side that never hears of the change: nobody can tell the old master to refuse it.
+    let mut stranger = group.redis[0].connect().expect("it lives");
     group.redis[0].link().all().cut();
+    assert_eq!(stranger.command(&["SET", "stray", "yes"]), Ok(Reply::Simple("OK".into())));
     let master = group.await_successor(&servers, 0);
     writer.write_more();
-    // A client on its side that never hears of the change: nobody could tell the old master to refuse it.
-    let mut stranger = group.redis[0].connect().expect("it lives");
-    assert_eq!(stranger.command(&["SET", "stray", "yes"]), Ok(Reply::Simple("OK".into())));
     group.redis[0].link().all().heal();
     group.await_steady(&servers, master);
     assert!(stranger.command(&["PING"]).is_err(), "it was cut off");
