@@ -13,6 +13,7 @@ use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::names::{NodeAddr, RunId};
 use crate::policy::Fencing;
 use crate::position::Lineage;
+use crate::request::RequestId;
 use crate::step::{Purpose, Step};
 use crate::time::Instant;
 pub use fence::MAX_LAG;
@@ -41,6 +42,8 @@ pub struct Progress {
     pub rest_until: Option<Instant>,
     /// The run in which each node was when it was last frozen: another one is new, and no rest is kept for it.
     pub tried: BTreeMap<NodeAddr, RunId>,
+    /// The node that an operator wants to lead where nobody may, whatever is lost by that.
+    pub accepted: Option<(RequestId, NodeAddr)>,
     /// The nodes that said when they were last frozen that they never lead (`replica-priority 0`).
     pub never: BTreeSet<NodeAddr>,
     /// The master that was opened.

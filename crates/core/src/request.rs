@@ -17,9 +17,10 @@ pub type Requests = BTreeMap<RequestId, Request>;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Request {
-    /// Publish this node as the master of a group without a record, or whose record was lost.
+    /// Publish this node as the master of a group without a record, or whose record was lost, or in which nobody may
+    /// take over.
     Adopt {
-        /// The node: a master already.
+        /// The node: a master already, but in the last case.
         master: NodeAddr,
     },
     /// Count this monitor no longer among the registered ones.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Decider;
+use crate::candidate::Dropped;
 use crate::diagnosis::{Diagnosis, diagnose};
 use crate::founding::Founding;
 use crate::names::{Epoch, MonitorId, NodeAddr};
@@ -33,6 +34,7 @@ impl Decider {
             self.wake = Some(until);
             return None;
         }
+        self.progress.accepted.take_if(|(id, _)| !self.requests.contains_key(id));
         let open = self.requests.iter().find(|(id, _)| !self.asked.answered.contains(id));
         let (id, request) = open.map(|(id, request)| (*id, request.clone()))?;
         let answer = |answer| Some(Step::Answer { request: id, answer });
@@ -81,6 +83,9 @@ impl Decider {
         id: RequestId,
         master: &NodeAddr,
     ) -> Result<Option<Step>, Answer> {
+        if let Some(accepted) = self.accept(id, master) {
+            return accepted;
+        }
         if let (None, Some(record)) = (self.loss, self.record()) {
             let (epoch, present) = (record.epoch, &record.master);
             let wrong = self.facts(now).map(|facts| diagnose(&facts)).filter(|it| *it != Diagnosis::Healthy);
@@ -118,6 +123,28 @@ impl Decider {
         let founding = self.founding(&said);
         let record = founding.adopted(epoch, master, nodes, self.best_known());
         Ok(self.commit_as_asked(id, record))
+    }
+
+    /// Where nobody may take over, an operator may say who does, and accepts what is lost by that: the way is that of any
+    /// change of master. `None` where the group does not wait for anybody.
+    fn accept(&mut self, id: RequestId, master: &NodeAddr) -> Option<Result<Option<Step>, Answer>> {
+        let record = self.record().filter(|_| self.loss.is_none())?;
+        let accepted = self.progress.accepted.as_ref().is_some_and(|(of, _)| *of == id);
+        if accepted && record.phase == Phase::Steady && record.master == *master && self.stuck.is_none() {
+            return Some(Err(Answer::Done(format!("{master} is the master of epoch {}", record.epoch))));
+        }
+        let Some(stuck) = &self.stuck else { return accepted.then_some(Ok(None)) };
+        if !record.nodes().any(|node| node == master) {
+            return None;
+        }
+        if stuck.dropped.get(master) == Some(&Dropped::NotFrozen) {
+            return Some(Err(Answer::Refused(format!("{master} does not answer"))));
+        }
+        if !accepted {
+            self.progress.accepted = Some((id, master.clone()));
+            self.progress.rest_until = None;
+        }
+        Some(Ok(None))
     }
 
     /// The record that is the best to go on from: the remembered one, or the one that stands.

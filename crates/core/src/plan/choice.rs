@@ -17,7 +17,12 @@ impl Planner<'_> {
         let (mut record, evidence, mut down) =
             (self.facts.record.clone(), &self.progress.evidence, self.down());
         self.drop_outgrown_bounds(&mut record);
-        let ranking = rank_candidates(&record, evidence, &down);
+        let mut ranking = rank_candidates(&record, evidence, &down);
+        let accepted = self.progress.accepted.as_ref().map(|(_, node)| node);
+        if let Some(node) = accepted.filter(|node| evidence.contains_key(*node)) {
+            ranking.chosen = Some(node.clone());
+            return ranking;
+        }
         // One that was restarted may have lost what a node out of their reach still holds.
         let in_its_run = |node: &NodeAddr| {
             record.run_of(node).is_none_or(|run| evidence.get(node).is_some_and(|it| it.run == *run))

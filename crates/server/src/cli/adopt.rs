@@ -16,7 +16,8 @@ pub(super) struct AdoptArgs {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// The node that is the right master: a master already, spelled as in the group's list.
+    /// The node that is the right master, spelled as in the group's list: a master already, or, in a group in which
+    /// nobody may take over, any that answers.
     #[arg(long, value_name = "NODE", value_parser = parse_node)]
     master: NodeAddr,
 
