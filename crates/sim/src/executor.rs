@@ -53,7 +53,8 @@ enum What {
 pub(crate) struct Held {
     pub(crate) conn: ConnId,
     pub(crate) said: Evidence,
-    pub(crate) at: Micros,
+    /// When it was begun to be asked.
+    pub(crate) since: Micros,
 }
 
 /// One visit to one node.
@@ -65,6 +66,7 @@ pub(crate) struct Visit {
     term: Term,
     of: ActionId,
     was: Option<Role>,
+    began: Micros,
     /// When it is given up.
     pub(crate) deadline: Instant,
 }
@@ -105,6 +107,7 @@ impl World {
         }
         match step {
             Step::Commit { expected, record, entry, .. } => {
+                self.monitors[m].judged = self.monitors[m].decider.status(now).verdicts;
                 self.monitors[m].running = Some(Running { id, term, what: What::Store, deadline: None });
                 let up = Up::Commit(id, term, expected, record, entry);
                 if self.stands_still(m) {
@@ -213,7 +216,7 @@ impl World {
         monitor.last_visit += 1;
         let id = monitor.last_visit;
         let conn = self.enter(m, node, term, id);
-        let visit = Visit { node, conn, job, term, of, was: None, deadline };
+        let visit = Visit { node, conn, job, term, of, was: None, began: self.queue.now(), deadline };
         self.monitors[m].visits.insert(id, visit.clone());
         if self.monitors[m].doors.get(&node).is_some_and(|door| door.ready) {
             self.step(m, id, &visit, Payload::Accepted);

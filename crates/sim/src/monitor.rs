@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Ballots, Decider, Epoch, Event as Fact, Instant, Leadership, MonitorId, Observation, Observer, Outcome,
-    Peers, Report, Term,
+    Ballots, Decider, Epoch, Event as Fact, Instant, Leadership, MonitorId, NodeAddr, Observation, Observer,
+    Outcome, Peers, Report, Term, Verdict,
 };
 
 use crate::bugs::Bug;
@@ -51,6 +51,8 @@ pub(crate) struct Monitor {
     pub(crate) last_visit: u64,
     pub(crate) held: BTreeMap<usize, Held>,
     pub(crate) doors: BTreeMap<usize, Door>,
+    /// The verdicts on which it last chose.
+    pub(crate) judged: BTreeMap<NodeAddr, Verdict>,
     /// When each node last said what it held, frozen.
     pub(crate) frozen_at: BTreeMap<usize, Micros>,
     /// Its session.
@@ -127,6 +129,7 @@ impl Monitor {
             last_visit: u64::from(life) * 1_000_000,
             held: BTreeMap::new(),
             doors: BTreeMap::new(),
+            judged: BTreeMap::new(),
             frozen_at: BTreeMap::new(),
             zk: Session { connection: life * 10_000, ..Session::default() },
             leadership: Leadership::Following,

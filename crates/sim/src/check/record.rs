@@ -101,8 +101,7 @@ impl World {
         if self.check_waited(m, chosen, old, new) {
             return;
         }
-        let now = self.monitors[m].local(self.queue.now());
-        let verdicts = self.monitors[m].decider.status(now).verdicts;
+        let verdicts = self.monitors[m].judged.clone();
         let (led, frozen) = (self.monitors[m].led, self.monitors[m].frozen_at.get(&chosen));
         if led.is_none_or(|(_, since)| frozen.is_none_or(|at| *at < since)) {
             let detail = format!("{} was frozen in an earlier term: {}", change.intent.node, brief(new));
@@ -110,7 +109,7 @@ impl World {
         }
         for (n, held) in self.monitors[m].held.clone() {
             let server = &self.nodes[n].server;
-            let meddled = self.checks.meddled_at[n].is_some_and(|at| at >= held.at);
+            let meddled = self.checks.meddled_at[n].is_some_and(|at| at >= held.since);
             let same_run = server.run() == held.said.run;
             if meddled || !same_run {
                 continue;

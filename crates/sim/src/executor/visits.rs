@@ -96,7 +96,9 @@ impl World {
                 let present = self.monitors[m].running.as_ref().is_some_and(|it| it.id == visit.of);
                 if present {
                     self.monitors[m].frozen_at.insert(visit.node, at);
-                    self.monitors[m].held.insert(visit.node, Held { conn: visit.conn, said, at });
+                    self.monitors[m]
+                        .held
+                        .insert(visit.node, Held { conn: visit.conn, said, since: visit.began });
                 }
                 self.freeze_is_answered(m, visit.node);
             }
