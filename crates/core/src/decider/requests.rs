@@ -125,8 +125,8 @@ impl Decider {
         Ok(self.commit_as_asked(id, record))
     }
 
-    /// Where nobody may take over, an operator may say who does, and accepts what is lost by that: the way is that of any
-    /// change of master. `None` where the group does not wait for anybody.
+    /// Where nobody may take over, an operator may say who does, and accepts what is lost by that: the way is that of
+    /// any change of master. `None` where the group does not wait for anybody.
     fn accept(&mut self, id: RequestId, master: &NodeAddr) -> Option<Result<Option<Step>, Answer>> {
         let record = self.record().filter(|_| self.loss.is_none())?;
         let accepted = self.progress.accepted.as_ref().is_some_and(|(of, _)| *of == id);
