@@ -182,6 +182,7 @@ mod tests {
             discovered: BTreeSet::new(),
             synced: BTreeMap::new(),
             reached: BTreeMap::new(),
+            diverged: BTreeMap::new(),
             members: ["a", "b"].map(|host| Member { addr: node(host), ok: true }).into(),
             lineages: Lineages::default(),
             monitors: BTreeSet::from(["m1", "m2", "m3"].map(id)),

@@ -17,6 +17,34 @@ pub struct Policy {
     link_grace: Duration,
     third_failover_waits: Duration,
     discover: Discover,
+    on_divergence: OnDivergence,
+    parallel_syncs: u32,
+}
+
+/// What becomes of what a node that comes back holds beyond the point where its history was left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum OnDivergence {
+    /// It is counted and told, and gone when the node has been filled with a copy of the master's data.
+    #[default]
+    Discard,
+    /// It is saved to a file on the node first, and the node is not filled before that is done.
+    Save,
+}
+
+impl OnDivergence {
+    /// The word that is typed and written into the record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Discard => "discard",
+            Self::Save => "save",
+        }
+    }
+
+    /// The choice that has this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Discard, Self::Save].into_iter().find(|choice| choice.word() == word)
+    }
 }
 
 /// What becomes of a replica that the master names and the group's record does not.
@@ -78,6 +106,8 @@ impl Default for Policy {
             link_grace: Duration::from_secs(5),
             third_failover_waits: Duration::from_mins(1),
             discover: Discover::default(),
+            on_divergence: OnDivergence::default(),
+            parallel_syncs: 1,
         }
     }
 }
@@ -134,6 +164,28 @@ impl Policy {
         Self { discover, ..self }
     }
 
+    /// This policy, with another answer to what a node that comes back holds beyond the group's history.
+    #[must_use]
+    pub fn with_on_divergence(self, on_divergence: OnDivergence) -> Self {
+        Self { on_divergence, ..self }
+    }
+
+    /// This policy, where at most so many nodes of one host begin a full copy at a time; at least one does.
+    #[must_use]
+    pub fn with_parallel_syncs(self, parallel_syncs: u32) -> Self {
+        Self { parallel_syncs: parallel_syncs.max(1), ..self }
+    }
+
+    /// What becomes of what a node that comes back holds beyond the point where its history was left.
+    pub fn on_divergence(&self) -> OnDivergence {
+        self.on_divergence
+    }
+
+    /// How many nodes of one host are told to begin a full copy at a time.
+    pub fn parallel_syncs(&self) -> u32 {
+        self.parallel_syncs
+    }
+
     /// How long a replica's link may be down before it is published as `KO`.
     pub fn link_grace(&self) -> Duration {
         self.link_grace
@@ -160,7 +212,7 @@ impl Policy {
     }
 
     /// All settings by their names in a configuration file, each as a person would write it.
-    pub fn settings(&self) -> [(&'static str, String); 8] {
+    pub fn settings(&self) -> [(&'static str, String); 10] {
         // Without `..`: a new setting must be named here, too.
         let Self {
             quorum,
@@ -171,6 +223,8 @@ impl Policy {
             link_grace,
             third_failover_waits,
             discover,
+            on_divergence,
+            parallel_syncs,
         } = self;
         let quorum = quorum.map_or_else(|| "the majority".to_owned(), |quorum| quorum.to_string());
         [
@@ -182,6 +236,8 @@ impl Policy {
             ("link_grace", format!("{link_grace:?}")),
             ("third_failover_waits", format!("{third_failover_waits:?}")),
             ("discover", discover.word().to_owned()),
+            ("on_divergence", on_divergence.word().to_owned()),
+            ("parallel_syncs", parallel_syncs.to_string()),
         ]
     }
 

@@ -44,6 +44,8 @@ enum What {
     Freeze(BTreeSet<usize>),
     /// For so many visits, to say what was read or who has done it.
     All { left: usize, reads: bool, said: BTreeMap<NodeAddr, Option<Evidence>> },
+    /// For a visit that begins a file, or asks for it.
+    Save,
     /// For the answer on this connection, to the node's promotion.
     Promote(ConnId),
 }
@@ -72,6 +74,8 @@ pub(crate) struct Visit {
 #[derive(Clone, Debug)]
 enum Job {
     Freeze { patient: bool },
+    Demote,
+    Save { run: RunId, begun: bool },
     Look,
     Open { run: RunId, number: u32, first: bool },
     Follow { master: NodeAddr, number: u32 },
@@ -128,6 +132,11 @@ impl World {
                     self.visit(m, n, Job::Freeze { patient }, now + limit);
                 }
                 self.freeze_ends(m, now);
+            }
+            Step::Demote { nodes } => self.visit_all(m, start(all(true), VISIT_LIMIT), &nodes, &Job::Demote),
+            Step::Save { node, run, begun, .. } => {
+                let job = Job::Save { run, begun };
+                self.visit_all(m, start(What::Save, VISIT_LIMIT), &[node], &job);
             }
             Step::Look { nodes } => self.visit_all(m, start(all(true), VISIT_LIMIT), &nodes, &Job::Look),
             Step::Open { node, run, min_replicas_to_write: number, first } => {

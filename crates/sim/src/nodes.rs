@@ -6,7 +6,7 @@ mod replication;
 use std::collections::BTreeSet;
 
 use redis_failover_core::plan::CLOSED;
-use redis_failover_core::{Instant, NodeAddr};
+use redis_failover_core::{Instant, NodeAddr, RunId, Saving};
 
 use crate::queue::{MS, Micros, S};
 use crate::redis::{Copy, Entry, Kind, Server, Upheaval, WriteId};
@@ -37,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) life: u32,
     /// Until when it loads its data.
     pub(crate) loading_until: Micros,
+    /// Until when it writes a file that a leader asked for, and in which life.
+    saving: Option<(RunId, Micros)>,
     socket: Vec<(ConnId, Payload)>,
     upstream: Option<Upstream>,
     /// The links that are sent the stream.
@@ -90,6 +92,7 @@ impl Node {
             host_up: true,
             life: 1,
             loading_until: 0,
+            saving: None,
             socket: Vec::new(),
             upstream: None,
             streams: BTreeSet::new(),
@@ -290,9 +293,29 @@ impl World {
                 }
             }
             Ask::Persist => self.nodes[n].server.rewrite(),
+            Ask::Save { run, begun } => return Say::Saving(self.saves(n, run, begun)),
             _ => {}
         }
         Say::Evidence { now: Box::new(self.nodes[n].server.evidence(was.clone())), was }
+    }
+
+    /// Begins a file of what it holds, which takes as long as to load a copy, or says how far that is.
+    fn saves(&mut self, n: usize, run: RunId, begun: bool) -> Option<Saving> {
+        let (now, takes) = (self.queue.now(), self.swarm.copying.1);
+        let node = &mut self.nodes[n];
+        if node.server.run() != run || node.server.is_master() {
+            return None;
+        }
+        let saving = node.saving.as_ref().filter(|(of, _)| *of == run).map(|(_, until)| *until);
+        Some(match (begun, saving) {
+            (true, Some(until)) if now < until => Saving::Running,
+            (true, Some(_)) => Saving::Complete,
+            (false, Some(until)) if now < until => Saving::Busy,
+            _ => {
+                node.saving = Some((run, now + takes));
+                Saving::Begun { file: "a file".to_owned(), unnamed: None }
+            }
+        })
     }
 
     fn reply(&mut self, conn: ConnId, say: Say) {

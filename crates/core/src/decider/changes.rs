@@ -74,6 +74,7 @@ mod tests {
                 discovered: std::collections::BTreeSet::new(),
                 synced: std::collections::BTreeMap::new(),
                 reached: std::collections::BTreeMap::new(),
+                diverged: std::collections::BTreeMap::new(),
                 lineages: crate::position::Lineages::default(),
                 monitors: std::collections::BTreeSet::new(),
                 policy: Policy::default(),

@@ -32,6 +32,8 @@ impl Decider {
                 self.pause(now);
             }
             (Step::Freeze { awaited, .. }, Outcome::Read(evidence)) => self.frozen(awaited, evidence),
+            (Step::Demote { nodes }, Outcome::Read(evidence)) => self.demoted(now, nodes, evidence),
+            (Step::Save { node, run, .. }, Outcome::Saving(saving)) => self.saving(now, node, run, saving),
             (Step::Look { .. }, Outcome::Read(evidence)) => self.looked(now, evidence),
             (Step::Promote { intent, .. }, Outcome::Promoted(evidence)) => {
                 // Whatever came of it, what the node said before is over.
@@ -56,6 +58,8 @@ impl Decider {
             (Step::Follow { nodes, .. }, Outcome::Done(done)) => {
                 for node in nodes {
                     self.progress.evidence.remove(&node);
+                    self.progress.demoted.remove(&node);
+                    self.progress.saves.remove(&node);
                     self.progress.told.insert(node, now);
                 }
                 self.progress.unsaved.extend(done);
@@ -72,6 +76,8 @@ impl Decider {
             // An executor that answers another question than it was asked: ask again, after a rest.
             (
                 Step::Freeze { .. }
+                | Step::Demote { .. }
+                | Step::Save { .. }
                 | Step::Look { .. }
                 | Step::Promote { .. }
                 | Step::Open { .. }
@@ -98,6 +104,7 @@ impl Decider {
                 self.progress.rest_until = None;
                 self.progress.opened = None;
                 self.progress.told.clear();
+                self.progress.demoted.clear();
                 let master = self.record().map(|it| (it.master.clone(), it.master_run.clone()));
                 if let Some((node, run)) = master {
                     self.progress.evidence.remove(&node);
@@ -111,7 +118,7 @@ impl Decider {
                     self.refusal = None;
                 }
             }
-            Purpose::OpenEpoch | Purpose::Refresh => {}
+            Purpose::OpenEpoch | Purpose::Count | Purpose::Refresh => {}
         }
     }
 

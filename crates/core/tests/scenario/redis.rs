@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use redis_failover_core::plan::CLOSED;
-use redis_failover_core::{Evidence, History, Instant, Link, NodeAddr, ReplId, Role, RunId, Sighting};
+use redis_failover_core::{
+    Evidence, History, Instant, Link, NodeAddr, ReplId, Role, RunId, Saving, Sighting,
+};
 
 /// One server.
 #[derive(Clone, Debug)]
@@ -20,6 +22,12 @@ pub(super) struct Redis {
     pub(super) priority: u32,
     /// What a snapshot on its disk holds: history, offset and keys.
     pub(super) saved: Option<(String, u64, u64)>,
+    /// It does not let the name of its snapshots be changed.
+    pub(super) names_no_file: bool,
+    /// How its snapshots end: well, badly, or not at all.
+    pub(super) saves: Saves,
+    /// The snapshots that were begun for the monitors.
+    pub(super) files: Vec<String>,
     /// It receives nothing, though its link stands.
     pub(super) lagging: bool,
     /// It is in the middle of a full copy for as long as this is set.
@@ -39,6 +47,14 @@ pub(super) enum State {
     Dead,
     Hung,
     Loading,
+}
+
+/// How a snapshot ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Saves {
+    Well,
+    Badly,
+    Never,
 }
 
 /// Whom a replica follows; nobody when it is frozen.
@@ -67,6 +83,9 @@ impl Redis {
             keys: 0,
             priority: 100,
             saved: None,
+            names_no_file: false,
+            saves: Saves::Well,
+            files: Vec::new(),
             lagging: false,
             half_synced: false,
             min_replicas: 0,
@@ -127,6 +146,21 @@ impl Redis {
     pub(super) fn restart_from_snapshot(&mut self, name: &str) {
         (self.replid, self.offset, self.keys) = self.saved.clone().expect("a snapshot was saved");
         self.restart(name, false);
+    }
+
+    /// Begins a snapshot, or says how far it is.
+    pub(super) fn save(&mut self, file: &str, begun: bool) -> Saving {
+        match self.saves {
+            _ if !begun => {
+                let file = if self.names_no_file { "dump.rdb" } else { file };
+                self.files.push(file.to_owned());
+                let unnamed = self.names_no_file.then(|| "its name can't be changed".to_owned());
+                Saving::Begun { file: format!("/data/{file}"), unnamed }
+            }
+            Saves::Well => Saving::Complete,
+            Saves::Badly => Saving::Failed("no space left".into()),
+            Saves::Never => Saving::Running,
+        }
     }
 
     fn role(&self, replicas: u32, link: Link) -> Role {

@@ -5,6 +5,7 @@ mod ask;
 mod check_config;
 mod monitor;
 mod replay;
+mod resync;
 mod run;
 mod status;
 
@@ -59,6 +60,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Say which node is the master, where several could be or the record in `ZooKeeper` was lost.
     Adopt(adopt::AdoptArgs),
+    /// Give up what a node alone holds, which is held back until that is saved: it becomes a copy of the master.
+    Resync(resync::ResyncArgs),
     /// A group's monitors; without a command the same as `run`.
     Monitor(monitor::MonitorArgs),
     /// Show what a monitor decided and why, from its journal; connects to nobody.
@@ -79,6 +82,7 @@ impl Cli {
             Command::Run(args) => run::run(args),
             Command::Status(args) => status::run(&args),
             Command::Adopt(args) => adopt::run(args),
+            Command::Resync(args) => resync::run(args),
             Command::Monitor(args) => monitor::run(args),
             Command::Replay(args) => replay::run(&args),
             Command::CheckConfig(args) => check_config::run(args),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use redis_failover_core::{Discover, MonitorId, NodeAddr};
+use redis_failover_core::{Discover, MonitorId, NodeAddr, OnDivergence};
 use redis_failover_store::{ConnectString, GroupPath};
 
 use super::group::{Origin, Said};
@@ -111,6 +111,15 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum)]
     discover: Option<DiscoverArg>,
 
+    /// What becomes of what a node that comes back holds beyond the point where its history was left
+    /// [default: discard].
+    #[arg(long, value_enum)]
+    on_divergence: Option<OnDivergenceArg>,
+
+    /// How many nodes of one host are told to begin a full copy at a time [default: 1].
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    parallel_syncs: Option<u32>,
+
     /// Stand for the lead though a monitor of the Python predecessor is alive in this ensemble (for another group).
     #[arg(long)]
     take_over: bool,
@@ -157,6 +166,24 @@ impl From<DiscoverArg> for Discover {
             DiscoverArg::Off => Self::Off,
             DiscoverArg::Watch => Self::Watch,
             DiscoverArg::Promote => Self::Promote,
+        }
+    }
+}
+
+/// What becomes of what a node alone holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnDivergenceArg {
+    /// It is counted and told, and gone with the next full copy.
+    Discard,
+    /// It is saved to a file on the node, which is held back until that is done.
+    Save,
+}
+
+impl From<OnDivergenceArg> for OnDivergence {
+    fn from(choice: OnDivergenceArg) -> Self {
+        match choice {
+            OnDivergenceArg::Discard => Self::Discard,
+            OnDivergenceArg::Save => Self::Save,
         }
     }
 }
@@ -209,6 +236,8 @@ impl RunArgs {
             link_grace: self.link_grace,
             third_failover_waits: self.third_failover_waits,
             discover: self.discover.map(Into::into),
+            on_divergence: self.on_divergence.map(Into::into),
+            parallel_syncs: self.parallel_syncs,
             take_over: self.take_over.then_some(true),
             journal: self.journal,
             journal_limit: self.journal_limit,
@@ -238,6 +267,8 @@ fn first_given(said: &Said) -> Option<&'static str> {
         link_grace,
         third_failover_waits,
         discover,
+        on_divergence,
+        parallel_syncs,
         take_over,
         journal,
         journal_limit,
@@ -260,6 +291,8 @@ fn first_given(said: &Said) -> Option<&'static str> {
         ("--link-grace", link_grace.is_some()),
         ("--third-failover-waits", third_failover_waits.is_some()),
         ("--discover", discover.is_some()),
+        ("--on-divergence", on_divergence.is_some()),
+        ("--parallel-syncs", parallel_syncs.is_some()),
         ("--take-over", take_over.is_some()),
         ("--journal (or REDIS_FAILOVER_JOURNAL)", journal.is_some()),
         ("--journal-limit", journal_limit.is_some()),

@@ -32,7 +32,7 @@ pub(super) struct Key {
 pub(super) const DEFAULTS: &str = "defaults";
 pub(super) const GROUP: &str = "group";
 
-pub(super) const KEYS: [Key; 22] = [
+pub(super) const KEYS: [Key; 24] = [
     Key {
         name: "id",
         place: Place::Top,
@@ -157,6 +157,23 @@ pub(super) const KEYS: [Key; 22] = [
         about: "What becomes of a replica that follows the master and stands in no list: nothing; it is watched, \
                 published and read from, and never takes over; it becomes a node like any other. It seeds the group's \
                 policy.",
+    },
+    Key {
+        name: "on_divergence",
+        place: Place::Shared,
+        kind: "`\"discard\"` or `\"save\"`",
+        default: Ok("\"discard\""),
+        about: "What becomes of what a node that comes back holds beyond the point where its history was left: it is \
+                counted and gone with the next full copy; or it is saved to a file on the node first, and the node is \
+                held back until that is done (from Redis 7 on its configuration has to say \
+                `enable-protected-configs yes` for that). It seeds the group's policy.",
+    },
+    Key {
+        name: "parallel_syncs",
+        place: Place::Shared,
+        kind: "number",
+        default: Ok("1"),
+        about: "How many nodes of one host are told to begin a full copy at a time. It seeds the group's policy.",
     },
     Key {
         name: "take_over",

@@ -3,6 +3,8 @@
 //! Each function is one visit to one node over one connection. What it reads is read in the same transaction in
 //! which it commands.
 
+mod snapshot;
+
 use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use redis_failover_core::plan::CLOSED;
 use redis_failover_core::{Evidence, Intent, NodeAddr, RunId};
@@ -12,6 +14,7 @@ use redis_failover_store::CommitError;
 use super::prober::text;
 use crate::info::{Info, InfoError, evidence};
 use crate::redis_link::{LinkError, RedisLink};
+pub(super) use snapshot::save;
 
 /// Where a frozen node is told to look for its master: a port that nobody serves, so it is refused at once.
 const NOBODY: (&str, &str) = ("127.0.0.1", "1");
@@ -389,12 +392,16 @@ fn last(replies: &[Value]) -> Result<Info, AdminError> {
 
 /// The value of CONFIG GET; `None` where CONFIG is not allowed, or does not know the setting.
 fn config_number(reply: &Value) -> Option<u32> {
-    let value = match reply {
-        Value::Array(pair) => pair.get(1).and_then(text)?,
-        Value::Map(pairs) => pairs.first().and_then(|(_, value)| text(value))?,
-        _ => return None,
-    };
-    value.parse().ok()
+    config_value(reply)?.parse().ok()
+}
+
+/// The same of a setting that is a text.
+fn config_value(reply: &Value) -> Option<String> {
+    match reply {
+        Value::Array(pair) => pair.get(1).and_then(text).map(Into::into),
+        Value::Map(pairs) => pairs.first().and_then(|(_, value)| text(value)).map(Into::into),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use redis_failover_core::{
     Action, ActionId, Answer, Event, Evidence, Found, History, Leadership, Member, Observation, Outcome,
-    Peer, Purpose, ReplId, Request, RequestId, Requests, Role, RunId, Step, Term, Version, Versioned,
+    Peer, Purpose, ReplId, Request, RequestId, Requests, Role, RunId, Saving, Step, Term, Version, Versioned,
 };
 use tempfile::TempDir;
 
@@ -140,6 +140,7 @@ fn outcomes() -> Vec<Outcome> {
         | Outcome::Read(_)
         | Outcome::Promoted(_)
         | Outcome::Done(_)
+        | Outcome::Saving(_)
         | Outcome::Answered
         | Outcome::NotAnswered
         | Outcome::NotBegun => {}
@@ -153,6 +154,12 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Promoted(None),
         Outcome::Promoted(Some(evidence())),
         Outcome::Done(BTreeSet::from([node("a")])),
+        Outcome::Saving(None),
+        Outcome::Saving(Some(Saving::Busy)),
+        Outcome::Saving(Some(Saving::Begun { file: "/d/f".into(), unnamed: Some("no".into()) })),
+        Outcome::Saving(Some(Saving::Running)),
+        Outcome::Saving(Some(Saving::Complete)),
+        Outcome::Saving(Some(Saving::Failed("full".into()))),
         Outcome::Answered,
         Outcome::NotAnswered,
         Outcome::NotBegun,
@@ -169,6 +176,7 @@ fn events(story: &Story) -> Vec<Event> {
     let requests = Requests::from([
         (RequestId(-1), Request::Adopt { master: node("a") }),
         (RequestId(2), Request::Forget { monitor: "m9".parse().expect("an id") }),
+        (RequestId(4), Request::Resync { node: node("a") }),
         (RequestId(3), Request::Unknown("sing \"loud\"\n".into())),
     ]);
     let peer = Peer { ballots: story.observation().ballots, remembers: None };
