@@ -77,3 +77,70 @@ impl Decider {
         self.progress.saves.insert(node, save);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds * 1_000)
+    }
+
+    fn node() -> NodeAddr {
+        NodeAddr::new("a", 1)
+    }
+
+    fn begun(unnamed: Option<&str>) -> Saving {
+        Saving::Begun { file: "/d/f".into(), unnamed: unnamed.map(Into::into) }
+    }
+
+    /// What is known of a node's snapshot after it said this at these seconds.
+    fn after(said: &[(u64, Option<Saving>)]) -> Save {
+        let me = "m".parse().expect("an id");
+        let mut decider = Decider::new(me, vec![node()], Policy::default(), at(0));
+        for (second, saving) in said {
+            decider.saving(at(*second), node(), RunId("1".into()), saving.clone());
+        }
+        decider.progress.saves[&node()].clone()
+    }
+
+    #[test]
+    fn a_snapshot_is_there_when_the_one_that_was_begun_is_complete() {
+        let save =
+            after(&[(1, None), (2, Some(Saving::Busy)), (3, Some(begun(None))), (4, Some(Saving::Running))]);
+        assert_eq!(save.came, None);
+        assert_eq!(save.begun.map(|begun| begun.at), Some(at(3)));
+        let save = after(&[(3, Some(begun(None))), (4, Some(Saving::Complete))]);
+        assert_eq!(save.came, Some(Ok("/d/f".into())));
+    }
+
+    #[test]
+    fn one_in_the_servers_own_file_is_not_safe_and_not_tried_again() {
+        let save = after(&[(3, Some(begun(Some("protected")))), (4, Some(Saving::Complete))]);
+        let why = save.came.expect("it came to an end").expect_err("not to a good one");
+        assert!(why.contains("/d/f") && why.contains("protected"), "{why}");
+        assert_eq!(save.next, None);
+    }
+
+    #[test]
+    fn one_that_takes_long_is_told_and_still_waited_for() {
+        let mut said = vec![(0, Some(begun(None))), (600, Some(Saving::Running))];
+        assert_eq!(after(&said).came, None);
+        said.push((601, Some(Saving::Running)));
+        assert!(after(&said).came.is_some_and(|it| it.is_err()));
+        said.push((700, Some(Saving::Complete)));
+        assert_eq!(after(&said).came, Some(Ok("/d/f".into())));
+    }
+
+    #[test]
+    fn one_that_failed_is_begun_again_after_a_minute_and_another_life_begins_anew() {
+        let failed = [(0, Some(begun(None))), (1, Some(Saving::Failed("full".into())))];
+        let save = after(&failed);
+        assert_eq!((save.begun, save.next, save.came), (None, Some(at(61)), Some(Err("full".into()))));
+        let mut decider = Decider::new("m".parse().expect("an id"), vec![node()], Policy::default(), at(0));
+        decider.saving(at(0), node(), RunId("1".into()), Some(begun(None)));
+        decider.saving(at(1), node(), RunId("2".into()), Some(Saving::Complete));
+        assert_eq!(decider.progress.saves[&node()].came, None, "that was the other life's");
+    }
+}

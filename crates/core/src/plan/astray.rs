@@ -267,3 +267,160 @@ impl Planner<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::diagnosis::Facts;
+    use crate::names::{Epoch, ReplId};
+    use crate::plan::Progress;
+    use crate::policy::Policy;
+    use crate::position::{History, Lineage, Lineages};
+    use crate::topology::{Member, Phase, Version};
+    use crate::verdict::Electorate;
+    use crate::view::{Ballots, Peers};
+
+    const NOW: Instant = Instant::from_millis(50_000);
+
+    fn node(name: &str) -> NodeAddr {
+        name.parse().expect("an address")
+    }
+
+    /// The master is m:1 with history q since 100 of p; the others are on two hosts.
+    fn record(policy: Policy) -> Topology {
+        let lineage = |replid: &str, epoch, start, parent: Option<&str>| Lineage {
+            replid: ReplId(replid.into()),
+            epoch: Epoch(epoch),
+            start,
+            parent: parent.map(|it| ReplId(it.into())),
+        };
+        Topology {
+            epoch: Epoch(2),
+            phase: Phase::Steady,
+            master: node("m:1"),
+            master_run: Some(RunId("m:1".into())),
+            discovered: BTreeSet::new(),
+            synced: BTreeMap::new(),
+            reached: BTreeMap::new(),
+            diverged: BTreeMap::new(),
+            members: ["m:1", "h:1", "h:2", "h:3", "g:1"].map(|it| Member { addr: node(it), ok: true }).into(),
+            lineages: Lineages::new(vec![lineage("p", 1, 0, None), lineage("q", 2, 100, Some("p"))]),
+            monitors: BTreeSet::new(),
+            policy,
+            min_replicas_to_write: 0,
+        }
+    }
+
+    fn history(replid: &str, offset: u64) -> History {
+        History { replid: ReplId(replid.into()), offset, previous: None }
+    }
+
+    fn frozen(name: &str, replid: &str, offset: u64) -> (NodeAddr, Evidence) {
+        let evidence = Evidence {
+            run: RunId(name.into()),
+            role: Role::Replica { of: None, link: Link::Down { seconds: 0 }, received: offset },
+            history: history(replid, offset),
+            priority: 100,
+            keys: 0,
+            saved: None,
+            min_replicas_to_write: Some(0),
+        };
+        (node(name), evidence)
+    }
+
+    fn seen(name: &str, role: Role, held: History) -> (NodeAddr, Sighting) {
+        let (asked, run) = (NOW.before(Duration::from_millis(5)), RunId(name.into()));
+        (node(name), Sighting { asked, run, role, history: held, guarded: false, feeds: Vec::new() })
+    }
+
+    fn replica(of: &str, link: Link) -> Role {
+        Role::Replica { of: Some(node(of)), link, received: 0 }
+    }
+
+    fn gather(
+        policy: Policy,
+        progress: &Progress,
+        seen: &[(NodeAddr, Sighting)],
+    ) -> (String, Option<Instant>) {
+        let (record, me) = (record(policy), "m1".parse().expect("an id"));
+        let (own, peers) = (Ballots::new(), Peers::new());
+        let electorate = Electorate {
+            me: &me,
+            own: &own,
+            peers: &peers,
+            registered: &record.monitors,
+            policy: &record.policy,
+        };
+        let facts = Facts {
+            now: NOW,
+            record: &record,
+            record_since: Instant::from_millis(0),
+            electorate,
+            sightings: &seen.iter().cloned().collect(),
+            doubt: None,
+            postponed_until: None,
+        };
+        let planner = Planner { facts: &facts, version: Version::default(), progress };
+        let (step, again) = planner.gather();
+        (step.map_or_else(|| "nothing".to_owned(), |step| step.to_string()), again)
+    }
+
+    #[test]
+    fn each_host_has_so_many_full_copies_begun_at_a_time_and_partial_ones_are_never_held_back() {
+        let evidence =
+            [frozen("h:1", "x", 5), frozen("h:2", "x", 5), frozen("h:3", "p", 100), frozen("g:1", "x", 5)];
+        let progress = Progress { evidence: evidence.into(), ..Progress::default() };
+        let (step, _) = gather(Policy::default(), &progress, &[]);
+        assert_eq!(step, "follow m:1: h:1 h:3 g:1");
+        let (step, _) = gather(Policy::default().with_parallel_syncs(2), &progress, &[]);
+        assert_eq!(step, "follow m:1: h:1 h:2 h:3 g:1");
+    }
+
+    #[test]
+    fn who_is_being_filled_or_was_just_told_to_follow_takes_its_hosts_turn() {
+        let waiting = || Progress { evidence: [frozen("h:2", "x", 5)].into(), ..Progress::default() };
+        let filled = |link| [seen("h:1", replica("m:1", link), history("x", 5))];
+        let first = |progress: &Progress, link| gather(Policy::default(), progress, &filled(link));
+        assert_eq!(first(&waiting(), Link::Syncing).0, "nothing");
+        assert_eq!(first(&waiting(), Link::Up).0, "follow m:1: h:2");
+        assert_eq!(first(&waiting(), Link::Down { seconds: 1 }).0, "follow m:1: h:2", "it takes no copy");
+        let mut told = waiting();
+        let since = NOW.before(Duration::from_secs(2));
+        told.told.insert(node("h:1"), since);
+        let begins = Some(since + SYNC_BEGINS);
+        assert_eq!(first(&told, Link::Down { seconds: 1 }), ("nothing".to_owned(), begins), "it may yet");
+        assert_eq!(first(&told, Link::Up).0, "follow m:1: h:2");
+        told.told.insert(node("h:1"), NOW.before(SYNC_BEGINS));
+        assert_eq!(first(&told, Link::Down { seconds: 1 }).0, "follow m:1: h:2", "it does not come to it");
+    }
+
+    #[test]
+    fn who_needs_no_full_copy_is_told_at_once_and_everybody_else_is_read_first() {
+        let told = |role, held| gather(Policy::default(), &Progress::default(), &[seen("h:1", role, held)]).0;
+        let down = || replica("g:1", Link::Down { seconds: 3 });
+        assert_eq!(told(down(), history("p", 100)), "follow m:1: h:1");
+        assert_eq!(told(down(), history("p", 101)), "demote h:1");
+        assert_eq!(told(down(), history("x", 1)), "demote h:1");
+        assert_eq!(told(replica("g:1", Link::Up), history("q", 120)), "follow m:1: h:1", "behind another");
+        assert_eq!(told(replica("g:1", Link::Up), history("p", 90)), "demote h:1", "who feeds it may go on");
+        assert_eq!(told(Role::Master { replicas: 0 }, history("p", 90)), "demote h:1", "it may take writes");
+    }
+
+    #[test]
+    fn what_was_frozen_in_another_life_or_made_a_master_since_is_read_again() {
+        let progress = Progress { evidence: [frozen("h:1", "p", 100)].into(), ..Progress::default() };
+        let told = |run: &str, role| {
+            let (node, sighting) = seen("h:1", role, history("p", 100));
+            let sighting = Sighting { run: RunId(run.into()), ..sighting };
+            gather(Policy::default(), &progress, &[(node, sighting)]).0
+        };
+        assert_eq!(
+            told("h:1", Role::Replica { of: None, link: Link::Down { seconds: 0 }, received: 0 }),
+            "follow m:1: h:1"
+        );
+        assert_eq!(told("h:1", Role::Master { replicas: 0 }), "demote h:1");
+        assert_eq!(told("another", Role::Master { replicas: 0 }), "demote h:1");
+    }
+}

@@ -15,6 +15,7 @@ mod network;
 mod network_faults;
 mod operator;
 mod replies;
+mod returns;
 mod starts;
 mod steps;
 mod trap;
