@@ -1,5 +1,5 @@
-//! What a node that came back holds beyond the point where its history was left, and what becomes of that. It counts and
-//! names; it commands nobody, and nothing is discarded by it.
+//! What a node that came back holds beyond the point where its history was left, and what becomes of that. It counts
+//! and names; it commands nobody, and nothing is discarded by it.
 
 use std::fmt;
 
@@ -56,7 +56,7 @@ impl Keeping {
 }
 
 impl Divergence {
-    /// What `node`, which said this when it was frozen, holds beyond the published master; `None` where that is nothing.
+    /// What `node`, which said this when it was frozen, holds beyond the published master; `None` where it is nothing.
     pub(crate) fn of(
         node: &NodeAddr,
         said: &Evidence,
@@ -96,9 +96,7 @@ impl fmt::Display for Divergence {
             (Some(bytes), Some(left)) => {
                 write!(f, "{bytes} bytes beyond where the history of epoch {left} was left")?;
             }
-            (Some(bytes), None) => {
-                write!(f, "{bytes} bytes beyond where the group's first history was left")?
-            }
+            (Some(bytes), None) => write!(f, "{bytes} bytes beyond where the first history was left")?,
             (None, _) => f.write_str("keys of a history that is not in the record")?,
         }
         match &self.keeping {

@@ -100,8 +100,8 @@ impl Lineages {
         Some(self.descend(lineage, history.offset.min(parted_at.saturating_sub(1))))
     }
 
-    /// How many bytes a node with this history went on beyond the point where the published master's left it: 0 where it
-    /// holds nothing that the master does not. With the epoch whose history that was, where it is recorded.
+    /// How many bytes a node with this history went on beyond the point where the published master's left it: 0 where
+    /// it holds nothing that the master does not. With the epoch whose history that was, where it is recorded.
     ///
     /// `None` where it cannot be told: they have no name in common.
     pub fn beyond(&self, history: &History) -> Option<(Option<Epoch>, u64)> {
@@ -126,8 +126,7 @@ impl Lineages {
         })
     }
 
-    /// Up to which offset the published master's history is the one of this name; `None` where it does not descend from
-    /// it.
+    /// Up to which offset the published master's history is the one of this name; `None` where it comes from another.
     fn shared_until(&self, name: &ReplId) -> Option<u64> {
         let mut lineage = self.current()?;
         let mut until = u64::MAX;

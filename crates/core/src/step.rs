@@ -187,8 +187,8 @@ impl fmt::Display for Step {
                 }
                 Purpose::Count => {
                     write!(f, "commit epoch {}: count", record.epoch)?;
-                    let all = record.diverged.iter();
-                    all.map(|(node, diverged)| write!(f, "; {node} holds {diverged}")).collect()
+                    let mut all = record.diverged.iter();
+                    all.try_for_each(|(node, diverged)| write!(f, "; {node} holds {diverged}"))
                 }
                 Purpose::Refresh => write!(f, "commit epoch {}: refresh", record.epoch),
                 Purpose::Asked(_) => {

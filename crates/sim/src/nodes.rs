@@ -2,11 +2,12 @@
 //! from one to the next. What a server *is* stands in `redis`.
 
 mod replication;
+mod snapshot;
 
 use std::collections::BTreeSet;
 
 use redis_failover_core::plan::CLOSED;
-use redis_failover_core::{Instant, NodeAddr, RunId, Saving};
+use redis_failover_core::{Instant, NodeAddr, RunId};
 
 use crate::queue::{MS, Micros, S};
 use crate::redis::{Copy, Entry, Kind, Server, Upheaval, WriteId};
@@ -203,15 +204,6 @@ impl World {
         }
     }
 
-    fn hang_up(&mut self, n: usize, conn: ConnId) {
-        self.close(conn, End::Server);
-        let node = &mut self.nodes[n];
-        node.server.detach(conn);
-        node.streams.remove(&conn);
-        node.waits.retain(|wait| wait.conn != conn);
-        node.paused.retain(|(paused, _)| *paused != conn);
-    }
-
     fn answer(&mut self, n: usize, conn: ConnId, ask: Ask) {
         let now = self.queue.now();
         let loading = now < self.nodes[n].loading_until;
@@ -297,25 +289,6 @@ impl World {
             _ => {}
         }
         Say::Evidence { now: Box::new(self.nodes[n].server.evidence(was.clone())), was }
-    }
-
-    /// Begins a file of what it holds, which takes as long as to load a copy, or says how far that is.
-    fn saves(&mut self, n: usize, run: RunId, begun: bool) -> Option<Saving> {
-        let (now, takes) = (self.queue.now(), self.swarm.copying.1);
-        let node = &mut self.nodes[n];
-        if node.server.run() != run || node.server.is_master() {
-            return None;
-        }
-        let saving = node.saving.as_ref().filter(|(of, _)| *of == run).map(|(_, until)| *until);
-        Some(match (begun, saving) {
-            (true, Some(until)) if now < until => Saving::Running,
-            (true, Some(_)) => Saving::Complete,
-            (false, Some(until)) if now < until => Saving::Busy,
-            _ => {
-                node.saving = Some((run, now + takes));
-                Saving::Begun { file: "a file".to_owned(), unnamed: None }
-            }
-        })
     }
 
     fn reply(&mut self, conn: ConnId, say: Say) {

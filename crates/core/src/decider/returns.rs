@@ -29,16 +29,13 @@ impl Decider {
         mut said: BTreeMap<NodeAddr, Evidence>,
     ) {
         for node in nodes {
-            match said.remove(&node) {
-                Some(evidence) => {
-                    self.progress.told.remove(&node);
-                    self.progress.demoted.insert(node.clone(), now);
-                    self.progress.evidence.insert(node, evidence);
-                }
-                None => {
-                    self.progress.evidence.remove(&node);
-                    self.progress.told.insert(node, now);
-                }
+            if let Some(evidence) = said.remove(&node) {
+                self.progress.told.remove(&node);
+                self.progress.demoted.insert(node.clone(), now);
+                self.progress.evidence.insert(node, evidence);
+            } else {
+                self.progress.evidence.remove(&node);
+                self.progress.told.insert(node, now);
             }
         }
     }

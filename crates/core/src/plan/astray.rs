@@ -204,7 +204,7 @@ impl Planner<'_> {
         for node in self.facts.record.nodes().filter(|node| !ready.iter().any(|(other, _)| other == *node)) {
             if let Some(until) = self.is_filled_until(node) {
                 *filling.entry(node.host().to_owned()).or_default() += 1;
-                until.into_iter().for_each(|until| astray.wait(until));
+                astray.wait(until);
             }
         }
         let mut admitted = Vec::new();
@@ -219,9 +219,9 @@ impl Planner<'_> {
         admitted
     }
 
-    /// Whether the node is being filled with a full copy of the master's data, or was told to follow and may be; then
-    /// until when at most, if that is known.
-    fn is_filled_until(&self, node: &NodeAddr) -> Option<Option<Instant>> {
+    /// Whether the node is being filled with a full copy of the master's data, or was told to follow and may be: then
+    /// until when that counts, unless it is seen otherwise before.
+    fn is_filled_until(&self, node: &NodeAddr) -> Option<Instant> {
         let told = self.progress.told.get(node).copied();
         let begins = told.map(|told| told + SYNC_BEGINS).filter(|until| *until > self.facts.now);
         let seen = self.facts.sightings.get(node).filter(|it| told.is_none_or(|told| it.asked > told));
@@ -229,10 +229,10 @@ impl Planner<'_> {
             Some(Role::Replica { of, link: Link::Syncing, .. })
                 if of.as_ref() == Some(&self.facts.record.master) =>
             {
-                Some(None)
+                Some(self.facts.now + SYNC_BEGINS)
             }
             Some(Role::Replica { link: Link::Up, .. }) => None,
-            _ => begins.map(Some),
+            _ => begins,
         }
     }
 

@@ -22,8 +22,6 @@ pub(super) struct Redis {
     pub(super) priority: u32,
     /// What a snapshot on its disk holds: history, offset and keys.
     pub(super) saved: Option<(String, u64, u64)>,
-    /// It does not let the name of its snapshots be changed.
-    pub(super) names_no_file: bool,
     /// How its snapshots end: well, badly, or not at all.
     pub(super) saves: Saves,
     /// The snapshots that were begun for the monitors.
@@ -49,12 +47,13 @@ pub(super) enum State {
     Loading,
 }
 
-/// How a snapshot ends.
+/// How a snapshot ends; or into its own file, for it lets no other be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Saves {
     Well,
     Badly,
     Never,
+    Unnamed,
 }
 
 /// Whom a replica follows; nobody when it is frozen.
@@ -83,7 +82,6 @@ impl Redis {
             keys: 0,
             priority: 100,
             saved: None,
-            names_no_file: false,
             saves: Saves::Well,
             files: Vec::new(),
             lagging: false,
@@ -152,12 +150,13 @@ impl Redis {
     pub(super) fn save(&mut self, file: &str, begun: bool) -> Saving {
         match self.saves {
             _ if !begun => {
-                let file = if self.names_no_file { "dump.rdb" } else { file };
+                let unnamed = self.saves == Saves::Unnamed;
+                let file = if unnamed { "dump.rdb" } else { file };
                 self.files.push(file.to_owned());
-                let unnamed = self.names_no_file.then(|| "its name can't be changed".to_owned());
+                let unnamed = unnamed.then(|| "its name can't be changed".to_owned());
                 Saving::Begun { file: format!("/data/{file}"), unnamed }
             }
-            Saves::Well => Saving::Complete,
+            Saves::Well | Saves::Unnamed => Saving::Complete,
             Saves::Badly => Saving::Failed("no space left".into()),
             Saves::Never => Saving::Running,
         }

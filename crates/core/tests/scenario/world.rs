@@ -409,8 +409,9 @@ impl World {
     fn carry_out(&mut self, step: &Step) -> Outcome {
         match step {
             Step::Commit { expected, record, .. } => self.commit(*expected, record),
-            Step::Freeze { nodes, .. } => Outcome::Read(self.read(nodes, Some(&Command::Freeze))),
-            Step::Demote { nodes } => Outcome::Read(self.read(nodes, Some(&Command::Freeze))),
+            Step::Freeze { nodes, .. } | Step::Demote { nodes } => {
+                Outcome::Read(self.read(nodes, Some(&Command::Freeze)))
+            }
             Step::Save { node, run, file, begun } => {
                 Outcome::Saving(self.save(node.host(), run, file, *begun))
             }

@@ -3,6 +3,7 @@
 //! Each function is one visit to one node over one connection. What it reads is read in the same transaction in
 //! which it commands.
 
+mod replies;
 mod snapshot;
 
 use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
@@ -12,8 +13,9 @@ use redis_failover_core::{Evidence, Intent, NodeAddr, RunId};
 use redis_failover_store::CommitError;
 
 use super::prober::text;
-use crate::info::{Info, InfoError, evidence};
+use crate::info::{InfoError, evidence};
 use crate::redis_link::{LinkError, RedisLink};
+use replies::{config_number, info, last, read_all};
 pub(super) use snapshot::save;
 
 /// Where a frozen node is told to look for its master: a port that nobody serves, so it is refused at once.
@@ -367,41 +369,6 @@ fn cut_clients(commands: &mut Pipeline) {
 
 fn set_min_replicas(commands: &mut Pipeline, number: u32) {
     commands.cmd("CONFIG").arg("SET").arg("min-replicas-to-write").arg(number);
-}
-
-/// The sections that together are the evidence. Redis before 7 answers one section a question.
-fn read_all(commands: &mut Pipeline) {
-    for section in SECTIONS {
-        commands.cmd("INFO").arg(section);
-    }
-}
-
-const SECTIONS: [&str; 4] = ["server", "replication", "persistence", "keyspace"];
-
-fn info(replies: &[Value], index: usize) -> Info {
-    replies.get(index).and_then(text).map(|text| Info::parse(&text)).unwrap_or_default()
-}
-
-/// The sections at the end of the replies, as one.
-fn last(replies: &[Value]) -> Result<Info, AdminError> {
-    let first = replies.len().saturating_sub(SECTIONS.len());
-    let sections: Vec<_> = replies[first..].iter().filter_map(text).collect();
-    let info = Info::parse(&sections.join("\n"));
-    if info.loading() { Err(AdminError::Loading) } else { Ok(info) }
-}
-
-/// The value of CONFIG GET; `None` where CONFIG is not allowed, or does not know the setting.
-fn config_number(reply: &Value) -> Option<u32> {
-    config_value(reply)?.parse().ok()
-}
-
-/// The same of a setting that is a text.
-fn config_value(reply: &Value) -> Option<String> {
-    match reply {
-        Value::Array(pair) => pair.get(1).and_then(text).map(Into::into),
-        Value::Map(pairs) => pairs.first().and_then(|(_, value)| text(value)).map(Into::into),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -289,7 +289,7 @@ impl Tidings {
             | Outcome::Saving(Some(_))
             | Outcome::Answered => {}
             Outcome::Saving(None) => {
-                warn!(event = "step-failed", %group, "the node did not say how far it is")
+                warn!(event = "step-failed", %group, "a snapshot may have been begun");
             }
             Outcome::NotAnswered => warn!(event = "step-failed", %group, "not answered"),
             Outcome::NotCommitted => warn!(event = "step-failed", %group, "not committed"),

@@ -77,7 +77,8 @@ impl World {
             _ => None,
         };
         match ask {
-            Some(ask @ (Ask::LookBefore | Ask::Read | Ask::WhichRun)) => {
+            // To ask how far a file is changes nothing.
+            Some(ask @ (Ask::LookBefore | Ask::Read | Ask::WhichRun | Ask::Save { begun: true, .. })) => {
                 self.ask_node(m, conn, id, ask);
             }
             Some(Ask::Freeze { .. })

@@ -1,9 +1,10 @@
-//! A snapshot of what a frozen node holds, in a file of its own. It waits for no snapshot, and promotes or repoints nobody.
+//! A snapshot of what a frozen node holds, in a file of its own. It waits for none, and promotes or repoints nobody.
 
 use redis::{Pipeline, Value};
 use redis_failover_core::{RunId, Saving};
 
-use super::{AdminError, Lead, config_value, info};
+use super::replies::{config_value, info};
+use super::{AdminError, Lead};
 use crate::redis_link::RedisLink;
 
 /// Has the frozen node save what it holds as `file`, or, where that was begun, sees how far it is.
