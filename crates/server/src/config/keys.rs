@@ -344,7 +344,7 @@ mod tests {
     fn the_defaults_that_are_told_are_those_that_count() {
         let told = KEYS.iter().filter_map(|key| Some(format!("{} = {}\n", key.name, key.default.ok()?)));
         let told: String = told.collect();
-        assert_eq!(told.lines().count(), 11);
+        assert_eq!(told.lines().count(), 13);
         assert_eq!(group(&told), group(""));
         let journal = "journal = \"j\"\n";
         assert_eq!(group(&(told + journal)), group(journal), "a limit means nothing without a journal");
@@ -364,6 +364,8 @@ mod tests {
             ("link_grace", "\"7s\""),
             ("third_failover_waits", "\"7s\""),
             ("discover", "\"off\""),
+            ("on_divergence", "\"save\""),
+            ("parallel_syncs", "7"),
             ("take_over", "true"),
             ("source_address", "\"127.0.0.1\""),
             ("sleeptime", "7"),
