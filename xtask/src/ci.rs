@@ -4,7 +4,7 @@
 //! tool.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
@@ -57,10 +57,17 @@ fn steps(except_tests: bool, has_deny: bool) -> Vec<Step> {
             "simulate",
             Work::Program(cargo("run -q -p redis-failover-sim --locked -- --seeds 1000 --seconds 20")),
         ),
+        ("soak", Work::Program(cargo(&format!("xtask soak --minutes 1 --seed {}", today())))),
         ("test", Work::Task("cargo xtask test", || test::run(&[]))),
     ];
     let wanted = |step: &Step| !(except_tests && step.name == "test");
     steps.into_iter().map(|(name, work)| Step { name, work }).filter(wanted).collect()
+}
+
+/// The number of the day: each day other faults come, and who sees them fail can play them again.
+fn today() -> u64 {
+    const SECONDS: u64 = 24 * 60 * 60;
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() / SECONDS)
 }
 
 impl Step {
@@ -99,8 +106,20 @@ mod tests {
     fn tests_come_last_or_not_at_all() {
         let all = steps(false, true);
         let without = steps(true, true);
-        assert_eq!(names(&all), ["format", "clippy", "doc", "tidy", "docs", "deny", "simulate", "test"]);
-        assert_eq!(names(&without), names(&all[..7]));
+        assert_eq!(
+            names(&all),
+            ["format", "clippy", "doc", "tidy", "docs", "deny", "simulate", "soak", "test"]
+        );
+        assert_eq!(names(&without), names(&all[..8]));
+    }
+
+    #[test]
+    fn what_failed_in_a_soak_can_be_played_again() {
+        let soak = steps(true, true).into_iter().find(|step| step.name == "soak").unwrap();
+        let Work::Program(command) = soak.work else { panic!("another kind of work") };
+        let typed = command::typed(&command);
+        let seed = typed.strip_prefix("cargo xtask soak --minutes 1 --seed ").unwrap();
+        assert!(seed.parse::<u64>().unwrap() > 20_000, "the days since 1970: {seed}");
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | `docs` | what is generated: the command line reference, core's table of Redis commands |
 //! | `demo` | a group of real Redis servers that loses its master, and our programs at work |
 //! | `bench` | measurements: `bench client`, `bench guard`, `bench loss` |
+//! | `soak` | faults from a seed on real servers, held against what is promised |
 //!
 //! It never depends on our own crates: what checks them must build when they do not. It never calls `sudo`,
 //! and it never ends a process that it did not start.
@@ -81,6 +82,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build the release and do one fault after the other to it, drawn from a seed: `soak --minutes 30 --seed 7`
+    #[command(disable_help_flag = true)]
+    Soak {
+        /// Arguments for `redis-failover-trial soak`; `--help` shows them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -109,6 +117,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Docs { check } => docs::run(*check),
         Task::Demo { arguments } => trial::run("demo", arguments, &caller),
         Task::Bench { arguments } => trial::run("bench", arguments, &caller),
+        Task::Soak { arguments } => trial::run("soak", arguments, &caller),
     }
 }
 
@@ -144,6 +153,9 @@ mod tests {
         assert_eq!(arguments, words[2..]);
         let words = ["cargo xtask", "bench", "client", "--zookeeper", "-v"];
         let Task::Bench { arguments } = Arguments::parse_from(words).task else { panic!("another task") };
+        assert_eq!(arguments, words[2..]);
+        let words = ["cargo xtask", "soak", "--minutes", "5", "--seed", "7"];
+        let Task::Soak { arguments } = Arguments::parse_from(words).task else { panic!("another task") };
         assert_eq!(arguments, words[2..]);
         let words = ["cargo xtask", "demo"];
         let Task::Demo { arguments } = Arguments::parse_from(words).task else { panic!("another task") };

@@ -1,4 +1,5 @@
-//! `cargo xtask demo` and `cargo xtask bench`: the trial program, built as users build ours, and what it needs.
+//! `cargo xtask demo`, `cargo xtask bench` and `cargo xtask soak`: the trial program, built as users build ours, and
+//! what it needs.
 //!
 //! It never interprets the arguments, which are the trial's own, but to know which servers they ask for.
 
@@ -25,7 +26,7 @@ const BUILD: &str = "build --release --locked -p redis-failover-trial -p redis-f
 /// When something that it needs is missing, or it cannot be built or started. Otherwise this does not return: signals
 /// and the exit code are the trial's.
 pub(crate) fn run(task: &str, arguments: &[String], folder: &Path) -> Result<()> {
-    packages::ensure(&needs(arguments))?;
+    packages::ensure(&needs(task, arguments))?;
     let messages = command::output(&mut cargo(BUILD))?;
     let program = executable(&messages).with_context(|| format!("cargo built no {PROGRAM}"))?;
     let mut trial = Command::new(program);
@@ -34,7 +35,7 @@ pub(crate) fn run(task: &str, arguments: &[String], folder: &Path) -> Result<()>
     Err(error).with_context(|| format!("cannot start `{}`", command::typed(&trial)))
 }
 
-fn needs(arguments: &[String]) -> Vec<&'static Need> {
+fn needs(task: &str, arguments: &[String]) -> Vec<&'static Need> {
     let has = |flag: &str| {
         let is_flag = |rest: &str| rest.is_empty() || rest.starts_with('=');
         arguments.iter().any(|argument| argument.strip_prefix(flag).is_some_and(is_flag))
@@ -42,7 +43,7 @@ fn needs(arguments: &[String]) -> Vec<&'static Need> {
     if has("--help") || has("-h") {
         return vec![];
     }
-    if has("--zookeeper") { vec![&REDIS, &ZOOKEEPER, &JAVA] } else { vec![&REDIS] }
+    if task == "soak" || has("--zookeeper") { vec![&REDIS, &ZOOKEEPER, &JAVA] } else { vec![&REDIS] }
 }
 
 /// Where the program is, by cargo's messages, one a line.
@@ -59,20 +60,21 @@ fn executable(messages: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn names(arguments: &[&str]) -> Vec<&'static str> {
+    fn names(task: &str, arguments: &[&str]) -> Vec<&'static str> {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        needs(&arguments).iter().map(|need| need.name).collect()
+        needs(task, &arguments).iter().map(|need| need.name).collect()
     }
 
     #[test]
     fn only_what_the_arguments_ask_for_is_needed() {
         let all = ["redis-server", "ZooKeeper", "a Java runtime"];
-        assert_eq!(names(&[]), all[..1]);
-        assert_eq!(names(&["client", "--zookeepers", "zookeeper"]), all[..1]);
-        assert_eq!(names(&["--seconds", "9", "--zookeeper"]), all);
-        assert_eq!(names(&["client", "--zookeeper=x"]), all);
-        assert_eq!(names(&["--zookeeper", "--help"]), all[..0]);
-        assert_eq!(names(&["-h"]), all[..0]);
+        assert_eq!(names("demo", &[]), all[..1]);
+        assert_eq!(names("bench", &["client", "--zookeepers", "zookeeper"]), all[..1]);
+        assert_eq!(names("demo", &["--seconds", "9", "--zookeeper"]), all);
+        assert_eq!(names("bench", &["client", "--zookeeper=x"]), all);
+        assert_eq!(names("demo", &["--zookeeper", "--help"]), all[..0]);
+        assert_eq!(names("soak", &["--minutes", "1"]), all);
+        assert_eq!(names("soak", &["-h"]), all[..0]);
     }
 
     #[test]

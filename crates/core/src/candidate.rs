@@ -31,6 +31,8 @@ pub enum Dropped {
     Restarted,
     /// It was restarted, and a node that is missing may hold more than it has left.
     Behind,
+    /// The master was let go on without it, and it has not followed since: it may lack any number of writes.
+    LeftBehind,
     /// It holds a history that the group never recorded: nobody knows what is missing in it.
     UnknownHistory,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Dropped {
             Self::Empty => "empty while another holds keys or is missing",
             Self::Restarted => "restarted since it last followed, and the recorded master may hold more",
             Self::Behind => "restarted, and a missing node may hold more",
+            Self::LeftBehind => "the master went on without it",
             Self::UnknownHistory => "its history is not in the record",
         })
     }
@@ -85,6 +88,21 @@ impl Ranking {
             (node.clone(), Wait { why: why.to_string(), keys, saved })
         };
         self.dropped.iter().map(wait).collect()
+    }
+
+    /// By how much a node that could take over holds less than the one that does; nothing for that one.
+    pub fn behind(&self, node: &NodeAddr) -> String {
+        let best = self.chosen.as_ref().filter(|best| *best != node);
+        let (Some(best), Some(own)) =
+            (best.and_then(|best| self.positions.get(best)), self.positions.get(node))
+        else {
+            return String::new();
+        };
+        match best.ahead_of(*own) {
+            Some(0) => "as far as the one that is taken, which comes first by priority or address".to_owned(),
+            Some(bytes) => format!("{bytes} bytes behind"),
+            None => "in an older history".to_owned(),
+        }
     }
 }
 
@@ -172,6 +190,10 @@ fn judge(
     let may_hold_more = |it: &Evidence| it.keys > 0 && lineages.locate(&it.history).is_none();
     if restarted && *node != record.master && master.is_none_or(may_hold_more) {
         return Err(Dropped::Restarted);
+    }
+    // Where the master is there, too, it has more, or has lost it.
+    if record.left.contains(node) && master.is_none() {
+        return Err(Dropped::LeftBehind);
     }
     let position = located.ok_or(Dropped::UnknownHistory)?;
     let mut missing = record.nodes().filter(|other| !all.contains_key(*other));
@@ -305,6 +327,8 @@ mod tests {
             synced: ["b", "c"].map(|name| (node(name), RunId("1".into()))).into(),
             reached: BTreeMap::new(),
             diverged: BTreeMap::new(),
+            fenced: false,
+            left: BTreeSet::new(),
             members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
             lineages: Lineages::new(vec![lineage]),
             monitors: BTreeSet::new(),

@@ -4,6 +4,7 @@
 //! on from the record.
 
 mod changes;
+mod chronicle;
 mod fingerprint;
 mod grounds;
 mod outcomes;
@@ -27,6 +28,7 @@ use crate::topology::{Found, Topology, Versioned};
 use crate::verdict::{Doubt, Electorate, Verdict};
 use crate::view::{Peers, Vote};
 use changes::postponed;
+use chronicle::Chronicle;
 use requests::Asked;
 
 pub use grounds::Grounds;
@@ -94,6 +96,7 @@ pub struct Decider {
     next_id: u64,
     refusal: Option<StartRefusal>,
     stuck: Option<Ranking>,
+    chronicle: Chronicle,
     wake: Option<Instant>,
 }
 
@@ -128,6 +131,7 @@ impl Decider {
             next_id: 0,
             refusal: None,
             stuck: None,
+            chronicle: Chronicle::default(),
             wake: None,
         }
     }
@@ -160,7 +164,11 @@ impl Decider {
             Event::TopologyUnreadable => self.unreadable = true,
             Event::RequestsRead(requests) => self.requests = requests,
             Event::ReportsRead(peers) => self.peers = peers,
-            Event::Observed(observation) => self.observation = observation,
+            Event::Observed(observation) => {
+                self.observation = observation;
+                self.follow_master();
+                self.follow_replicas(now);
+            }
             Event::Finished(id, outcome) => {
                 if let Some((_, step)) = self.in_flight.take_if(|(expected, _)| *expected == id) {
                     self.finished(now, step, outcome);
@@ -184,6 +192,7 @@ impl Decider {
             return None;
         }
         let step = self.answer_request(now).or_else(|| self.next_step(now))?;
+        let step = self.chronicled(now, step);
         let id = ActionId(self.next_id);
         self.next_id += 1;
         self.in_flight = Some((id, step.clone()));
@@ -270,6 +279,7 @@ impl Decider {
     /// Forgets what belonged to the term that is over.
     fn forget(&mut self) {
         self.progress = Progress::default();
+        self.chronicle.forget();
         self.in_flight = None;
         self.attempts = 0;
         self.stuck = None;
@@ -313,7 +323,7 @@ impl Decider {
             Next::Do(step) => Some(step),
             Next::Wait(until) => {
                 self.wake = until;
-                None
+                self.amend(now)
             }
             Next::Stuck(ranking) => {
                 self.stuck = Some(ranking);

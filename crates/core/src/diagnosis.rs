@@ -162,7 +162,15 @@ mod tests {
 
     fn sighting(asked: Instant, run: &str, role: Role) -> Sighting {
         let history = History { replid: ReplId("r".into()), offset: 5, previous: None };
-        Sighting { asked, run: RunId(run.into()), role, history, guarded: false, feeds: Vec::new() }
+        Sighting {
+            asked,
+            run: RunId(run.into()),
+            role,
+            history,
+            guarded: false,
+            good_replicas: 0,
+            feeds: Vec::new(),
+        }
     }
 
     /// What is wrong at 20 ms with master a, recorded in its run 1, of which m2 and m3 say `peers`, and which m1, who
@@ -183,6 +191,8 @@ mod tests {
             synced: BTreeMap::new(),
             reached: BTreeMap::new(),
             diverged: BTreeMap::new(),
+            fenced: false,
+            left: BTreeSet::new(),
             members: ["a", "b"].map(|host| Member { addr: node(host), ok: true }).into(),
             lineages: Lineages::default(),
             monitors: BTreeSet::from(["m1", "m2", "m3"].map(id)),

@@ -71,7 +71,7 @@ impl Founding<'_> {
 
     fn commit(&self, expected: Version, epoch: Epoch, master: NodeAddr, members: Vec<Member>) -> Step {
         let record = self.record(epoch, master, members);
-        Step::Commit { expected, record: Box::new(record), purpose: Purpose::Found }
+        Step::Commit { expected, record: Box::new(record), purpose: Purpose::Found, entry: None }
     }
 
     fn record(&self, epoch: Epoch, master: NodeAddr, members: Vec<Member>) -> Topology {
@@ -94,6 +94,8 @@ impl Founding<'_> {
             synced: BTreeMap::new(),
             reached: BTreeMap::new(),
             diverged: BTreeMap::new(),
+            fenced: false,
+            left: BTreeSet::new(),
             lineages: Lineages::new(said.map(lineage).into_iter().collect()),
             monitors,
             policy: self.policy.clone(),

@@ -251,6 +251,7 @@ mod tests {
             role,
             history,
             guarded: false,
+            good_replicas: 0,
             feeds: Vec::new(),
         })
     }

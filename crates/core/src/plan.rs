@@ -2,6 +2,7 @@
 
 mod astray;
 mod choice;
+mod fence;
 mod refresh;
 mod returning;
 
@@ -13,9 +14,12 @@ pub use astray::{Begun, Save};
 use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::names::{NodeAddr, RunId};
+use crate::policy::Fencing;
 use crate::position::Lineage;
 use crate::step::{Purpose, Step};
 use crate::time::Instant;
+pub use fence::MAX_LAG;
+
 use crate::topology::{Change, Intent, Phase, Reason, Topology, Version};
 use crate::view::{Ballot, Evidence, Vote};
 
@@ -44,6 +48,8 @@ pub struct Progress {
     pub never: BTreeSet<NodeAddr>,
     /// The master that was opened.
     pub opened: Option<Opened>,
+    /// What the master's `min-replicas-to-write` was set to.
+    pub fence: Option<Fence>,
     /// The run that this leader promoted and published: nobody needs to be asked whether it is a master.
     pub published: Option<RunId>,
     /// When each node was last told to follow, or could not be frozen for that.
@@ -67,6 +73,20 @@ pub struct Opened {
     /// When it was last found open.
     pub at: Instant,
     /// How often that was checked.
+    pub times: u32,
+}
+
+/// A `min-replicas-to-write` that this leader has set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Fence {
+    /// The life of the master's process.
+    pub run: RunId,
+    /// The number; `None` where it could not be set.
+    pub number: Option<u32>,
+    /// When.
+    pub at: Instant,
+    /// How often it was set again, the number being the same.
     pub times: u32,
 }
 
@@ -198,10 +218,12 @@ impl Planner<'_> {
         };
         let votes = self.facts.electorate.ballots(&record.master);
         let votes = votes.into_iter().map(|(id, Ballot { vote, .. })| (id, vote)).collect();
-        let own_number = evidence.min_replicas_to_write.filter(|number| *number != CLOSED);
+        let fences = record.policy.fencing() != Fencing::Off;
+        let ours = |number: u32| number == CLOSED || (fences && number == 1);
+        let own_number = evidence.min_replicas_to_write.filter(|number| !ours(*number));
         let mut opened = Topology {
             epoch: record.epoch.next(),
-            phase: Phase::FailingOver(Change { reason, votes, intent }),
+            phase: Phase::FailingOver(Change { reason, votes, intent, opening: None }),
             min_replicas_to_write: own_number.unwrap_or(record.min_replicas_to_write),
             ..record.clone()
         };
@@ -222,16 +244,19 @@ impl Planner<'_> {
             master: intent.node.clone(),
             master_run: Some(intent.run.clone()),
             lineages: record.lineages.with(lineage),
+            // Nobody follows it yet.
+            fenced: false,
             ..record.clone()
         };
         published.diverged.remove(&intent.node);
         returning::note_the_former(&mut published, record, intent);
+        published.left.remove(&intent.node);
         mark(&mut published, &intent.node, true);
         self.commit(published, Purpose::Publish)
     }
 
     fn commit(&self, record: Topology, purpose: Purpose) -> Step {
-        Step::Commit { expected: self.version, record: Box::new(record), purpose }
+        Step::Commit { expected: self.version, record: Box::new(record), purpose, entry: None }
     }
 
     /// Whether this monitor itself knows the master as one: it made it, or it reaches it.
@@ -257,6 +282,9 @@ impl Planner<'_> {
     fn tend(&self) -> Next {
         if let Some(open) = self.open() {
             return Next::Do(open);
+        }
+        if let Some(urgent) = self.set_fence().or_else(|| self.let_go()) {
+            return Next::Do(urgent);
         }
         let (step, again) = self.gather();
         if let Some(step) = step {
@@ -288,9 +316,13 @@ impl Planner<'_> {
         let now = self.facts.now;
         let run = record.master_run.clone()?;
         let guarded_since = |opened: &Opened| {
-            let seen = self.facts.fresh(&record.master, Some(opened.at));
+            // One that is to guard its writes is seen to elsewhere, and so is one that has just been told not to.
+            let told = self.progress.fence.as_ref();
+            let since = told.map_or(opened.at, |fence| fence.at.max(opened.at));
+            let unguarded = record.number() == 0 && told.is_none_or(|fence| fence.number == Some(0));
+            let seen = self.facts.fresh(&record.master, Some(since));
             let rest = TELL_AGAIN.saturating_mul(1 << opened.times.min(6));
-            seen.is_some_and(|sighting| sighting.guarded) && now.since(opened.at) >= rest
+            unguarded && seen.is_some_and(|sighting| sighting.guarded) && now.since(opened.at) >= rest
         };
         let resting = self.progress.rest_until.is_some_and(|until| until > now);
         let opened = self.opened();
@@ -298,7 +330,7 @@ impl Planner<'_> {
         due.then(|| Step::Open {
             node: record.master.clone(),
             run,
-            min_replicas_to_write: record.min_replicas_to_write,
+            min_replicas_to_write: record.number(),
             first: opened.is_none(),
         })
     }

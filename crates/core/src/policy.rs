@@ -17,6 +17,7 @@ pub struct Policy {
     link_grace: Duration,
     third_failover_waits: Duration,
     discover: Discover,
+    fencing: Fencing,
     on_divergence: OnDivergence,
     parallel_syncs: u32,
 }
@@ -76,6 +77,32 @@ impl Discover {
     }
 }
 
+/// What keeps a master that is cut off from taking writes for long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Fencing {
+    /// Nothing: its `min-replicas-to-write` is its operator's alone.
+    Off,
+    /// It takes writes only while a replica follows it, unless the leader lets it go on alone.
+    #[default]
+    Replicas,
+}
+
+impl Fencing {
+    /// The word that is typed and written into the record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Replicas => "replicas",
+        }
+    }
+
+    /// The choice that has this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Off, Self::Replicas].into_iter().find(|choice| choice.word() == word)
+    }
+}
+
 /// Why settings cannot stand together; nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
@@ -106,6 +133,7 @@ impl Default for Policy {
             link_grace: Duration::from_secs(5),
             third_failover_waits: Duration::from_mins(1),
             discover: Discover::default(),
+            fencing: Fencing::default(),
             on_divergence: OnDivergence::default(),
             parallel_syncs: 1,
         }
@@ -164,6 +192,17 @@ impl Policy {
         Self { discover, ..self }
     }
 
+    /// This policy, with another fence.
+    #[must_use]
+    pub fn with_fencing(self, fencing: Fencing) -> Self {
+        Self { fencing, ..self }
+    }
+
+    /// What keeps a master that is cut off from taking writes for long.
+    pub fn fencing(&self) -> Fencing {
+        self.fencing
+    }
+
     /// This policy, with another answer to what a node that comes back holds beyond the group's history.
     #[must_use]
     pub fn with_on_divergence(self, on_divergence: OnDivergence) -> Self {
@@ -212,7 +251,7 @@ impl Policy {
     }
 
     /// All settings by their names in a configuration file, each as a person would write it.
-    pub fn settings(&self) -> [(&'static str, String); 10] {
+    pub fn settings(&self) -> [(&'static str, String); 11] {
         // Without `..`: a new setting must be named here, too.
         let Self {
             quorum,
@@ -223,6 +262,7 @@ impl Policy {
             link_grace,
             third_failover_waits,
             discover,
+            fencing,
             on_divergence,
             parallel_syncs,
         } = self;
@@ -236,6 +276,7 @@ impl Policy {
             ("link_grace", format!("{link_grace:?}")),
             ("third_failover_waits", format!("{third_failover_waits:?}")),
             ("discover", discover.word().to_owned()),
+            ("fencing", fencing.word().to_owned()),
             ("on_divergence", on_divergence.word().to_owned()),
             ("parallel_syncs", parallel_syncs.to_string()),
         ]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::history::Entry;
 use crate::names::{NodeAddr, RunId, Term};
 use crate::request::{Answer, RequestId};
 use crate::topology::{Intent, Topology, Version};
@@ -37,6 +38,15 @@ pub enum Step {
         record: Box<Topology>,
         /// For the log.
         purpose: Purpose,
+        /// What to write into the history in the same transaction, or not at all.
+        entry: Option<Box<Entry>>,
+    },
+    /// Replace the entry that this leader's last commit wrote, if the term's lock still stands.
+    ///
+    /// Once, and only to tell more: nothing depends on whether it succeeds.
+    Amend {
+        /// The same entry, with what is known since.
+        entry: Box<Entry>,
     },
     /// Tell nodes to follow nobody and read them, each on a connection that is then kept for the promotion.
     ///
@@ -88,6 +98,16 @@ pub enum Step {
         /// Whether it is the first time in this term; later only a closed master is opened again.
         first: bool,
     },
+    /// Have the published master take writes only while so many replicas follow it. A higher number than 1 that it has
+    /// is its operator's, and is kept.
+    Fence {
+        /// The master.
+        node: NodeAddr,
+        /// The life of its process that was published.
+        run: RunId,
+        /// Its `min-replicas-to-write`: 0, 1, or what its operator wants.
+        number: u32,
+    },
     /// Make nodes replicas of the published master; one that is a master itself loses its clients.
     Follow {
         /// The nodes.
@@ -96,6 +116,8 @@ pub enum Step {
         master: NodeAddr,
         /// The operator's `min-replicas-to-write`, for a node that still carries the closing one.
         min_replicas_to_write: u32,
+        /// Whether masters are fenced by a 1, so that a 1 is not its operator's either.
+        fences: bool,
     },
     /// Have nodes write their role into their configuration files, where they have one.
     Persist {
@@ -151,6 +173,8 @@ pub enum Outcome {
     Answered,
     /// It may not: the lead is lost, or nobody waits for it any more.
     NotAnswered,
+    /// The entry was amended, or can't be: that is not tried again.
+    Amended,
     /// It was not begun: the term was over, or the program is ending.
     NotBegun,
 }
@@ -195,6 +219,7 @@ impl fmt::Display for Step {
                     write!(f, "commit epoch {}: as asked, master {}", record.epoch, record.master)
                 }
             },
+            Self::Amend { .. } => write!(f, "amend the history"),
             Self::Freeze { nodes, .. } => write!(f, "freeze {}", list(nodes)),
             Self::Demote { nodes } => write!(f, "demote {}", list(nodes)),
             Self::Save { node, file, begun: false, .. } => write!(f, "save {node} as {file}"),
@@ -202,6 +227,7 @@ impl fmt::Display for Step {
             Self::Look { nodes } => write!(f, "look {}", list(nodes)),
             Self::Promote { intent, .. } => write!(f, "promote {}", intent.node),
             Self::Open { node, .. } => write!(f, "open {node}"),
+            Self::Fence { node, number, .. } => write!(f, "fence {node} by {number}"),
             Self::Follow { nodes, master, .. } => write!(f, "follow {master}: {}", list(nodes)),
             Self::Persist { nodes } => write!(f, "persist {}", list(nodes)),
             Self::Answer { answer, .. } => write!(f, "answer {answer}"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::divergence::Divergence;
+use crate::history::Opening;
 use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId};
 use crate::policy::{Discover, Policy};
 use crate::position::Lineages;
@@ -41,6 +42,11 @@ pub struct Topology {
     pub policy: Policy,
     /// The operator's own `min-replicas-to-write`, to be restored when the master is opened.
     pub min_replicas_to_write: u32,
+    /// Whether the published master takes writes only while a replica follows it.
+    pub fenced: bool,
+    /// The replicas without which the master was let go on, and that have not been seen to follow it since: they may
+    /// lack any number of writes.
+    pub left: BTreeSet<NodeAddr>,
 }
 
 impl Topology {
@@ -57,6 +63,11 @@ impl Topology {
     /// Whether nobody listed this node and the policy is that such a one never takes over.
     pub fn only_watches(&self, node: &NodeAddr) -> bool {
         self.policy.discover() == Discover::Watch && self.discovered.contains(node)
+    }
+
+    /// The `min-replicas-to-write` that the published master is to have.
+    pub fn number(&self) -> u32 {
+        self.min_replicas_to_write.max(u32::from(self.fenced))
     }
 
     /// How many monitors must agree that a node is down.
@@ -112,6 +123,8 @@ pub struct Change {
     pub votes: BTreeMap<MonitorId, Vote>,
     /// The one choice of this epoch.
     pub intent: Intent,
+    /// What else was known then, for the history; `None` where a version that noted nothing opened it.
+    pub opening: Option<Box<Opening>>,
 }
 
 /// The node chosen to be promoted, and what it was when it was chosen: any other run or history is another node.

@@ -236,7 +236,15 @@ mod tests {
         let role = Role::Replica { of: Some(node("a")), link, received };
         BTreeMap::from([(
             node("b"),
-            Sighting { asked, run: RunId("1".into()), role, history, guarded: false, feeds: Vec::new() },
+            Sighting {
+                asked,
+                run: RunId("1".into()),
+                role,
+                history,
+                guarded: false,
+                good_replicas: 0,
+                feeds: Vec::new(),
+            },
         )])
     }
 

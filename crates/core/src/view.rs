@@ -180,6 +180,8 @@ pub struct Sighting {
     pub history: History,
     /// Whether it has a `min-replicas-to-write` above 0, and so may refuse writes.
     pub guarded: bool,
+    /// How many replicas have acknowledged something within [`crate::plan::MAX_LAG`]; 0 for who is no master.
+    pub good_replicas: u32,
     /// The replicas that it feeds, as it knows them; empty where it feeds none.
     pub feeds: Vec<NodeAddr>,
 }

@@ -17,6 +17,12 @@ use crate::{Connection, Flavour, Link, Process, Reply, eventually, free_port};
 
 const START_DEADLINE: Duration = Duration::from_secs(20);
 
+/// Its configuration file, in its directory.
+const CONFIGURATION: &str = "redis.conf";
+
+/// What it prints, in its directory.
+const LOG: &str = "redis.log";
+
 /// A running Redis server; dropping it kills it and deletes its directory.
 #[derive(Debug)]
 pub struct Redis {
@@ -94,7 +100,7 @@ impl RedisBuilder {
             self.announce(source, link.address());
             link
         });
-        fs::write(directory.path().join("redis.conf"), self.config(port)).expect("the directory is ours");
+        fs::write(directory.path().join(CONFIGURATION), self.config(port)).expect("the directory is ours");
         let process = spawn(self.flavour, directory.path(), (self.address, port).into(), &[]);
         let Self { address, password, flavour, .. } = self;
         let mut redis = Redis { process, directory, address, port, password, link, flavour };
@@ -162,7 +168,12 @@ impl Redis {
         self.public_address().to_string()
     }
 
-    /// The port of that address; it stays the same for life.
+    /// Where it listens itself, past any link, as `127.0.0.1:PORT`: how somebody on its own host calls it.
+    pub fn local_addr(&self) -> String {
+        self.socket_address().to_string()
+    }
+
+    /// The port of [`Redis::addr`]; it stays the same for life.
     pub fn port(&self) -> u16 {
         self.public_address().port()
     }
@@ -214,6 +225,24 @@ impl Redis {
         self.process.kill();
         self.process = spawn(self.flavour, self.directory.path(), self.socket_address(), arguments);
         self.await_answer();
+    }
+
+    /// Kills the server, deletes all that it has on disk but its configuration and its log, and starts it again.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer in time.
+    pub fn restart_empty(&mut self) {
+        self.process.kill();
+        for entry in fs::read_dir(self.directory.path()).expect("the directory is ours") {
+            let path = entry.expect("an entry of it").path();
+            if path.is_dir() {
+                fs::remove_dir_all(path).expect("the directory is ours");
+            } else if !path.ends_with(CONFIGURATION) && !path.ends_with(LOG) {
+                fs::remove_file(path).expect("the directory is ours");
+            }
+        }
+        self.restart();
     }
 
     /// Opens a connection past any link, and authenticates if the server was built with a password.
@@ -304,8 +333,8 @@ impl Redis {
 
 fn spawn(flavour: Flavour, directory: &Path, address: SocketAddr, arguments: &[&str]) -> Process {
     let mut command = Command::new(flavour.program());
-    command.current_dir(directory).arg(directory.join("redis.conf")).args(arguments);
-    Process::spawn(&format!("redis {address}"), command, &directory.join("redis.log"))
+    command.current_dir(directory).arg(directory.join(CONFIGURATION)).args(arguments);
+    Process::spawn(&format!("redis {address}"), command, &directory.join(LOG))
 }
 
 fn fields(info: &str) -> BTreeMap<String, String> {

@@ -4,6 +4,7 @@ mod inner;
 
 use std::collections::HashSet;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -129,6 +130,20 @@ fn a_killed_redis_restarts_at_its_place() {
     assert_eq!(setting(&redis, "maxmemory"), pair("maxmemory", "10485760"));
     redis.restart_with(&["--repl-timeout", "8"]);
     assert_eq!(setting(&redis, "repl-timeout"), pair("repl-timeout", "8"));
+}
+
+#[test]
+fn a_redis_can_come_back_without_what_it_kept() {
+    let mut redis = Redis::builder().linked(Ipv4Addr::new(127, 0, 1, 9)).option("appendonly", "yes").start();
+    redis.set("key", "value").unwrap();
+    redis.command(&["SAVE"]).and_then(Reply::into_result).unwrap();
+    redis.restart();
+    assert_eq!(redis.get("key"), Ok(Some("value".to_owned())));
+    let own = redis.local_addr();
+    redis.restart_empty();
+    assert_eq!(redis.get("key"), Ok(None));
+    assert!(own != redis.addr() && own == redis.local_addr(), "its place is its own, past the link");
+    assert!(Connection::open(own.parse().unwrap()).is_ok());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use redis_failover_core::plan::MAX_LAG;
 use redis_failover_core::{Evidence, History, Link, NodeAddr, ReplId, Role, RunId};
 
 /// The fields of one or more INFO sections.
@@ -129,15 +130,26 @@ impl Info {
     ///
     /// One that is still being filled is left out, and so is what announced no port: a program that only reads along.
     pub(crate) fn feeds(&self) -> Vec<NodeAddr> {
-        let numbered = |name: &str| name.strip_prefix("slave").is_some_and(|it| it.parse::<u32>().is_ok());
-        let replica = |value: &str| {
-            let fields: BTreeMap<_, _> = value.split(',').filter_map(|field| field.split_once('=')).collect();
-            let online = fields.get("state") == Some(&"online");
-            let address = format!("{}:{}", fields.get("ip")?, fields.get("port")?);
-            address.parse::<NodeAddr>().ok().filter(|_| online)
+        let address = |fields: BTreeMap<&str, &str>| {
+            format!("{}:{}", fields.get("ip")?, fields.get("port")?).parse::<NodeAddr>().ok()
         };
-        let listed = self.0.iter().filter(|(name, _)| numbered(name));
-        listed.filter_map(|(_, value)| replica(value)).collect()
+        self.online_replicas().filter_map(address).collect()
+    }
+
+    /// How many replicas a master counts as good ones, as it does where a `min-replicas-to-write` is set.
+    pub(crate) fn good_replicas(&self) -> u32 {
+        let lag = |fields: &BTreeMap<&str, &str>| fields.get("lag").and_then(|lag| lag.parse::<u64>().ok());
+        let good =
+            self.online_replicas().filter(|fields| lag(fields).is_some_and(|lag| lag <= MAX_LAG.as_secs()));
+        u32::try_from(good.count()).unwrap_or(u32::MAX)
+    }
+
+    /// What a master says of each replica that holds all of a copy.
+    fn online_replicas(&self) -> impl Iterator<Item = BTreeMap<&str, &str>> {
+        let numbered = |name: &str| name.strip_prefix("slave").is_some_and(|it| it.parse::<u32>().is_ok());
+        let listed = self.0.iter().filter(move |(name, _)| numbered(name)).map(|(_, value)| value.as_str());
+        let fields = listed.map(|it| it.split(',').filter_map(|field| field.split_once('=')).collect());
+        fields.filter(|fields: &BTreeMap<_, _>| fields.get("state") == Some(&"online"))
     }
 
     /// The server's version, from the section `server`.

@@ -70,6 +70,8 @@ bugs! {
         "The others follow the candidate before it is published.";
     ReusesEpoch, "reuses-epoch", "one-master-per-epoch",
         "A change whose promotion failed is tried again in the same epoch.";
+    TellsNothing, "tells-nothing", "each-change-is-told-once",
+        "A master is published without its entry in the history.";
     IgnoresLease, "ignores-lease", "commands-only-in-the-lead",
         "Who led once commands the nodes without asking whether it still leads.";
     SkipsFence, "skips-fence", "fenced-commands",
@@ -135,11 +137,16 @@ impl World {
     /// What is done instead of what the decider wants.
     pub(crate) fn distort_step(&mut self, m: usize, step: Step) -> Step {
         match step {
-            Step::Commit { expected, mut record, purpose: Purpose::OpenEpoch } => {
+            Step::Commit { expected, mut record, purpose: Purpose::OpenEpoch, entry } => {
                 let wanted = record.clone();
                 self.distort_epoch(m, &mut record);
                 self.monitors[m].planted.distorted = wanted != record;
-                Step::Commit { expected, record, purpose: Purpose::OpenEpoch }
+                Step::Commit { expected, record, purpose: Purpose::OpenEpoch, entry }
+            }
+            Step::Commit { expected, record, purpose: Purpose::Publish, .. }
+                if self.bug == Some(Bug::TellsNothing) =>
+            {
+                Step::Commit { expected, record, purpose: Purpose::Publish, entry: None }
             }
             Step::Promote { intent, closable } => {
                 let others = |n: &usize| self.nodes[*n].server.addr != intent.node;

@@ -27,6 +27,11 @@ pub const INVARIANTS: &[Invariant] = &[
         name: "one-master-per-epoch",
         what: "epochs only grow, and each has one intent and one master, the one that was meant",
     },
+    Invariant {
+        name: "each-change-is-told-once",
+        what: "each epoch that ends has one entry in the history, of the node that was published or meant, written in \
+               that transaction",
+    },
     Invariant { name: "fenced-commit", what: "only who holds the lock writes the record" },
     Invariant {
         name: "commands-only-in-the-lead",

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use redis_failover_core::{
-    ActionId, Answer, Instant, Leadership, MonitorId, Outcome, Report, RequestId, Requests, Term, Topology,
-    Version, Versioned,
+    ActionId, Answer, Entry, Instant, Leadership, MonitorId, Outcome, Report, RequestId, Requests, Term,
+    Topology, Version, Versioned,
 };
 use redis_failover_store::model::{CampaignId, Model, SessionId};
 use redis_failover_store::{CommitError, Glance, GroupPath};
@@ -52,8 +52,8 @@ pub(crate) struct ServerSide {
 /// What a monitor sends.
 #[derive(Clone, Debug)]
 pub(crate) enum Up {
-    /// I am here.
-    Ping,
+    /// I am here, at this time of mine.
+    Ping(u64),
     /// I come over a new connection.
     Hello,
     /// What stands there?
@@ -61,7 +61,7 @@ pub(crate) enum Up {
     /// My report.
     Publish(Box<Report>),
     /// Write this.
-    Commit(ActionId, Term, Version, Box<Topology>),
+    Commit(ActionId, Term, Version, Box<Topology>, Option<Box<Entry>>),
     /// Do I lead? For the connection to a node.
     Confirm(ConnId, Term),
     /// Answer this.
@@ -71,8 +71,8 @@ pub(crate) enum Up {
 /// What it is sent.
 #[derive(Clone, Debug)]
 pub(crate) enum Down {
-    /// You are heard.
-    Pong,
+    /// You were heard, as of that time of yours.
+    Pong(u64),
     /// Something is new.
     Changed,
     /// Your session has ended.
@@ -211,23 +211,25 @@ impl World {
             }
         } else if side.connection != connection || side.expired {
             // The session moved on, or is over: the servers carry nothing out for it.
-            if let (Some(Bug::CommitsWithoutLock), Up::Commit(_, term, expected, record)) = (self.bug, up) {
-                self.commit(m, term, expected, &record);
+            if let (Some(Bug::CommitsWithoutLock), Up::Commit(_, term, expected, record, entry)) =
+                (self.bug, up)
+            {
+                self.commit(m, term, expected, (&record, entry.as_deref()));
                 self.store_changed();
             }
             return;
         }
         side.touched = now;
         match up {
-            Up::Ping => self.send_down(m, connection, 0, Down::Pong),
+            Up::Ping(at) => self.send_down(m, connection, 0, Down::Pong(at)),
             Up::Hello | Up::Look => self.look(m, connection),
             Up::Publish(report) => {
                 let Ensemble { model, group, sessions, .. } = &mut self.ensemble;
                 model.publish(sessions[m].session, group, *report, instant(now));
                 model.attend(sessions[m].session, instant(now));
             }
-            Up::Commit(id, term, expected, record) => {
-                let outcome = self.commit(m, term, expected, &record);
+            Up::Commit(id, term, expected, record, entry) => {
+                let outcome = self.commit(m, term, expected, (&record, entry.as_deref()));
                 self.send_down(m, connection, 0, Down::Finished(id, outcome));
             }
             Up::Confirm(conn, term) => {
@@ -263,7 +265,13 @@ impl World {
         self.send_down(m, connection, 0, Down::Snapshot(Box::new(snapshot)));
     }
 
-    fn commit(&mut self, m: usize, term: Term, expected: Version, record: &Topology) -> Outcome {
+    fn commit(
+        &mut self,
+        m: usize,
+        term: Term,
+        expected: Version,
+        (record, entry): (&Topology, Option<&Entry>),
+    ) -> Outcome {
         let holder = self.ensemble.holder();
         let mut side = self.ensemble.sessions[m];
         let mut by = term;
@@ -281,7 +289,7 @@ impl World {
             model.look(side.session, group);
         }
         let before = model.transaction();
-        let outcome = model.commit(side.campaign, by, expected, record);
+        let outcome = model.commit(side.campaign, by, expected, record, entry);
         let written = model.transaction() != before;
         if written {
             self.say(|| {
@@ -293,6 +301,16 @@ impl World {
             Ok(version) => Outcome::Committed(version),
             Err(CommitError::Unknown(_)) => Outcome::CommitUnknown,
             Err(_) => Outcome::NotCommitted,
+        }
+    }
+
+    /// A leader tells more of the change that it published, if it can reach the servers. Nobody is told: no monitor
+    /// watches the history.
+    pub(crate) fn amend(&mut self, m: usize, term: Term, entry: &Entry) {
+        let (side, connection) = (self.ensemble.sessions[m], self.monitors[m].zk.connection);
+        if !side.expired && side.connection == connection && !self.is_broken(m, connection) {
+            let _ = self.ensemble.model.amend(side.campaign, term, entry);
+            self.ensemble.seen = self.ensemble.model.transaction();
         }
     }
 

@@ -78,6 +78,7 @@ enum Job {
     Save { run: RunId, begun: bool },
     Look,
     Open { run: RunId, number: u32, first: bool },
+    Fence { run: RunId, number: u32 },
     Follow { master: NodeAddr, number: u32 },
     Persist,
 }
@@ -107,31 +108,29 @@ impl World {
             return self.finish(m, outcome);
         }
         match step {
-            Step::Commit { expected, record, .. } => {
+            Step::Commit { expected, record, entry, .. } => {
                 self.monitors[m].running = Some(Running { id, term, what: What::Store, deadline: None });
-                let up = Up::Commit(id, term, expected, record);
+                let up = Up::Commit(id, term, expected, record, entry);
                 if self.stands_still(m) {
                     let life = self.monitors[m].life;
                     return self.monitors[m].later.push(Event::LateUp { m, life, up });
                 }
                 self.send_up(m, up);
             }
+            Step::Amend { entry } => {
+                // It takes no time here, and draws nothing: whatever comes of it, all goes on in the same way.
+                self.amend(m, term, &entry);
+                self.monitors[m].running = Some(start(What::Store, Duration::ZERO));
+                self.finish(m, Outcome::Amended);
+            }
             Step::Answer { request, answer } => {
                 self.monitors[m].running = Some(Running { id, term, what: What::Store, deadline: None });
                 self.send_up(m, Up::Answer(id, term, request, answer));
             }
             Step::Freeze { nodes, awaited } => {
-                self.check_freeze();
-                self.abandon_visits(m);
-                self.monitors[m].held.clear();
                 let awaited: BTreeSet<_> = awaited.iter().filter_map(|node| self.node_of(node)).collect();
-                self.monitors[m].running = Some(start(What::Freeze(awaited.clone()), FREEZE_LIMIT));
-                for n in nodes.iter().filter_map(|node| self.node_of(node)).collect::<Vec<_>>() {
-                    let patient = awaited.contains(&n);
-                    let limit = if patient { FREEZE_LIMIT } else { VISIT_LIMIT };
-                    self.visit(m, n, Job::Freeze { patient }, now + limit);
-                }
-                self.freeze_ends(m, now);
+                let running = start(What::Freeze(awaited.clone()), FREEZE_LIMIT);
+                self.freeze(m, running, &nodes, &awaited);
             }
             Step::Demote { nodes } => self.visit_all(m, start(all(true), VISIT_LIMIT), &nodes, &Job::Demote),
             Step::Save { node, run, begun, .. } => {
@@ -143,7 +142,10 @@ impl World {
                 let job = Job::Open { run, number, first };
                 self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &job);
             }
-            Step::Follow { nodes, master, min_replicas_to_write: number } => {
+            Step::Fence { node, run, number } => {
+                self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &Job::Fence { run, number });
+            }
+            Step::Follow { nodes, master, min_replicas_to_write: number, .. } => {
                 let told: Vec<_> = nodes.iter().filter_map(|node| self.node_of(node)).collect();
                 self.monitors[m].held.retain(|n, _| !told.contains(n));
                 let job = Job::Follow { master, number };
@@ -156,6 +158,20 @@ impl World {
                 self.promote(m, start(What::Store, VISIT_LIMIT), &intent, closable);
             }
         }
+    }
+
+    fn freeze(&mut self, m: usize, running: Running, nodes: &[NodeAddr], awaited: &BTreeSet<usize>) {
+        let now = self.monitors[m].local(self.queue.now());
+        self.check_freeze();
+        self.abandon_visits(m);
+        self.monitors[m].held.clear();
+        self.monitors[m].running = Some(running);
+        for n in nodes.iter().filter_map(|node| self.node_of(node)).collect::<Vec<_>>() {
+            let patient = awaited.contains(&n);
+            let limit = if patient { FREEZE_LIMIT } else { VISIT_LIMIT };
+            self.visit(m, n, Job::Freeze { patient }, now + limit);
+        }
+        self.freeze_ends(m, now);
     }
 
     fn promote(&mut self, m: usize, running: Running, intent: &Intent, closable: bool) {

@@ -96,6 +96,9 @@ pub(crate) struct Session {
     /// The lead was in doubt, and its user has not been told: he is told only the latest.
     unseen: bool,
     heard: u64,
+    /// When it asked what was answered last: what lies in a socket when it wakes is no proof that it is alive.
+    alive: u64,
+    hello_at: u64,
     ping_at: u64,
     pub(crate) busy: [Micros; 2],
 }
@@ -159,10 +162,10 @@ impl Monitor {
     /// Whether it may command anybody now, as far as it knows.
     pub(crate) fn holds(&self, term: Term, now: Instant, session: Micros) -> bool {
         let limit = session / MS * 55 / 100;
-        let heard = Instant::from_millis(self.zk.heard);
+        let alive = Instant::from_millis(self.zk.alive);
         self.leadership == Leadership::Leading(term)
             && self.zk.connected
-            && now.since(heard) <= Duration::from_millis(limit)
+            && now.since(alive) <= Duration::from_millis(limit)
     }
 }
 

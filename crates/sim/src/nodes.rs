@@ -273,6 +273,7 @@ impl World {
                     node.ping = S;
                 }
             }
+            Ask::Fence(number) => self.nodes[n].server.fence(number),
             Ask::Follow { master, cut, number } => {
                 let upheaval = self.nodes[n].server.follow(Some(master));
                 self.upheave(n, upheaval);
@@ -280,7 +281,7 @@ impl World {
                     self.kill_clients(n);
                 }
                 let server = &mut self.nodes[n].server;
-                if let Some(number) = number.filter(|_| server.min_replicas_to_write == CLOSED) {
+                if let Some(number) = number {
                     server.min_replicas_to_write = number;
                 }
             }

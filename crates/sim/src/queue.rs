@@ -17,7 +17,8 @@ pub const S: Micros = 1_000 * MS;
 pub struct Queue<E> {
     now: Micros,
     planned: u64,
-    events: BTreeMap<(Micros, u64), E>,
+    /// Boxed: what is planned is moved within the map over and over.
+    events: BTreeMap<(Micros, u64), Box<E>>,
 }
 
 impl<E> Default for Queue<E> {
@@ -35,7 +36,7 @@ impl<E> Queue<E> {
     /// Plans `event` for `at`, or for now if that is over.
     pub fn at(&mut self, at: Micros, event: E) {
         self.planned += 1;
-        self.events.insert((at.max(self.now), self.planned), event);
+        self.events.insert((at.max(self.now), self.planned), Box::new(event));
     }
 
     /// Plans `event` for `after` from now.
@@ -51,6 +52,6 @@ impl<E> Queue<E> {
             return None;
         };
         self.now = entry.key().0;
-        Some(entry.remove())
+        Some(*entry.remove())
     }
 }

@@ -269,8 +269,26 @@ impl Server {
 
     /// Once a second: who of the replicas is a good one.
     pub fn count_good_replicas(&mut self) {
-        let good = |it: &&Attached| it.online && self.now.saturating_sub(it.heard) <= self.max_lag;
-        self.good_replicas = u32::try_from(self.replicas.values().filter(good).count()).unwrap_or(u32::MAX);
+        self.good_replicas = self.good_within(self.max_lag);
+    }
+
+    /// How many replicas have said something within `lag` milliseconds. Both are counted in whole seconds.
+    fn good_within(&self, lag: u64) -> u32 {
+        let ago = |it: &Attached| (self.now / 1_000).saturating_sub(it.heard / 1_000) * 1_000;
+        let good = self.replicas.values().filter(|it| it.online && ago(it) <= lag);
+        u32::try_from(good.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Has it take writes only while `number` replicas follow it; an operator's own number stands.
+    pub fn fence(&mut self, number: u32) {
+        if self.min_replicas_to_write > 1 {
+            return;
+        }
+        self.min_replicas_to_write = number;
+        if number > 0 {
+            self.max_lag = self.max_lag.min(2_000);
+        }
+        self.count_good_replicas();
     }
 
     /// How many replicas said that they are at `offset`, for WAIT.
@@ -331,8 +349,15 @@ impl Server {
     pub fn sighting(&self, asked: Instant) -> Sighting {
         let online = self.replicas.values().filter(|replica| replica.online);
         let feeds = online.map(|replica| replica.node.clone()).collect();
-        let guarded = self.min_replicas_to_write > 0;
-        Sighting { asked, run: self.run(), role: self.role(), history: self.history(), guarded, feeds }
+        Sighting {
+            asked,
+            run: self.run(),
+            role: self.role(),
+            history: self.history(),
+            guarded: self.min_replicas_to_write > 0,
+            good_replicas: self.good_within(2_000),
+            feeds,
+        }
     }
 
     /// What it says to who commands it, if it was `role` before.

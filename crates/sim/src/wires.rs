@@ -104,6 +104,8 @@ pub(crate) enum Ask {
     WhichRun,
     /// Take writes from so many good replicas on.
     Open { number: u32, first: bool },
+    /// Take writes only while so many replicas follow.
+    Fence(u32),
     /// Follow; a master loses its clients.
     Follow { master: NodeAddr, cut: bool, number: Option<u32> },
     /// Write what you hold into a file, or say how far that is.

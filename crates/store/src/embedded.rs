@@ -6,18 +6,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redis_failover_core::{
-    Answer, Instant as Moment, Leadership, MonitorId, Report, Request, RequestId, Requests, Term, Topology,
-    Version,
+    Answer, Entry, Instant as Moment, Leadership, MonitorId, Report, Request, RequestId, Requests, Term,
+    Topology, Version,
 };
 use tokio::sync::watch;
 
 use crate::feed::Feed;
 use crate::model::{CampaignId, Model, SessionId};
 use crate::names::GroupPath;
-use crate::{Campaign, CommitError, Glance, SeenReport, Sight, Store, StoreError};
+use crate::{Campaign, CommitError, Glance, Recorded, SeenReport, Sight, Store, StoreError};
 
 type Reports = Arc<BTreeMap<MonitorId, SeenReport>>;
 
@@ -157,6 +157,10 @@ impl Store for EmbeddedGroup {
         self.owner.shared.change(|model, _| model.withdraw(*session, group));
     }
 
+    async fn history(&self, _: Duration) -> Result<Vec<Recorded>, StoreError> {
+        Ok(self.owner.shared.lock().model.history(&self.reader.group))
+    }
+
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> EmbeddedCampaign {
         let Reader { session, group, .. } = &*self.reader;
         let shared = &self.owner.shared;
@@ -195,9 +199,19 @@ impl Campaign for EmbeddedCampaign {
         leadership == Leadership::Leading(term)
     }
 
-    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
+    async fn commit(
+        &self,
+        term: Term,
+        expected: Version,
+        record: &Topology,
+        entry: Option<&Entry>,
+    ) -> Result<Version, CommitError> {
         let id = self.standing.id;
-        self.owner.shared.change(|model, _| model.commit(id, term, expected, record))
+        self.owner.shared.change(|model, _| model.commit(id, term, expected, record, entry))
+    }
+
+    async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError> {
+        self.owner.shared.change(|model, _| model.amend(self.standing.id, term, entry))
     }
 
     async fn confirm(&self, term: Term) -> Result<(), CommitError> {

@@ -9,6 +9,7 @@
 
 mod embedded;
 mod feed;
+mod history;
 pub mod model;
 mod names;
 mod own_report;
@@ -19,15 +20,16 @@ mod zookeeper;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use redis_failover_core::{
-    Answer, Leadership, MonitorId, Publication, Report, Request, RequestId, Requests, Term, Topology,
+    Answer, Entry, Leadership, MonitorId, Publication, Report, Request, RequestId, Requests, Term, Topology,
     Version, Versioned,
 };
 
 pub use embedded::{Embedded, EmbeddedCampaign, EmbeddedGroup, EmbeddedSession};
 pub use feed::Feed;
+pub use history::KEPT;
 pub use names::{ConnectString, ConnectStringError, GroupPath, GroupPathError};
 pub use wire::Unreadable;
 pub use zookeeper::{Connection, Leader, Snapshot, StoreError, ZooKeeper, ZooKeeperCampaign, ZooKeeperGroup};
@@ -76,6 +78,13 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// queue for the lead. `None` until that was looked at.
     fn predecessors(&self) -> Feed<Option<Arc<Vec<String>>>>;
 
+    /// The history of the group, the oldest entry first, read within `limit`. What is of a kind that this version does
+    /// not know is left out.
+    ///
+    /// # Errors
+    /// When the store does not answer in time.
+    fn history(&self, limit: Duration) -> impl Future<Output = Result<Vec<Recorded>, StoreError>> + Send;
+
     /// Stands for the lead as `me`, which other monitors may ask at `address`.
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> Self::Campaign;
 }
@@ -95,6 +104,10 @@ pub trait Campaign: Send + Sync + 'static {
     /// Equal data is not written; if nothing differs, `expected` is returned and nothing was asked of the
     /// store. Dropping the future has the outcome of [`CommitError::Unknown`].
     ///
+    /// `entry` goes into the history in the same transaction, or not at all; the oldest entries go for it, so that
+    /// [`KEPT`] are left. What stands in the history and is in the way is not overwritten, and holds up no record: one
+    /// whose entry cannot be written is written without.
+    ///
     /// # Errors
     /// See [`CommitError`]: each says what may be assumed.
     fn commit(
@@ -102,7 +115,15 @@ pub trait Campaign: Send + Sync + 'static {
         term: Term,
         expected: Version,
         record: &Topology,
+        entry: Option<&Entry>,
     ) -> impl Future<Output = Result<Version, CommitError>> + Send;
+
+    /// Replaces the entry that this campaign's last commit with one wrote, by one that tells more of the same epoch, if
+    /// this monitor leads in `term`. Equal data is not written.
+    ///
+    /// # Errors
+    /// See [`CommitError`]; a conflict means that there is none to replace.
+    fn amend(&self, term: Term, entry: &Entry) -> impl Future<Output = Result<(), CommitError>> + Send;
 
     /// Has the store confirm that this monitor leads in `term`, by a transaction that writes nothing and checks the
     /// lock.
@@ -184,4 +205,17 @@ pub struct SeenReport {
     pub order: i64,
     /// When this writing was first seen here; the ages in the report count up to the writing.
     pub seen_at: Instant,
+}
+
+/// An entry of a group's history as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Where it stands.
+    pub znode: String,
+    /// Which transaction wrote it: a later entry has the greater one.
+    pub order: i64,
+    /// When it was written by `ZooKeeper`'s wall clock; `None` where a store has none.
+    pub time: Option<SystemTime>,
+    /// What it says. One that cannot be read is left as it is.
+    pub entry: Result<Entry, Unreadable>,
 }

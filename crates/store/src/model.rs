@@ -5,6 +5,7 @@
 //! [`Model::attend`], and believes until then what it knew before. It reads no clock, starts no thread, waits for
 //! nobody and draws no random number; the same calls always lead to the same answers.
 
+mod commits;
 mod report;
 mod requests;
 mod tree;
@@ -12,8 +13,9 @@ mod tree;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redis_failover_core::{Instant, Leadership, MonitorId, Report, Term, Topology, Version, Versioned};
+use redis_failover_core::{Instant, Leadership, MonitorId, Report, Term, Versioned};
 
+use crate::history::Written;
 use crate::raw::{Raw, Writing};
 use crate::wire::{self, Lock, lock_bytes, parse_report};
 use crate::znodes::{Znodes, lock_prefix, sequence};
@@ -70,6 +72,8 @@ struct Candidate {
     leadership: Leadership,
     lock: Option<String>,
     stands: bool,
+    /// The entry that it wrote last.
+    written: Option<Written>,
 }
 
 /// Sessions.
@@ -190,7 +194,9 @@ impl Model {
         let id = CampaignId(self.last_campaign);
         let data = lock_bytes(&Lock { monitor: me.to_string(), address: address.map(str::to_owned) });
         let (group, leadership) = (group.clone(), Leadership::Following);
-        self.campaigns.insert(id, Candidate { session, group, data, leadership, lock: None, stands: true });
+        let (lock, written) = Default::default();
+        let candidate = Candidate { session, group, data, leadership, lock, stands: true, written };
+        self.campaigns.insert(id, candidate);
         id
     }
 
@@ -225,53 +231,6 @@ impl Model {
             self.campaigns.get(&campaign).filter(leads).and_then(|candidate| candidate.lock.as_deref());
         let stands = lock.is_some_and(|lock| self.tree.get(lock).is_some());
         if stands { Ok(()) } else { Err(CommitError::Fenced) }
-    }
-
-    /// Writes `topology` if the campaign leads in `term` and `expected` is still what stands, and is what its session
-    /// read or wrote last. Equal data is not written.
-    ///
-    /// # Errors
-    /// [`CommitError::Fenced`] and [`CommitError::Conflict`]: nothing was written.
-    pub fn commit(
-        &mut self,
-        campaign: CampaignId,
-        term: Term,
-        expected: Version,
-        topology: &Topology,
-    ) -> Result<Version, CommitError> {
-        let leads = |candidate: &&Candidate| candidate.leadership == Leadership::Leading(term);
-        let candidate = self.campaigns.get(&campaign).filter(leads).ok_or(CommitError::Fenced)?;
-        let lock = candidate.lock.as_deref().ok_or(CommitError::Fenced)?;
-        let session = self.sessions.get_mut(&candidate.session).ok_or(CommitError::Fenced)?;
-        let known = session.known.get_mut(&candidate.group).filter(|raw| raw.version == expected);
-        let known = known.ok_or(CommitError::Conflict)?;
-        let Some(changes) = known.changes(topology) else { return Ok(expected) };
-        let znodes = Znodes::new(candidate.group.to_string());
-        let (path, version) = (znodes.document.as_str(), expected.document);
-        let document = if changes.document_differs {
-            Change::Set { path, data: &changes.document, version: Some(version) }
-        } else {
-            Change::Check { path, version }
-        };
-        let (path, data) = (znodes.state.as_str(), changes.state.as_slice());
-        let state = match expected.state {
-            None => Change::Create { path, data, owner: None },
-            Some(version) if changes.state_differs => Change::Set { path, data, version: Some(version) },
-            Some(version) => Change::Check { path, version },
-        };
-        // The lock's data is never written again, so its version stays 0.
-        let transaction = [Change::Check { path: lock, version: 0 }, document, state];
-        let order = self.tree.transact(&transaction).map_err(|(part, _)| match part {
-            0 => CommitError::Fenced,
-            _ => CommitError::Conflict,
-        })?;
-        let version = Version {
-            order,
-            document: expected.document + i32::from(changes.document_differs),
-            state: Some(expected.state.map_or(0, |version| version + i32::from(changes.state_differs))),
-        };
-        *known = Raw { version, document: changes.document, state: Some(changes.state) };
-        Ok(version)
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) struct Znodes {
     pub(crate) leader: String,
     pub(crate) monitors: String,
     pub(crate) requests: String,
+    pub(crate) history: String,
 }
 
 /// Where the Python predecessor's monitors queue for their lead, all groups of an ensemble in one queue.
@@ -26,6 +27,7 @@ impl Znodes {
             leader: below("leader"),
             monitors: below("monitors"),
             requests: below("requests"),
+            history: below("history"),
             document,
         }
     }
@@ -41,6 +43,11 @@ impl Znodes {
 
     pub(crate) fn request(&self, id: RequestId) -> String {
         format!("{}/{REQUEST}{:010}", self.requests, id.0)
+    }
+
+    /// An entry of the history.
+    pub(crate) fn entry(&self, name: &str) -> String {
+        format!("{}/{name}", self.history)
     }
 
     pub(crate) fn lock(&self, name: &str) -> String {

@@ -13,6 +13,7 @@ mod contract {
 
     mod commits;
     mod elections;
+    mod history;
     mod network;
     mod publications;
     mod quiet;

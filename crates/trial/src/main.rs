@@ -1,7 +1,8 @@
 //! `redis-failover-trial`: what a person runs before trusting redis-failover.
 //!
-//! `demo` shows a master die twice and what becomes of the writes; `bench` measures. Both start servers of their own
-//! on free ports of 127.0.0.1 and end them again. Neither ever touches a server that was already running.
+//! `demo` shows a master die twice and what becomes of the writes; `bench` measures; `soak` breaks one thing after the
+//! other and holds the group to what is promised. All start servers of their own on free ports of 127.0.0.1 and end
+//! them again. None ever touches a server that was already running.
 
 mod attempt;
 mod bench;
@@ -9,6 +10,11 @@ mod demo;
 mod failure;
 mod interrupt;
 mod monitors;
+mod plain;
+mod probe;
+mod servers;
+mod shipped;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -17,6 +23,7 @@ use clap::{Parser, Subcommand};
 use bench::BenchArgs;
 use demo::DemoArgs;
 use failure::Failure;
+use soak::SoakArgs;
 
 /// See redis-failover work, or measure it, on servers that are started for it and ended after it.
 #[derive(Debug, Parser)]
@@ -36,6 +43,8 @@ enum Trial {
     Demo(DemoArgs),
     /// Measure.
     Bench(BenchArgs),
+    /// Do one fault after the other to a group under load, and compare what came of it with what is promised.
+    Soak(SoakArgs),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +66,7 @@ fn run(trial: Trial) -> Result<(), Failure> {
     match trial {
         Trial::Demo(args) => runtime.block_on(demo::run(args)),
         Trial::Bench(args) => runtime.block_on(bench::run(args)),
+        Trial::Soak(args) => runtime.block_on(soak::run(args)),
     }
 }
 

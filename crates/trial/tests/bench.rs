@@ -47,11 +47,12 @@ fn a_cell_that_there_is_not_is_a_usage_error_that_names_those_that_are() {
 
 #[test]
 fn sentinel_loses_what_we_keep() {
-    let (figures, text) = figures(&["loss", "--vs", "sentinel", "--fault", "wipe"]);
+    let (figures, text) = figures(&["loss", "--vs", "sentinel,sentinel-max-lag", "--fault", "wipe"]);
     let lines = figures["lines"].as_array().unwrap();
-    let wiped: Vec<_> = lines.iter().map(|line| (line["who_watches"].as_str(), &line["wiped"])).collect();
-    let (none, one) = (Value::from(0), Value::from(1));
-    assert_eq!(wiped, [(Some("redis-failover"), &none), (Some("Redis Sentinel"), &one)], "{text}");
+    let wiped = lines.iter().map(|line| (line["who_watches"].as_str().unwrap(), line["wiped"].as_u64()));
+    let expected =
+        [("redis-failover", Some(0)), ("Redis Sentinel", Some(1)), ("Sentinel, max-lag 10", Some(1))];
+    assert_eq!(wiped.collect::<Vec<_>>(), expected, "{text}");
 }
 
 #[test]
@@ -65,4 +66,16 @@ fn a_master_that_hangs_is_measured_without_anybody_beside() {
         "down-after is waited for: {text}"
     );
     assert!(lines[0]["two_masters_ms"]["median"].as_f64().unwrap() < 1_000.0, "{text}");
+}
+
+#[test]
+fn a_master_that_is_cut_off_is_measured_with_a_client_on_its_side() {
+    let (figures, text) = figures(&["loss", "--fault", "cut"]);
+    let line = &figures["lines"][0];
+    assert_eq!((&line["fault"], &line["wiped"]), (&Value::from("cut"), &Value::from(0)), "{text}");
+    assert!(
+        line["lost"]["median"].as_f64().unwrap() > 0.0,
+        "nothing that client was told reached us: {text}"
+    );
+    assert!(line["no_writes_ms"]["median"].as_f64().unwrap() >= 900.0, "down-after is waited for: {text}");
 }

@@ -42,12 +42,14 @@ async fn publish(session: &Session, path: &str, nodes: &Nodes) {
         synced: std::collections::BTreeMap::new(),
         reached: std::collections::BTreeMap::new(),
         diverged: std::collections::BTreeMap::new(),
+        fenced: false,
+        left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().expect("an id")].into(),
         policy: Policy::default(),
         min_replicas_to_write: 0,
     };
-    campaign.commit(term, version, &topology).await.expect("it leads");
+    campaign.commit(term, version, &topology, None).await.expect("it leads");
 }
 
 #[tokio::test]

@@ -75,6 +75,8 @@ mod tests {
                 synced: std::collections::BTreeMap::new(),
                 reached: std::collections::BTreeMap::new(),
                 diverged: std::collections::BTreeMap::new(),
+                fenced: false,
+                left: std::collections::BTreeSet::new(),
                 lineages: crate::position::Lineages::default(),
                 monitors: std::collections::BTreeSet::new(),
                 policy: Policy::default(),

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use super::Decider;
 
 /// Two deciders that hash alike decide alike: how many actions each has begun, which only names the next one, is left
-/// out.
+/// out, and what each has noted only to tell it.
 impl Hash for Decider {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // Without `..`: a new field must be hashed, too.
@@ -37,6 +37,7 @@ impl Hash for Decider {
             next_id: _,
             refusal,
             stuck,
+            chronicle: _,
             wake,
         } = self;
         (me, configured, policy, leadership, read, record_since).hash(state);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Decider;
-use crate::names::NodeAddr;
-use crate::plan::{Opened, Progress, Promotion, confirms};
+use crate::names::{NodeAddr, RunId};
+use crate::plan::{Fence, Opened, Progress, Promotion, confirms};
 use crate::step::{Outcome, Purpose, Step};
 use crate::time::Instant;
 use crate::topology::{Found, Phase, Topology, Version, Versioned};
@@ -24,14 +24,21 @@ impl Decider {
     pub(super) fn finished(&mut self, now: Instant, step: Step, outcome: Outcome) {
         match (step, outcome) {
             (_, Outcome::NotBegun) => self.pause(now),
-            (Step::Commit { record, purpose, .. }, Outcome::Committed(version)) => {
+            (Step::Commit { record, purpose, entry, .. }, Outcome::Committed(version)) => {
                 self.committed(now, *record, purpose, version);
+                if purpose == Purpose::Publish {
+                    self.note_published(now, entry);
+                }
             }
             (Step::Commit { .. }, _) => {
                 self.must_read = true;
                 self.pause(now);
             }
-            (Step::Freeze { awaited, .. }, Outcome::Read(evidence)) => self.frozen(awaited, evidence),
+            (Step::Amend { .. }, _) => {}
+            (Step::Freeze { awaited, .. }, Outcome::Read(evidence)) => {
+                self.note_frozen(now);
+                self.frozen(awaited, evidence);
+            }
             (Step::Demote { nodes }, Outcome::Read(evidence)) => self.demoted(now, nodes, evidence),
             (Step::Save { node, run, .. }, Outcome::Saving(saving)) => self.saving(now, node, run, saving),
             (Step::Look { .. }, Outcome::Read(evidence)) => self.looked(now, evidence),
@@ -39,31 +46,24 @@ impl Decider {
                 // Whatever came of it, what the node said before is over.
                 self.progress.evidence.remove(&intent.node);
                 self.progress.promotion = match evidence {
-                    Some(evidence) if confirms(&intent, &evidence) => Promotion::Confirmed(evidence),
+                    Some(evidence) if confirms(&intent, &evidence) => {
+                        self.note_promoted(now);
+                        Promotion::Confirmed(evidence)
+                    }
                     Some(_) | None => Promotion::Unclear,
                 };
             }
-            (Step::Open { node, run, .. }, Outcome::Done(done)) => {
-                if done.contains(&node) {
-                    let before = self.progress.opened.take().filter(|opened| opened.run == run);
-                    let times = before.map_or(0, |opened| opened.times + 1);
-                    if times == 0 {
-                        self.progress.unsaved.insert(node.clone());
-                    }
-                    self.progress.opened = Some(Opened { node, run, at: now, times });
-                } else {
-                    self.progress.rest_until = Some(now + FIRST_REST);
-                }
+            (Step::Open { node, run, .. }, Outcome::Done(done)) if done.contains(&node) => {
+                self.opened_to_writes(now, node, run);
             }
-            (Step::Follow { nodes, .. }, Outcome::Done(done)) => {
-                for node in nodes {
-                    self.progress.evidence.remove(&node);
-                    self.progress.demoted.remove(&node);
-                    self.progress.saves.remove(&node);
-                    self.progress.told.insert(node, now);
-                }
-                self.progress.unsaved.extend(done);
+            (Step::Open { .. }, Outcome::Done(_)) => self.progress.rest_until = Some(now + FIRST_REST),
+            (Step::Fence { node, run, number }, Outcome::Done(done)) => {
+                let number = done.contains(&node).then_some(number);
+                let before = self.progress.fence.take().filter(|it| it.run == run && it.number == number);
+                let times = before.map_or(0, |fence| fence.times + 1);
+                self.progress.fence = Some(Fence { run, number, at: now, times });
             }
+            (Step::Follow { nodes, .. }, Outcome::Done(done)) => self.sent_to_follow(now, nodes, done),
             (Step::Persist { nodes }, _) => {
                 for node in nodes {
                     self.progress.unsaved.remove(&node);
@@ -81,10 +81,21 @@ impl Decider {
                 | Step::Look { .. }
                 | Step::Promote { .. }
                 | Step::Open { .. }
+                | Step::Fence { .. }
                 | Step::Follow { .. },
                 _,
             ) => self.rest(now),
         }
+    }
+
+    fn opened_to_writes(&mut self, now: Instant, node: NodeAddr, run: RunId) {
+        let before = self.progress.opened.take().filter(|opened| opened.run == run);
+        let times = before.map_or(0, |opened| opened.times + 1);
+        if times == 0 {
+            self.progress.unsaved.insert(node.clone());
+        }
+        self.progress.opened = Some(Opened { node, run, at: now, times });
+        self.note_open(now);
     }
 
     fn committed(&mut self, now: Instant, record: Topology, purpose: Purpose, version: Version) {
@@ -103,6 +114,7 @@ impl Decider {
                 self.progress.frozen = false;
                 self.progress.rest_until = None;
                 self.progress.opened = None;
+                self.progress.fence = None;
                 self.progress.told.clear();
                 self.progress.demoted.clear();
                 let master = self.record().map(|it| (it.master.clone(), it.master_run.clone()));
@@ -154,6 +166,7 @@ impl Decider {
         let said = evidence.get(&change.intent.node);
         if let Some(said) = said.filter(|said| confirms(&change.intent, said)) {
             self.progress.promotion = Promotion::Confirmed(said.clone());
+            self.note_promoted(now);
             return;
         }
         if self.progress.promotion == Promotion::Unclear {

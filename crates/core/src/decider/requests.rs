@@ -159,7 +159,7 @@ impl Decider {
 
     fn commit_as_asked(&self, id: RequestId, record: Topology) -> Option<Step> {
         let expected = self.predates.as_ref().or(self.read.as_ref())?.version;
-        Some(Step::Commit { expected, record: Box::new(record), purpose: Purpose::Asked(id) })
+        Some(Step::Commit { expected, record: Box::new(record), purpose: Purpose::Asked(id), entry: None })
     }
 
     pub(super) fn founding<'a>(&'a self, said: &'a BTreeMap<NodeAddr, Evidence>) -> Founding<'a> {

@@ -1,7 +1,7 @@
 //! What a decider learns of nodes that came back: how far they had gone, and what became of their snapshots. It begins
 //! nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Decider;
@@ -38,6 +38,17 @@ impl Decider {
                 self.progress.told.insert(node, now);
             }
         }
+    }
+
+    /// Nodes were told to follow, and so they are frozen no more; these have heard it.
+    pub(super) fn sent_to_follow(&mut self, now: Instant, nodes: Vec<NodeAddr>, heard: BTreeSet<NodeAddr>) {
+        for node in nodes {
+            self.progress.evidence.remove(&node);
+            self.progress.demoted.remove(&node);
+            self.progress.saves.remove(&node);
+            self.progress.told.insert(node, now);
+        }
+        self.progress.unsaved.extend(heard);
     }
 
     /// A node that was asked for a snapshot said this of it, or nothing.

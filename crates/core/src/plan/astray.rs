@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Planner, TELL_AGAIN};
 use crate::divergence::{Divergence, Keeping};
 use crate::names::{NodeAddr, RunId};
-use crate::policy::OnDivergence;
+use crate::policy::{Fencing, OnDivergence};
 use crate::step::{Purpose, Step};
 use crate::time::Instant;
 use crate::topology::Topology;
@@ -108,7 +108,8 @@ impl Planner<'_> {
         if !nodes.is_empty() {
             let min_replicas_to_write = record.min_replicas_to_write;
             let master = record.master.clone();
-            return (Some(Step::Follow { nodes, master, min_replicas_to_write }), None);
+            let fences = record.policy.fencing() != Fencing::Off;
+            return (Some(Step::Follow { nodes, master, min_replicas_to_write, fences }), None);
         }
         (self.save(&mut astray), astray.again)
     }
@@ -305,6 +306,8 @@ mod tests {
             synced: BTreeMap::new(),
             reached: BTreeMap::new(),
             diverged: BTreeMap::new(),
+            fenced: false,
+            left: BTreeSet::new(),
             members: ["m:1", "h:1", "h:2", "h:3", "g:1"].map(|it| Member { addr: node(it), ok: true }).into(),
             lineages: Lineages::new(vec![lineage("p", 1, 0, None), lineage("q", 2, 100, Some("p"))]),
             monitors: BTreeSet::new(),
@@ -332,7 +335,8 @@ mod tests {
 
     fn seen(name: &str, role: Role, held: History) -> (NodeAddr, Sighting) {
         let (asked, run) = (NOW.before(Duration::from_millis(5)), RunId(name.into()));
-        (node(name), Sighting { asked, run, role, history: held, guarded: false, feeds: Vec::new() })
+        let (guarded, good_replicas, feeds) = (false, 0, Vec::new());
+        (node(name), Sighting { asked, run, role, history: held, guarded, good_replicas, feeds })
     }
 
     fn replica(of: &str, link: Link) -> Role {

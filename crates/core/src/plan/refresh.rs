@@ -52,6 +52,7 @@ impl Planner<'_> {
                 });
             }
         }
+        self.fence_or_let_go(&mut seen);
         (seen != *record).then(|| self.commit(seen, Purpose::Refresh))
     }
 

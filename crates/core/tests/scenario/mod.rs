@@ -12,7 +12,7 @@ use world::World;
 /// # Errors
 /// At the first line that is not understood or whose expectation does not hold, with that line.
 pub(super) fn play(script: &str) -> Result<String, String> {
-    let mut world = World::default();
+    let mut world = World::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let words: Vec<_> = line.split_whitespace().collect();
         world.line(&words).map_err(|error| format!("`{line}`: {error}\n{}", world.trace))?;

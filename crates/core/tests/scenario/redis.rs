@@ -65,6 +65,7 @@ pub(super) enum Command {
     Freeze,
     Promote { run: u32 },
     Open(u32),
+    Fence(u32),
     Follow(String, u32),
 }
 
@@ -105,10 +106,10 @@ impl Redis {
                 self.min_replicas = CLOSED;
                 self.follow_no_one(name);
             }
-            Command::Open(number) => self.min_replicas = *number,
+            Command::Open(number) | Command::Fence(number) => self.min_replicas = *number,
             Command::Follow(master, number) => {
                 self.follows = Some(Follows(Some(master.clone())));
-                if self.min_replicas == CLOSED {
+                if [1, CLOSED].contains(&self.min_replicas) {
                     self.min_replicas = *number;
                 }
             }
@@ -225,8 +226,16 @@ impl Servers {
             role: self.role_of(name),
             history: redis.history(),
             guarded: redis.min_replicas > 0,
+            good_replicas: self.good_replicas(name),
             feeds: self.fed_by(name),
         }
+    }
+
+    /// How many replicas of `name` acknowledge what they receive.
+    pub(super) fn good_replicas(&self, name: &str) -> u32 {
+        let fed = self.fed_by(name);
+        let good = fed.iter().filter(|replica| !self.0[replica.host()].lagging);
+        u32::try_from(good.count()).unwrap_or(u32::MAX)
     }
 
     /// The replicas whose link to `name` is up.

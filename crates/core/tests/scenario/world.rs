@@ -1,14 +1,15 @@
 //! The group, its monitors and the store, moved on one millisecond at a time.
 
+mod history;
 mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use redis_failover_core::{
-    Action, ActionId, Ballots, Epoch, Event, Found, Instant, Leadership, MonitorId, NodeAddr, Observation,
-    Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request, RequestId, Requests, RunId, Saving,
-    Step, Term, Topology, Version, Versioned, Waits,
+    Action, ActionId, Ballots, Entry, Epoch, Event, Fencing, Found, Instant, Leadership, MonitorId, NodeAddr,
+    Observation, Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request, RequestId, Requests, RunId,
+    Saving, Step, Term, Topology, Version, Versioned, Waits,
 };
 
 use super::Decider;
@@ -38,6 +39,8 @@ pub(super) struct World {
     /// The accident that waits for the leader's next step of this kind.
     accident: Option<(String, Accident)>,
     late: Vec<(u64, String, Command)>,
+    /// The epochs that the history tells.
+    told: BTreeSet<Epoch>,
     pub(super) trace: String,
 }
 
@@ -74,6 +77,12 @@ struct Monitor {
 }
 
 impl World {
+    /// Nothing yet. Masters are not fenced, so that one whose replicas lag takes writes; `policy fencing replicas` for
+    /// the fence's own scenarios.
+    pub(super) fn new() -> Self {
+        Self { policy: Policy::default().with_fencing(Fencing::Off), ..Self::default() }
+    }
+
     fn instant(&self) -> Instant {
         Instant::from_millis(1_000_000 + self.now)
     }
@@ -408,7 +417,21 @@ impl World {
 
     fn carry_out(&mut self, step: &Step) -> Outcome {
         match step {
-            Step::Commit { expected, record, .. } => self.commit(*expected, record),
+            Step::Commit { expected, record, entry, .. } => {
+                let before = self.record.as_ref().map(|read| read.found.clone());
+                let outcome = self.commit(*expected, record);
+                if let Outcome::Committed(_) = &outcome {
+                    self.write_history(before, record, entry.as_deref());
+                }
+                outcome
+            }
+            Step::Amend { entry } => {
+                let Entry::Change(account) = &**entry;
+                if let Some(line) = history::times(account) {
+                    self.say(&format!("  | {line}"));
+                }
+                Outcome::Amended
+            }
             Step::Freeze { nodes, .. } | Step::Demote { nodes } => {
                 Outcome::Read(self.read(nodes, Some(&Command::Freeze)))
             }
@@ -427,7 +450,11 @@ impl World {
                 let answered = self.command(node.host(), &Command::Open(*min_replicas_to_write));
                 Outcome::Done(answered.then(|| node.clone()).into_iter().collect())
             }
-            Step::Follow { nodes, master, min_replicas_to_write } => {
+            Step::Fence { node, number, .. } => {
+                let answered = self.command(node.host(), &Command::Fence(*number));
+                Outcome::Done(answered.then(|| node.clone()).into_iter().collect())
+            }
+            Step::Follow { nodes, master, min_replicas_to_write, .. } => {
                 let command = Command::Follow(master.host().to_owned(), *min_replicas_to_write);
                 let done = nodes.iter().filter(|node| self.command(node.host(), &command));
                 Outcome::Done(done.cloned().collect())
@@ -471,6 +498,26 @@ impl World {
             }
         }
         said
+    }
+
+    /// Each epoch that ends is told once, and in a published one it is the published master that is told of.
+    fn write_history(&mut self, before: Option<Found>, record: &Topology, entry: Option<&Entry>) {
+        let was = match before {
+            Some(Found::Record(before)) => Some((before.epoch, before.phase)),
+            _ => None,
+        };
+        let (epoch, steady) = (record.epoch, record.phase == Phase::Steady);
+        let published = steady && was != Some((epoch, Phase::Steady));
+        let ended = was.filter(|(before, phase)| *before < epoch && *phase != Phase::Steady);
+        let wanted = published.then_some(epoch).or(ended.map(|(before, _)| before));
+        let told = entry.map(|Entry::Change(account)| account.epoch);
+        assert_eq!(told, wanted, "at {record:?}");
+        let Some(Entry::Change(account)) = entry else { return };
+        assert!(self.told.insert(account.epoch), "epoch {} is told twice", account.epoch);
+        assert!(!published || account.new == record.master, "{account:?}");
+        for line in history::lines(account) {
+            self.say(&format!("  | {line}"));
+        }
     }
 
     fn commit(&mut self, expected: Version, record: &Topology) -> Outcome {

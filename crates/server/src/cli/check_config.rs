@@ -60,6 +60,7 @@ fn describe_group(group: &GroupConfig) -> String {
          link grace       {:?}\n\
          third failover   within ten minutes waits {:?}\n\
          discover         {}\n\
+         fencing          {}\n\
          predecessors     beside a living one it leads {beside}\n\
          slow sections    every {:?}\n\
          journal          {journal}\n\
@@ -74,6 +75,7 @@ fn describe_group(group: &GroupConfig) -> String {
         policy.link_grace(),
         policy.third_failover_waits(),
         policy.discover().word(),
+        policy.fencing().word(),
         group.slow_every,
     )
 }

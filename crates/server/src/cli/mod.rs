@@ -3,6 +3,7 @@
 mod adopt;
 mod ask;
 mod check_config;
+mod history;
 mod monitor;
 mod replay;
 mod resync;
@@ -58,6 +59,11 @@ enum Command {
     Run(RunArgs),
     /// Show who is who in a group, and what the monitors see.
     Status(status::StatusArgs),
+    /// List a group's changes of master, the newest last.
+    History(history::HistoryArgs),
+    /// Tell all that is known of one change of master: why then, who voted, whom the leader could choose from, how long
+    /// each step took, what was lost.
+    Explain(history::ExplainArgs),
     /// Say which node is the master, where several could be or the record in `ZooKeeper` was lost.
     Adopt(adopt::AdoptArgs),
     /// Give up what a node alone holds, which is held back until that is saved: it becomes a copy of the master.
@@ -81,6 +87,8 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(args),
             Command::Status(args) => status::run(&args),
+            Command::History(args) => history::list(&args),
+            Command::Explain(args) => history::explain(&args),
             Command::Adopt(args) => adopt::run(args),
             Command::Resync(args) => resync::run(args),
             Command::Monitor(args) => monitor::run(args),

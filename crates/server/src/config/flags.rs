@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use redis_failover_core::{Discover, MonitorId, NodeAddr, OnDivergence};
+use redis_failover_core::{Discover, Fencing, MonitorId, NodeAddr, OnDivergence};
 use redis_failover_store::{ConnectString, GroupPath};
 
 use super::group::{Origin, Said};
@@ -120,6 +120,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     parallel_syncs: Option<u32>,
 
+    /// What keeps a master that is cut off from taking writes for long [default: replicas].
+    #[arg(long, value_enum)]
+    fencing: Option<FencingArg>,
+
     /// Stand for the lead though a monitor of the Python predecessor is alive in this ensemble (for another group).
     #[arg(long)]
     take_over: bool,
@@ -188,6 +192,24 @@ impl From<OnDivergenceArg> for OnDivergence {
     }
 }
 
+/// What keeps a master that is cut off from taking writes for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FencingArg {
+    /// Nothing.
+    Off,
+    /// It takes writes only while a replica follows it (min-replicas-to-write), unless the leader lets it go on alone.
+    Replicas,
+}
+
+impl From<FencingArg> for Fencing {
+    fn from(choice: FencingArg) -> Self {
+        match choice {
+            FencingArg::Off => Self::Off,
+            FencingArg::Replicas => Self::Replicas,
+        }
+    }
+}
+
 /// The variable that holds the password on the Redis servers. It is no option: an argv is readable by everybody.
 const PASSWORD_VARIABLE: &str = "REDIS_FAILOVER_REDIS_PASSWORD";
 
@@ -238,6 +260,7 @@ impl RunArgs {
             discover: self.discover.map(Into::into),
             on_divergence: self.on_divergence.map(Into::into),
             parallel_syncs: self.parallel_syncs,
+            fencing: self.fencing.map(Into::into),
             take_over: self.take_over.then_some(true),
             journal: self.journal,
             journal_limit: self.journal_limit,
@@ -269,6 +292,7 @@ fn first_given(said: &Said) -> Option<&'static str> {
         discover,
         on_divergence,
         parallel_syncs,
+        fencing,
         take_over,
         journal,
         journal_limit,
@@ -293,6 +317,7 @@ fn first_given(said: &Said) -> Option<&'static str> {
         ("--discover", discover.is_some()),
         ("--on-divergence", on_divergence.is_some()),
         ("--parallel-syncs", parallel_syncs.is_some()),
+        ("--fencing", fencing.is_some()),
         ("--take-over", take_over.is_some()),
         ("--journal (or REDIS_FAILOVER_JOURNAL)", journal.is_some()),
         ("--journal-limit", journal_limit.is_some()),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use redis_failover_core::{Discover, NodeAddr, OnDivergence, Policy};
+use redis_failover_core::{Discover, Fencing, NodeAddr, OnDivergence, Policy};
 use redis_failover_store::{ConnectString, GroupPath};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer, Error};
@@ -181,6 +181,8 @@ pub(super) struct Said {
     #[serde(deserialize_with = "on_divergence")]
     pub(super) on_divergence: Option<OnDivergence>,
     pub(super) parallel_syncs: Option<u32>,
+    #[serde(deserialize_with = "fencing")]
+    pub(super) fencing: Option<Fencing>,
     pub(super) take_over: Option<bool>,
     pub(super) journal: Option<PathBuf>,
     #[serde(deserialize_with = "size")]
@@ -228,6 +230,12 @@ fn on_divergence<'de, D: Deserializer<'de>>(value: D) -> Result<Option<OnDiverge
     OnDivergence::from_word(&word).map(Some).ok_or_else(wrong)
 }
 
+fn fencing<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Fencing>, D::Error> {
+    let word = String::deserialize(value)?;
+    let wrong = || D::Error::custom(format!("`{word}` is neither off nor replicas"));
+    Fencing::from_word(&word).map(Some).ok_or_else(wrong)
+}
+
 impl Said {
     /// This, and where it says nothing what the defaults say.
     pub(super) fn or(self, defaults: &Self) -> Self {
@@ -248,6 +256,7 @@ impl Said {
             discover: self.discover.or(defaults.discover),
             on_divergence: self.on_divergence.or(defaults.on_divergence),
             parallel_syncs: self.parallel_syncs.or(defaults.parallel_syncs),
+            fencing: self.fencing.or(defaults.fencing),
             take_over: self.take_over.or(defaults.take_over),
             journal: self.journal,
             journal_limit: self.journal_limit.or(defaults.journal_limit),
@@ -324,6 +333,7 @@ impl Said {
             .with_link_grace(self.link_grace.unwrap_or(default.link_grace()))
             .with_third_failover_waiting(self.third_failover_waits.unwrap_or(default.third_failover_waits()))
             .with_discover(self.discover.unwrap_or(default.discover()))
+            .with_fencing(self.fencing.unwrap_or(default.fencing()))
             .with_on_divergence(self.on_divergence.unwrap_or(default.on_divergence()))
             .with_parallel_syncs(parallel_syncs))
     }

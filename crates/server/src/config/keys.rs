@@ -32,7 +32,7 @@ pub(super) struct Key {
 pub(super) const DEFAULTS: &str = "defaults";
 pub(super) const GROUP: &str = "group";
 
-pub(super) const KEYS: [Key; 24] = [
+pub(super) const KEYS: [Key; 25] = [
     Key {
         name: "id",
         place: Place::Top,
@@ -174,6 +174,15 @@ pub(super) const KEYS: [Key; 24] = [
         kind: "number",
         default: Ok("1"),
         about: "How many nodes of one host are told to begin a full copy at a time. It seeds the group's policy.",
+    },
+    Key {
+        name: "fencing",
+        place: Place::Shared,
+        kind: "`\"off\"` or `\"replicas\"`",
+        default: Ok("\"replicas\""),
+        about: "What keeps a master that is cut off from taking writes for long: nothing; or that its \
+                `min-replicas-to-write` is 1 while a replica follows it, and 0 when it has lost the last one. It seeds \
+                the group's policy.",
     },
     Key {
         name: "take_over",
@@ -344,7 +353,7 @@ mod tests {
     fn the_defaults_that_are_told_are_those_that_count() {
         let told = KEYS.iter().filter_map(|key| Some(format!("{} = {}\n", key.name, key.default.ok()?)));
         let told: String = told.collect();
-        assert_eq!(told.lines().count(), 13);
+        assert_eq!(told.lines().count(), 14);
         assert_eq!(group(&told), group(""));
         let journal = "journal = \"j\"\n";
         assert_eq!(group(&(told + journal)), group(journal), "a limit means nothing without a journal");
@@ -366,6 +375,7 @@ mod tests {
             ("discover", "\"off\""),
             ("on_divergence", "\"save\""),
             ("parallel_syncs", "7"),
+            ("fencing", "\"off\""),
             ("take_over", "true"),
             ("source_address", "\"127.0.0.1\""),
             ("sleeptime", "7"),

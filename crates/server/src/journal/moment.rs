@@ -18,13 +18,19 @@ const DAY: u64 = 86_400_000;
 impl Moment {
     /// The present.
     pub(super) fn present() -> Self {
-        let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+        SystemTime::now().into()
     }
 
     /// When a monitor's clock showed `now`, if at this time it showed `then`.
     pub(super) fn of(self, now: Instant, then: Instant) -> Self {
         Self(self.0.saturating_add_signed(since(now, then)))
+    }
+}
+
+impl From<SystemTime> for Moment {
+    fn from(time: SystemTime) -> Self {
+        let age = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Self(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
     }
 }
 

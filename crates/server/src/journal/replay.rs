@@ -202,6 +202,7 @@ fn describe(call: &Call) -> (&'static str, bool) {
             Outcome::Done(_) => ("the step ended: done by who answered", false),
             Outcome::Saving(Some(_)) => ("the step ended: the node said how far its snapshot is", false),
             Outcome::Answered => ("the step ended: answered", false),
+            Outcome::Amended => ("the step ended: the history was amended, or cannot be", false),
             Outcome::NotCommitted => ("the step failed: not committed", true),
             Outcome::CommitUnknown => ("the step failed: it may have been committed", true),
             Outcome::Promoted(None) => ("the step failed: it may have been promoted", true),

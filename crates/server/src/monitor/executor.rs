@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Action, Evidence, Intent, NodeAddr, Outcome, RunId, Saving, Step, Term, Topology, Version,
+    Action, Entry, Evidence, Intent, NodeAddr, Outcome, RunId, Saving, Step, Term, Topology, Version,
 };
 use redis_failover_store::{Campaign, CommitError};
 use tokio::sync::Mutex;
@@ -57,7 +57,8 @@ enum Errand {
     Demote,
     Look,
     Open { run: RunId, min_replicas_to_write: u32, first: bool },
-    Follow { master: NodeAddr, min_replicas_to_write: u32 },
+    Fence { run: RunId, number: u32 },
+    Follow { master: NodeAddr, min_replicas_to_write: u32, fences: bool },
     Persist,
 }
 
@@ -69,8 +70,9 @@ impl Errand {
             Self::Open { run, min_replicas_to_write, first } => {
                 redis_admin::open(link, lead, &run, min_replicas_to_write, first).await?;
             }
-            Self::Follow { master, min_replicas_to_write } => {
-                redis_admin::follow(link, lead, &master, min_replicas_to_write).await?;
+            Self::Fence { run, number } => redis_admin::fence(link, lead, &run, number).await?,
+            Self::Follow { master, min_replicas_to_write, fences } => {
+                redis_admin::follow(link, lead, &master, (min_replicas_to_write, fences)).await?;
             }
             Self::Persist => redis_admin::persist(link).await?,
         }
@@ -91,7 +93,18 @@ impl<C: Campaign> Executor<C> {
             return Outcome::NotBegun;
         }
         match action.step {
-            Step::Commit { expected, record, .. } => self.commit(term, expected, &record).await,
+            Step::Commit { expected, record, entry, .. } => {
+                self.commit(term, expected, &record, entry.as_deref()).await
+            }
+            Step::Amend { entry } => {
+                // What there is to do next does not wait for it.
+                match timeout(VISIT_LIMIT, self.campaign.amend(term, &entry)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::info!("the history tells less than it could: {error}"),
+                    Err(_) => tracing::info!("the history tells less than it could: no answer in time"),
+                }
+                Outcome::Amended
+            }
             Step::Freeze { nodes, awaited } => Outcome::Read(self.freeze(term, nodes, &awaited).await),
             Step::Demote { nodes } => Outcome::Read(self.read(term, nodes, &Errand::Demote).await),
             Step::Save { node, run, file, begun } => {
@@ -109,10 +122,13 @@ impl<C: Campaign> Executor<C> {
             Step::Open { node, run, min_replicas_to_write, first } => {
                 self.have_done(term, vec![node], &Errand::Open { run, min_replicas_to_write, first }).await
             }
-            Step::Follow { nodes, master, min_replicas_to_write } => {
+            Step::Fence { node, run, number } => {
+                self.have_done(term, vec![node], &Errand::Fence { run, number }).await
+            }
+            Step::Follow { nodes, master, min_replicas_to_write, fences } => {
                 // Told to follow, a node is no longer frozen.
                 self.frozen.lock().await.retain(|node, _| !nodes.contains(node));
-                self.have_done(term, nodes, &Errand::Follow { master, min_replicas_to_write }).await
+                self.have_done(term, nodes, &Errand::Follow { master, min_replicas_to_write, fences }).await
             }
             Step::Persist { nodes } => self.have_done(term, nodes, &Errand::Persist).await,
             Step::Answer { request, answer } => match self.campaign.answer(term, request, &answer).await {
@@ -131,8 +147,14 @@ impl<C: Campaign> Executor<C> {
         move || campaign.holds(term)
     }
 
-    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Outcome {
-        match self.campaign.commit(term, expected, record).await {
+    async fn commit(
+        &self,
+        term: Term,
+        expected: Version,
+        record: &Topology,
+        entry: Option<&Entry>,
+    ) -> Outcome {
+        match self.campaign.commit(term, expected, record, entry).await {
             Ok(version) => Outcome::Committed(version),
             Err(error @ CommitError::Unknown(_)) => {
                 tracing::warn!("{error}");

@@ -206,6 +206,7 @@ fn judge(asked: redis_failover_core::Instant, replies: &[Value], server: &Info) 
             role: info.role().ok()?,
             history: info.history().ok()?,
             guarded: info.guarded(),
+            good_replicas: info.good_replicas(),
             feeds: info.feeds(),
         })
     };

@@ -6,8 +6,8 @@
 mod replies;
 mod snapshot;
 
-use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
-use redis_failover_core::plan::CLOSED;
+use redis::{Pipeline, RedisError, Value};
+use redis_failover_core::plan::{CLOSED, MAX_LAG};
 use redis_failover_core::{Evidence, Intent, NodeAddr, RunId};
 
 use redis_failover_store::CommitError;
@@ -15,7 +15,7 @@ use redis_failover_store::CommitError;
 use super::prober::text;
 use crate::info::{InfoError, evidence};
 use crate::redis_link::{LinkError, RedisLink};
-use replies::{config_number, info, last, read_all};
+use replies::{SECTIONS, config_number, info, is_forbidden, last, listed};
 pub(super) use snapshot::save;
 
 /// Where a frozen node is told to look for its master: a port that nobody serves, so it is refused at once.
@@ -95,12 +95,6 @@ pub(super) async fn other_leaders(
         tell_unfenced("it does not list this connection by its name");
     }
     Ok(listed.into_iter().filter(|(id, name)| *id != own && name.contains(mark)).map(|(id, _)| id).collect())
-}
-
-/// The number and the name of a connection in CLIENT LIST.
-fn listed(line: &str) -> Option<(u64, &str)> {
-    let field = |key: &str| line.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='));
-    Some((field("id")?.parse().ok()?, field("name")?))
 }
 
 fn forbidden(replies: Vec<Value>) -> Result<Vec<u64>, AdminError> {
@@ -283,12 +277,47 @@ pub(super) async fn open(
     }
 }
 
+/// Has the master take writes only while `number` replicas follow it, if it is still in the life that was published.
+///
+/// A higher number than 1 that it has is its operator's, and stands; one that still closes it is not for this to
+/// change.
+pub(super) async fn fence(
+    link: &mut RedisLink,
+    lead: &impl Lead,
+    run: &RunId,
+    number: u32,
+) -> Result<(), AdminError> {
+    let mut questions = redis::pipe();
+    questions.cmd("INFO").arg("server");
+    questions.cmd("CONFIG").arg("GET").arg("min-replicas-to-write");
+    questions.cmd("CONFIG").arg("GET").arg("min-replicas-max-lag");
+    let replies = link.ask(&questions).await?;
+    if info(&replies, 0).run()? != *run {
+        return Err(AdminError::OtherRun);
+    }
+    let Some(present) = replies.get(1).and_then(config_number) else { return Ok(()) };
+    let lag = replies.get(2).and_then(config_number).map_or(0, u64::from);
+    let mut commands = redis::pipe();
+    if number > 0 && !(1..=MAX_LAG.as_secs()).contains(&lag) {
+        commands.cmd("CONFIG").arg("SET").arg("min-replicas-max-lag").arg(MAX_LAG.as_secs());
+    }
+    if present > 1 || present == number && commands.cmd_iter().next().is_none() {
+        return Ok(());
+    }
+    set_min_replicas(&mut commands, number);
+    lead.check()?;
+    match link.ask(&commands).await?.into_iter().find(|reply| matches!(reply, Value::ServerError(_))) {
+        Some(Value::ServerError(error)) => Err(RedisError::from(error).into()),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the node a replica of `master`. A master loses its clients in the same transaction.
 pub(super) async fn follow(
     link: &mut RedisLink,
     lead: &impl Lead,
     master: &NodeAddr,
-    min_replicas_to_write: u32,
+    (min_replicas_to_write, fences): (u32, bool),
 ) -> Result<(), AdminError> {
     let before = look_before(link).await?;
     let mut bare = redis::pipe();
@@ -298,7 +327,7 @@ pub(super) async fn follow(
     if before.is_master {
         cut_clients(&mut commands);
     }
-    if before.min_replicas_to_write == Some(CLOSED) {
+    if before.min_replicas_to_write.is_some_and(|number| number == CLOSED || (fences && number == 1)) {
         set_min_replicas(&mut commands, min_replicas_to_write);
     }
     lead.check()?;
@@ -335,15 +364,6 @@ pub(super) fn is_intended(intent: &Intent, held: &Evidence) -> bool {
     held.run == intent.run && held.history.replid == intent.replid && held.history.offset == intent.offset
 }
 
-/// Whether a transaction was refused as a whole because one of its commands is not allowed: nothing was done. A server
-/// that loads its data or runs a script allows none of them now, and it is of no use to send fewer.
-fn is_forbidden(error: &RedisError) -> bool {
-    let causes = error.clone().into_server_errors().unwrap_or_default();
-    let passes = |code: &str| ["LOADING", "BUSY"].contains(&code);
-    error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)
-        && !causes.iter().any(|(_, cause)| passes(cause.code()))
-}
-
 fn tell_forbidden(error: &RedisError) {
     tracing::error!(
         "going on without CLIENT KILL and CONFIG SET, one of which this server does not allow us \
@@ -369,6 +389,13 @@ fn cut_clients(commands: &mut Pipeline) {
 
 fn set_min_replicas(commands: &mut Pipeline, number: u32) {
     commands.cmd("CONFIG").arg("SET").arg("min-replicas-to-write").arg(number);
+}
+
+/// The sections that together are the evidence. Redis before 7 answers one section a question.
+fn read_all(commands: &mut Pipeline) {
+    for section in SECTIONS {
+        commands.cmd("INFO").arg(section);
+    }
 }
 
 #[cfg(test)]
@@ -423,7 +450,8 @@ mod tests {
             freeze(&mut link, &deposed, false).await.map(drop),
             promote(&mut link, &deposed, true).await.map(drop),
             open(&mut link, &deposed, &run, 0, true).await,
-            follow(&mut link, &deposed, &other, 0).await,
+            follow(&mut link, &deposed, &other, (0, true)).await,
+            fence(&mut link, &deposed, &run, 1).await,
         ];
         assert!(refused.iter().all(|it| matches!(it, Err(AdminError::Deposed))), "{refused:?}");
         assert_eq!(look(&mut link).await.expect("it answers"), before);

@@ -287,7 +287,8 @@ impl Tidings {
             | Outcome::Promoted(Some(_))
             | Outcome::Done(_)
             | Outcome::Saving(Some(_))
-            | Outcome::Answered => {}
+            | Outcome::Answered
+            | Outcome::Amended => {}
             Outcome::Saving(None) => {
                 warn!(event = "step-failed", %group, "a snapshot may have been begun");
             }

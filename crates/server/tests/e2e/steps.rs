@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis_failover_lab::{Redis, ensure_eq, eventually};
 use serde_json::Value;
 
+use crate::history::assert_each_epoch_told_once;
 use crate::trap::{Relay, Trap};
 use crate::world::{DEADLINE, Group, Servers, hold_for};
 use crate::writer::Writer;
@@ -122,6 +123,7 @@ fn leader_dies(servers: &Servers, step: &Step, arrives: bool) {
     group.await_steady(servers, master);
     let epoch = if arrives { step.arrived } else { step.lost };
     assert_eq!(group.status(servers).expect("a status")["epoch"], epoch, "{}", step.name);
+    assert_each_epoch_told_once(servers, &group);
     assert_sound(&writer.finish(&group.redis[master]), 1, 0);
 }
 

@@ -1,6 +1,7 @@
 //! What is looked at when the record was written.
 
-use redis_failover_core::{Found, Phase, RunId, Topology, Verdict};
+use redis_failover_core::{Entry, Found, Phase, RunId, Topology, Verdict};
+use redis_failover_store::{KEPT, Recorded};
 use serde_json::Value;
 
 use super::brief;
@@ -29,6 +30,7 @@ impl World {
             return self.violate("record-is-readable", "it is none of ours any more");
         };
         let Some(old) = self.checks.record.replace((*new).clone()) else {
+            self.check_history(None, &new);
             self.checks.published = self.run_of_master(&new);
             return;
         };
@@ -36,6 +38,7 @@ impl World {
             let (was, is) = (brief(&old), brief(&new));
             return self.violate("one-master-per-epoch", &format!("{broken}: {was}; {is}"));
         }
+        self.check_history(Some(&old), &new);
         match &new.phase {
             Phase::FailingOver(_) if new.epoch > old.epoch => self.check_opened(&old, &new),
             Phase::Steady if old.phase != Phase::Steady => self.check_published(&old, &new),
@@ -45,6 +48,28 @@ impl World {
 
     fn run_of_master(&self, record: &Topology) -> Option<(usize, RunId)> {
         Some((self.node_of(&record.master)?, record.master_run.clone()?))
+    }
+
+    /// Whoever ends an epoch tells of it in the same transaction: of the one that is published, or else of the one that
+    /// is given up.
+    fn check_history(&mut self, old: Option<&Topology>, new: &Topology) {
+        let was = old.map(|old| (old.epoch, &old.phase));
+        let published = new.phase == Phase::Steady && was != Some((new.epoch, &Phase::Steady));
+        let told = match was {
+            _ if published => (new.epoch, &new.master),
+            Some((epoch, Phase::FailingOver(change))) if new.epoch > epoch => (epoch, &change.intent.node),
+            _ => return,
+        };
+        let history = self.ensemble.model.history(&self.ensemble.group);
+        let of = |entry: &Recorded| match &entry.entry {
+            Ok(Entry::Change(account)) if account.epoch == told.0 => Some((account.new.clone(), entry.order)),
+            _ => None,
+        };
+        let order = self.checks.orders.0.max(self.checks.orders.1);
+        let found: Vec<_> = history.iter().filter_map(of).collect();
+        if found != [(told.1.clone(), order)] || history.len() > KEPT {
+            self.violate("each-change-is-told-once", &format!("of {told:?} at {order}: {found:?}"));
+        }
     }
 
     /// What the Python predecessor's client needs, in every phase.

@@ -52,10 +52,10 @@ impl World {
                 Some(Ask::Save { run: run.clone(), begun: *begun })
             }
             (Payload::Accepted, Job::Look) => Some(Ask::Read),
-            (Payload::Accepted, Job::Open { .. }) => Some(Ask::WhichRun),
+            (Payload::Accepted, Job::Open { .. } | Job::Fence { .. }) => Some(Ask::WhichRun),
             (Payload::Accepted, Job::Persist) => Some(Ask::Persist),
             (Payload::Say(Say::Before { role, min_replicas }), Job::Follow { master, number }) => {
-                let number = (min_replicas == CLOSED).then_some(*number);
+                let number = [1, CLOSED].contains(&min_replicas).then_some(*number);
                 Some(Ask::Follow { master: master.clone(), cut: role.is_master(), number })
             }
             (Payload::Say(Say::Before { role, .. }), _) => {
@@ -64,6 +64,9 @@ impl World {
                     visit.was = Some(role);
                 }
                 Some(Ask::Freeze { cut })
+            }
+            (Payload::Say(Say::Run(run)), Job::Fence { run: meant, number }) => {
+                (run == *meant).then_some(Ask::Fence(*number))
             }
             (Payload::Say(Say::Run(run)), Job::Open { run: meant, number, first }) => {
                 (run == *meant).then_some(Ask::Open { number: *number, first: *first })
@@ -118,7 +121,7 @@ impl World {
                 self.visit_is_over(m, Some(id), Some(said));
             }
             Job::Look => self.visit_is_over(m, Some(id), Some(said)),
-            Job::Save { .. } | Job::Open { .. } | Job::Follow { .. } | Job::Persist => {
+            Job::Save { .. } | Job::Open { .. } | Job::Fence { .. } | Job::Follow { .. } | Job::Persist => {
                 self.visit_is_over(m, Some(id), Some(said));
             }
         }

@@ -25,6 +25,10 @@ impl Turn<'_> {
 
     /// Begins an action, if its monitor still leads.
     pub(super) fn begin(&mut self, monitor: usize, action: Action) {
+        if matches!(action.step, Step::Amend { .. }) {
+            // Nothing here depends on what is told.
+            return self.tell(monitor, Event::Finished(action.id, Outcome::Amended));
+        }
         let holds = self.group.monitors[monitor].session || self.has(Planted::UnaskedLead);
         let pending: BTreeSet<usize> = match &action.step {
             Step::Freeze { nodes, .. }
@@ -34,8 +38,9 @@ impl Turn<'_> {
             | Step::Persist { nodes } => nodes.iter().filter_map(index).collect(),
             Step::Promote { intent: Intent { node, .. }, .. }
             | Step::Open { node, .. }
-            | Step::Save { node, .. } => index(node).into_iter().collect(),
-            Step::Commit { .. } | Step::Answer { .. } => BTreeSet::from([STORE]),
+            | Step::Save { node, .. }
+            | Step::Fence { node, .. } => index(node).into_iter().collect(),
+            Step::Commit { .. } | Step::Answer { .. } | Step::Amend { .. } => BTreeSet::from([STORE]),
         };
         if holds {
             self.check_begun(monitor, &action.step);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Action, Ballot, Ballots, Decider, Evidence, Found, Instant, MonitorId, NodeAddr, Observation, Outcome,
-    Peers, Phase, Policy, ReplId, RunId, Sighting, Step, Topology, Version, Versioned,
+    Action, Ballot, Ballots, Decider, Evidence, Fencing, Found, Instant, MonitorId, NodeAddr, Observation,
+    Outcome, Peers, Phase, Policy, ReplId, RunId, Sighting, Step, Topology, Version, Versioned,
 };
 
 use super::Rules;
@@ -214,7 +214,13 @@ impl Command {
             Step::Open { run, .. } => Some(Self::Open(run.clone())),
             Step::Follow { master, .. } => Some(Self::Follow(master.clone())),
             Step::Persist { .. } => Some(Self::Persist),
-            Step::Look { .. } | Step::Save { .. } | Step::Commit { .. } | Step::Answer { .. } => None,
+            // Masters are not fenced here.
+            Step::Fence { .. }
+            | Step::Look { .. }
+            | Step::Save { .. }
+            | Step::Commit { .. }
+            | Step::Answer { .. }
+            | Step::Amend { .. } => None,
         }
     }
 }
@@ -267,7 +273,8 @@ impl Group {
     pub(super) fn new(rules: &Rules) -> Self {
         let interval = Duration::from_millis(200);
         let policy = Policy::new(Some(rules.quorum), Duration::from_secs(1), interval);
-        let policy = policy.unwrap_or_default();
+        // Masters are not fenced: nobody here is cut off.
+        let policy = policy.unwrap_or_default().with_fencing(Fencing::Off);
         let now = Instant::from_millis(START);
         let monitor = |monitor: usize| {
             let nodes = (0..NODES).map(address).collect();

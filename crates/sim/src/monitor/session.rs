@@ -28,10 +28,11 @@ impl World {
         }
         if zk.connected {
             zk.ping_at = now + self.swarm.session / MS / 5;
-            self.send_up(m, Up::Ping);
+            self.send_up(m, Up::Ping(now));
         } else {
             zk.ping_at = now + 200;
             zk.connection += 1;
+            zk.hello_at = now;
             self.send_up(m, Up::Hello);
         }
     }
@@ -89,7 +90,7 @@ impl World {
         let now = monitor.local(real).as_millis();
         monitor.zk.heard = now;
         match down {
-            Down::Pong => {}
+            Down::Pong(at) => self.monitors[m].zk.alive = self.monitors[m].zk.alive.max(at),
             Down::Changed => self.send_up(m, Up::Look),
             Down::Expired => {
                 self.lose_session(m);
@@ -98,6 +99,8 @@ impl World {
             Down::Snapshot(snapshot) => {
                 if !std::mem::replace(&mut self.monitors[m].zk.connected, true) {
                     self.monitors[m].observed = true;
+                    let zk = &mut self.monitors[m].zk;
+                    zk.alive = zk.alive.max(zk.hello_at);
                 }
                 self.take_in(m, *snapshot);
             }

@@ -4,6 +4,7 @@
 //! znode: a store that cannot read a document must not overwrite it.
 
 mod document;
+mod history;
 mod report;
 mod request;
 mod state;
@@ -13,6 +14,8 @@ use serde_json::{Map, Value};
 
 use document::Published;
 pub(crate) use document::document_bytes;
+pub use history::entry_value;
+pub(crate) use history::{entry_bytes, parse_entry};
 pub(crate) use report::{Lock, lock_bytes, parse_lock, parse_report, report_bytes};
 pub(crate) use request::{answered_bytes, parse_request, request_bytes};
 pub(crate) use state::state_bytes;

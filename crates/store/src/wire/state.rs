@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redis_failover_core::{
-    Change, Discover, Divergence, Epoch, Intent, Keeping, Lineage, Lineages, Member, MonitorId, NodeAddr,
-    OnDivergence, Phase, Policy, Reason, ReplId, RunId, Topology, Vote,
+    Change, Discover, Divergence, Epoch, Fencing, Intent, Keeping, Lineage, Lineages, Member, MonitorId,
+    NodeAddr, OnDivergence, Phase, Policy, Reason, ReplId, RunId, Topology, Vote,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::history::{opening, opening_v1};
 use super::{FORMAT, Unreadable, bytes, format_of, garbage, merged, object};
 
 /// The keys of format 1, in the order in which they are written.
@@ -32,6 +33,10 @@ struct StateV1 {
     monitors: BTreeSet<String>,
     policy: PolicyV1,
     min_replicas_to_write: u32,
+    #[serde(default)]
+    fenced: bool,
+    #[serde(default)]
+    left: Vec<String>,
     lineages: Vec<LineageV1>,
     #[serde(default)]
     change: Option<ChangeV1>,
@@ -53,6 +58,8 @@ struct PolicyV1 {
     third_failover_waits_ms: Option<u64>,
     #[serde(default)]
     discover: Option<String>,
+    #[serde(default)]
+    fencing: Option<String>,
     #[serde(default)]
     on_divergence: Option<String>,
     #[serde(default)]
@@ -93,6 +100,9 @@ struct ChangeV1 {
     reason: String,
     votes: BTreeMap<String, String>,
     intent: IntentV1,
+    /// Not read as strictly as the rest: it is only told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    opening: Option<Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -153,6 +163,8 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         monitors,
         policy,
         min_replicas_to_write: state.min_replicas_to_write,
+        fenced: state.fenced,
+        left: state.left.iter().map(|node| parsed(node)).collect::<Result<_, _>>()?,
     })
 }
 
@@ -166,8 +178,14 @@ fn with_later_settings(policy: Policy, state: &PolicyV1) -> Result<Policy, Strin
         }
         None => policy.discover(),
     };
-    let policy = policy.with_link_grace(grace).with_third_failover_waiting(wait).with_discover(discover);
-    with_return_settings(policy, state)
+    let fencing = match &state.fencing {
+        Some(word) => {
+            Fencing::from_word(word).ok_or_else(|| format!("its `policy`: `{word}` is no fencing"))?
+        }
+        None => policy.fencing(),
+    };
+    let policy = policy.with_link_grace(grace).with_third_failover_waiting(wait);
+    with_return_settings(policy.with_discover(discover).with_fencing(fencing), state)
 }
 
 /// Those of the same kind that concern nodes that come back.
@@ -231,6 +249,7 @@ fn change(change: ChangeV1) -> Result<Change, String> {
             replid: ReplId(change.intent.replid),
             offset: change.intent.offset,
         },
+        opening: change.opening.and_then(opening).map(Box::new),
     })
 }
 
@@ -245,6 +264,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
     let nodes: Vec<_> = record.nodes().map(ToString::to_string).collect();
     let monitors: Vec<_> = record.monitors.iter().map(ToString::to_string).collect();
     let discovered: Vec<_> = record.discovered.iter().map(ToString::to_string).collect();
+    let left: Vec<_> = record.left.iter().map(ToString::to_string).collect();
     let base = super::base(base);
     let policy = policy(&record.policy, base.get("policy").and_then(Value::as_object).cloned());
     let synced: BTreeMap<_, _> = record.synced.iter().map(|(node, run)| (node.to_string(), &run.0)).collect();
@@ -267,6 +287,8 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("monitors", Some(json!(monitors))),
             ("policy", Some(Value::Object(policy))),
             ("min_replicas_to_write", Some(json!(record.min_replicas_to_write))),
+            ("fenced", record.fenced.then(|| json!(true))),
+            ("left", (!left.is_empty()).then(|| json!(left))),
             ("lineages", Some(json!(lineages))),
             ("change", change.map(|change| json!(change_v1(change)))),
         ],
@@ -277,6 +299,7 @@ fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Valu
     let default = Policy::default();
     let (grace, wait, discover) = (policy.link_grace(), policy.third_failover_waits(), policy.discover());
     let (on_divergence, parallel_syncs) = (policy.on_divergence(), policy.parallel_syncs());
+    let fencing = policy.fencing();
     let set = |flag: bool| flag.then(|| json!(true));
     merged(
         base.unwrap_or_default(),
@@ -297,6 +320,7 @@ fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Valu
                 (on_divergence != default.on_divergence()).then(|| json!(on_divergence.word())),
             ),
             ("parallel_syncs", (parallel_syncs != default.parallel_syncs()).then(|| json!(parallel_syncs))),
+            ("fencing", (fencing != default.fencing()).then(|| json!(fencing.word()))),
         ],
     )
 }
@@ -336,9 +360,10 @@ fn change_v1(change: &Change) -> ChangeV1 {
             replid: change.intent.replid.to_string(),
             offset: change.intent.offset,
         },
+        opening: change.opening.as_deref().map(|opening| json!(opening_v1(opening))),
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

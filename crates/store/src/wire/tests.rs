@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use redis_failover_core::history::{
+    Account, Candidate, Cause, Ending, Entry, Estimate, Holds, Milestone, Opening, Seen,
+};
 use redis_failover_core::{
-    Change, Discover, Divergence, Epoch, Intent, Keeping, Lineage, Lineages, OnDivergence, Phase, Policy,
-    Reason, ReplId, Report, RunId, Vote, Wait,
+    Change, Discover, Divergence, Epoch, Fencing, Intent, Keeping, Lineage, Lineages, OnDivergence, Phase,
+    Policy, Reason, ReplId, Report, RunId, Vote, Wait,
 };
 
 use serde_json::json;
@@ -42,6 +45,8 @@ fn steady() -> Topology {
         synced: [("10.0.0.2:6379".parse().unwrap(), RunId("run-of-two".to_owned()))].into(),
         reached: std::collections::BTreeMap::new(),
         diverged: std::collections::BTreeMap::new(),
+        fenced: false,
+        left: std::collections::BTreeSet::new(),
         lineages: Lineages::new(vec![lineage("a", 0, 0, None), lineage("b", 3, 4711, Some("a"))]),
         monitors: ["m1", "m2", "m3"].map(|id| id.parse().unwrap()).into(),
         policy: Policy::new(Some(2), Duration::from_secs(1), Duration::from_millis(200))
@@ -66,8 +71,77 @@ fn failing_over() -> Topology {
             replid: ReplId("b".to_owned()),
             offset: u64::MAX,
         },
+        opening: None,
     });
     record
+}
+
+/// The same as a monitor opens it that notes what it knew.
+fn opened() -> Topology {
+    let mut record = failing_over();
+    let Phase::FailingOver(change) = &mut record.phase else { panic!("a change") };
+    change.opening = Some(Box::new(Opening {
+        leader: "m1".parse().unwrap(),
+        ages: [("m1".parse().unwrap(), Duration::from_millis(3))].into(),
+        candidates: told().candidates,
+        times: [(Milestone::Lost, Duration::from_millis(1)), (Milestone::Chosen, Duration::from_millis(4))]
+            .into(),
+        seen: told().seen,
+        loss: Estimate { bytes: Some(57), span: Some(Duration::from_millis(812)) },
+    }));
+    record
+}
+
+/// A change of master with everything that can be told of one.
+fn told() -> Account {
+    let holds = |replid: &str, offset| Holds {
+        run: RunId("run-of-two".to_owned()),
+        replid: ReplId(replid.to_owned()),
+        offset,
+        keys: 12,
+    };
+    let candidate = |why: &str, holds| Candidate { why: why.to_owned(), holds };
+    let ms = Duration::from_millis;
+    Account {
+        epoch: Epoch(4),
+        cause: Cause::Lost(Reason::Silent),
+        old: Some("10.0.0.1:6379".parse().unwrap()),
+        new: "10.0.0.2:6379".parse().unwrap(),
+        ending: Ending::Published,
+        leader: Some("m1".parse().unwrap()),
+        finished_by: Some("m2".parse().unwrap()),
+        votes: [
+            ("m1".parse().unwrap(), (Vote::Silent, Some(ms(3)))),
+            ("m2".parse().unwrap(), (Vote::Up, None)),
+        ]
+        .into(),
+        candidates: [
+            ("10.0.0.1:6379".parse().unwrap(), candidate("did not answer", None)),
+            ("10.0.0.2:6379".parse().unwrap(), candidate("taken", Some(holds("b", u64::MAX)))),
+        ]
+        .into(),
+        times: Milestone::ALL.into_iter().zip((1..).map(ms)).collect(),
+        following: [("[::1]:6380".parse().unwrap(), ms(40))].into(),
+        seen: Some(Seen { replid: ReplId("b".to_owned()), offset: 4768, age: ms(203), frozen: false }),
+        loss: Some(Estimate { bytes: Some(57), span: None }),
+    }
+}
+
+/// One that was given up, and of which little is known.
+fn given_up() -> Account {
+    Account {
+        ending: Ending::GivenUp("nobody carried it out".to_owned()),
+        old: None,
+        leader: None,
+        finished_by: None,
+        votes: [].into(),
+        candidates: [].into(),
+        times: [].into(),
+        following: [].into(),
+        seen: None,
+        loss: None,
+        ..told()
+    }
 }
 
 fn adopted() -> Topology {
@@ -79,6 +153,8 @@ fn adopted() -> Topology {
         synced: std::collections::BTreeMap::new(),
         reached: std::collections::BTreeMap::new(),
         diverged: std::collections::BTreeMap::new(),
+        fenced: false,
+        left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default(),
@@ -94,9 +170,11 @@ fn complete() -> Topology {
         .with_link_grace(Duration::from_secs(8))
         .with_third_failover_waiting(Duration::ZERO)
         .with_discover(Discover::Watch)
+        .with_fencing(Fencing::Off)
         .with_on_divergence(OnDivergence::Save)
         .with_parallel_syncs(3);
-    Topology { discovered: ["[::1]:6380".parse().unwrap()].into(), policy, ..steady() }
+    let node = || ["[::1]:6380".parse().unwrap()].into();
+    Topology { discovered: node(), left: node(), fenced: true, policy, ..steady() }
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -105,7 +183,8 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn the_samples_of_format_1_are_read_and_written_byte_for_byte() {
-    let samples: [(Topology, &[u8], &[u8]); 4] = [
+    let samples: [(Topology, &[u8], &[u8]); 5] = [
+        (opened(), golden!("failing_over.document.json"), golden!("opened.state.json")),
         (complete(), golden!("steady.document.json"), golden!("complete.state.json")),
         (steady(), golden!("steady.document.json"), golden!("steady.state.json")),
         (failing_over(), golden!("failing_over.document.json"), golden!("failing_over.state.json")),
@@ -281,7 +360,9 @@ fn a_newer_format_is_left_to_newer_monitors() {
 fn with_later_keys(value: &Value) -> Value {
     match value {
         Value::Object(object) => {
-            let of_data = |key: &str| matches!(key, "slaves" | "synced" | "votes");
+            let of_data = |key: &str| {
+                matches!(key, "slaves" | "synced" | "votes" | "ages_ms" | "times_ms" | "candidates")
+            };
             let inner = |(key, value): (&String, &Value)| {
                 let value = if of_data(key) { value.clone() } else { with_later_keys(value) };
                 (key.clone(), value)
@@ -304,6 +385,7 @@ fn keys_of_a_later_version_change_nothing_and_are_kept_in_both_documents_and_in_
     for (record, document, state) in [
         (steady(), golden!("steady.document.json"), golden!("steady.state.json")),
         (failing_over(), golden!("failing_over.document.json"), golden!("failing_over.state.json")),
+        (opened(), golden!("failing_over.document.json"), golden!("opened.state.json")),
     ] {
         let (document, state) = (later(document), later(state));
         assert!(state.matches("later").count() >= 4, "at every level: {state}");
@@ -455,4 +537,44 @@ fn what_nodes_that_came_back_hold_beyond_is_kept_in_the_state() {
         assert_eq!(read, Ok(Found::Record(Box::new(record))));
         assert_eq!(text(&state_bytes(&steady(), Some(&state))), text(golden!("steady.state.json")));
     }
+}
+
+#[test]
+fn entries_of_the_history_are_read_and_written_byte_for_byte() {
+    for (account, sample) in
+        [(told(), golden!("change.entry.json")), (given_up(), golden!("given_up.entry.json"))]
+    {
+        let entry = Entry::Change(Box::new(account));
+        assert_eq!(text(&entry_bytes(&entry)), text(sample));
+        assert_eq!(parse_entry("/g/history/0000000004", sample), Ok(Some(entry)));
+    }
+}
+
+#[test]
+fn an_entry_of_a_later_version_is_read_as_far_as_it_is_understood_or_left_out() {
+    let sample = text(golden!("change.entry.json"));
+    let read = |text: &str| parse_entry("/g/history/0000000004", text.as_bytes());
+    let more = sample.replace(r#""epoch":4"#, r#""epoch":4,"later":{"deep":1}"#);
+    assert_eq!(read(&more), Ok(Some(Entry::Change(Box::new(told())))));
+    let mut less = told();
+    less.times.remove(&Milestone::Frozen);
+    less.cause = Cause::Lost(Reason::Other);
+    let words =
+        sample.replace(r#""frozen":2"#, r#""danced":2"#).replace(r#""reason":"silent""#, r#""reason":"x""#);
+    assert_eq!(read(&words), Ok(Some(Entry::Change(Box::new(less)))));
+    assert_eq!(read(&sample.replace(r#""kind":"change""#, r#""kind":"dance""#)), Ok(None));
+    assert_eq!(read(&sample.replace(r#""format":1"#, r#""format":2"#)), Ok(None));
+    for bad in ["", "what?", "{}", r#"{"format":1}"#, r#"{"format":1,"kind":"change"}"#] {
+        let error = read(bad).expect_err(bad);
+        assert!(error.to_string().contains("/g/history/0000000004"), "{error}");
+    }
+}
+
+#[test]
+fn what_an_open_epoch_keeps_to_be_told_never_makes_a_record_unreadable() {
+    let state = text(golden!("opened.state.json"));
+    let other = state.replace(r#""ages_ms":{"m1":3}"#, r#""ages_ms":"three""#);
+    assert_ne!(other, state);
+    let found = read("/g", Some(golden!("failing_over.document.json")), Some(other.as_bytes()));
+    assert_eq!(found, Ok(Found::Record(Box::new(failing_over()))));
 }

@@ -2,32 +2,40 @@
 
 use std::sync::Arc;
 
-use redis_failover_core::{Topology, Version};
+use redis_failover_core::{Entry, Term, Topology, Version};
 use tokio::time::timeout;
 use zookeeper_client::{CheckWriteError, Error, MultiWriteResult};
 
 use super::StoreError;
+use super::history::{self, History, Told};
 use super::record::Record;
 use super::session::{Session, Shared};
+use super::standing::Held;
 use super::znodes::{failed, persistent};
 use crate::CommitError;
-use crate::raw::Raw;
+use crate::raw::{Changes, Raw};
 use crate::znodes::Znodes;
 
-/// Writes `record` under the protection of `lock`, in the session's thread.
+/// Writes `topology`, and `entry` with it, under the protection of the lock that is held, in the session's thread.
 pub(super) async fn commit(
     shared: &Arc<Shared>,
     znodes: &Znodes,
-    record: &Arc<Record>,
-    lock: String,
+    (record, history): (&Arc<Record>, &Arc<History>),
+    held: Held,
     expected: Version,
-    topology: &Topology,
+    (topology, entry): (&Topology, Option<&Entry>),
 ) -> Result<Version, CommitError> {
-    let (znodes, record, topology) = (znodes.clone(), Arc::clone(record), topology.clone());
+    let (znodes, record, history) = (znodes.clone(), Arc::clone(record), Arc::clone(history));
+    let (topology, entry) = (topology.clone(), entry.cloned());
     let work = |session: Session| async move {
         let mut known = record.known.lock().await;
         let raw = known.as_mut().filter(|raw| raw.version == expected).ok_or(CommitError::Conflict)?;
-        write(&session, &znodes, &lock, raw, &topology).await
+        let Some(changes) = raw.changes(&topology) else { return Ok(raw.version) };
+        let mut writing = Writing { session: &session, znodes: &znodes, lock: &held.path, raw, changes };
+        match entry {
+            Some(entry) => writing.write_with(&history, held.term, &entry).await,
+            None => writing.write(None).await.map_err(|error| error.told(&session, &znodes)),
+        }
     };
     in_session(shared, work).await
 }
@@ -65,44 +73,108 @@ where
     }
 }
 
-async fn write(
-    session: &Session,
-    znodes: &Znodes,
-    lock: &str,
-    raw: &mut Raw,
-    topology: &Topology,
-) -> Result<Version, CommitError> {
-    let Some(changes) = raw.changes(topology) else { return Ok(raw.version) };
-    if raw.version.document < 0 {
-        // The znode was missing when it was read. It is made before the lock is, so it is there by now.
-        return Err(CommitError::Conflict);
+/// What is to be written over what.
+struct Writing<'a> {
+    session: &'a Session,
+    znodes: &'a Znodes,
+    lock: &'a str,
+    raw: &'a mut Raw,
+    changes: Changes,
+}
+
+/// Why it was not.
+enum Unwritten {
+    /// The transaction was refused, or its outcome is not known.
+    Refused(CheckWriteError),
+    /// For this reason.
+    For(CommitError),
+}
+
+impl Unwritten {
+    fn is_only_the_history(&self) -> bool {
+        matches!(self, Self::Refused(error) if history::is_in_the_way(error))
     }
-    let prepared = (|| {
-        // The lock's data is never written again, so its version stays 0; its name is nobody else's.
-        let mut writer = session.client.new_check_writer(lock, Some(0))?;
-        if changes.document_differs {
-            writer.add_set_data(&znodes.document, &changes.document, Some(raw.version.document))?;
-        } else {
-            writer.add_check_version(&znodes.document, raw.version.document)?;
+
+    fn told(self, session: &Session, znodes: &Znodes) -> CommitError {
+        match self {
+            Self::Refused(error) => refusal(session, znodes, error),
+            Self::For(error) => error,
         }
-        match raw.version.state {
-            None => writer.add_create(&znodes.state, &changes.state, &persistent())?,
-            Some(version) if changes.state_differs => {
-                writer.add_set_data(&znodes.state, &changes.state, Some(version))?;
+    }
+}
+
+impl Writing<'_> {
+    /// Writes the record with its entry; without, where only that is refused.
+    async fn write_with(
+        mut self,
+        history: &History,
+        term: Term,
+        entry: &Entry,
+    ) -> Result<Version, CommitError> {
+        let (session, znodes) = (self.session, self.znodes);
+        let mut kept = history.kept.lock().await;
+        // Twice: others may have changed what this leader knew of it.
+        for _ in 0..2 {
+            let Some(told) = kept.place(session, znodes, term, entry).await else { break };
+            match self.write(Some(&told)).await {
+                Ok(version) => {
+                    kept.written(told);
+                    return Ok(version);
+                }
+                Err(error) => {
+                    kept.forget();
+                    if !error.is_only_the_history() {
+                        return Err(error.told(session, znodes));
+                    }
+                }
             }
-            Some(version) => writer.add_check_version(&znodes.state, version)?,
         }
-        Ok(writer)
-    })();
-    let writer = prepared.map_err(|error: Error| CommitError::Refused(failed(session, lock, &error)))?;
-    let results = match timeout(session.timeout, writer.commit()).await {
-        Ok(Ok(results)) => results,
-        Ok(Err(error)) => return Err(refusal(session, znodes, error)),
-        Err(_) => return Err(CommitError::Unknown(StoreError::NoAnswer(session.timeout))),
-    };
-    let version = written(session, znodes, raw.version, &results).await?;
-    *raw = Raw { version, document: changes.document, state: Some(changes.state) };
-    Ok(version)
+        tracing::warn!(
+            path = znodes.history,
+            "a change is missing in the history, which cannot be read or written"
+        );
+        self.write(None).await.map_err(|error| error.told(session, znodes))
+    }
+
+    async fn write(&mut self, told: Option<&Told>) -> Result<Version, Unwritten> {
+        let Self { session, znodes, lock, raw, changes } = self;
+        if raw.version.document < 0 {
+            // The znode was missing when it was read. It is made before the lock is, so it is there by now.
+            return Err(Unwritten::For(CommitError::Conflict));
+        }
+        let prepared = (|| {
+            // The lock's data is never written again, so its version stays 0; its name is nobody else's.
+            let mut writer = session.client.new_check_writer(lock, Some(0))?;
+            if changes.document_differs {
+                writer.add_set_data(&znodes.document, &changes.document, Some(raw.version.document))?;
+            } else {
+                writer.add_check_version(&znodes.document, raw.version.document)?;
+            }
+            match raw.version.state {
+                None => writer.add_create(&znodes.state, &changes.state, &persistent())?,
+                Some(version) if changes.state_differs => {
+                    writer.add_set_data(&znodes.state, &changes.state, Some(version))?;
+                }
+                Some(version) => writer.add_check_version(&znodes.state, version)?,
+            }
+            told.map_or(Ok(()), |told| told.add_to(&mut writer, znodes))?;
+            Ok(writer)
+        })();
+        let refused = |error: Error| Unwritten::For(CommitError::Refused(failed(session, lock, &error)));
+        let writer = prepared.map_err(refused)?;
+        let results = match timeout(session.timeout, writer.commit()).await {
+            Ok(Ok(results)) => results,
+            Ok(Err(error)) => return Err(Unwritten::Refused(error)),
+            Err(_) => {
+                let error = StoreError::NoAnswer(session.timeout);
+                return Err(Unwritten::For(CommitError::Unknown(error)));
+            }
+        };
+        let version = written(session, znodes, raw.version, &results).await.map_err(Unwritten::For)?;
+        let (document, state) = (changes.document.clone(), Some(changes.state.clone()));
+        **raw = Raw { version, document, state };
+        Ok(version)
+    }
 }
 
 /// The version that the transaction made.
@@ -113,7 +185,8 @@ async fn written(
     results: &[MultiWriteResult],
 ) -> Result<Version, CommitError> {
     let mut version = before;
-    for (index, result) in results.iter().enumerate() {
+    // The parts that write the document and the state; what follows them writes the history.
+    for (index, result) in results.iter().take(2).enumerate() {
         let stat = match result {
             MultiWriteResult::SetData { stat } => *stat,
             MultiWriteResult::Create { stat, .. } if !stat.is_invalid() => *stat,
@@ -140,7 +213,7 @@ async fn written(
 }
 
 /// What a failed transaction lets us assume. Only the server's own "no" means that nothing was written.
-fn refusal(session: &Session, znodes: &Znodes, error: CheckWriteError) -> CommitError {
+pub(super) fn refusal(session: &Session, znodes: &Znodes, error: CheckWriteError) -> CommitError {
     match error {
         CheckWriteError::CheckFailed { source: Error::NoNode | Error::BadVersion } => CommitError::Fenced,
         CheckWriteError::OperationFailed {

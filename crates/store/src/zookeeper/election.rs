@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{Answer, Leadership, MonitorId, RequestId, Term, Topology, Version};
+use redis_failover_core::{Answer, Entry, Leadership, MonitorId, RequestId, Term, Topology, Version};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Error, EventType, OneshotWatcher, SessionState, StateWatcher};
 
 use super::Owner;
 use super::commit;
+use super::history::{self, History};
 use super::record::Followed;
 use super::requests;
 use super::session::{Session, Shared};
@@ -36,6 +37,7 @@ pub struct ZooKeeperCampaign {
     owner: Arc<Owner>,
     znodes: Znodes,
     record: Followed,
+    history: Arc<History>,
     pub(super) standing: Arc<Standing>,
     stance: watch::Sender<Stance>,
     resigned: watch::Receiver<bool>,
@@ -69,17 +71,19 @@ impl ZooKeeperCampaign {
     ) -> Self {
         let standing = Arc::new(Standing::new());
         owner.shared.watch_over(&standing);
+        let history = Arc::<History>::default();
         let (stance, stances) = watch::channel(Stance::Standing);
         let (done, resigned) = watch::channel(false);
         let candidate = Candidate {
             shared: Arc::clone(&owner.shared),
             znodes: znodes.clone(),
             standing: Arc::clone(&standing),
+            history: Arc::clone(&history),
             number: CAMPAIGNS.fetch_add(1, Ordering::Relaxed),
             data: lock_bytes(&Lock { monitor: me.to_string(), address: address.map(str::to_owned) }),
         };
         drop(owner.shared.spawn(candidate.obey(stances, done)));
-        Self { owner, znodes, record, standing, stance, resigned }
+        Self { owner, znodes, record, history, standing, stance, resigned }
     }
 
     fn held(&self, term: Term) -> Result<Held, CommitError> {
@@ -96,9 +100,25 @@ impl Campaign for ZooKeeperCampaign {
         self.standing.leads(term) && self.owner.shared.pulse.is_alive()
     }
 
-    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
+    async fn commit(
+        &self,
+        term: Term,
+        expected: Version,
+        record: &Topology,
+        entry: Option<&Entry>,
+    ) -> Result<Version, CommitError> {
         let held = self.held(term)?;
-        commit::commit(&self.owner.shared, &self.znodes, &self.record, held.path, expected, record).await
+        let known = (&*self.record, &self.history);
+        commit::commit(&self.owner.shared, &self.znodes, known, held, expected, (record, entry)).await
+    }
+
+    async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError> {
+        let held = self.held(term)?;
+        let (znodes, history, entry) = (self.znodes.clone(), Arc::clone(&self.history), entry.clone());
+        let work = |session: Session| async move {
+            history::amend(&session, &znodes, &history, (&held.path, term), &entry).await
+        };
+        commit::in_session(&self.owner.shared, work).await
     }
 
     async fn confirm(&self, term: Term) -> Result<(), CommitError> {
@@ -143,6 +163,7 @@ struct Candidate {
     shared: Arc<Shared>,
     znodes: Znodes,
     standing: Arc<Standing>,
+    history: Arc<History>,
     number: u64,
     data: Vec<u8>,
 }
@@ -242,7 +263,7 @@ impl Candidate {
                 Ok(look) => {
                     failures = 0;
                     self.shared.pulse.beat(sent);
-                    self.act(look, &mut states).await;
+                    self.act(session, look, &mut states).await;
                 }
                 Err(error) => {
                     // The outcome is unknown; whatever was created is found by the next look.
@@ -266,10 +287,12 @@ impl Candidate {
     }
 
     /// Says what the look showed, and returns when it is time for the next.
-    async fn act(&self, look: Look, states: &mut StateWatcher) {
+    async fn act(&self, session: &Session, look: Look, states: &mut StateWatcher) {
+        let mut leads = None;
         let (own, ahead) = match look {
             Look::Changed => return self.standing.follow(),
             Look::First(held, own) => {
+                leads = Some(held.term);
                 self.standing.lead(held);
                 (own, None)
             }
@@ -284,7 +307,15 @@ impl Candidate {
                 None => std::future::pending().await,
             }
         };
+        // Before it is needed: no change of master waits for it.
+        let history = async {
+            if let Some(term) = leads {
+                self.history.begin(session, &self.znodes, term).await;
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
+            () = history => {}
             event = own.changed() => if event.event_type == EventType::NodeDeleted {
                 // Somebody removed our lock: that is how a leader is deposed.
                 self.standing.follow();

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::election::ZooKeeperCampaign;
+use super::history;
 use super::predecessors::{self, Predecessors};
 use super::publication;
 use super::publisher::{self, Published};
@@ -22,7 +23,7 @@ use super::{Owner, StoreError};
 use crate::feed::Feed;
 use crate::names::GroupPath;
 use crate::znodes::{PREDECESSORS, Znodes};
-use crate::{Glance, SeenReport, Sight, Store};
+use crate::{Glance, Recorded, SeenReport, Sight, Store};
 
 type Reports = Arc<BTreeMap<MonitorId, SeenReport>>;
 
@@ -144,6 +145,10 @@ impl Store for ZooKeeperGroup {
             receiver
         });
         receiver.clone().into()
+    }
+
+    async fn history(&self, limit: Duration) -> Result<Vec<Recorded>, StoreError> {
+        history::read(self.shared(), &self.inner.znodes, limit).await
     }
 
     fn withdraw(&self) {

@@ -9,6 +9,7 @@ mod bell;
 mod commit;
 mod election;
 mod group;
+mod history;
 mod predecessors;
 mod publication;
 mod publisher;

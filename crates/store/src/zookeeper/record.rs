@@ -124,7 +124,7 @@ pub(super) async fn read_both(session: &Session, znodes: &Znodes) -> Result<(Con
     Ok((next()?, next()?))
 }
 
-fn content(result: MultiReadResult) -> Result<Content, Error> {
+pub(super) fn content(result: MultiReadResult) -> Result<Content, Error> {
     match result {
         MultiReadResult::Data { data, stat } => Ok(Some((data, stat))),
         MultiReadResult::Error { err: Error::NoNode } => Ok(None),

@@ -35,6 +35,8 @@ fn record() -> Topology {
         synced: std::collections::BTreeMap::new(),
         reached: std::collections::BTreeMap::new(),
         diverged: std::collections::BTreeMap::new(),
+        fenced: false,
+        left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default(),
@@ -61,7 +63,7 @@ async fn a_stalled_thread_suspends_within_its_limit() {
     assert_eq!(suspended, Ok(Leadership::Suspended));
     assert!(begun.elapsed() < SESSION / 4, "{:?}", begun.elapsed());
     assert!(!campaign.holds(term));
-    let commit = campaign.commit(term, Version::default(), &record()).await;
+    let commit = campaign.commit(term, Version::default(), &record(), None).await;
     assert_eq!(commit, Err(CommitError::Fenced));
 
     go_on.send(()).unwrap();
@@ -87,26 +89,29 @@ async fn the_server_refuses_what_this_process_does_not_know_yet() {
             break read.version;
         }
     };
-    let lock = campaign.standing.held(term).unwrap().path;
-    let record = record();
-    let commit = |lock: &str| commit::commit(shared, &znodes, &followed, lock.to_owned(), version, &record);
+    let held = campaign.standing.held(term).unwrap();
+    let (record, history) = (record(), Arc::default());
+    let known = (&*followed, &history);
+    let commit = |held: standing::Held, version| {
+        commit::commit(shared, &znodes, known, held, version, (&record, None))
+    };
 
-    let gone = format!("{lock}0");
-    assert_eq!(commit(&gone).await, Err(CommitError::Fenced), "the lock is gone");
+    let gone = standing::Held { path: format!("{}0", held.path), ..held.clone() };
+    assert_eq!(commit(gone, version).await, Err(CommitError::Fenced), "the lock is gone");
     // As if another session had written, and this one had not heard of it.
     {
         let mut known = followed.known.lock().await;
         known.as_mut().unwrap().version.document += 1;
     }
     let ahead = Version { document: version.document + 1, ..version };
-    let outcome = commit::commit(shared, &znodes, &followed, lock.clone(), ahead, &record).await;
+    let outcome = commit(held.clone(), ahead).await;
     assert_eq!(outcome, Err(CommitError::Conflict), "the version is another");
     followed.known.lock().await.as_mut().unwrap().version.document -= 1;
-    assert!(commit(&lock).await.is_ok());
+    assert!(commit(held.clone(), version).await.is_ok());
     // Nobody is kept waiting by a thread that stands still.
     let (go_on, stall) = std::sync::mpsc::channel::<()>();
     drop(shared.spawn(async move { stall.recv().is_ok() }));
-    let outcome = commit(&lock).await;
+    let outcome = commit(held, version).await;
     assert!(matches!(outcome, Err(CommitError::Unknown(_))), "{outcome:?}");
     go_on.send(()).unwrap();
 }

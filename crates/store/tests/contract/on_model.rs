@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis_failover_core::{
-    Answer, Instant as Moment, Leadership, MonitorId, Report, Request, RequestId, Requests, Term, Topology,
-    Version,
+    Answer, Entry, Instant as Moment, Leadership, MonitorId, Report, Request, RequestId, Requests, Term,
+    Topology, Version,
 };
 use redis_failover_store::model::{CampaignId, Model, SessionId, Stat};
-use redis_failover_store::{CommitError, Glance, GroupPath, SeenReport, Sight, StoreError};
+use redis_failover_store::{CommitError, Glance, GroupPath, Recorded, SeenReport, Sight, StoreError};
 
 use super::subject::{Asked, Candidate, Group, Reports, Shows, Subject};
 use super::world::path;
@@ -151,6 +151,10 @@ impl Group for ModelGroup {
         self.world.with(|model, _| model.withdraw(self.session, &self.group));
     }
 
+    async fn history(&self) -> Vec<Recorded> {
+        self.world.with(|model, _| model.history(&self.group))
+    }
+
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> ModelCampaign {
         let id = self.world.with(|model, _| model.campaign(self.session, &self.group, me, address));
         ModelCampaign { world: self.world.clone(), id }
@@ -191,8 +195,18 @@ impl Candidate for ModelCampaign {
         self.world.with(|model, _| model.leadership(self.id)) == Leadership::Leading(term)
     }
 
-    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
-        self.world.with(|model, _| model.commit(self.id, term, expected, record))
+    async fn commit_with(
+        &self,
+        term: Term,
+        expected: Version,
+        record: &Topology,
+        entry: Option<&Entry>,
+    ) -> Result<Version, CommitError> {
+        self.world.with(|model, _| model.commit(self.id, term, expected, record, entry))
+    }
+
+    async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError> {
+        self.world.with(|model, _| model.amend(self.id, term, entry))
     }
 
     async fn confirm(&self, term: Term) -> Result<(), CommitError> {

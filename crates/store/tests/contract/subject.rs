@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Answer, Leadership, MonitorId, Report, Request, RequestId, Requests, Term, Topology, Version,
+    Answer, Entry, Leadership, MonitorId, Report, Request, RequestId, Requests, Term, Topology, Version,
 };
 use redis_failover_store::model::Stat;
-use redis_failover_store::{Campaign, CommitError, Feed, Glance, SeenReport, Sight, Store, StoreError};
+use redis_failover_store::{
+    Campaign, CommitError, Feed, Glance, Recorded, SeenReport, Sight, Store, StoreError,
+};
 use tokio::task::JoinHandle;
 
 use super::world::LONG;
@@ -93,6 +95,7 @@ pub(crate) trait Group {
     fn leave(&self, request: &Request) -> impl Asked + use<Self>;
     fn predecessors(&self) -> impl Shows<Option<Arc<Vec<String>>>> + use<Self>;
     fn withdraw(&self);
+    async fn history(&self) -> Vec<Recorded>;
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> Self::Campaign;
 }
 
@@ -105,7 +108,18 @@ pub(crate) trait Asked {
 pub(crate) trait Candidate {
     fn leadership(&self) -> impl Shows<Leadership> + use<Self>;
     fn holds(&self, term: Term) -> bool;
-    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError>;
+    /// Without an entry for the history.
+    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
+        self.commit_with(term, expected, record, None).await
+    }
+    async fn commit_with(
+        &self,
+        term: Term,
+        expected: Version,
+        record: &Topology,
+        entry: Option<&Entry>,
+    ) -> Result<Version, CommitError>;
+    async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError>;
     async fn confirm(&self, term: Term) -> Result<(), CommitError>;
     async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError>;
     fn stand(&self, stands: bool);
@@ -186,6 +200,10 @@ impl<G: Store> Group for G {
         Store::withdraw(self);
     }
 
+    async fn history(&self) -> Vec<Recorded> {
+        Store::history(self, LONG).await.unwrap()
+    }
+
     fn campaign(&self, me: &MonitorId, address: Option<&str>) -> G::Campaign {
         Store::campaign(self, me, address)
     }
@@ -200,8 +218,18 @@ impl<C: Campaign> Candidate for C {
         Campaign::holds(self, term)
     }
 
-    async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
-        Campaign::commit(self, term, expected, record).await
+    async fn commit_with(
+        &self,
+        term: Term,
+        expected: Version,
+        record: &Topology,
+        entry: Option<&Entry>,
+    ) -> Result<Version, CommitError> {
+        Campaign::commit(self, term, expected, record, entry).await
+    }
+
+    async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError> {
+        Campaign::amend(self, term, entry).await
     }
 
     async fn confirm(&self, term: Term) -> Result<(), CommitError> {

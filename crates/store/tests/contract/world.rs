@@ -86,6 +86,8 @@ pub(crate) fn record(epoch: u64) -> Topology {
         synced: std::collections::BTreeMap::new(),
         reached: std::collections::BTreeMap::new(),
         diverged: std::collections::BTreeMap::new(),
+        fenced: false,
+        left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),
         monitors: [id("m1")].into(),
         policy: Policy::default(),

@@ -2,6 +2,7 @@
 //!
 //! It starts them, says who leads, and ends them when it is dropped. It never decides what is done to them.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use redis_failover::{Client, ReadFrom};
@@ -12,15 +13,13 @@ use super::finder::Finder;
 use crate::attempt::attempt;
 use crate::failure::Failure;
 use crate::monitors::Monitors;
+use crate::servers::all_follow;
 
 /// How long anything may take that is not what is measured.
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// How often servers are asked whether they are what is waited for.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// How long the replicas may take to confirm a write.
-const CONFIRMED: &str = "500";
 
 /// How long a master may be silent before it counts as down: the default of our policy, and given to Sentinel, too.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
@@ -31,6 +30,15 @@ pub(super) struct Group {
     // Before the servers, because fields are dropped in this order: nobody fails over what is being ended.
     guardian: Guardian,
     redis: Vec<Redis>,
+}
+
+/// What is between the servers and all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wiring {
+    /// Nothing.
+    Direct,
+    /// A link before each server, so that it can be cut off.
+    Linked,
 }
 
 /// Who watches over a group.
@@ -44,8 +52,9 @@ enum Guardian {
 
 impl Group {
     /// Starts servers with these configuration lines and our monitors over them; returns when all follow one master.
-    pub(super) async fn with_monitors(options: &[(&str, &str)]) -> Result<Self, Failure> {
-        let redis: Vec<_> = (0..3).map(|_| attempt(|| start(options))).collect::<Result<_, _>>()?;
+    pub(super) async fn with_monitors(options: &[(&str, &str)], wiring: Wiring) -> Result<Self, Failure> {
+        let start = |index| attempt(|| builder(options, wiring, index).start());
+        let redis: Vec<_> = (0..3).map(start).collect::<Result<_, _>>()?;
         let monitors = Monitors::start(&redis)?;
         let client = monitors.client(ReadFrom::Master)?;
         client.ready(LIMIT).await.map_err(Failure::new)?;
@@ -55,10 +64,10 @@ impl Group {
     }
 
     /// The same with three sentinels, of which two must agree.
-    pub(super) async fn with_sentinels(options: &[(&str, &str)]) -> Result<Self, Failure> {
-        let master = attempt(|| start(options))?;
-        let replica = || builder(options).replica_of(&master).start();
-        let (one, two) = (attempt(replica)?, attempt(replica)?);
+    pub(super) async fn with_sentinels(options: &[(&str, &str)], wiring: Wiring) -> Result<Self, Failure> {
+        let master = attempt(|| builder(options, wiring, 0).start())?;
+        let replica = |index| attempt(|| builder(options, wiring, index).replica_of(&master).start());
+        let (one, two) = (replica(1)?, replica(2)?);
         let sentinels = attempt(|| Sentinel::watch(&master, 2, DOWN_AFTER))?;
         let group = Self { guardian: Guardian::Sentinels(sentinels.into()), redis: vec![master, one, two] };
         group.steady("at the start").await?;
@@ -92,6 +101,11 @@ impl Group {
     /// A server.
     pub(super) fn server(&self, index: usize) -> &Redis {
         &self.redis[index]
+    }
+
+    /// Where those on the servers' own hosts reach them.
+    pub(super) fn local_addresses(&self) -> Vec<String> {
+        self.redis.iter().map(Redis::local_addr).collect()
     }
 
     /// A server, to be harmed.
@@ -141,27 +155,7 @@ impl Group {
     /// Which server has this address, if it leads the others.
     fn is_steady(&self, address: &str) -> Result<usize, String> {
         let master = self.index(address).map_err(|failure| failure.to_string())?;
-        let port = self.redis[master].port().to_string();
-        for (index, redis) in self.redis.iter().enumerate() {
-            let info = redis.info("replication")?;
-            let says = |name: &str, value: &str| match info.get(name) {
-                Some(said) if said == value => Ok(()),
-                said => Err(format!("{} says {name}: {said:?}", redis.addr())),
-            };
-            if index == master {
-                says("role", "master")?;
-            } else {
-                says("role", "slave")?;
-                says("master_port", &port)?;
-                says("master_link_status", "up")?;
-            }
-        }
-        let mut connection = self.redis[master].connect()?;
-        connection.command(&["SET", "steady", "yes"])?.into_result()?;
-        match connection.command(&["WAIT", "2", CONFIRMED])? {
-            Reply::Integer(2) => Ok(master),
-            reply => Err(format!("a write is confirmed by {reply:?} of 2 replicas")),
-        }
+        all_follow(&self.redis, master).map(|()| master)
     }
 
     /// Writes the keys of these numbers to server `master`, one after the other.
@@ -186,10 +180,10 @@ impl Group {
     }
 }
 
-fn start(options: &[(&str, &str)]) -> Redis {
-    builder(options).start()
-}
-
-fn builder(options: &[(&str, &str)]) -> RedisBuilder {
-    options.iter().fold(Redis::builder(), |builder, (name, value)| builder.option(*name, *value))
+fn builder(options: &[(&str, &str)], wiring: Wiring, index: u8) -> RedisBuilder {
+    let plain = options.iter().fold(Redis::builder(), |builder, (name, value)| builder.option(*name, *value));
+    match wiring {
+        Wiring::Direct => plain,
+        Wiring::Linked => plain.linked(Ipv4Addr::new(127, 0, 1, 11 + index)),
+    }
 }

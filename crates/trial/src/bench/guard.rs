@@ -14,7 +14,7 @@ use redis_failover_lab::{Account, Reply};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::group::Group;
+use super::group::{Group, Wiring};
 use super::statistics::{Spread, spread};
 use super::writer::{Route, Writer};
 use crate::attempt::attempt;
@@ -176,7 +176,7 @@ impl Cell {
 
     /// Kills a master once, on servers of its own.
     async fn run(self) -> Result<Run, Failure> {
-        let mut group = Group::with_monitors(&self.options()).await?;
+        let mut group = Group::with_monitors(&self.options(), Wiring::Direct).await?;
         let master = group.steady("before the kill").await?;
         if self.sync == Sync::Diskless {
             (0..3).try_for_each(|index| group.configure(index, SYNC_DELAY, "5"))?;

@@ -29,7 +29,7 @@ enum Subject {
     Client(client::ClientArgs),
     /// A master that is killed and comes back without its memory: how often it takes its replicas' data with it.
     Guard(guard::GuardArgs),
-    /// What two faults of the master cost in acknowledged writes, beside Redis Sentinel with `--vs sentinel`.
+    /// What faults of the master cost in acknowledged writes, beside Redis Sentinel with `--vs sentinel`.
     Loss(loss::LossArgs),
 }
 

@@ -5,7 +5,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use redis_failover::{Connection, Outcome, outcome};
 use redis_failover_lab::Account;
@@ -15,15 +14,13 @@ use tokio::time::sleep;
 
 use super::finder::Finder;
 use crate::failure::Failure;
+use crate::plain::{self, CONNECT_LIMIT};
 
 /// From one write to the next: busy enough to count with, idle enough to leave the machine to the servers.
 const PACE: Duration = Duration::from_millis(1);
 
 /// How long anything may take in which writes must flow.
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// How long a plain client waits for a connection.
-const CONNECT_LIMIT: Duration = Duration::from_millis(500);
 
 /// What became of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +118,10 @@ impl Route {
                 Err(_) => Written::Unknown,
             },
             Self::Plain { finder, patience, connection } => {
-                if connection.is_none() {
-                    *connection = connect(finder, *patience).await;
+                if connection.is_none()
+                    && let Some(master) = finder.master().await
+                {
+                    *connection = plain::connect(&master, *patience).await;
                 }
                 let Some(open) = connection else { return Written::Refused };
                 let answer = command.query_async::<()>(open).await;
@@ -138,14 +137,6 @@ impl Route {
             }
         }
     }
-}
-
-async fn connect(finder: &Finder, patience: Option<Duration>) -> Option<MultiplexedConnection> {
-    let client = redis::Client::open(format!("redis://{}", finder.master().await?)).ok()?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_LIMIT))
-        .set_response_timeout(patience);
-    client.get_multiplexed_async_connection_with_config(&config).await.ok()
 }
 
 /// An account is whole between any two statements.

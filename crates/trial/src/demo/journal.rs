@@ -144,7 +144,7 @@ mod tests {
             Intent { node: b.clone(), run: RunId("r".into()), replid: ReplId("h".into()), offset: 1 };
         let promote = Step::Promote { intent, closable: true };
         assert_eq!(said(&promote).unwrap(), "makes h:2 a master: it holds the most");
-        let follow = Step::Follow { nodes, master: a, min_replicas_to_write: 0 };
+        let follow = Step::Follow { nodes, master: a, min_replicas_to_write: 0, fences: true };
         assert_eq!(said(&follow).unwrap(), "makes h:2, h:3 a replica of h:1");
         assert_eq!(said(&Step::Look { nodes: vec![c.clone()] }), None);
         assert_eq!(said(&Step::Persist { nodes: vec![c] }), None);

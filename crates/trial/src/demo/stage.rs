@@ -2,8 +2,7 @@
 //!
 //! It starts them, harms them when told to, and ends them when it is dropped. It never decides what happens next.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use redis_failover::{Client, ReadFrom};
@@ -16,6 +15,7 @@ use super::screen::Screen;
 use crate::attempt::attempt;
 use crate::failure::Failure;
 use crate::monitors::{self, NAMES, PATH};
+use crate::shipped::program;
 
 /// The monitors' sessions with `ZooKeeper`: how long a dead leader would keep the lead.
 const SESSION: &str = "2s";
@@ -170,16 +170,4 @@ fn processes(
         followers.spawn(journal::follow(log, screen.clone()));
     }
     Ok(Monitors::Processes { processes, _followers: followers, zookeeper, _logs: logs })
-}
-
-/// The shipped program, which is built into the same directory as this one.
-fn program() -> Result<PathBuf, Failure> {
-    let this = env::current_exe().map_err(|error| Failure::new(format!("where is this program? {error}")))?;
-    let program = this.with_file_name("redis-failover");
-    if program.is_file() {
-        return Ok(program);
-    }
-    let profile = if cfg!(debug_assertions) { "" } else { " --release" };
-    Err(Failure::new(format!("{} is not there", program.display()))
-        .hint(format!("build it: cargo build{profile} --package redis-failover-server")))
 }

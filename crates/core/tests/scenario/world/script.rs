@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use redis_failover_core::{Discover, Found, NodeAddr, OnDivergence, Phase, Policy, Request, Topology, Waits};
+use redis_failover_core::{
+    Discover, Fencing, Found, NodeAddr, OnDivergence, Phase, Policy, Request, Topology, Waits,
+};
 
 use super::super::redis::{Follows, Redis, Saves, State, addr};
 use super::{Accident, World};
@@ -45,8 +47,13 @@ impl World {
             self.servers.0.insert(name.to_owned(), Redis::new(name));
             return Ok(());
         }
+        let refuses = self.servers.get(name)?.min_replicas > self.servers.good_replicas(name);
         let redis = self.servers.get(name)?;
         match (verb, rest) {
+            ("write", [_]) if refuses => {
+                self.say(&format!("{name} refuses the write"));
+                return Ok(());
+            }
             ("kill", []) => redis.state = State::Dead,
             ("hang", []) => redis.state = State::Hung,
             ("load", []) => redis.state = State::Loading,
@@ -72,6 +79,7 @@ impl World {
             ("saves", ["unnamed"]) => redis.saves = Saves::Unnamed,
             ("saves", ["never"]) => redis.saves = Saves::Never,
             ("half-sync", []) => redis.half_synced = true,
+            ("min-replicas", [number]) => redis.min_replicas = number.parse().map_err(|_| "no number")?,
             ("priority", [number]) => redis.priority = number.parse().map_err(|_| "no number")?,
             ("write", [bytes]) => {
                 redis.offset += bytes.parse::<u64>().map_err(|_| "no number")?;
@@ -208,6 +216,9 @@ fn with_setting(policy: Policy, setting: &str, value: &str) -> Result<Policy, St
             Ok(policy.with_on_divergence(choice))
         }
         "parallel-syncs" => Ok(policy.with_parallel_syncs(value.parse().map_err(|_| "no number")?)),
+        "fencing" => {
+            Ok(policy.with_fencing(Fencing::from_word(value).ok_or_else(|| format!("no fencing: {value}"))?))
+        }
         "third-failover-waits" => {
             Ok(policy.with_third_failover_waiting(Duration::from_millis(millis(value)?)))
         }

@@ -154,22 +154,13 @@ fn describe_candidate(
         let lineage = record.lineages.as_slice().get(position.lineage());
         let epoch = lineage.map(|lineage| format!(" of the history of epoch {}", lineage.epoch));
         let (word, epoch) = (if taken { "taken" } else { "not taken" }, epoch.unwrap_or_default());
-        return format!("{word}: it stands at {}{epoch}{}{held}", position.offset(), behind(node, ranking));
+        let behind = Some(ranking.behind(node)).filter(|behind| !behind.is_empty());
+        let behind = behind.map(|behind| format!(", {behind}")).unwrap_or_default();
+        return format!("{word}: it stands at {}{epoch}{behind}{held}", position.offset());
     }
     let why = ranking.dropped.get(node).copied().unwrap_or(Dropped::NotFrozen);
     if taken {
         return format!("taken, as there is nothing better, though {why}{held}");
     }
     format!("dropped: {why}{held}")
-}
-
-/// By how much a node that could take over holds less than the one that does.
-fn behind(node: &NodeAddr, ranking: &Ranking) -> String {
-    let best = ranking.chosen.as_ref().filter(|best| *best != node);
-    let Some(best) = best.and_then(|best| ranking.positions.get(best)) else { return String::new() };
-    match best.ahead_of(ranking.positions[node]) {
-        Some(0) => ", as far as the one that is, which comes first by priority or address".to_owned(),
-        Some(bytes) => format!(", {bytes} bytes behind"),
-        None => ", in an older history".to_owned(),
-    }
 }

@@ -143,6 +143,7 @@ fn outcomes() -> Vec<Outcome> {
         | Outcome::Saving(_)
         | Outcome::Answered
         | Outcome::NotAnswered
+        | Outcome::Amended
         | Outcome::NotBegun => {}
     };
     let all = vec![
@@ -162,6 +163,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Saving(Some(Saving::Failed("full".into()))),
         Outcome::Answered,
         Outcome::NotAnswered,
+        Outcome::Amended,
         Outcome::NotBegun,
     ];
     all.iter().for_each(known);
@@ -267,11 +269,11 @@ fn what_is_no_journal_is_refused_by_line_and_cause() {
     assert!(read("hello\n").starts_with("line 1: this is no journal of a monitor:"), "{}", read("hello\n"));
     assert!(read("{\"poll\":1}\n").starts_with("line 1: this is no journal of a monitor: it does not begin"));
     assert_eq!(read(&begin[..100]), "line 1: the first line is cut off: nothing can be read");
-    let newer = begin.replace("\"journal\":1,", "\"journal\":2,\"new\":[],");
-    let why = "its format is 2, written by redis-failover 1.2.3; this version reads format 1";
+    let newer = begin.replace("\"journal\":3,", "\"journal\":4,\"new\":[],");
+    let why = "its format is 4, written by redis-failover 1.2.3; this version reads format 3";
     assert_eq!(read(&newer), format!("line 1: {why}"));
-    let older = begin.replace("\"journal\":1,", "\"journal\":0,");
-    assert_eq!(read(&older), format!("line 1: {}", why.replace("is 2", "is 0")));
+    let older = begin.replace("\"journal\":3,", "\"journal\":1,");
+    assert_eq!(read(&older), format!("line 1: {}", why.replace("is 4", "is 1")));
     assert_eq!(read(&(begin.clone() + &newer)), format!("line 2: {why}"));
     let bad = read(&(begin.clone() + "{\"poll\":1}\n{\"pol\":1}\n{\"poll\":1}\n"));
     assert!(bad.starts_with("line 3: it is no line of a journal: unknown variant `pol`"), "{bad}");

@@ -111,7 +111,7 @@ impl Story {
     fn sighting(&self, node: &NodeAddr) -> Sighting {
         let Evidence { run, role, history, .. } = self.evidence(node);
         let feeds = if *node == self.master { self.followers() } else { Vec::new() };
-        Sighting { asked: at(self.now - 1), run, role, history, guarded: false, feeds }
+        Sighting { asked: at(self.now - 1), run, role, history, guarded: false, good_replicas: 0, feeds }
     }
 
     fn followers(&self) -> Vec<NodeAddr> {
@@ -159,12 +159,13 @@ impl Story {
                 self.history = ("second".to_owned(), Some((intent.replid.clone(), intent.offset + 1)));
                 Outcome::Promoted(Some(self.evidence(&intent.node)))
             }
-            Step::Open { node, .. } => Outcome::Done([node.clone()].into()),
+            Step::Open { node, .. } | Step::Fence { node, .. } => Outcome::Done([node.clone()].into()),
             Step::Follow { nodes, .. } | Step::Persist { nodes } => {
                 Outcome::Done(nodes.iter().filter(|node| self.alive.contains(*node)).cloned().collect())
             }
             Step::Save { .. } => Outcome::Saving(None),
             Step::Answer { .. } => Outcome::Answered,
+            Step::Amend { .. } => Outcome::Amended,
         }
     }
 }

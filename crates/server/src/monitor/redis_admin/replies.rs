@@ -1,19 +1,12 @@
-//! What is read at a node that is commanded, and what it answers. It commands nothing.
+//! What is read from the servers' replies to administrative commands. It sends nothing.
 
-use redis::{Pipeline, Value};
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::AdminError;
 use crate::info::Info;
 use crate::monitor::prober::text;
 
-/// The sections that together are the evidence. Redis before 7 answers one section a question.
-pub(super) fn read_all(commands: &mut Pipeline) {
-    for section in SECTIONS {
-        commands.cmd("INFO").arg(section);
-    }
-}
-
-const SECTIONS: [&str; 4] = ["server", "replication", "persistence", "keyspace"];
+pub(super) const SECTIONS: [&str; 4] = ["server", "replication", "persistence", "keyspace"];
 
 pub(super) fn info(replies: &[Value], index: usize) -> Info {
     replies.get(index).and_then(text).map(|text| Info::parse(&text)).unwrap_or_default()
@@ -39,4 +32,19 @@ pub(super) fn config_value(reply: &Value) -> Option<String> {
         Value::Map(pairs) => pairs.first().and_then(|(_, value)| text(value)),
         _ => None,
     }
+}
+
+/// The number and the name of a connection in CLIENT LIST.
+pub(super) fn listed(line: &str) -> Option<(u64, &str)> {
+    let field = |key: &str| line.split(' ').find_map(|field| field.strip_prefix(key)?.strip_prefix('='));
+    Some((field("id")?.parse().ok()?, field("name")?))
+}
+
+/// Whether a transaction was refused as a whole because one of its commands is not allowed: nothing was done. A server
+/// that loads its data or runs a script allows none of them now, and it is of no use to send fewer.
+pub(super) fn is_forbidden(error: &RedisError) -> bool {
+    let causes = error.clone().into_server_errors().unwrap_or_default();
+    let passes = |code: &str| ["LOADING", "BUSY"].contains(&code);
+    error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)
+        && !causes.iter().any(|(_, cause)| passes(cause.code()))
 }

@@ -1,0 +1,200 @@
+//! `redis-failover history` and `redis-failover explain`: what became of each change of master, from what the leaders
+//! wrote down in `ZooKeeper`. It needs no monitor to answer, and writes nothing.
+
+mod page;
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use redis_failover_core::history::{Account, Ending, Entry, Estimate, Milestone};
+use redis_failover_core::{Epoch, NodeAddr};
+use redis_failover_store::{Recorded, Store as _, ZooKeeper, wire};
+use serde_json::{Value, json};
+
+use crate::config::StoreArgs;
+use crate::failure::{Failure, Kind};
+use crate::journal::Moment;
+
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What `history` is asked.
+#[derive(Args, Debug)]
+pub(super) struct HistoryArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Print one JSON array.
+    #[arg(long)]
+    json: bool,
+
+    /// Only the newest so many.
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
+}
+
+/// What `explain` is asked.
+#[derive(Args, Debug)]
+pub(super) struct ExplainArgs {
+    /// Which change of master: its epoch, as `history` lists them.
+    #[arg(value_name = "EPOCH")]
+    epoch: u64,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// An entry, for people.
+struct Told {
+    recorded: Recorded,
+}
+
+pub(super) fn list(args: &HistoryArgs) -> Result<ExitCode, Failure> {
+    let all = read(&args.store)?;
+    let skipped = args.limit.map_or(0, |limit| all.len().saturating_sub(limit));
+    let shown = &all[skipped..];
+    if args.json {
+        println!("{}", Value::Array(shown.iter().map(Told::json).collect()));
+    } else {
+        print!("{}", as_text(shown));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let all = read(&args.store)?;
+    let epoch = Epoch(args.epoch);
+    // An epoch is told of once more only where the record was deleted and begun anew: the latest counts.
+    let of_epoch = |told: &&Told| told.account().is_some_and(|account| account.epoch == epoch);
+    let Some(told) = all.iter().rev().find(of_epoch) else {
+        return Err(unknown(&args.store, epoch, &all));
+    };
+    if args.json {
+        println!("{}", told.json());
+    } else if let Some(account) = told.account() {
+        print!("{}", page::page(account, &told.time()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is said where no entry tells of `epoch`.
+fn unknown(store: &StoreArgs, epoch: Epoch, all: &[Told]) -> Failure {
+    let epochs = all.iter().filter_map(|told| told.account().map(|account| account.epoch));
+    let nearest = epochs.min_by_key(|other| other.0.abs_diff(epoch.0));
+    let failure =
+        Failure::new(Kind::Failed, format!("the history of {} tells nothing of epoch {epoch}", store.path));
+    match nearest {
+        Some(nearest) => failure.hint(format!("the nearest that it tells of is epoch {nearest}")),
+        None => failure.hint("nothing in it can be read: redis-failover history names what is there"),
+    }
+}
+
+fn read(store: &StoreArgs) -> Result<Vec<Told>, Failure> {
+    let entries = super::runtime()?.block_on(async {
+        let zookeeper = ZooKeeper::connect(store.zkhosts.clone(), LIMIT)
+            .map_err(|error| Failure::new(Kind::Failed, format!("no thread for ZooKeeper: {error}")))?;
+        let entries = zookeeper.group(&store.path).history(LIMIT).await;
+        zookeeper.close().await;
+        entries.map_err(|error| {
+            Failure::new(Kind::StoreUnreachable, error).hint("are the servers right (-z), and do they run?")
+        })
+    })?;
+    if entries.is_empty() {
+        let message = format!("nothing is in the history of {}", store.path);
+        return Err(Failure::new(Kind::Failed, message)
+            .hint("is the path right (-p)? Versions that wrote no history have left none"));
+    }
+    Ok(entries.into_iter().map(|recorded| Told { recorded }).collect())
+}
+
+impl Told {
+    fn account(&self) -> Option<&Account> {
+        let Entry::Change(account) = self.recorded.entry.as_ref().ok()?;
+        Some(account)
+    }
+
+    fn time(&self) -> String {
+        self.recorded.time.map_or_else(|| "-".to_owned(), |time| Moment::from(time).to_string())
+    }
+
+    fn json(&self) -> Value {
+        let (znode, time) =
+            (&self.recorded.znode, self.recorded.time.map(|time| Moment::from(time).to_string()));
+        match &self.recorded.entry {
+            Ok(entry) => {
+                let mut value = wire::entry_value(entry);
+                value["znode"] = json!(znode);
+                value["time"] = json!(time);
+                value
+            }
+            Err(error) => json!({ "znode": znode, "time": time, "unreadable": error.to_string() }),
+        }
+    }
+}
+
+/// A line for each entry.
+fn as_text(all: &[Told]) -> String {
+    let mut text = String::new();
+    let mut line =
+        |args: std::fmt::Arguments<'_>| writeln!(text, "{args}").expect("a string takes everything");
+    line(format_args!("{:<24} {:>5}  {:<43} {:<11} {:<9} lost", "time", "epoch", "master", "why", "without"));
+    for told in all {
+        let time = told.time();
+        match &told.recorded.entry {
+            Err(error) => line(format_args!("{time:<24}     -  {error}")),
+            Ok(Entry::Change(account)) => {
+                let (epoch, change, cause) = (account.epoch.0, change(account), account.cause.word());
+                let (without, lost) = (without(account), lost(account));
+                line(format_args!("{time:<24} {epoch:>5}  {change:<43} {cause:<11} {without:<9} {lost}"));
+            }
+        }
+    }
+    text
+}
+
+fn change(account: &Account) -> String {
+    let old = account.old.as_ref().map_or_else(|| "-".to_owned(), NodeAddr::to_string);
+    format!("{old} -> {}", account.new)
+}
+
+/// How long the group was without a master that takes writes; where that was not told, until one was published.
+fn without(account: &Account) -> String {
+    if account.ending != Ending::Published || account.old.is_none() {
+        return "-".to_owned();
+    }
+    let (open, published) = (Milestone::Writable, Milestone::Published);
+    match (account.times.get(&open), account.times.get(&published)) {
+        (Some(open), _) => span(*open),
+        (None, Some(published)) => format!("> {}", span(*published)),
+        (None, None) => "?".to_owned(),
+    }
+}
+
+fn lost(account: &Account) -> String {
+    match (&account.ending, account.loss) {
+        (Ending::GivenUp(_), _) => "given up".to_owned(),
+        (Ending::Published, None) => "-".to_owned(),
+        (Ending::Published, Some(Estimate { bytes, span: in_doubt })) => {
+            let bytes = bytes.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string());
+            format!("about {bytes} bytes, {}", in_doubt.map_or_else(|| "?".to_owned(), span))
+        }
+    }
+}
+
+/// A span as people read it.
+fn span(span: Duration) -> String {
+    match span.as_millis() {
+        millis @ 0..1_000 => format!("{millis} ms"),
+        millis @ 1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
+        millis => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1_000),
+    }
+}
+
+#[cfg(test)]
+mod tests;
