@@ -326,6 +326,7 @@ mod tests {
             discovered: BTreeSet::new(),
             synced: ["b", "c"].map(|name| (node(name), RunId("1".into()))).into(),
             reached: BTreeMap::new(),
+            diverged: BTreeMap::new(),
             fenced: false,
             left: BTreeSet::new(),
             members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),

@@ -10,6 +10,7 @@ mod grounds;
 mod outcomes;
 mod reading;
 mod requests;
+mod returns;
 
 use std::collections::BTreeMap;
 

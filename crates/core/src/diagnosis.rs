@@ -190,6 +190,7 @@ mod tests {
             discovered: BTreeSet::new(),
             synced: BTreeMap::new(),
             reached: BTreeMap::new(),
+            diverged: BTreeMap::new(),
             fenced: false,
             left: BTreeSet::new(),
             members: ["a", "b"].map(|host| Member { addr: node(host), ok: true }).into(),

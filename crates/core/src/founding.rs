@@ -93,6 +93,7 @@ impl Founding<'_> {
             discovered: BTreeSet::new(),
             synced: BTreeMap::new(),
             reached: BTreeMap::new(),
+            diverged: BTreeMap::new(),
             fenced: false,
             left: BTreeSet::new(),
             lineages: Lineages::new(said.map(lineage).into_iter().collect()),

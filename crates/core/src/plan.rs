@@ -1,5 +1,6 @@
 //! The next step, and only the next: a pure function of what is recorded, seen and held as evidence.
 
+mod astray;
 mod choice;
 mod fence;
 mod refresh;
@@ -7,6 +8,8 @@ mod returning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+pub use astray::{Begun, Save};
 
 use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
@@ -19,7 +22,7 @@ use crate::time::Instant;
 pub use fence::MAX_LAG;
 
 use crate::topology::{Change, Intent, Phase, Reason, Topology, Version};
-use crate::view::{Ballot, Evidence, Link, Role, Sighting, Vote};
+use crate::view::{Ballot, Evidence, Vote};
 
 /// `min-replicas-to-write` of a promoted master that is not published yet: no group has so many replicas, so it
 /// takes no write, whoever follows it.
@@ -52,8 +55,12 @@ pub struct Progress {
     pub fence: Option<Fence>,
     /// The run that this leader promoted and published: nobody needs to be asked whether it is a master.
     pub published: Option<RunId>,
-    /// When each node was last told to follow.
+    /// When each node was last told to follow, or could not be frozen for that.
     pub told: BTreeMap<NodeAddr, Instant>,
+    /// When nodes that came back were frozen, which wait to be told to follow: their evidence is as old as that.
+    pub demoted: BTreeMap<NodeAddr, Instant>,
+    /// The snapshots that nodes were asked for.
+    pub saves: BTreeMap<NodeAddr, Save>,
     /// The nodes whose configuration files do not know their role yet.
     pub unsaved: BTreeSet<NodeAddr>,
 }
@@ -244,6 +251,7 @@ impl Planner<'_> {
             fenced: false,
             ..record.clone()
         };
+        published.diverged.remove(&intent.node);
         returning::note_the_former(&mut published, record, intent);
         published.left.remove(&intent.node);
         mark(&mut published, &intent.node, true);
@@ -275,21 +283,15 @@ impl Planner<'_> {
 
     /// Keeps a group with a living master in order.
     fn tend(&self) -> Next {
-        let record = self.facts.record;
         if let Some(open) = self.open() {
             return Next::Do(open);
         }
         if let Some(urgent) = self.set_fence().or_else(|| self.let_go()) {
             return Next::Do(urgent);
         }
-        let (astray, again) = self.astray();
-        if !astray.is_empty() {
-            return Next::Do(Step::Follow {
-                nodes: astray,
-                master: record.master.clone(),
-                min_replicas_to_write: record.min_replicas_to_write,
-                fences: record.policy.fencing() != Fencing::Off,
-            });
+        let (step, again) = self.gather();
+        if let Some(step) = step {
+            return Next::Do(step);
         }
         if let Some(refresh) = self.refresh() {
             return Next::Do(refresh);
@@ -334,43 +336,6 @@ impl Planner<'_> {
             min_replicas_to_write: record.number(),
             first: opened.is_none(),
         })
-    }
-
-    /// The nodes that must be told whom to follow, and when to look at the others again.
-    fn astray(&self) -> (Vec<NodeAddr>, Option<Instant>) {
-        let record = self.facts.record;
-        let mut astray = Vec::new();
-        let mut again = None::<Instant>;
-        for node in record.nodes().filter(|node| **node != record.master) {
-            let told = self.progress.told.get(node).copied();
-            let frozen = self.progress.evidence.get(node);
-            let seen = self.facts.fresh(node, told);
-            let run = frozen.map(|it| &it.run).or(seen.map(|it| &it.run));
-            // The master under another name must not be made its own replica.
-            let other = run.is_some() && run != record.master_run.as_ref();
-            let wrong = other && (frozen.is_some() || seen.is_some_and(|it| !self.follows_master(it)));
-            match told.map(|told| told + TELL_AGAIN).filter(|until| *until > self.facts.now) {
-                Some(until) if wrong => again = Some(again.map_or(until, |other| other.min(until))),
-                _ if wrong => astray.push(node.clone()),
-                _ => {}
-            }
-        }
-        (astray, again)
-    }
-
-    /// By address, or, where another spelling of it is in use, by the history it receives.
-    fn follows_master(&self, sighting: &Sighting) -> bool {
-        let record = self.facts.record;
-        match &sighting.role {
-            Role::Master { .. } => false,
-            Role::Replica { of, .. } if of.as_ref() == Some(&record.master) => true,
-            // Behind another member it has the same history, and is lost with that one.
-            Role::Replica { of: Some(of), .. } if record.nodes().any(|member| member == of) => false,
-            Role::Replica { link, .. } => {
-                let current = record.lineages.current().map(|lineage| &lineage.replid);
-                *link == Link::Up && current == Some(&sighting.history.replid)
-            }
-        }
     }
 }
 

@@ -18,6 +18,34 @@ pub struct Policy {
     third_failover_waits: Duration,
     discover: Discover,
     fencing: Fencing,
+    on_divergence: OnDivergence,
+    parallel_syncs: u32,
+}
+
+/// What becomes of what a node that comes back holds beyond the point where its history was left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum OnDivergence {
+    /// It is counted and told, and gone when the node has been filled with a copy of the master's data.
+    #[default]
+    Discard,
+    /// It is saved to a file on the node first, and the node is not filled before that is done.
+    Save,
+}
+
+impl OnDivergence {
+    /// The word that is typed and written into the record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Discard => "discard",
+            Self::Save => "save",
+        }
+    }
+
+    /// The choice that has this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Discard, Self::Save].into_iter().find(|choice| choice.word() == word)
+    }
 }
 
 /// What becomes of a replica that the master names and the group's record does not.
@@ -106,6 +134,8 @@ impl Default for Policy {
             third_failover_waits: Duration::from_mins(1),
             discover: Discover::default(),
             fencing: Fencing::default(),
+            on_divergence: OnDivergence::default(),
+            parallel_syncs: 1,
         }
     }
 }
@@ -173,6 +203,28 @@ impl Policy {
         self.fencing
     }
 
+    /// This policy, with another answer to what a node that comes back holds beyond the group's history.
+    #[must_use]
+    pub fn with_on_divergence(self, on_divergence: OnDivergence) -> Self {
+        Self { on_divergence, ..self }
+    }
+
+    /// This policy, where at most so many nodes of one host begin a full copy at a time; at least one does.
+    #[must_use]
+    pub fn with_parallel_syncs(self, parallel_syncs: u32) -> Self {
+        Self { parallel_syncs: parallel_syncs.max(1), ..self }
+    }
+
+    /// What becomes of what a node that comes back holds beyond the point where its history was left.
+    pub fn on_divergence(&self) -> OnDivergence {
+        self.on_divergence
+    }
+
+    /// How many nodes of one host are told to begin a full copy at a time.
+    pub fn parallel_syncs(&self) -> u32 {
+        self.parallel_syncs
+    }
+
     /// How long a replica's link may be down before it is published as `KO`.
     pub fn link_grace(&self) -> Duration {
         self.link_grace
@@ -199,7 +251,7 @@ impl Policy {
     }
 
     /// All settings by their names in a configuration file, each as a person would write it.
-    pub fn settings(&self) -> [(&'static str, String); 9] {
+    pub fn settings(&self) -> [(&'static str, String); 11] {
         // Without `..`: a new setting must be named here, too.
         let Self {
             quorum,
@@ -211,6 +263,8 @@ impl Policy {
             third_failover_waits,
             discover,
             fencing,
+            on_divergence,
+            parallel_syncs,
         } = self;
         let quorum = quorum.map_or_else(|| "the majority".to_owned(), |quorum| quorum.to_string());
         [
@@ -223,6 +277,8 @@ impl Policy {
             ("third_failover_waits", format!("{third_failover_waits:?}")),
             ("discover", discover.word().to_owned()),
             ("fencing", fencing.word().to_owned()),
+            ("on_divergence", on_divergence.word().to_owned()),
+            ("parallel_syncs", parallel_syncs.to_string()),
         ]
     }
 

@@ -100,6 +100,53 @@ impl Lineages {
         Some(self.descend(lineage, history.offset.min(parted_at.saturating_sub(1))))
     }
 
+    /// How many bytes a node with this history went on beyond the point where the published master's left it: 0 where
+    /// it holds nothing that the master does not. With the epoch whose history that was, where it is recorded.
+    ///
+    /// `None` where it cannot be told: they have no name in common.
+    pub fn beyond(&self, history: &History) -> Option<(Option<Epoch>, u64)> {
+        let (name, shared) = match (self.shared_until(&history.replid), history.previous.as_ref()) {
+            (Some(until), _) => (&history.replid, until),
+            // What it wrote under a name of its own is all its own.
+            (None, Some((previous, parted_at))) => {
+                (previous, self.shared_until(previous)?.min(parted_at.saturating_sub(1)))
+            }
+            (None, None) => return None,
+        };
+        let left = self.index_of(name).map(|lineage| self.0[lineage].epoch);
+        Some((left, history.offset.saturating_sub(shared)))
+    }
+
+    /// Whether the published master can be expected to go on with a node of this history where that stands, instead of
+    /// filling it with a full copy.
+    pub fn continues(&self, history: &History) -> bool {
+        self.current().is_some_and(|current| {
+            let before = current.parent.as_ref() == Some(&history.replid);
+            current.replid == history.replid || (before && history.offset <= current.start)
+        })
+    }
+
+    /// Up to which offset the published master's history is the one of this name; `None` where it comes from another.
+    fn shared_until(&self, name: &ReplId) -> Option<u64> {
+        let mut lineage = self.current()?;
+        let mut until = u64::MAX;
+        // As many names as there are lineages, and one more: a damaged record does not loop.
+        for _ in &self.0 {
+            if lineage.replid == *name {
+                return Some(until);
+            }
+            // One that began below where its parent did goes on with the one before that.
+            until = until.min(lineage.start);
+            let parent = lineage.parent.as_ref()?;
+            match self.index_of(parent) {
+                Some(parent) => lineage = &self.0[parent],
+                // A group that was taken over knows where its first history came from by name alone.
+                None => return (parent == name).then_some(until),
+            }
+        }
+        None
+    }
+
     fn index_of(&self, replid: &ReplId) -> Option<usize> {
         self.0.iter().position(|known| known.replid == *replid)
     }
@@ -155,6 +202,65 @@ mod tests {
         assert_eq!(at("x", 120, Some(("b", 151))), at("b", 120, None));
         assert_eq!(at("x", 120, Some(("y", 1))), None);
         assert_eq!(at("x", 120, None), None);
+    }
+
+    /// a, left at 100 by b, left at 90 (below its start) by c; and z, from which nothing descends.
+    fn descent() -> Lineages {
+        let lineage = |replid: &str, epoch, start, parent: Option<&str>| Lineage {
+            replid: ReplId(replid.into()),
+            epoch: Epoch(epoch),
+            start,
+            parent: parent.map(|it| ReplId(it.into())),
+        };
+        Lineages::new(vec![
+            lineage("z", 1, 0, None),
+            lineage("a", 2, 0, Some("y")),
+            lineage("b", 3, 100, Some("a")),
+            lineage("c", 4, 90, Some("b")),
+        ])
+    }
+
+    fn beyond(replid: &str, offset: u64, previous: Option<(&str, u64)>) -> Option<(u64, u64)> {
+        let previous = previous.map(|(replid, end)| (ReplId(replid.into()), end));
+        let history = History { replid: ReplId(replid.into()), offset, previous };
+        descent().beyond(&history).map(|(left, bytes)| (left.map_or(0, |it| it.0), bytes))
+    }
+
+    #[test]
+    fn what_is_beyond_counts_from_where_the_history_was_left() {
+        assert_eq!(beyond("c", 500, None), Some((4, 0)), "the present history is never beyond itself");
+        assert_eq!(beyond("b", 90, None), Some((3, 0)));
+        assert_eq!(beyond("b", 97, None), Some((3, 7)));
+        assert_eq!(beyond("a", 97, None), Some((2, 7)), "c left a, too, though it came from b");
+        assert_eq!(beyond("a", 5, None), Some((2, 0)));
+        assert_eq!(beyond("y", 91, None), Some((0, 91)), "it is known by name alone, and left at once");
+    }
+
+    #[test]
+    fn what_was_written_under_a_name_of_its_own_is_all_beyond() {
+        assert_eq!(beyond("x", 120, Some(("c", 101))), Some((4, 20)), "promoted by hand");
+        assert_eq!(beyond("x", 120, Some(("a", 101))), Some((2, 30)));
+        assert_eq!(beyond("x", 80, Some(("a", 81))), Some((2, 0)), "restarted with its snapshot");
+    }
+
+    #[test]
+    fn where_nothing_is_shared_nothing_can_be_counted() {
+        assert_eq!(beyond("z", 5, None), None);
+        assert_eq!(beyond("x", 5, None), None);
+        assert_eq!(beyond("x", 5, Some(("w", 3))), None);
+        assert_eq!(
+            Lineages::default().beyond(&History { replid: ReplId("a".into()), offset: 1, previous: None }),
+            None
+        );
+    }
+
+    #[test]
+    fn the_master_goes_on_with_its_own_history_and_with_its_parent_up_to_where_it_left() {
+        let continues = |replid: &str, offset| {
+            descent().continues(&History { replid: ReplId(replid.into()), offset, previous: None })
+        };
+        assert!(continues("c", 500) && continues("c", 5) && continues("b", 90));
+        assert!(!continues("b", 91) && !continues("a", 5) && !continues("x", 0));
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub enum Request {
         /// A monitor that is not alive.
         monitor: MonitorId,
     },
+    /// Give up what this node holds beyond the group's history, and fill it with a copy of the master's data.
+    Resync {
+        /// A node that is held back because that could not be saved yet.
+        node: NodeAddr,
+    },
     /// Something that this version does not know.
     Unknown(String),
 }
@@ -37,6 +42,7 @@ impl fmt::Display for Request {
         match self {
             Self::Adopt { master } => write!(f, "adopt {master}"),
             Self::Forget { monitor } => write!(f, "forget {monitor}"),
+            Self::Resync { node } => write!(f, "resync {node}"),
             Self::Unknown(word) => f.write_str(word),
         }
     }

@@ -57,6 +57,24 @@ pub enum Step {
         /// Those that answer the monitors: only for these is it worth waiting.
         awaited: BTreeSet<NodeAddr>,
     },
+    /// Tell nodes that came back to follow nobody, and read them, before anything else is done with them.
+    ///
+    /// A node that is a master loses its clients in the same transaction. Nobody is promoted on what it says.
+    Demote {
+        /// The nodes.
+        nodes: Vec<NodeAddr>,
+    },
+    /// Have a frozen node save what it holds into a file of its own, or see how far that is.
+    Save {
+        /// The node.
+        node: NodeAddr,
+        /// The life of its process whose data it is.
+        run: RunId,
+        /// The file's name.
+        file: String,
+        /// Whether it was begun: then nothing is begun again.
+        begun: bool,
+    },
     /// Read nodes without changing them.
     Look {
         /// The nodes to read.
@@ -125,6 +143,8 @@ pub enum Purpose {
     OpenEpoch,
     /// The new master.
     Publish,
+    /// What nodes that came back hold beyond, or what became of that.
+    Count,
     /// What was seen of nodes and monitors.
     Refresh,
     /// What an operator asked for.
@@ -147,6 +167,8 @@ pub enum Outcome {
     Promoted(Option<Evidence>),
     /// The nodes that carried the step out.
     Done(BTreeSet<NodeAddr>),
+    /// How far the snapshot is; `None` if the node gave no answer: it may have been begun.
+    Saving(Option<Saving>),
     /// The answer stands beside its request.
     Answered,
     /// It may not: the lead is lost, or nobody waits for it any more.
@@ -155,6 +177,27 @@ pub enum Outcome {
     Amended,
     /// It was not begun: the term was over, or the program is ending.
     NotBegun,
+}
+
+/// How far a snapshot is that a frozen node was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Saving {
+    /// It could not be begun yet: the server is about something of the kind already.
+    Busy,
+    /// It was begun.
+    Begun {
+        /// The file's path on the node's host.
+        file: String,
+        /// Why that is not the file that was asked for but the server's own, which the next full copy replaces.
+        unnamed: Option<String>,
+    },
+    /// It goes on.
+    Running,
+    /// It is complete.
+    Complete,
+    /// It was not begun, or failed, for this reason.
+    Failed(String),
 }
 
 impl fmt::Display for Step {
@@ -166,6 +209,11 @@ impl fmt::Display for Step {
                 Purpose::Publish => {
                     write!(f, "commit epoch {}: publish master {}", record.epoch, record.master)
                 }
+                Purpose::Count => {
+                    write!(f, "commit epoch {}: count", record.epoch)?;
+                    let mut all = record.diverged.iter();
+                    all.try_for_each(|(node, diverged)| write!(f, "; {node} holds {diverged}"))
+                }
                 Purpose::Refresh => write!(f, "commit epoch {}: refresh", record.epoch),
                 Purpose::Asked(_) => {
                     write!(f, "commit epoch {}: as asked, master {}", record.epoch, record.master)
@@ -173,6 +221,9 @@ impl fmt::Display for Step {
             },
             Self::Amend { .. } => write!(f, "amend the history"),
             Self::Freeze { nodes, .. } => write!(f, "freeze {}", list(nodes)),
+            Self::Demote { nodes } => write!(f, "demote {}", list(nodes)),
+            Self::Save { node, file, begun: false, .. } => write!(f, "save {node} as {file}"),
+            Self::Save { node, .. } => write!(f, "is {node} saved"),
             Self::Look { nodes } => write!(f, "look {}", list(nodes)),
             Self::Promote { intent, .. } => write!(f, "promote {}", intent.node),
             Self::Open { node, .. } => write!(f, "open {node}"),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::divergence::Divergence;
 use crate::history::Opening;
 use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId};
 use crate::policy::{Discover, Policy};
@@ -31,6 +32,8 @@ pub struct Topology {
     /// Where the master stood when it fed a lost replica no more: that replica holds no more of the history than this.
     /// A lost one that is not here was lost together with the master, and may hold all that there was.
     pub reached: BTreeMap<NodeAddr, (ReplId, u64)>,
+    /// What nodes that came back hold beyond the master, from when it was counted until they follow again.
+    pub diverged: BTreeMap<NodeAddr, Divergence>,
     /// The histories that positions are compared in.
     pub lineages: Lineages,
     /// The monitors whose votes make the quorum, dead or alive.

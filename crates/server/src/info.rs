@@ -87,6 +87,16 @@ impl Info {
         self.0.get("loading").is_some_and(|loading| loading != "0")
     }
 
+    /// Whether a snapshot is being written, from the section `persistence`.
+    pub(crate) fn is_saving(&self) -> bool {
+        self.0.get("rdb_bgsave_in_progress").is_some_and(|it| it != "0")
+    }
+
+    /// Whether the last snapshot that was begun was written well, from the section `persistence`.
+    pub(crate) fn has_saved(&self) -> bool {
+        self.0.get("rdb_last_bgsave_status").is_some_and(|status| status == "ok")
+    }
+
     /// How many keys there are in all databases, from the section `keyspace`.
     pub(crate) fn keys(&self) -> u64 {
         let databases = self

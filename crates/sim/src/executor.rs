@@ -44,6 +44,8 @@ enum What {
     Freeze(BTreeSet<usize>),
     /// For so many visits, to say what was read or who has done it.
     All { left: usize, reads: bool, said: BTreeMap<NodeAddr, Option<Evidence>> },
+    /// For a visit that begins a file, or asks for it.
+    Save,
     /// For the answer on this connection, to the node's promotion.
     Promote(ConnId),
 }
@@ -74,6 +76,8 @@ pub(crate) struct Visit {
 #[derive(Clone, Debug)]
 enum Job {
     Freeze { patient: bool },
+    Demote,
+    Save { run: RunId, begun: bool },
     Look,
     Open { run: RunId, number: u32, first: bool },
     Fence { run: RunId, number: u32 },
@@ -127,17 +131,14 @@ impl World {
                 self.send_up(m, Up::Answer(id, term, request, answer));
             }
             Step::Freeze { nodes, awaited } => {
-                self.check_freeze();
-                self.abandon_visits(m);
-                self.monitors[m].held.clear();
                 let awaited: BTreeSet<_> = awaited.iter().filter_map(|node| self.node_of(node)).collect();
-                self.monitors[m].running = Some(start(What::Freeze(awaited.clone()), FREEZE_LIMIT));
-                for n in nodes.iter().filter_map(|node| self.node_of(node)).collect::<Vec<_>>() {
-                    let patient = awaited.contains(&n);
-                    let limit = if patient { FREEZE_LIMIT } else { VISIT_LIMIT };
-                    self.visit(m, n, Job::Freeze { patient }, now + limit);
-                }
-                self.freeze_ends(m, now);
+                let running = start(What::Freeze(awaited.clone()), FREEZE_LIMIT);
+                self.freeze(m, running, &nodes, &awaited);
+            }
+            Step::Demote { nodes } => self.visit_all(m, start(all(true), VISIT_LIMIT), &nodes, &Job::Demote),
+            Step::Save { node, run, begun, .. } => {
+                let job = Job::Save { run, begun };
+                self.visit_all(m, start(What::Save, VISIT_LIMIT), &[node], &job);
             }
             Step::Look { nodes } => self.visit_all(m, start(all(true), VISIT_LIMIT), &nodes, &Job::Look),
             Step::Open { node, run, min_replicas_to_write: number, first } => {
@@ -160,6 +161,20 @@ impl World {
                 self.promote(m, start(What::Store, VISIT_LIMIT), &intent, closable);
             }
         }
+    }
+
+    fn freeze(&mut self, m: usize, running: Running, nodes: &[NodeAddr], awaited: &BTreeSet<usize>) {
+        let now = self.monitors[m].local(self.queue.now());
+        self.check_freeze();
+        self.abandon_visits(m);
+        self.monitors[m].held.clear();
+        self.monitors[m].running = Some(running);
+        for n in nodes.iter().filter_map(|node| self.node_of(node)).collect::<Vec<_>>() {
+            let patient = awaited.contains(&n);
+            let limit = if patient { FREEZE_LIMIT } else { VISIT_LIMIT };
+            self.visit(m, n, Job::Freeze { patient }, now + limit);
+        }
+        self.freeze_ends(m, now);
     }
 
     fn promote(&mut self, m: usize, running: Running, intent: &Intent, closable: bool) {

@@ -2,11 +2,12 @@
 //! from one to the next. What a server *is* stands in `redis`.
 
 mod replication;
+mod snapshot;
 
 use std::collections::BTreeSet;
 
 use redis_failover_core::plan::CLOSED;
-use redis_failover_core::{Instant, NodeAddr};
+use redis_failover_core::{Instant, NodeAddr, RunId};
 
 use crate::queue::{MS, Micros, S};
 use crate::redis::{Copy, Entry, Kind, Server, Upheaval, WriteId};
@@ -37,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) life: u32,
     /// Until when it loads its data.
     pub(crate) loading_until: Micros,
+    /// Until when it writes a file that a leader asked for, and in which life.
+    saving: Option<(RunId, Micros)>,
     socket: Vec<(ConnId, Payload)>,
     upstream: Option<Upstream>,
     /// The links that are sent the stream.
@@ -90,6 +93,7 @@ impl Node {
             host_up: true,
             life: 1,
             loading_until: 0,
+            saving: None,
             socket: Vec::new(),
             upstream: None,
             streams: BTreeSet::new(),
@@ -200,15 +204,6 @@ impl World {
         }
     }
 
-    fn hang_up(&mut self, n: usize, conn: ConnId) {
-        self.close(conn, End::Server);
-        let node = &mut self.nodes[n];
-        node.server.detach(conn);
-        node.streams.remove(&conn);
-        node.waits.retain(|wait| wait.conn != conn);
-        node.paused.retain(|(paused, _)| *paused != conn);
-    }
-
     fn answer(&mut self, n: usize, conn: ConnId, ask: Ask) {
         let now = self.queue.now();
         let loading = now < self.nodes[n].loading_until;
@@ -291,6 +286,7 @@ impl World {
                 }
             }
             Ask::Persist => self.nodes[n].server.rewrite(),
+            Ask::Save { run, begun } => return Say::Saving(self.saves(n, run, begun)),
             _ => {}
         }
         Say::Evidence { now: Box::new(self.nodes[n].server.evidence(was.clone())), was }

@@ -104,6 +104,7 @@ fn calm(monitors: usize) -> Swarm {
         down_after: S,
         probe_interval: 200 * MS,
         third_failover_waits: 0,
+        saves: false,
         delay: (50, 3 * MS),
         lag: MS,
         copying: (0, 20 * MS),

@@ -85,6 +85,8 @@ pub struct Swarm {
     pub probe_interval: Micros,
     /// How long the third failover waits.
     pub third_failover_waits: Micros,
+    /// Whether what a node alone holds is saved before it is filled.
+    pub saves: bool,
     /// How long a message takes at least and at most.
     pub delay: (Micros, Micros),
     /// How late a ZooKeeper server may be with its news.
@@ -140,6 +142,8 @@ impl Swarm {
             down_after,
             probe_interval: (down_after / 5).min(200 * MS),
             third_failover_waits: *choose(rng, &[0, 0, 2]) * S,
+            // Of a copy: what is drawn after it stays what it was.
+            saves: rng.clone().u8(0..3) == 0,
             delay: (50, slowest),
             lag: *choose(rng, &[1, 10, 200, 800]) * MS,
             copying: (*choose(rng, &[0, 50, 5_000]) * MS, rng.u64(1..300) * MS),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use redis_failover_core::{Evidence, NodeAddr, ReplId, Role, RunId, Sighting, Term};
+use redis_failover_core::{Evidence, NodeAddr, ReplId, Role, RunId, Saving, Sighting, Term};
 
 use crate::queue::Micros;
 use crate::redis::{Copy, Entry, WriteId};
@@ -108,6 +108,8 @@ pub(crate) enum Ask {
     Fence(u32),
     /// Follow; a master loses its clients.
     Follow { master: NodeAddr, cut: bool, number: Option<u32> },
+    /// Write what you hold into a file, or say how far that is.
+    Save { run: RunId, begun: bool },
     /// Write your role into your file.
     Persist,
     /// A client's write.
@@ -139,6 +141,8 @@ pub(crate) enum Say {
     Evidence { was: Role, now: Box<Evidence> },
     /// Its life.
     Run(RunId),
+    /// How far its file is; `None` where it is no longer the one that was meant.
+    Saving(Option<Saving>),
     /// Done.
     Done,
     /// Not executed: it is a replica, or has too few of them.

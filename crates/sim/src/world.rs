@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use fastrand::Rng;
-use redis_failover_core::{NodeAddr, Policy, Term};
+use redis_failover_core::{NodeAddr, OnDivergence, Policy, Term};
 use redis_failover_store::Glance;
 
 use crate::bugs::Bug;
@@ -124,7 +124,8 @@ impl World {
         let ms = |time: Micros| Duration::from_millis(time / MS);
         let policy = Policy::new(None, ms(swarm.down_after), ms(swarm.probe_interval))
             .unwrap_or_default()
-            .with_third_failover_waiting(ms(swarm.third_failover_waits));
+            .with_third_failover_waiting(ms(swarm.third_failover_waits))
+            .with_on_divergence(if swarm.saves { OnDivergence::Save } else { OnDivergence::Discard });
         let server = |(n, disk)| {
             let mut server = Server::new(NodeAddr::new(format!("n{n}"), 6379), disk);
             server.priority = swarm.priorities[n];

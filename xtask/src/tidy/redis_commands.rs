@@ -11,10 +11,12 @@ static ADMINISTRATION: Rule = Rule {
 };
 
 const PLACE: &str = "crates/server/src/monitor/redis_admin.rs";
+/// Its parts.
+const PARTS: &str = "crates/server/src/monitor/redis_admin/";
 const FOLDERS: [&str; 4] =
     ["crates/core/src/", "crates/store/src/", "crates/client/src/", "crates/server/src/"];
 /// As literals begin that hold such a command; its second word may be a literal of its own.
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "REPLICAOF",
     "SLAVEOF",
     "FAILOVER",
@@ -23,11 +25,13 @@ const COMMANDS: [&str; 8] = [
     "CLIENT KILL",
     "CLIENT PAUSE",
     "CLIENT UNPAUSE",
+    "BGSAVE",
 ];
 
 /// Checks the rule of this module.
 pub(super) fn check(source: &Source) -> Vec<Finding> {
-    if source.path == PLACE || !FOLDERS.iter().any(|folder| source.path.starts_with(folder)) {
+    let is_place = source.path == PLACE || source.path.starts_with(PARTS);
+    if is_place || !FOLDERS.iter().any(|folder| source.path.starts_with(folder)) {
         return Vec::new();
     }
     let following = source.literals.iter().skip(1).map(|literal| literal.text.as_str()).chain([""]);
@@ -69,11 +73,13 @@ mod tests {
             r#"redis::cmd("CLIENT").arg("PAUSE")"#,
             r#"write("CLIENT UNPAUSE\r\n")"#,
             r#"write(b"CONFIG SET a b")"#,
+            r#"redis::cmd("BGSAVE")"#,
         ];
         for text in bad {
             assert_eq!(lines("crates/server/src/app.rs", text), [1], "{text}");
             assert_eq!(lines("crates/client/src/link.rs", text), [1], "{text}");
             assert_eq!(lines(PLACE, text), [0; 0], "{text}");
+            assert_eq!(lines(&format!("{PARTS}snapshot.rs"), text), [0; 0], "{text}");
         }
     }
 

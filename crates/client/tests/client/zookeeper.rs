@@ -41,6 +41,7 @@ async fn publish(session: &Session, path: &str, nodes: &Nodes) {
         discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
         reached: std::collections::BTreeMap::new(),
+        diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),

@@ -74,6 +74,7 @@ mod tests {
                 discovered: std::collections::BTreeSet::new(),
                 synced: std::collections::BTreeMap::new(),
                 reached: std::collections::BTreeMap::new(),
+                diverged: std::collections::BTreeMap::new(),
                 fenced: false,
                 left: std::collections::BTreeSet::new(),
                 lineages: crate::position::Lineages::default(),

@@ -153,7 +153,9 @@ impl Decider {
                     Purpose::Publish => self.published(now),
                     Purpose::Found => self.founded(&record),
                     Purpose::Asked(_) => self.adopted(&record),
-                    Purpose::Refresh => None,
+                    // What a node that came back alone holds stands in `record.diverged`: an entry of another kind
+                    // would be made of it here.
+                    Purpose::Count | Purpose::Refresh => None,
                 };
                 let entry = told.map(|account| Box::new(Entry::Change(Box::new(account))));
                 Step::Commit { expected, record, purpose, entry }

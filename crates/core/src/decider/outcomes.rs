@@ -39,6 +39,8 @@ impl Decider {
                 self.note_frozen(now);
                 self.frozen(awaited, evidence);
             }
+            (Step::Demote { nodes }, Outcome::Read(evidence)) => self.demoted(now, nodes, evidence),
+            (Step::Save { node, run, .. }, Outcome::Saving(saving)) => self.saving(now, node, run, saving),
             (Step::Look { .. }, Outcome::Read(evidence)) => self.looked(now, evidence),
             (Step::Promote { intent, .. }, Outcome::Promoted(evidence)) => {
                 // Whatever came of it, what the node said before is over.
@@ -51,29 +53,14 @@ impl Decider {
                     Some(_) | None => Promotion::Unclear,
                 };
             }
-            (Step::Open { node, run, .. }, Outcome::Done(done)) => {
-                if done.contains(&node) {
-                    let before = self.progress.opened.take().filter(|opened| opened.run == run);
-                    let times = before.map_or(0, |opened| opened.times + 1);
-                    if times == 0 {
-                        self.progress.unsaved.insert(node.clone());
-                    }
-                    self.progress.opened = Some(Opened { node, run, at: now, times });
-                    self.note_open(now);
-                } else {
-                    self.progress.rest_until = Some(now + FIRST_REST);
-                }
+            (Step::Open { node, run, .. }, Outcome::Done(done)) if done.contains(&node) => {
+                self.opened_to_writes(now, node, run);
             }
+            (Step::Open { .. }, Outcome::Done(_)) => self.progress.rest_until = Some(now + FIRST_REST),
             (Step::Fence { node, run, number }, Outcome::Done(done)) => {
                 self.fenced(now, run, done.contains(&node).then_some(number));
             }
-            (Step::Follow { nodes, .. }, Outcome::Done(done)) => {
-                for node in nodes {
-                    self.progress.evidence.remove(&node);
-                    self.progress.told.insert(node, now);
-                }
-                self.progress.unsaved.extend(done);
-            }
+            (Step::Follow { nodes, .. }, Outcome::Done(done)) => self.sent_to_follow(now, nodes, done),
             (Step::Persist { nodes }, _) => {
                 for node in nodes {
                     self.progress.unsaved.remove(&node);
@@ -86,6 +73,8 @@ impl Decider {
             // An executor that answers another question than it was asked: ask again, after a rest.
             (
                 Step::Freeze { .. }
+                | Step::Demote { .. }
+                | Step::Save { .. }
                 | Step::Look { .. }
                 | Step::Promote { .. }
                 | Step::Open { .. }
@@ -100,6 +89,16 @@ impl Decider {
         let before = self.progress.fence.take().filter(|it| it.run == run && it.number == number);
         let times = before.map_or(0, |fence| fence.times + 1);
         self.progress.fence = Some(Fence { run, number, at: now, times });
+    }
+
+    fn opened_to_writes(&mut self, now: Instant, node: NodeAddr, run: RunId) {
+        let before = self.progress.opened.take().filter(|opened| opened.run == run);
+        let times = before.map_or(0, |opened| opened.times + 1);
+        if times == 0 {
+            self.progress.unsaved.insert(node.clone());
+        }
+        self.progress.opened = Some(Opened { node, run, at: now, times });
+        self.note_open(now);
     }
 
     fn committed(&mut self, now: Instant, record: Topology, purpose: Purpose, version: Version) {
@@ -120,6 +119,7 @@ impl Decider {
                 self.progress.opened = None;
                 self.progress.fence = None;
                 self.progress.told.clear();
+                self.progress.demoted.clear();
                 let master = self.record().map(|it| (it.master.clone(), it.master_run.clone()));
                 if let Some((node, run)) = master {
                     self.progress.evidence.remove(&node);
@@ -133,7 +133,7 @@ impl Decider {
                     self.refusal = None;
                 }
             }
-            Purpose::OpenEpoch | Purpose::Refresh => {}
+            Purpose::OpenEpoch | Purpose::Count | Purpose::Refresh => {}
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Decider;
 use crate::candidate::Dropped;
 use crate::diagnosis::{Diagnosis, diagnose};
+use crate::divergence::{Divergence, Keeping};
 use crate::founding::Founding;
 use crate::names::{Epoch, MonitorId, NodeAddr};
 use crate::request::{Answer, Request, RequestId};
@@ -44,11 +45,32 @@ impl Decider {
         let step = match &request {
             Request::Forget { monitor } => self.forget_monitor(id, monitor),
             Request::Adopt { master } => self.adopt_master(now, id, master),
+            Request::Resync { node } => self.resync(id, node),
             Request::Unknown(word) => {
                 Err(Answer::Refused(format!("the leading monitor {} does not know `{word}`", self.me)))
             }
         };
         step.unwrap_or_else(answer)
+    }
+
+    /// What the node holds beyond is given up, if it is held for that.
+    fn resync(&self, id: RequestId, node: &NodeAddr) -> Result<Option<Step>, Answer> {
+        if let Some(loss) = self.loss {
+            return Err(Answer::Refused(format!("{loss}: adopt a master first")));
+        }
+        let Some(record) = self.record() else {
+            return Err(Answer::Refused("the group has no record yet".into()));
+        };
+        if record.phase != Phase::Steady {
+            return Ok(None);
+        }
+        let held = |divergence: &&mut Divergence| divergence.keeping.holds();
+        let mut record = record.clone();
+        let Some(divergence) = record.diverged.get_mut(node).filter(held) else {
+            return Err(Answer::Refused(format!("{node} is not held back for anything that it alone holds")));
+        };
+        divergence.keeping = Keeping::Discarded;
+        Ok(self.commit_as_asked(id, record))
     }
 
     fn forget_monitor(&self, id: RequestId, monitor: &MonitorId) -> Result<Option<Step>, Answer> {

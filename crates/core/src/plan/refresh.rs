@@ -33,6 +33,8 @@ impl Planner<'_> {
         for node in record.nodes() {
             if let Some(sighting) = self.facts.fresh(node, None).filter(|it| self.holds_a_copy(it)) {
                 seen.synced.insert(node.clone(), sighting.run.clone());
+                // It holds the master's data: what it held beyond is over.
+                seen.diverged.remove(node);
             }
         }
         // In another run it may have lost some of its history, and its new name for it says nothing of how far it came.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use redis_failover_core::plan::CLOSED;
-use redis_failover_core::{Evidence, History, Instant, Link, NodeAddr, ReplId, Role, RunId, Sighting};
+use redis_failover_core::{
+    Evidence, History, Instant, Link, NodeAddr, ReplId, Role, RunId, Saving, Sighting,
+};
 
 /// One server.
 #[derive(Clone, Debug)]
@@ -20,6 +22,10 @@ pub(super) struct Redis {
     pub(super) priority: u32,
     /// What a snapshot on its disk holds: history, offset and keys.
     pub(super) saved: Option<(String, u64, u64)>,
+    /// How its snapshots end: well, badly, or not at all.
+    pub(super) saves: Saves,
+    /// The snapshots that were begun for the monitors.
+    pub(super) files: Vec<String>,
     /// It receives nothing, though its link stands.
     pub(super) lagging: bool,
     /// It is in the middle of a full copy for as long as this is set.
@@ -39,6 +45,15 @@ pub(super) enum State {
     Dead,
     Hung,
     Loading,
+}
+
+/// How a snapshot ends; or into its own file, for it lets no other be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Saves {
+    Well,
+    Badly,
+    Never,
+    Unnamed,
 }
 
 /// Whom a replica follows; nobody when it is frozen.
@@ -68,6 +83,8 @@ impl Redis {
             keys: 0,
             priority: 100,
             saved: None,
+            saves: Saves::Well,
+            files: Vec::new(),
             lagging: false,
             half_synced: false,
             min_replicas: 0,
@@ -128,6 +145,22 @@ impl Redis {
     pub(super) fn restart_from_snapshot(&mut self, name: &str) {
         (self.replid, self.offset, self.keys) = self.saved.clone().expect("a snapshot was saved");
         self.restart(name, false);
+    }
+
+    /// Begins a snapshot, or says how far it is.
+    pub(super) fn save(&mut self, file: &str, begun: bool) -> Saving {
+        match self.saves {
+            _ if !begun => {
+                let unnamed = self.saves == Saves::Unnamed;
+                let file = if unnamed { "dump.rdb" } else { file };
+                self.files.push(file.to_owned());
+                let unnamed = unnamed.then(|| "its name can't be changed".to_owned());
+                Saving::Begun { file: format!("/data/{file}"), unnamed }
+            }
+            Saves::Well | Saves::Unnamed => Saving::Complete,
+            Saves::Badly => Saving::Failed("no space left".into()),
+            Saves::Never => Saving::Running,
+        }
     }
 
     fn role(&self, replicas: u32, link: Link) -> Role {

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use redis_failover_core::{
     Action, ActionId, Ballots, Entry, Epoch, Event, Fencing, Found, Instant, Leadership, MonitorId, NodeAddr,
-    Observation, Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request, RequestId, Requests, Step,
-    Term, Topology, Version, Versioned, Waits,
+    Observation, Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request, RequestId, Requests, RunId,
+    Saving, Step, Term, Topology, Version, Versioned, Waits,
 };
 
 use super::Decider;
@@ -432,7 +432,12 @@ impl World {
                 }
                 Outcome::Amended
             }
-            Step::Freeze { nodes, .. } => Outcome::Read(self.read(nodes, Some(&Command::Freeze))),
+            Step::Freeze { nodes, .. } | Step::Demote { nodes } => {
+                Outcome::Read(self.read(nodes, Some(&Command::Freeze)))
+            }
+            Step::Save { node, run, file, begun } => {
+                Outcome::Saving(self.save(node.host(), run, file, *begun))
+            }
             Step::Look { nodes } => Outcome::Read(self.read(nodes, None)),
             Step::Promote { intent, .. } => {
                 let name = intent.node.host();
@@ -463,6 +468,17 @@ impl World {
                 None => Outcome::NotAnswered,
             },
         }
+    }
+
+    /// A visit to a node that is to save what it holds.
+    fn save(&mut self, name: &str, run: &RunId, file: &str, begun: bool) -> Option<Saving> {
+        let redis = self.servers.get(name).expect("a node is visited");
+        if redis.state != State::Running || redis.isolated || redis.run_id() != *run {
+            return None;
+        }
+        let saving = redis.save(file, begun);
+        self.say(&format!("{name}: {saving:?}"));
+        Some(saving)
     }
 
     fn read(

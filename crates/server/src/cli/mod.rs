@@ -6,6 +6,7 @@ mod check_config;
 mod history;
 mod monitor;
 mod replay;
+mod resync;
 mod run;
 mod status;
 
@@ -65,6 +66,8 @@ enum Command {
     Explain(history::ExplainArgs),
     /// Say which node is the master, where several could be or the record in `ZooKeeper` was lost.
     Adopt(adopt::AdoptArgs),
+    /// Give up what a node alone holds, which is held back until that is saved: it becomes a copy of the master.
+    Resync(resync::ResyncArgs),
     /// A group's monitors; without a command the same as `run`.
     Monitor(monitor::MonitorArgs),
     /// Show what a monitor decided and why, from its journal; connects to nobody.
@@ -87,6 +90,7 @@ impl Cli {
             Command::History(args) => history::list(&args),
             Command::Explain(args) => history::explain(&args),
             Command::Adopt(args) => adopt::run(args),
+            Command::Resync(args) => resync::run(args),
             Command::Monitor(args) => monitor::run(args),
             Command::Replay(args) => replay::run(&args),
             Command::CheckConfig(args) => check_config::run(args),

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use redis_failover_core::{Found, NodeAddr, Phase, Report, Topology, Versioned, Vote, Wait};
+use redis_failover_core::{
+    Divergence, Found, Keeping, NodeAddr, Phase, Report, Topology, Versioned, Vote, Wait,
+};
 use redis_failover_store::{Snapshot, ZooKeeper};
 use serde_json::{Value, json};
 
@@ -109,6 +111,9 @@ fn as_text(path: &str, record: &Topology, snapshot: &Snapshot) -> String {
         let addr = member.addr.to_string();
         line(format_args!("{addr:<32} {role:<8} {:<4} {}", word(member.ok), votes.join(", ")));
     }
+    for (node, divergence) in &record.diverged {
+        line(format_args!("diverged {node}: {divergence}"));
+    }
     for (node, wait) in waits(snapshot) {
         line(format_args!("waits    {node}: {}{}", wait.why, holding(wait)));
     }
@@ -178,6 +183,13 @@ fn troubles(record: &Topology, snapshot: &Snapshot) -> Vec<String> {
     if against > 0 {
         troubles.push(format!("{against} monitors find the master {} down", record.master));
     }
+    for (node, divergence) in record.diverged.iter().filter(|(_, divergence)| divergence.keeping.holds()) {
+        let then = match divergence.keeping {
+            Keeping::Held { .. } => format!("copy that, then give it up (redis-failover resync {node})"),
+            _ => "it follows when that is done".to_owned(),
+        };
+        troubles.push(format!("{node} is held back, for what it alone holds is not saved yet: {then}"));
+    }
     if waits(snapshot).next().is_some() {
         troubles.push("no node may take over: the group waits for a better one to come back".to_owned());
     }
@@ -187,6 +199,18 @@ fn troubles(record: &Topology, snapshot: &Snapshot) -> Vec<String> {
 fn votes<'a>(snapshot: &'a Snapshot, node: &'a NodeAddr) -> impl Iterator<Item = (String, String)> + 'a {
     let vote = |report: &Report| report.votes.get(node).map(|(vote, _)| vote.to_string());
     snapshot.reports.iter().filter_map(move |(id, report)| Some((id.to_string(), vote(report)?)))
+}
+
+/// What a node alone holds.
+fn divergence_json(divergence: &Divergence) -> Value {
+    let (is, file, why) = match &divergence.keeping {
+        Keeping::Discarded => ("discarded", None, None),
+        Keeping::Due { file } => ("due", Some(file), None),
+        Keeping::Saved { file } => ("saved", Some(file), None),
+        Keeping::Held { file, why } => ("held", Some(file), Some(why)),
+    };
+    let left = divergence.left.map(|epoch| epoch.0);
+    json!({ "left": left, "bytes": divergence.bytes, "is": is, "file": file, "why": why })
 }
 
 fn as_json(path: &str, record: &Topology, read: &Versioned, snapshot: &Snapshot) -> Value {
@@ -201,6 +225,7 @@ fn as_json(path: &str, record: &Topology, read: &Versioned, snapshot: &Snapshot)
                 "role": if member.addr == record.master { "master" } else { "replica" },
                 "ok": member.ok,
                 "votes": votes,
+                "diverged": record.diverged.get(&member.addr).map(divergence_json),
                 "waits": waits(snapshot).find(|(node, _)| **node == member.addr).map(|(_, wait)| json!({
                     "why": wait.why, "keys": wait.keys, "saved": wait.saved,
                 })),

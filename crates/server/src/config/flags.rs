@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use redis_failover_core::{Discover, Fencing, MonitorId, NodeAddr};
+use redis_failover_core::{Discover, Fencing, MonitorId, NodeAddr, OnDivergence};
 use redis_failover_store::{ConnectString, GroupPath};
 
 use super::group::{Origin, Said};
@@ -111,6 +111,15 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum)]
     discover: Option<DiscoverArg>,
 
+    /// What becomes of what a node that comes back holds beyond the point where its history was left
+    /// [default: discard].
+    #[arg(long, value_enum)]
+    on_divergence: Option<OnDivergenceArg>,
+
+    /// How many nodes of one host are told to begin a full copy at a time [default: 1].
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    parallel_syncs: Option<u32>,
+
     /// What keeps a master that is cut off from taking writes for long [default: replicas].
     #[arg(long, value_enum)]
     fencing: Option<FencingArg>,
@@ -161,6 +170,24 @@ impl From<DiscoverArg> for Discover {
             DiscoverArg::Off => Self::Off,
             DiscoverArg::Watch => Self::Watch,
             DiscoverArg::Promote => Self::Promote,
+        }
+    }
+}
+
+/// What becomes of what a node alone holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnDivergenceArg {
+    /// It is counted and told, and gone with the next full copy.
+    Discard,
+    /// It is saved to a file on the node, which is held back until that is done.
+    Save,
+}
+
+impl From<OnDivergenceArg> for OnDivergence {
+    fn from(choice: OnDivergenceArg) -> Self {
+        match choice {
+            OnDivergenceArg::Discard => Self::Discard,
+            OnDivergenceArg::Save => Self::Save,
         }
     }
 }
@@ -231,6 +258,8 @@ impl RunArgs {
             link_grace: self.link_grace,
             third_failover_waits: self.third_failover_waits,
             discover: self.discover.map(Into::into),
+            on_divergence: self.on_divergence.map(Into::into),
+            parallel_syncs: self.parallel_syncs,
             fencing: self.fencing.map(Into::into),
             take_over: self.take_over.then_some(true),
             journal: self.journal,
@@ -261,6 +290,8 @@ fn first_given(said: &Said) -> Option<&'static str> {
         link_grace,
         third_failover_waits,
         discover,
+        on_divergence,
+        parallel_syncs,
         fencing,
         take_over,
         journal,
@@ -284,6 +315,8 @@ fn first_given(said: &Said) -> Option<&'static str> {
         ("--link-grace", link_grace.is_some()),
         ("--third-failover-waits", third_failover_waits.is_some()),
         ("--discover", discover.is_some()),
+        ("--on-divergence", on_divergence.is_some()),
+        ("--parallel-syncs", parallel_syncs.is_some()),
         ("--fencing", fencing.is_some()),
         ("--take-over", take_over.is_some()),
         ("--journal (or REDIS_FAILOVER_JOURNAL)", journal.is_some()),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use redis_failover_core::{Discover, Fencing, NodeAddr, Policy};
+use redis_failover_core::{Discover, Fencing, NodeAddr, OnDivergence, Policy};
 use redis_failover_store::{ConnectString, GroupPath};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer, Error};
@@ -178,6 +178,9 @@ pub(super) struct Said {
     pub(super) third_failover_waits: Option<Duration>,
     #[serde(deserialize_with = "discover")]
     pub(super) discover: Option<Discover>,
+    #[serde(deserialize_with = "on_divergence")]
+    pub(super) on_divergence: Option<OnDivergence>,
+    pub(super) parallel_syncs: Option<u32>,
     #[serde(deserialize_with = "fencing")]
     pub(super) fencing: Option<Fencing>,
     pub(super) take_over: Option<bool>,
@@ -221,6 +224,12 @@ fn discover<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Discover>, D::
     Discover::from_word(&word).map(Some).ok_or_else(wrong)
 }
 
+fn on_divergence<'de, D: Deserializer<'de>>(value: D) -> Result<Option<OnDivergence>, D::Error> {
+    let word = String::deserialize(value)?;
+    let wrong = || D::Error::custom(format!("`{word}` is none of discard and save"));
+    OnDivergence::from_word(&word).map(Some).ok_or_else(wrong)
+}
+
 fn fencing<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Fencing>, D::Error> {
     let word = String::deserialize(value)?;
     let wrong = || D::Error::custom(format!("`{word}` is neither off nor replicas"));
@@ -245,6 +254,8 @@ impl Said {
             link_grace: self.link_grace.or(defaults.link_grace),
             third_failover_waits: self.third_failover_waits.or(defaults.third_failover_waits),
             discover: self.discover.or(defaults.discover),
+            on_divergence: self.on_divergence.or(defaults.on_divergence),
+            parallel_syncs: self.parallel_syncs.or(defaults.parallel_syncs),
             fencing: self.fencing.or(defaults.fencing),
             take_over: self.take_over.or(defaults.take_over),
             journal: self.journal,
@@ -312,13 +323,19 @@ impl Said {
         let probe_interval = self.probe_interval.unwrap_or(default.probe_interval());
         let policy = Policy::new(self.quorum, down_after, probe_interval)
             .map_err(|error| usage(format!("the policy cannot stand: {error}")))?;
+        let parallel_syncs = self.parallel_syncs.unwrap_or(default.parallel_syncs());
+        if parallel_syncs == 0 {
+            return Err(usage("the policy cannot stand: parallel-syncs 0 would fill no node: use 1 or more"));
+        }
         Ok(policy
             .misconf_unusable(self.misconf_is_unusable.unwrap_or(default.misconf_is_unusable()))
             .patient_with_refusal(self.refusal_waits.unwrap_or(default.refusal_waits()))
             .with_link_grace(self.link_grace.unwrap_or(default.link_grace()))
             .with_third_failover_waiting(self.third_failover_waits.unwrap_or(default.third_failover_waits()))
             .with_discover(self.discover.unwrap_or(default.discover()))
-            .with_fencing(self.fencing.unwrap_or(default.fencing())))
+            .with_fencing(self.fencing.unwrap_or(default.fencing()))
+            .with_on_divergence(self.on_divergence.unwrap_or(default.on_divergence()))
+            .with_parallel_syncs(parallel_syncs))
     }
 
     fn credentials(&self, origin: &Origin) -> Result<(Credentials, Option<String>), Failure> {

@@ -32,7 +32,7 @@ pub(super) struct Key {
 pub(super) const DEFAULTS: &str = "defaults";
 pub(super) const GROUP: &str = "group";
 
-pub(super) const KEYS: [Key; 23] = [
+pub(super) const KEYS: [Key; 25] = [
     Key {
         name: "id",
         place: Place::Top,
@@ -157,6 +157,23 @@ pub(super) const KEYS: [Key; 23] = [
         about: "What becomes of a replica that follows the master and stands in no list: nothing; it is watched, \
                 published and read from, and never takes over; it becomes a node like any other. It seeds the group's \
                 policy.",
+    },
+    Key {
+        name: "on_divergence",
+        place: Place::Shared,
+        kind: "`\"discard\"` or `\"save\"`",
+        default: Ok("\"discard\""),
+        about: "What becomes of what a node that comes back holds beyond the point where its history was left: it is \
+                counted and gone with the next full copy; or it is saved to a file on the node first, and the node is \
+                held back until that is done (from Redis 7 on its configuration has to say \
+                `enable-protected-configs yes` for that). It seeds the group's policy.",
+    },
+    Key {
+        name: "parallel_syncs",
+        place: Place::Shared,
+        kind: "number",
+        default: Ok("1"),
+        about: "How many nodes of one host are told to begin a full copy at a time. It seeds the group's policy.",
     },
     Key {
         name: "fencing",
@@ -336,7 +353,7 @@ mod tests {
     fn the_defaults_that_are_told_are_those_that_count() {
         let told = KEYS.iter().filter_map(|key| Some(format!("{} = {}\n", key.name, key.default.ok()?)));
         let told: String = told.collect();
-        assert_eq!(told.lines().count(), 12);
+        assert_eq!(told.lines().count(), 14);
         assert_eq!(group(&told), group(""));
         let journal = "journal = \"j\"\n";
         assert_eq!(group(&(told + journal)), group(journal), "a limit means nothing without a journal");
@@ -356,6 +373,8 @@ mod tests {
             ("link_grace", "\"7s\""),
             ("third_failover_waits", "\"7s\""),
             ("discover", "\"off\""),
+            ("on_divergence", "\"save\""),
+            ("parallel_syncs", "7"),
             ("fencing", "\"off\""),
             ("take_over", "true"),
             ("source_address", "\"127.0.0.1\""),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Action, Entry, Evidence, Intent, NodeAddr, Outcome, RunId, Step, Term, Topology, Version,
+    Action, Entry, Evidence, Intent, NodeAddr, Outcome, RunId, Saving, Step, Term, Topology, Version,
 };
 use redis_failover_store::{Campaign, CommitError};
 use tokio::sync::Mutex;
@@ -54,6 +54,7 @@ struct Frozen {
 /// What is done at a node, but for the freeze and the promotion.
 #[derive(Clone, Debug)]
 enum Errand {
+    Demote,
     Look,
     Open { run: RunId, min_replicas_to_write: u32, first: bool },
     Fence { run: RunId, number: u32 },
@@ -64,6 +65,7 @@ enum Errand {
 impl Errand {
     async fn run(self, link: &mut Entered, lead: &impl Lead) -> Result<Option<Evidence>, AdminError> {
         match self {
+            Self::Demote => return redis_admin::freeze(link, lead, true).await.map(Some),
             Self::Look => return redis_admin::look(link).await.map(Some),
             Self::Open { run, min_replicas_to_write, first } => {
                 redis_admin::open(link, lead, &run, min_replicas_to_write, first).await?;
@@ -104,10 +106,12 @@ impl<C: Campaign> Executor<C> {
                 Outcome::Amended
             }
             Step::Freeze { nodes, awaited } => Outcome::Read(self.freeze(term, nodes, &awaited).await),
+            Step::Demote { nodes } => Outcome::Read(self.read(term, nodes, &Errand::Demote).await),
+            Step::Save { node, run, file, begun } => {
+                Outcome::Saving(self.save(term, &node, &run, &file, begun).await)
+            }
             Step::Look { nodes } => {
-                let done = self.visit_all(term, nodes, &Errand::Look).await;
-                let mut said: BTreeMap<_, _> =
-                    done.into_iter().filter_map(|(node, said)| Some((node, said?))).collect();
+                let mut said = self.read(term, nodes, &Errand::Look).await;
                 for (node, evidence) in &mut said {
                     let role = evidence.role.clone();
                     evidence.role = self.names.spelled(node, role, PATIENCE).await;
@@ -225,6 +229,36 @@ impl<C: Campaign> Executor<C> {
             }
             Err(_) => Outcome::Promoted(None),
         }
+    }
+
+    /// Has a frozen node save what it holds, or sees how far that is: a short visit either way.
+    async fn save(
+        &self,
+        term: Term,
+        node: &NodeAddr,
+        run: &RunId,
+        file: &str,
+        begun: bool,
+    ) -> Option<Saving> {
+        let lead = self.lead(term);
+        let visit = async {
+            let mut link = self.links.enter(node, term).await?;
+            lead.check()?;
+            redis_admin::save(&mut link, &lead, run, file, begun).await
+        };
+        match timeout(VISIT_LIMIT, visit).await.unwrap_or(Err(AdminError::Late)) {
+            Ok(saving) => Some(saving),
+            Err(error) => {
+                tracing::info!(%node, "visit failed: {error}");
+                None
+            }
+        }
+    }
+
+    /// Does the errand at all `nodes`, and gives what those said that answered.
+    async fn read(&self, term: Term, nodes: Vec<NodeAddr>, errand: &Errand) -> BTreeMap<NodeAddr, Evidence> {
+        let done = self.visit_all(term, nodes, errand).await;
+        done.into_iter().filter_map(|(node, said)| Some((node, said?))).collect()
     }
 
     /// Has the errand done at all `nodes`, and says which have done it.

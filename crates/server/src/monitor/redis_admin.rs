@@ -4,6 +4,7 @@
 //! which it commands.
 
 mod replies;
+mod snapshot;
 
 use redis::{Pipeline, RedisError, Value};
 use redis_failover_core::plan::{CLOSED, MAX_LAG};
@@ -15,6 +16,7 @@ use super::prober::text;
 use crate::info::{InfoError, evidence};
 use crate::redis_link::{LinkError, RedisLink};
 use replies::{SECTIONS, config_number, info, is_forbidden, last, listed};
+pub(super) use snapshot::save;
 
 /// Where a frozen node is told to look for its master: a port that nobody serves, so it is refused at once.
 const NOBODY: (&str, &str) = ("127.0.0.1", "1");

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use redis_failover_core::{
-    Ballots, Diagnosis, Leadership, Loss, NodeAddr, Outcome, Phase, Policy, Status, Step, Topology, Verdict,
-    Vote,
+    Ballots, Diagnosis, Keeping, Leadership, Loss, NodeAddr, Outcome, Phase, Policy, Status, Step, Topology,
+    Verdict, Vote,
 };
 use redis_failover_store::Unreadable;
 use tracing::{error, info, warn};
@@ -217,12 +217,44 @@ impl Tidings {
             );
         }
         self.membership(before.as_ref(), record);
+        self.divergence(before.as_ref(), record);
         for member in &record.members {
             let was = before.as_ref().and_then(|it| it.members.iter().find(|old| old.addr == member.addr));
             if was.is_some_and(|was| was.ok != member.ok) {
                 let word = if member.ok { "OK" } else { "KO" };
                 info!(event = "published", %group, node = %member.addr, "{} is published as {word}", member.addr);
             }
+        }
+    }
+
+    /// Says what nodes that came back hold beyond the master, and what became of it.
+    fn divergence(&self, before: Option<&Topology>, record: &Topology) {
+        let group = &self.group;
+        for (node, divergence) in &record.diverged {
+            let was = before.and_then(|before| before.diverged.get(node));
+            if was == Some(divergence) {
+                continue;
+            }
+            match &divergence.keeping {
+                Keeping::Discarded => {
+                    warn!(event = "+diverged", %group, %node, "{node} holds {divergence}");
+                }
+                Keeping::Due { .. } => warn!(
+                    event = "+diverged", %group, %node,
+                    "{node} holds {divergence}; it follows nobody until then"
+                ),
+                Keeping::Saved { .. } => info!(event = "+saved", %group, %node, "{node} holds {divergence}"),
+                Keeping::Held { .. } => error!(
+                    event = "+held", %group, %node,
+                    "{node} holds {divergence}; it follows nobody until it is saved: copy what it holds and then \
+                     give it up (redis-failover resync {node}), or let its name be set (enable-protected-configs yes \
+                     in its configuration, and a restart)"
+                ),
+            }
+        }
+        let over = before.into_iter().flat_map(|before| before.diverged.keys());
+        for node in over.filter(|node| !record.diverged.contains_key(*node)) {
+            info!(event = "-diverged", %group, %node, "{node} holds nothing beyond the master any more");
         }
     }
 
@@ -254,8 +286,12 @@ impl Tidings {
             | Outcome::Read(_)
             | Outcome::Promoted(Some(_))
             | Outcome::Done(_)
+            | Outcome::Saving(Some(_))
             | Outcome::Answered
             | Outcome::Amended => {}
+            Outcome::Saving(None) => {
+                warn!(event = "step-failed", %group, "a snapshot may have been begun");
+            }
             Outcome::NotAnswered => warn!(event = "step-failed", %group, "not answered"),
             Outcome::NotCommitted => warn!(event = "step-failed", %group, "not committed"),
             Outcome::CommitUnknown => warn!(event = "step-failed", %group, "commit unclear, reading again"),

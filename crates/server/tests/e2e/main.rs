@@ -17,6 +17,7 @@ mod network;
 mod network_faults;
 mod operator;
 mod replies;
+mod returns;
 mod starts;
 mod steps;
 mod trap;

@@ -1,7 +1,7 @@
 //! The visits to nodes, step by step.
 
 use redis_failover_core::plan::CLOSED;
-use redis_failover_core::{Evidence, Instant, Outcome, Phase, Role};
+use redis_failover_core::{Evidence, Instant, Outcome, Phase, Role, Saving};
 
 use super::{Held, Job, PROMOTION, Running, Visit, What};
 use crate::bugs::Bug;
@@ -45,7 +45,12 @@ impl World {
         let conn = visit.conn;
         let ask = match (payload, &visit.job) {
             (Payload::Accepted, Job::Freeze { patient: false }) => Some(Ask::Freeze { cut: true }),
-            (Payload::Accepted, Job::Freeze { .. } | Job::Follow { .. }) => Some(Ask::LookBefore),
+            (Payload::Accepted, Job::Freeze { .. } | Job::Demote | Job::Follow { .. }) => {
+                Some(Ask::LookBefore)
+            }
+            (Payload::Accepted, Job::Save { run, begun }) => {
+                Some(Ask::Save { run: run.clone(), begun: *begun })
+            }
             (Payload::Accepted, Job::Look) => Some(Ask::Read),
             (Payload::Accepted, Job::Open { .. } | Job::Fence { .. }) => Some(Ask::WhichRun),
             (Payload::Accepted, Job::Persist) => Some(Ask::Persist),
@@ -66,16 +71,22 @@ impl World {
             (Payload::Say(Say::Run(run)), Job::Open { run: meant, number, first }) => {
                 (run == *meant).then_some(Ask::Open { number: *number, first: *first })
             }
+            (Payload::Say(Say::Saving(saving)), Job::Save { .. }) => {
+                return self.saving_is_answered(m, id, saving);
+            }
             (Payload::Say(Say::Evidence { was, now: said }), job) => {
                 return self.visit_ends(m, id, job, &was, *said);
             }
             _ => None,
         };
         match ask {
-            Some(ask @ (Ask::LookBefore | Ask::Read | Ask::WhichRun)) => {
+            // To ask how far a file is changes nothing.
+            Some(ask @ (Ask::LookBefore | Ask::Read | Ask::WhichRun | Ask::Save { begun: true, .. })) => {
                 self.ask_node(m, conn, id, ask);
             }
-            Some(Ask::Freeze { .. }) if self.bug == Some(Bug::SkipsFreeze) => {
+            Some(Ask::Freeze { .. })
+                if self.bug == Some(Bug::SkipsFreeze) && matches!(visit.job, Job::Freeze { .. }) =>
+            {
                 self.ask_node(m, conn, id, Ask::Read);
             }
             Some(ask) => self.command(m, conn, id, ask),
@@ -102,10 +113,28 @@ impl World {
                 }
                 self.freeze_is_answered(m, visit.node);
             }
-            Job::Look => self.visit_is_over(m, Some(id), Some(said)),
-            Job::Open { .. } | Job::Fence { .. } | Job::Follow { .. } | Job::Persist => {
+            Job::Demote => {
+                let Some(visit) = self.monitors[m].visits.get(&id) else { return };
+                let early = visit.was.as_ref().is_some_and(|before| !before.is_master());
+                let conn = visit.conn;
+                if early && was.is_master() {
+                    self.ask_node(m, conn, id, Ask::KillClients);
+                }
                 self.visit_is_over(m, Some(id), Some(said));
             }
+            Job::Look => self.visit_is_over(m, Some(id), Some(said)),
+            Job::Save { .. } | Job::Open { .. } | Job::Fence { .. } | Job::Follow { .. } | Job::Persist => {
+                self.visit_is_over(m, Some(id), Some(said));
+            }
+        }
+    }
+
+    /// A node has said how far its file is.
+    fn saving_is_answered(&mut self, m: usize, id: u64, saving: Option<Saving>) {
+        let Some(visit) = self.monitors[m].visits.remove(&id) else { return };
+        self.leave(m, visit.node, id);
+        if self.monitors[m].running.as_ref().is_some_and(|it| it.id == visit.of) {
+            self.finish(m, Outcome::Saving(saving));
         }
     }
 
@@ -136,6 +165,13 @@ impl World {
             if matches!(visit.job, Job::Freeze { .. }) {
                 return self.freeze_is_answered(m, visit.node);
             }
+        }
+        let saves = matches!(self.monitors[m].running.as_ref().map(|it| &it.what), Some(What::Save));
+        if let (true, Some(visit)) = (saves, &visit) {
+            if self.monitors[m].running.as_ref().is_some_and(|it| it.id == visit.of) {
+                self.finish(m, Outcome::Saving(None));
+            }
+            return;
         }
         let addr = visit.as_ref().map(|visit| self.nodes[visit.node].server.addr.clone());
         let Some(Running { id, what: What::All { left, reads, said: all }, .. }) =

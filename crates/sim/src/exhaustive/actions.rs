@@ -32,11 +32,13 @@ impl Turn<'_> {
         let holds = self.group.monitors[monitor].session || self.has(Planted::UnaskedLead);
         let pending: BTreeSet<usize> = match &action.step {
             Step::Freeze { nodes, .. }
+            | Step::Demote { nodes }
             | Step::Look { nodes }
             | Step::Follow { nodes, .. }
             | Step::Persist { nodes } => nodes.iter().filter_map(index).collect(),
             Step::Promote { intent: Intent { node, .. }, .. }
             | Step::Open { node, .. }
+            | Step::Save { node, .. }
             | Step::Fence { node, .. } => index(node).into_iter().collect(),
             Step::Commit { .. } | Step::Answer { .. } | Step::Amend { .. } => BTreeSet::from([STORE]),
         };
@@ -93,6 +95,9 @@ impl Turn<'_> {
                 let server = &self.group.nodes[node].server;
                 running.said[node] = Some(Arc::new(server.evidence(server.role())));
             }
+            Step::Demote { .. } if self.group.nodes[node].alive => {
+                running.said[node] = Some(Arc::new(self.freeze(node, true)));
+            }
             Step::Freeze { awaited, .. } if self.group.nodes[node].alive => {
                 let patient = awaited.contains(&address(node));
                 let said = self.freeze(node, patient);
@@ -136,7 +141,7 @@ impl Turn<'_> {
                     (!running.pending.iter().any(waits)).then(|| self.frozen(monitor, &mut running))
                 }
                 _ if !running.pending.is_empty() => None,
-                Step::Look { .. } => Some(Outcome::Read(by_address(&running.said))),
+                Step::Demote { .. } | Step::Look { .. } => Some(Outcome::Read(by_address(&running.said))),
                 _ => Some(Outcome::Done(running.done.iter().map(|node| address(*node)).collect())),
             };
         }

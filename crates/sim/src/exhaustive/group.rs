@@ -209,7 +209,7 @@ impl Command {
     /// What `step` has a node do, if it has it do anything.
     pub(super) fn of(step: &Step) -> Option<Self> {
         match step {
-            Step::Freeze { .. } => Some(Self::Freeze),
+            Step::Freeze { .. } | Step::Demote { .. } => Some(Self::Freeze),
             Step::Promote { intent, .. } => Some(Self::Promote(intent.run.clone())),
             Step::Open { run, .. } => Some(Self::Open(run.clone())),
             Step::Follow { master, .. } => Some(Self::Follow(master.clone())),
@@ -217,6 +217,7 @@ impl Command {
             // Masters are not fenced here.
             Step::Fence { .. }
             | Step::Look { .. }
+            | Step::Save { .. }
             | Step::Commit { .. }
             | Step::Answer { .. }
             | Step::Amend { .. } => None,

@@ -11,6 +11,16 @@ use crate::world::{Event, World};
 
 /// Clients.
 impl World {
+    /// Closes a connection, a replica's link or another.
+    pub(super) fn hang_up(&mut self, n: usize, conn: ConnId) {
+        self.close(conn, End::Server);
+        let node = &mut self.nodes[n];
+        node.server.detach(conn);
+        node.streams.remove(&conn);
+        node.waits.retain(|wait| wait.conn != conn);
+        node.paused.retain(|(paused, _)| *paused != conn);
+    }
+
     pub(super) fn client_writes(&mut self, n: usize, conn: ConnId, id: WriteId) {
         let node = &mut self.nodes[n];
         if node.server.is_master() && node.server.paused_until > node.server.now {

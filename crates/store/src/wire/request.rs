@@ -15,6 +15,8 @@ struct RequestV1 {
     #[serde(default)]
     monitor: Option<String>,
     #[serde(default)]
+    node: Option<String>,
+    #[serde(default)]
     answer: Option<String>,
     #[serde(default)]
     text: Option<String>,
@@ -25,6 +27,7 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
     let (word, subject) = match request {
         Request::Adopt { master } => ("adopt", Some(("master", master.to_string()))),
         Request::Forget { monitor } => ("forget", Some(("monitor", monitor.to_string()))),
+        Request::Resync { node } => ("resync", Some(("node", node.to_string()))),
         Request::Unknown(word) => (word.as_str(), None),
     };
     let mut object = Map::new();
@@ -50,7 +53,8 @@ pub(crate) fn answered_bytes(bytes: &[u8], answer: &Answer) -> Vec<u8> {
 pub(crate) fn parse_request(bytes: &[u8]) -> (Request, Option<Answer>) {
     let unknown = || Request::Unknown(String::from_utf8_lossy(bytes).chars().take(60).collect());
     let Ok(read) = serde_json::from_slice::<RequestV1>(bytes) else { return (unknown(), None) };
-    let request = match (read.request.as_str(), read.master, read.monitor) {
+    let request = match (read.request.as_str(), read.master.or(read.node), read.monitor) {
+        ("resync", Some(node), _) => node.parse().ok().map(|node| Request::Resync { node }),
         ("adopt", Some(master), _) => master.parse().ok().map(|master| Request::Adopt { master }),
         ("forget", _, Some(monitor)) => monitor.parse().ok().map(|monitor| Request::Forget { monitor }),
         (word, ..) => Some(Request::Unknown(word.to_owned())),
@@ -75,7 +79,9 @@ mod tests {
         let forget = Request::Forget { monitor: "m1".parse().expect("an id") };
         assert_eq!(text(&request_bytes(&adopt)), r#"{"format":1,"request":"adopt","master":"[::1]:6379"}"#);
         assert_eq!(text(&request_bytes(&forget)), r#"{"format":1,"request":"forget","monitor":"m1"}"#);
-        for request in [adopt, forget] {
+        let resync = Request::Resync { node: "h:6379".parse().expect("a node") };
+        assert_eq!(text(&request_bytes(&resync)), r#"{"format":1,"request":"resync","node":"h:6379"}"#);
+        for request in [adopt, forget, resync] {
             let bytes = request_bytes(&request);
             assert_eq!(parse_request(&bytes), (request.clone(), None));
             for answer in [Answer::Done("so".to_owned()), Answer::Refused("because".to_owned())] {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redis_failover_core::{
-    Change, Discover, Epoch, Fencing, Intent, Lineage, Lineages, Member, MonitorId, NodeAddr, Phase, Policy,
-    Reason, ReplId, RunId, Topology, Vote,
+    Change, Discover, Divergence, Epoch, Fencing, Intent, Keeping, Lineage, Lineages, Member, MonitorId,
+    NodeAddr, OnDivergence, Phase, Policy, Reason, ReplId, RunId, Topology, Vote,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -28,6 +28,8 @@ struct StateV1 {
     synced: BTreeMap<String, String>,
     #[serde(default)]
     reached: BTreeMap<String, ReachedV1>,
+    #[serde(default)]
+    diverged: BTreeMap<String, DivergenceV1>,
     monitors: BTreeSet<String>,
     policy: PolicyV1,
     min_replicas_to_write: u32,
@@ -58,6 +60,24 @@ struct PolicyV1 {
     discover: Option<String>,
     #[serde(default)]
     fencing: Option<String>,
+    #[serde(default)]
+    on_divergence: Option<String>,
+    #[serde(default)]
+    parallel_syncs: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DivergenceV1 {
+    run: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    is: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -138,6 +158,7 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         discovered: state.discovered.iter().map(|node| parsed(node)).collect::<Result<_, _>>()?,
         synced: state.synced.iter().map(synced).collect::<Result<_, _>>()?,
         reached: state.reached.iter().map(reached).collect::<Result<_, _>>()?,
+        diverged: state.diverged.into_iter().map(divergence).collect::<Result<_, _>>()?,
         lineages: Lineages::new(state.lineages.into_iter().map(lineage).collect()),
         monitors,
         policy,
@@ -164,7 +185,18 @@ fn with_later_settings(policy: Policy, state: &PolicyV1) -> Result<Policy, Strin
         None => policy.fencing(),
     };
     let policy = policy.with_link_grace(grace).with_third_failover_waiting(wait);
-    Ok(policy.with_discover(discover).with_fencing(fencing))
+    with_return_settings(policy.with_discover(discover).with_fencing(fencing), state)
+}
+
+/// Those of the same kind that concern nodes that come back.
+fn with_return_settings(policy: Policy, state: &PolicyV1) -> Result<Policy, String> {
+    let choice = |word: &String| {
+        OnDivergence::from_word(word).ok_or_else(|| format!("its `policy`: `{word}` is no on_divergence"))
+    };
+    let on_divergence = state.on_divergence.as_ref().map(choice).transpose()?;
+    let on_divergence = on_divergence.unwrap_or(policy.on_divergence());
+    let parallel_syncs = state.parallel_syncs.unwrap_or(policy.parallel_syncs());
+    Ok(policy.with_on_divergence(on_divergence).with_parallel_syncs(parallel_syncs))
 }
 
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
@@ -179,6 +211,19 @@ fn reached(
     (node, ReachedV1 { replid, offset }): (&String, &ReachedV1),
 ) -> Result<(NodeAddr, (ReplId, u64)), String> {
     Ok((parsed(node)?, (ReplId(replid.clone()), *offset)))
+}
+
+fn divergence((node, it): (String, DivergenceV1)) -> Result<(NodeAddr, Divergence), String> {
+    let file = |file: Option<String>| file.ok_or_else(|| format!("`diverged` {node}: it names no `file`"));
+    let keeping = match it.is.as_str() {
+        "discarded" => Keeping::Discarded,
+        "due" => Keeping::Due { file: file(it.file)? },
+        "saved" => Keeping::Saved { file: file(it.file)? },
+        "held" => Keeping::Held { file: file(it.file)?, why: it.why.unwrap_or_default() },
+        word => return Err(format!("`diverged` {node}: it is `{word}`")),
+    };
+    let divergence = Divergence { run: RunId(it.run), left: it.left.map(Epoch), bytes: it.bytes, keeping };
+    Ok((parsed(&node)?, divergence))
 }
 
 fn lineage(lineage: LineageV1) -> Lineage {
@@ -224,6 +269,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
     let policy = policy(&record.policy, base.get("policy").and_then(Value::as_object).cloned());
     let synced: BTreeMap<_, _> = record.synced.iter().map(|(node, run)| (node.to_string(), &run.0)).collect();
     let reached: BTreeMap<_, _> = record.reached.iter().map(reached_v1).collect();
+    let diverged: BTreeMap<_, _> = record.diverged.iter().map(divergence_v1).collect();
     let lineages: Vec<_> = record.lineages.as_slice().iter().map(lineage_v1).collect();
     bytes(merged(
         base,
@@ -237,6 +283,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("discovered", (!discovered.is_empty()).then(|| json!(discovered))),
             ("synced", (!synced.is_empty()).then(|| json!(synced))),
             ("reached", (!reached.is_empty()).then(|| json!(reached))),
+            ("diverged", (!diverged.is_empty()).then(|| json!(diverged))),
             ("monitors", Some(json!(monitors))),
             ("policy", Some(Value::Object(policy))),
             ("min_replicas_to_write", Some(json!(record.min_replicas_to_write))),
@@ -251,6 +298,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
 fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Value> {
     let default = Policy::default();
     let (grace, wait, discover) = (policy.link_grace(), policy.third_failover_waits(), policy.discover());
+    let (on_divergence, parallel_syncs) = (policy.on_divergence(), policy.parallel_syncs());
     let fencing = policy.fencing();
     let set = |flag: bool| flag.then(|| json!(true));
     merged(
@@ -267,6 +315,11 @@ fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Valu
                 (wait != default.third_failover_waits()).then(|| json!(millis(wait))),
             ),
             ("discover", (discover != default.discover()).then(|| json!(discover.word()))),
+            (
+                "on_divergence",
+                (on_divergence != default.on_divergence()).then(|| json!(on_divergence.word())),
+            ),
+            ("parallel_syncs", (parallel_syncs != default.parallel_syncs()).then(|| json!(parallel_syncs))),
             ("fencing", (fencing != default.fencing()).then(|| json!(fencing.word()))),
         ],
     )
@@ -274,6 +327,18 @@ fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Valu
 
 fn reached_v1((node, (replid, offset)): (&NodeAddr, &(ReplId, u64))) -> (String, ReachedV1) {
     (node.to_string(), ReachedV1 { replid: replid.to_string(), offset: *offset })
+}
+
+fn divergence_v1((node, divergence): (&NodeAddr, &Divergence)) -> (String, DivergenceV1) {
+    let (is, file, why) = match divergence.keeping.clone() {
+        Keeping::Discarded => ("discarded", None, None),
+        Keeping::Due { file } => ("due", Some(file), None),
+        Keeping::Saved { file } => ("saved", Some(file), None),
+        Keeping::Held { file, why } => ("held", Some(file), Some(why)),
+    };
+    let (run, left, bytes) =
+        (divergence.run.0.clone(), divergence.left.map(|epoch| epoch.0), divergence.bytes);
+    (node.to_string(), DivergenceV1 { run, left, bytes, is: is.to_owned(), file, why })
 }
 
 fn lineage_v1(lineage: &Lineage) -> LineageV1 {

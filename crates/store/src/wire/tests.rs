@@ -6,8 +6,8 @@ use redis_failover_core::history::{
     Account, Candidate, Cause, Ending, Entry, Estimate, Holds, Milestone, Opening, Seen,
 };
 use redis_failover_core::{
-    Change, Discover, Epoch, Fencing, Intent, Lineage, Lineages, Phase, Policy, Reason, ReplId, Report,
-    RunId, Vote, Wait,
+    Change, Discover, Divergence, Epoch, Fencing, Intent, Keeping, Lineage, Lineages, OnDivergence, Phase,
+    Policy, Reason, ReplId, Report, RunId, Vote, Wait,
 };
 
 use serde_json::json;
@@ -44,6 +44,7 @@ fn steady() -> Topology {
         discovered: std::collections::BTreeSet::new(),
         synced: [("10.0.0.2:6379".parse().unwrap(), RunId("run-of-two".to_owned()))].into(),
         reached: std::collections::BTreeMap::new(),
+        diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
         lineages: Lineages::new(vec![lineage("a", 0, 0, None), lineage("b", 3, 4711, Some("a"))]),
@@ -151,6 +152,7 @@ fn adopted() -> Topology {
         discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
         reached: std::collections::BTreeMap::new(),
+        diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),
@@ -168,7 +170,9 @@ fn complete() -> Topology {
         .with_link_grace(Duration::from_secs(8))
         .with_third_failover_waiting(Duration::ZERO)
         .with_discover(Discover::Watch)
-        .with_fencing(Fencing::Off);
+        .with_fencing(Fencing::Off)
+        .with_on_divergence(OnDivergence::Save)
+        .with_parallel_syncs(3);
     let node = || ["[::1]:6380".parse().unwrap()].into();
     Topology { discovered: node(), left: node(), fenced: true, policy, ..steady() }
 }
@@ -331,6 +335,9 @@ fn a_state_that_does_not_fit_is_refused() {
         (r#""master":"10.0.0.1:6379""#, r#""master":"10.0.0.7:6379""#),
         (r#""offset":18446744073709551615"#, r#""offset":-1"#),
         (r#""probe_interval_ms":200"#, r#""probe_interval_ms":200,"discover":"perhaps""#),
+        (r#""probe_interval_ms":200"#, r#""probe_interval_ms":200,"on_divergence":"perhaps""#),
+        (r#""lineages""#, r#""diverged":{"h:1":{"run":"r","is":"dancing"}},"lineages""#),
+        (r#""lineages""#, r#""diverged":{"h:1":{"run":"r","is":"saved"}},"lineages""#),
     ] {
         let state = good.replace(what, with);
         assert_ne!(state, good, "{what}");
@@ -495,6 +502,41 @@ fn how_far_the_lost_replicas_had_come_is_kept_in_the_state() {
     assert_eq!(read(&state), Ok(Found::Record(Box::new(record))));
     // Back in order, it is struck out.
     assert_eq!(text(&state_bytes(&steady(), Some(&state))), text(golden!("steady.state.json")));
+}
+
+#[test]
+fn what_nodes_that_came_back_hold_beyond_is_kept_in_the_state() {
+    let file = || "f.rdb".to_owned();
+    let all = [
+        ("h:1", Some(7), Keeping::Discarded, r#"{"run":"r","left":2,"bytes":7,"is":"discarded"}"#),
+        ("h:2", None, Keeping::Due { file: file() }, r#"{"run":"r","is":"due","file":"f.rdb"}"#),
+        (
+            "h:3",
+            Some(0),
+            Keeping::Saved { file: file() },
+            r#"{"run":"r","left":2,"bytes":0,"is":"saved","file":"f.rdb"}"#,
+        ),
+        (
+            "h:4",
+            None,
+            Keeping::Held { file: file(), why: "full".to_owned() },
+            r#"{"run":"r","is":"held","file":"f.rdb","why":"full"}"#,
+        ),
+    ];
+    for (node, bytes, keeping, expected) in all {
+        let divergence =
+            Divergence { run: RunId("r".to_owned()), left: bytes.map(|_| Epoch(2)), bytes, keeping };
+        let record = Topology { diverged: [(node.parse().unwrap(), divergence)].into(), ..steady() };
+        let state = state_bytes(&record, Some(golden!("steady.state.json")));
+        assert!(
+            text(&state).contains(&format!(r#","diverged":{{"{node}":{expected}}}"#)),
+            "{}",
+            text(&state)
+        );
+        let read = read("/g", Some(golden!("steady.document.json")), Some(&state));
+        assert_eq!(read, Ok(Found::Record(Box::new(record))));
+        assert_eq!(text(&state_bytes(&steady(), Some(&state))), text(golden!("steady.state.json")));
+    }
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn record() -> Topology {
         discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
         reached: std::collections::BTreeMap::new(),
+        diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),

@@ -85,6 +85,7 @@ pub(crate) fn record(epoch: u64) -> Topology {
         discovered: std::collections::BTreeSet::new(),
         synced: std::collections::BTreeMap::new(),
         reached: std::collections::BTreeMap::new(),
+        diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),

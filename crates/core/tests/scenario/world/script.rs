@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use redis_failover_core::{Discover, Fencing, Found, NodeAddr, Phase, Policy, Request, Topology, Waits};
+use redis_failover_core::{
+    Discover, Fencing, Found, NodeAddr, OnDivergence, Phase, Policy, Request, Topology, Waits,
+};
 
-use super::super::redis::{Follows, Redis, State, addr};
+use super::super::redis::{Follows, Redis, Saves, State, addr};
 use super::{Accident, World};
 
 impl World {
@@ -72,6 +74,10 @@ impl World {
             ("join", []) => (redis.isolated, redis.unseen_by) = (false, BTreeSet::new()),
             ("lag", []) => redis.lagging = true,
             ("catch-up", []) => redis.lagging = false,
+            ("saves", ["well"]) => redis.saves = Saves::Well,
+            ("saves", ["badly"]) => redis.saves = Saves::Badly,
+            ("saves", ["unnamed"]) => redis.saves = Saves::Unnamed,
+            ("saves", ["never"]) => redis.saves = Saves::Never,
             ("half-sync", []) => redis.half_synced = true,
             ("min-replicas", [number]) => redis.min_replicas = number.parse().map_err(|_| "no number")?,
             ("priority", [number]) => redis.priority = number.parse().map_err(|_| "no number")?,
@@ -122,6 +128,15 @@ impl World {
             },
             [name, "keys", keys] => holds(self.servers.get(name)?.keys.to_string(), keys),
             [name, "min-replicas", number] => holds(self.servers.get(name)?.min_replicas.to_string(), number),
+            ["diverged", node, "nothing"] => {
+                let found = self.topology()?.diverged.get(&addr(node)).map(ToString::to_string);
+                found.map_or(Ok(()), |found| Err(format!("it is {found}")))
+            }
+            ["diverged", node, wanted @ ..] => {
+                let found = self.topology()?.diverged.get(&addr(node)).map(ToString::to_string);
+                holds(found.unwrap_or_else(|| "nothing".into()), &wanted.join(" "))
+            }
+            [name, "files", files @ ..] => holds(self.servers.get(name)?.files.join(" "), &files.join(" ")),
             ["trace", text @ ..] if self.trace.contains(&text.join(" ")) => Ok(()),
             ["never", text @ ..] if !self.trace.contains(&text.join(" ")) => Ok(()),
             ["within", time, text @ ..] => self.within(millis(time)?, &text.join(" ")),
@@ -181,6 +196,7 @@ fn accident_of(word: &str) -> Result<Accident, String> {
 fn request_of(words: &[&str]) -> Result<Request, String> {
     match words {
         ["adopt", node] => Ok(Request::Adopt { master: addr(node) }),
+        ["resync", node] => Ok(Request::Resync { node: addr(node) }),
         ["forget", monitor] => {
             let monitor = monitor.parse().map_err(|_| "no name of a monitor")?;
             Ok(Request::Forget { monitor })
@@ -195,6 +211,11 @@ fn with_setting(policy: Policy, setting: &str, value: &str) -> Result<Policy, St
             Ok(policy
                 .with_discover(Discover::from_word(value).ok_or_else(|| format!("no discover: {value}"))?))
         }
+        "on-divergence" => {
+            let choice = OnDivergence::from_word(value).ok_or_else(|| format!("no such choice: {value}"))?;
+            Ok(policy.with_on_divergence(choice))
+        }
+        "parallel-syncs" => Ok(policy.with_parallel_syncs(value.parse().map_err(|_| "no number")?)),
         "fencing" => {
             Ok(policy.with_fencing(Fencing::from_word(value).ok_or_else(|| format!("no fencing: {value}"))?))
         }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use redis_failover_core::{
     Action, ActionId, Answer, Event, Evidence, Found, History, Leadership, Member, Observation, Outcome,
-    Peer, Purpose, ReplId, Request, RequestId, Requests, Role, RunId, Step, Term, Version, Versioned,
+    Peer, Purpose, ReplId, Request, RequestId, Requests, Role, RunId, Saving, Step, Term, Version, Versioned,
 };
 use tempfile::TempDir;
 
@@ -140,6 +140,7 @@ fn outcomes() -> Vec<Outcome> {
         | Outcome::Read(_)
         | Outcome::Promoted(_)
         | Outcome::Done(_)
+        | Outcome::Saving(_)
         | Outcome::Answered
         | Outcome::NotAnswered
         | Outcome::Amended
@@ -154,6 +155,12 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Promoted(None),
         Outcome::Promoted(Some(evidence())),
         Outcome::Done(BTreeSet::from([node("a")])),
+        Outcome::Saving(None),
+        Outcome::Saving(Some(Saving::Busy)),
+        Outcome::Saving(Some(Saving::Begun { file: "/d/f".into(), unnamed: Some("no".into()) })),
+        Outcome::Saving(Some(Saving::Running)),
+        Outcome::Saving(Some(Saving::Complete)),
+        Outcome::Saving(Some(Saving::Failed("full".into()))),
         Outcome::Answered,
         Outcome::NotAnswered,
         Outcome::Amended,
@@ -171,6 +178,7 @@ fn events(story: &Story) -> Vec<Event> {
     let requests = Requests::from([
         (RequestId(-1), Request::Adopt { master: node("a") }),
         (RequestId(2), Request::Forget { monitor: "m9".parse().expect("an id") }),
+        (RequestId(4), Request::Resync { node: node("a") }),
         (RequestId(3), Request::Unknown("sing \"loud\"\n".into())),
     ]);
     let peer = Peer { ballots: story.observation().ballots, remembers: None };
@@ -261,11 +269,11 @@ fn what_is_no_journal_is_refused_by_line_and_cause() {
     assert!(read("hello\n").starts_with("line 1: this is no journal of a monitor:"), "{}", read("hello\n"));
     assert!(read("{\"poll\":1}\n").starts_with("line 1: this is no journal of a monitor: it does not begin"));
     assert_eq!(read(&begin[..100]), "line 1: the first line is cut off: nothing can be read");
-    let newer = begin.replace("\"journal\":2,", "\"journal\":3,\"new\":[],");
-    let why = "its format is 3, written by redis-failover 1.2.3; this version reads format 2";
+    let newer = begin.replace("\"journal\":3,", "\"journal\":4,\"new\":[],");
+    let why = "its format is 4, written by redis-failover 1.2.3; this version reads format 3";
     assert_eq!(read(&newer), format!("line 1: {why}"));
-    let older = begin.replace("\"journal\":2,", "\"journal\":1,");
-    assert_eq!(read(&older), format!("line 1: {}", why.replace("is 3", "is 1")));
+    let older = begin.replace("\"journal\":3,", "\"journal\":1,");
+    assert_eq!(read(&older), format!("line 1: {}", why.replace("is 4", "is 1")));
     assert_eq!(read(&(begin.clone() + &newer)), format!("line 2: {why}"));
     let bad = read(&(begin.clone() + "{\"poll\":1}\n{\"pol\":1}\n{\"poll\":1}\n"));
     assert!(bad.starts_with("line 3: it is no line of a journal: unknown variant `pol`"), "{bad}");

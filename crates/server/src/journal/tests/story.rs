@@ -150,7 +150,9 @@ impl Story {
                 let number = i32::try_from(self.order).expect("a short story");
                 Outcome::Committed(Version { order: self.order, document: number, state: Some(number) })
             }
-            Step::Freeze { nodes, .. } | Step::Look { nodes } => Outcome::Read(said(self, nodes)),
+            Step::Freeze { nodes, .. } | Step::Demote { nodes } | Step::Look { nodes } => {
+                Outcome::Read(said(self, nodes))
+            }
             Step::Promote { intent, .. } => {
                 self.master = intent.node.clone();
                 self.offset = intent.offset;
@@ -161,6 +163,7 @@ impl Story {
             Step::Follow { nodes, .. } | Step::Persist { nodes } => {
                 Outcome::Done(nodes.iter().filter(|node| self.alive.contains(*node)).cloned().collect())
             }
+            Step::Save { .. } => Outcome::Saving(None),
             Step::Answer { .. } => Outcome::Answered,
             Step::Amend { .. } => Outcome::Amended,
         }

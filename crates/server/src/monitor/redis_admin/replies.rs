@@ -22,12 +22,16 @@ pub(super) fn last(replies: &[Value]) -> Result<Info, AdminError> {
 
 /// The value of CONFIG GET; `None` where CONFIG is not allowed, or does not know the setting.
 pub(super) fn config_number(reply: &Value) -> Option<u32> {
-    let value = match reply {
-        Value::Array(pair) => pair.get(1).and_then(text)?,
-        Value::Map(pairs) => pairs.first().and_then(|(_, value)| text(value))?,
-        _ => return None,
-    };
-    value.parse().ok()
+    config_value(reply)?.parse().ok()
+}
+
+/// The same of a setting that is a text.
+pub(super) fn config_value(reply: &Value) -> Option<String> {
+    match reply {
+        Value::Array(pair) => pair.get(1).and_then(text),
+        Value::Map(pairs) => pairs.first().and_then(|(_, value)| text(value)),
+        _ => None,
+    }
 }
 
 /// The number and the name of a connection in CLIENT LIST.

@@ -1,0 +1,430 @@
+//! Nodes that do not follow the master: frozen, counted and kept where that is asked for, and then told whom to follow.
+//! It judges no candidate.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Planner, TELL_AGAIN};
+use crate::divergence::{Divergence, Keeping};
+use crate::names::{NodeAddr, RunId};
+use crate::policy::{Fencing, OnDivergence};
+use crate::step::{Purpose, Step};
+use crate::time::Instant;
+use crate::topology::Topology;
+use crate::view::{Evidence, Link, Role, Sighting};
+
+/// How long a node that was told to follow may take until its full copy begins: for so long it counts as being filled.
+const SYNC_BEGINS: Duration = Duration::from_secs(5);
+
+/// A snapshot that a node was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Save {
+    /// The life of the node's process whose data it is.
+    pub run: RunId,
+    /// What was begun, and when; `None` before that, and where it failed.
+    pub begun: Option<Begun>,
+    /// When to visit the node again; `None` where it is of no use in this life.
+    pub next: Option<Instant>,
+    /// What came of it: where it is, or why it is nowhere.
+    pub came: Option<Result<String, String>>,
+}
+
+/// A snapshot that was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Begun {
+    /// When.
+    pub at: Instant,
+    /// The file's path on the node's host.
+    pub file: String,
+    /// Why that is the server's own file and not the one that was asked for, if it is.
+    pub unnamed: Option<String>,
+}
+
+/// What is to be done about one node.
+enum Standing {
+    /// Nothing: it follows, or nothing is known of it.
+    Well,
+    /// Nothing before this time.
+    Rests(Instant),
+    /// It has to be frozen and read.
+    Unread,
+    /// What it holds beyond is not recorded as it is.
+    Uncounted(Divergence),
+    /// It is to be saved, under this name.
+    Unsaved(RunId, String),
+    /// It may be told to follow.
+    Ready {
+        /// It will be filled with a full copy.
+        full: bool,
+    },
+}
+
+/// What is to be done about all of them, and when to look again.
+#[derive(Default)]
+struct Astray {
+    unread: Vec<NodeAddr>,
+    uncounted: BTreeMap<NodeAddr, Divergence>,
+    unsaved: Vec<(NodeAddr, RunId, String)>,
+    ready: Vec<(NodeAddr, bool)>,
+    again: Option<Instant>,
+}
+
+impl Astray {
+    fn wait(&mut self, until: Instant) {
+        self.again = Some(self.again.map_or(until, |other| other.min(until)));
+    }
+}
+
+impl Planner<'_> {
+    /// The next step for nodes that do not follow the master, and when to look at them again.
+    ///
+    /// Nothing is given up before it is counted, and counted is what stands in the record.
+    pub(super) fn gather(&self) -> (Option<Step>, Option<Instant>) {
+        let record = self.facts.record;
+        if record.lineages.current().is_none() {
+            // Without the master's own history nothing can be counted; it is recorded when the master is seen.
+            return (None, None);
+        }
+        let mut astray = Astray::default();
+        for node in record.nodes().filter(|node| **node != record.master) {
+            match self.standing(node) {
+                Standing::Well => {}
+                Standing::Rests(until) => astray.wait(until),
+                Standing::Unread => astray.unread.push(node.clone()),
+                Standing::Uncounted(divergence) => drop(astray.uncounted.insert(node.clone(), divergence)),
+                Standing::Unsaved(run, file) => astray.unsaved.push((node.clone(), run, file)),
+                Standing::Ready { full } => astray.ready.push((node.clone(), full)),
+            }
+        }
+        if !astray.unread.is_empty() {
+            return (Some(Step::Demote { nodes: astray.unread }), None);
+        }
+        if !astray.uncounted.is_empty() {
+            return (Some(self.count(astray.uncounted)), None);
+        }
+        let nodes = self.admitted(&mut astray);
+        if !nodes.is_empty() {
+            let min_replicas_to_write = record.min_replicas_to_write;
+            let master = record.master.clone();
+            let fences = record.policy.fencing() != Fencing::Off;
+            return (Some(Step::Follow { nodes, master, min_replicas_to_write, fences }), None);
+        }
+        (self.save(&mut astray), astray.again)
+    }
+
+    fn standing(&self, node: &NodeAddr) -> Standing {
+        let record = self.facts.record;
+        let told = self.progress.told.get(node).copied();
+        let seen = self.facts.fresh(node, told.max(self.progress.demoted.get(node).copied()));
+        // Another life, or one that was made a master by hand, is not what was frozen.
+        let stands = |said: &&Evidence| seen.is_none_or(|it| it.run == said.run && !it.role.is_master());
+        let frozen = self.progress.evidence.get(node).filter(stands);
+        let run = frozen.map(|it| &it.run).or(seen.map(|it| &it.run));
+        // The master under another name must not be made its own replica.
+        let other = run.is_some() && run != record.master_run.as_ref();
+        let wrong = other && (frozen.is_some() || seen.is_some_and(|it| !self.follows_master(it)));
+        if !wrong {
+            return Standing::Well;
+        }
+        if let Some(until) = told.map(|told| told + TELL_AGAIN).filter(|until| *until > self.facts.now) {
+            return Standing::Rests(until);
+        }
+        match (frozen, seen) {
+            (Some(said), _) => self.standing_of_frozen(node, said),
+            (None, Some(seen)) if self.needs_no_reading(seen) => {
+                Standing::Ready { full: !record.lineages.continues(&seen.history) }
+            }
+            (None, _) => Standing::Unread,
+        }
+    }
+
+    fn standing_of_frozen(&self, node: &NodeAddr, said: &Evidence) -> Standing {
+        let record = self.facts.record;
+        let Some(divergence) = self.divergence(node, said) else {
+            return Standing::Ready { full: !record.lineages.continues(&said.history) };
+        };
+        if record.diverged.get(node) != Some(&divergence) {
+            return Standing::Uncounted(divergence);
+        }
+        match divergence.keeping {
+            Keeping::Discarded | Keeping::Saved { .. } => Standing::Ready { full: true },
+            Keeping::Due { file } | Keeping::Held { file, .. } => Standing::Unsaved(divergence.run, file),
+        }
+    }
+
+    /// What the node holds beyond, and what became of it so far.
+    fn divergence(&self, node: &NodeAddr, said: &Evidence) -> Option<Divergence> {
+        let record = self.facts.record;
+        let policy = record.policy.on_divergence();
+        let mut divergence = Divergence::of(node, said, &record.lineages, policy)?;
+        let recorded = record.diverged.get(node).filter(|it| it.is_same_data(&divergence));
+        let Some(recorded) = recorded else { return Some(divergence) };
+        if !recorded.keeping.holds() {
+            divergence.keeping = recorded.keeping.clone();
+        } else if policy == OnDivergence::Save {
+            let came = self.progress.saves.get(node).filter(|save| save.run == said.run);
+            divergence.keeping = match (came.and_then(|save| save.came.clone()), recorded.keeping.clone()) {
+                (Some(Ok(file)), _) => Keeping::Saved { file },
+                (Some(Err(why)), Keeping::Due { file } | Keeping::Held { file, .. }) => {
+                    Keeping::Held { file, why }
+                }
+                (_, keeping) => keeping,
+            };
+        }
+        Some(divergence)
+    }
+
+    /// Whether what was seen of a node in passing is enough to send it to the master: it takes in nothing, and holds
+    /// nothing that the master does not.
+    fn needs_no_reading(&self, seen: &Sighting) -> bool {
+        let lineages = &self.facts.record.lineages;
+        let behind = lineages.beyond(&seen.history).is_some_and(|(_, bytes)| bytes == 0);
+        match seen.role {
+            Role::Master { .. } => false,
+            Role::Replica { link: Link::Down { .. }, .. } => behind,
+            // What it receives now may be anything but the master's own history.
+            Role::Replica { .. } => {
+                lineages.current().is_some_and(|current| current.replid == seen.history.replid)
+            }
+        }
+    }
+
+    fn count(&self, uncounted: BTreeMap<NodeAddr, Divergence>) -> Step {
+        let mut counted: Topology = self.facts.record.clone();
+        counted.diverged.extend(uncounted);
+        self.commit(counted, Purpose::Count)
+    }
+
+    /// Those that may be told to follow now: of those that will be filled with a full copy, each host has as many at a
+    /// time as the policy allows.
+    fn admitted(&self, astray: &mut Astray) -> Vec<NodeAddr> {
+        let mut filling: BTreeMap<String, u32> = BTreeMap::new();
+        let ready = std::mem::take(&mut astray.ready);
+        for node in self.facts.record.nodes().filter(|node| !ready.iter().any(|(other, _)| other == *node)) {
+            if let Some(until) = self.is_filled_until(node) {
+                *filling.entry(node.host().to_owned()).or_default() += 1;
+                astray.wait(until);
+            }
+        }
+        let mut admitted = Vec::new();
+        for (node, full) in ready {
+            let begun = filling.entry(node.host().to_owned()).or_default();
+            if full && *begun >= self.facts.record.policy.parallel_syncs() {
+                continue;
+            }
+            *begun += u32::from(full);
+            admitted.push(node);
+        }
+        admitted
+    }
+
+    /// Whether the node is being filled with a full copy of the master's data, or was told to follow and may be: then
+    /// until when that counts, unless it is seen otherwise before.
+    fn is_filled_until(&self, node: &NodeAddr) -> Option<Instant> {
+        let told = self.progress.told.get(node).copied();
+        let begins = told.map(|told| told + SYNC_BEGINS).filter(|until| *until > self.facts.now);
+        let seen = self.facts.sightings.get(node).filter(|it| told.is_none_or(|told| it.asked > told));
+        match seen.map(|it| &it.role) {
+            Some(Role::Replica { of, link: Link::Syncing, .. })
+                if of.as_ref() == Some(&self.facts.record.master) =>
+            {
+                Some(self.facts.now + SYNC_BEGINS)
+            }
+            Some(Role::Replica { link: Link::Up, .. }) => None,
+            _ => begins,
+        }
+    }
+
+    /// The visit to a node whose snapshot is to be begun or looked after.
+    fn save(&self, astray: &mut Astray) -> Option<Step> {
+        for (node, run, file) in std::mem::take(&mut astray.unsaved) {
+            let save = self.progress.saves.get(&node).filter(|save| save.run == run);
+            match save.map(|save| save.next) {
+                Some(None) => {}
+                Some(Some(next)) if next > self.facts.now => astray.wait(next),
+                _ => {
+                    let begun = save.is_some_and(|save| save.begun.is_some());
+                    return Some(Step::Save { node, run, file, begun });
+                }
+            }
+        }
+        None
+    }
+
+    /// By address, or, where another spelling of it is in use, by the history it receives.
+    fn follows_master(&self, sighting: &Sighting) -> bool {
+        let record = self.facts.record;
+        match &sighting.role {
+            Role::Master { .. } => false,
+            Role::Replica { of, .. } if of.as_ref() == Some(&record.master) => true,
+            // Behind another member it has the same history, and is lost with that one.
+            Role::Replica { of: Some(of), .. } if record.nodes().any(|member| member == of) => false,
+            Role::Replica { link, .. } => {
+                let current = record.lineages.current().map(|lineage| &lineage.replid);
+                *link == Link::Up && current == Some(&sighting.history.replid)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::diagnosis::Facts;
+    use crate::names::{Epoch, ReplId};
+    use crate::plan::Progress;
+    use crate::policy::Policy;
+    use crate::position::{History, Lineage, Lineages};
+    use crate::topology::{Member, Phase, Version};
+    use crate::verdict::Electorate;
+    use crate::view::{Ballots, Peers};
+
+    const NOW: Instant = Instant::from_millis(50_000);
+
+    fn node(name: &str) -> NodeAddr {
+        name.parse().expect("an address")
+    }
+
+    /// The master is m:1 with history q since 100 of p; the others are on two hosts.
+    fn record(policy: Policy) -> Topology {
+        let lineage = |replid: &str, epoch, start, parent: Option<&str>| Lineage {
+            replid: ReplId(replid.into()),
+            epoch: Epoch(epoch),
+            start,
+            parent: parent.map(|it| ReplId(it.into())),
+        };
+        Topology {
+            epoch: Epoch(2),
+            phase: Phase::Steady,
+            master: node("m:1"),
+            master_run: Some(RunId("m:1".into())),
+            discovered: BTreeSet::new(),
+            synced: BTreeMap::new(),
+            reached: BTreeMap::new(),
+            diverged: BTreeMap::new(),
+            fenced: false,
+            left: BTreeSet::new(),
+            members: ["m:1", "h:1", "h:2", "h:3", "g:1"].map(|it| Member { addr: node(it), ok: true }).into(),
+            lineages: Lineages::new(vec![lineage("p", 1, 0, None), lineage("q", 2, 100, Some("p"))]),
+            monitors: BTreeSet::new(),
+            policy,
+            min_replicas_to_write: 0,
+        }
+    }
+
+    fn history(replid: &str, offset: u64) -> History {
+        History { replid: ReplId(replid.into()), offset, previous: None }
+    }
+
+    fn frozen(name: &str, replid: &str, offset: u64) -> (NodeAddr, Evidence) {
+        let evidence = Evidence {
+            run: RunId(name.into()),
+            role: Role::Replica { of: None, link: Link::Down { seconds: 0 }, received: offset },
+            history: history(replid, offset),
+            priority: 100,
+            keys: 0,
+            saved: None,
+            min_replicas_to_write: Some(0),
+        };
+        (node(name), evidence)
+    }
+
+    fn seen(name: &str, role: Role, held: History) -> (NodeAddr, Sighting) {
+        let (asked, run) = (NOW.before(Duration::from_millis(5)), RunId(name.into()));
+        let (guarded, good_replicas, feeds) = (false, 0, Vec::new());
+        (node(name), Sighting { asked, run, role, history: held, guarded, good_replicas, feeds })
+    }
+
+    fn replica(of: &str, link: Link) -> Role {
+        Role::Replica { of: Some(node(of)), link, received: 0 }
+    }
+
+    fn gather(
+        policy: Policy,
+        progress: &Progress,
+        seen: &[(NodeAddr, Sighting)],
+    ) -> (String, Option<Instant>) {
+        let (record, me) = (record(policy), "m1".parse().expect("an id"));
+        let (own, peers) = (Ballots::new(), Peers::new());
+        let electorate = Electorate {
+            me: &me,
+            own: &own,
+            peers: &peers,
+            registered: &record.monitors,
+            policy: &record.policy,
+        };
+        let facts = Facts {
+            now: NOW,
+            record: &record,
+            record_since: Instant::from_millis(0),
+            electorate,
+            sightings: &seen.iter().cloned().collect(),
+            doubt: None,
+            postponed_until: None,
+        };
+        let planner = Planner { facts: &facts, version: Version::default(), progress };
+        let (step, again) = planner.gather();
+        (step.map_or_else(|| "nothing".to_owned(), |step| step.to_string()), again)
+    }
+
+    #[test]
+    fn each_host_has_so_many_full_copies_begun_at_a_time_and_partial_ones_are_never_held_back() {
+        let evidence =
+            [frozen("h:1", "x", 5), frozen("h:2", "x", 5), frozen("h:3", "p", 100), frozen("g:1", "x", 5)];
+        let progress = Progress { evidence: evidence.into(), ..Progress::default() };
+        let (step, _) = gather(Policy::default(), &progress, &[]);
+        assert_eq!(step, "follow m:1: h:1 h:3 g:1");
+        let (step, _) = gather(Policy::default().with_parallel_syncs(2), &progress, &[]);
+        assert_eq!(step, "follow m:1: h:1 h:2 h:3 g:1");
+    }
+
+    #[test]
+    fn who_is_being_filled_or_was_just_told_to_follow_takes_its_hosts_turn() {
+        let waiting = || Progress { evidence: [frozen("h:2", "x", 5)].into(), ..Progress::default() };
+        let filled = |link| [seen("h:1", replica("m:1", link), history("x", 5))];
+        let first = |progress: &Progress, link| gather(Policy::default(), progress, &filled(link));
+        assert_eq!(first(&waiting(), Link::Syncing).0, "nothing");
+        assert_eq!(first(&waiting(), Link::Up).0, "follow m:1: h:2");
+        assert_eq!(first(&waiting(), Link::Down { seconds: 1 }).0, "follow m:1: h:2", "it takes no copy");
+        let mut told = waiting();
+        let since = NOW.before(Duration::from_secs(2));
+        told.told.insert(node("h:1"), since);
+        let begins = Some(since + SYNC_BEGINS);
+        assert_eq!(first(&told, Link::Down { seconds: 1 }), ("nothing".to_owned(), begins), "it may yet");
+        assert_eq!(first(&told, Link::Up).0, "follow m:1: h:2");
+        told.told.insert(node("h:1"), NOW.before(SYNC_BEGINS));
+        assert_eq!(first(&told, Link::Down { seconds: 1 }).0, "follow m:1: h:2", "it does not come to it");
+    }
+
+    #[test]
+    fn who_needs_no_full_copy_is_told_at_once_and_everybody_else_is_read_first() {
+        let told = |role, held| gather(Policy::default(), &Progress::default(), &[seen("h:1", role, held)]).0;
+        let down = || replica("g:1", Link::Down { seconds: 3 });
+        assert_eq!(told(down(), history("p", 100)), "follow m:1: h:1");
+        assert_eq!(told(down(), history("p", 101)), "demote h:1");
+        assert_eq!(told(down(), history("x", 1)), "demote h:1");
+        assert_eq!(told(replica("g:1", Link::Up), history("q", 120)), "follow m:1: h:1", "behind another");
+        assert_eq!(told(replica("g:1", Link::Up), history("p", 90)), "demote h:1", "who feeds it may go on");
+        assert_eq!(told(Role::Master { replicas: 0 }, history("p", 90)), "demote h:1", "it may take writes");
+    }
+
+    #[test]
+    fn what_was_frozen_in_another_life_or_made_a_master_since_is_read_again() {
+        let progress = Progress { evidence: [frozen("h:1", "p", 100)].into(), ..Progress::default() };
+        let told = |run: &str, role| {
+            let (node, sighting) = seen("h:1", role, history("p", 100));
+            let sighting = Sighting { run: RunId(run.into()), ..sighting };
+            gather(Policy::default(), &progress, &[(node, sighting)]).0
+        };
+        assert_eq!(
+            told("h:1", Role::Replica { of: None, link: Link::Down { seconds: 0 }, received: 0 }),
+            "follow m:1: h:1"
+        );
+        assert_eq!(told("h:1", Role::Master { replicas: 0 }), "demote h:1");
+        assert_eq!(told("another", Role::Master { replicas: 0 }), "demote h:1");
+    }
+}
