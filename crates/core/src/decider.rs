@@ -18,7 +18,7 @@ use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::event::{Event, Leadership, Observation};
 use crate::names::{Epoch, MonitorId, NodeAddr};
-use crate::plan::{Next, Progress, plan};
+use crate::plan::{Next, Progress, bars, plan};
 use crate::policy::{Discover, Policy};
 use crate::request::Requests;
 use crate::start::StartRefusal;
@@ -176,6 +176,7 @@ impl Decider {
             }
         }
         self.follow_doubt(now);
+        self.follow_bars(now);
         self.follow_loss(now);
         self.judge_record();
     }
@@ -305,6 +306,12 @@ impl Decider {
         if let Some(doubt) = &mut self.doubt {
             doubt.look(&self.observation.sightings);
         }
+    }
+
+    /// Keeps what replicas that were left behind must reach.
+    fn follow_bars(&mut self, now: Instant) {
+        let bars = self.facts(now).map(|facts| bars(&facts, &self.progress));
+        self.progress.bars = bars.unwrap_or_default();
     }
 
     fn next_step(&mut self, now: Instant) -> Option<Step> {

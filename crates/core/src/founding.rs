@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{Epoch, MonitorId, NodeAddr};
 use crate::plan::CLOSED;
-use crate::policy::Policy;
+use crate::policy::{Fencing, Policy};
 use crate::position::{Lineage, Lineages};
 use crate::start::{StartRefusal, name_master};
 use crate::step::{Purpose, Step};
@@ -101,7 +101,8 @@ impl Founding<'_> {
             policy: self.policy.clone(),
             min_replicas_to_write: said
                 .and_then(|evidence| evidence.min_replicas_to_write)
-                .filter(|it| *it != CLOSED)
+                // A 1 is the fence's, from when the group had another record.
+                .filter(|it| *it != CLOSED && (*it != 1 || self.policy.fencing() == Fencing::Off))
                 .unwrap_or(0),
         }
     }

@@ -53,6 +53,9 @@ pub struct Progress {
     pub opened: Option<Opened>,
     /// What the master's `min-replicas-to-write` was set to.
     pub fence: Option<Fence>,
+    /// How far the master was when each replica that was left behind was first seen to follow it again, and when that
+    /// was asked.
+    pub bars: BTreeMap<NodeAddr, (Instant, u64)>,
     /// The run that this leader promoted and published: nobody needs to be asked whether it is a master.
     pub published: Option<RunId>,
     /// When each node was last told to follow, or could not be frozen for that.
@@ -85,8 +88,10 @@ pub struct Opened {
 pub struct Fence {
     /// The life of the master's process.
     pub run: RunId,
-    /// The number; `None` where it could not be set.
-    pub number: Option<u32>,
+    /// The number.
+    pub number: u32,
+    /// Whether the master answered.
+    pub done: bool,
     /// When.
     pub at: Instant,
     /// How often it was set again, the number being the same.
@@ -142,6 +147,11 @@ pub fn plan(facts: &Facts<'_>, version: Version, progress: &Progress) -> Next {
             planner.refresh().map_or(Next::Wait(matures), Next::Do)
         }
     }
+}
+
+/// What a replica that was left behind must reach: see [`Progress::bars`].
+pub(crate) fn bars(facts: &Facts<'_>, progress: &Progress) -> BTreeMap<NodeAddr, (Instant, u64)> {
+    Planner { facts, version: Version::default(), progress }.bars()
 }
 
 /// Who would take over by the evidence of the present attempt, and why the others would not.
@@ -322,7 +332,7 @@ impl Planner<'_> {
             // One that is to guard its writes is seen to elsewhere, and so is one that has just been told not to.
             let told = self.progress.fence.as_ref();
             let since = told.map_or(opened.at, |fence| fence.at.max(opened.at));
-            let unguarded = record.number() == 0 && told.is_none_or(|fence| fence.number == Some(0));
+            let unguarded = record.number() == 0 && told.is_none_or(|fence| fence.number == 0);
             let seen = self.facts.fresh(&record.master, Some(since));
             let rest = TELL_AGAIN.saturating_mul(1 << opened.times.min(6));
             unguarded && seen.is_some_and(|sighting| sighting.guarded) && now.since(opened.at) >= rest

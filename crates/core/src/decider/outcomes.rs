@@ -58,7 +58,7 @@ impl Decider {
             }
             (Step::Open { .. }, Outcome::Done(_)) => self.progress.rest_until = Some(now + FIRST_REST),
             (Step::Fence { node, run, number }, Outcome::Done(done)) => {
-                self.fenced(now, run, done.contains(&node).then_some(number));
+                self.fenced(now, run, (number, done.contains(&node)));
             }
             (Step::Follow { nodes, .. }, Outcome::Done(done)) => self.sent_to_follow(now, nodes, done),
             (Step::Persist { nodes }, _) => {
@@ -85,10 +85,10 @@ impl Decider {
         }
     }
 
-    fn fenced(&mut self, now: Instant, run: RunId, number: Option<u32>) {
+    fn fenced(&mut self, now: Instant, run: RunId, (number, done): (u32, bool)) {
         let before = self.progress.fence.take().filter(|it| it.run == run && it.number == number);
         let times = before.map_or(0, |fence| fence.times + 1);
-        self.progress.fence = Some(Fence { run, number, at: now, times });
+        self.progress.fence = Some(Fence { run, number, done, at: now, times });
     }
 
     fn opened_to_writes(&mut self, now: Instant, node: NodeAddr, run: RunId) {

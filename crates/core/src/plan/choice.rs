@@ -19,7 +19,8 @@ impl Planner<'_> {
         self.drop_outgrown_bounds(&mut record);
         let mut ranking = rank_candidates(&record, evidence, &down);
         let accepted = self.progress.accepted.as_ref().map(|(_, node)| node);
-        if let Some(node) = accepted.filter(|node| evidence.contains_key(*node)) {
+        let nobody = ranking.chosen.is_none();
+        if let Some(node) = accepted.filter(|node| nobody && evidence.contains_key(*node)) {
             ranking.chosen = Some(node.clone());
             return ranking;
         }

@@ -4,12 +4,14 @@
 //! What is to be set is recorded before it is set: a leader that finds a master which was let go on alone knows which
 //! replicas it went on without.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Planner, TELL_AGAIN};
 use crate::names::NodeAddr;
 use crate::policy::Fencing;
 use crate::step::Step;
+use crate::time::Instant;
 use crate::topology::{Phase, Topology};
 use crate::view::Role;
 
@@ -35,13 +37,7 @@ impl Planner<'_> {
         if record.phase != Phase::Steady {
             return;
         }
-        let follows = |node: &NodeAddr| self.facts.fresh(node, None).filter(|it| self.holds_a_copy(it));
-        // A link that is up proves nothing: what was read of the master first must be there.
-        let in_step = |node: &NodeAddr| {
-            follows(node)
-                .is_some_and(|it| it.asked > master.asked && it.history.offset >= master.history.offset)
-        };
-        seen.left.retain(|node| !in_step(node));
+        seen.left.retain(|node| !self.is_in_step(node));
         if record.fenced && master.good_replicas == 0 {
             // The master itself counts, and takes no write until it is let go on.
             seen.fenced = false;
@@ -49,8 +45,38 @@ impl Planner<'_> {
             seen.left.extend(replicas.filter(|node| record.synced.contains_key(*node)).cloned());
         } else if !record.fenced && master.good_replicas > 0 {
             let mut members = seen.members.iter().filter(|member| member.addr != record.master);
-            seen.fenced = members.any(|member| member.ok && follows(&member.addr).is_some());
+            let left = &seen.left;
+            seen.fenced = members.any(|it| it.ok && self.follows(&it.addr) && !left.contains(&it.addr));
         }
+    }
+
+    /// How far the master was when each replica that was left behind was first seen to follow it again: who is there is
+    /// in step. A link that is up proves nothing, and a bar that moved with the master might never be reached.
+    pub(super) fn bars(&self) -> BTreeMap<NodeAddr, (Instant, u64)> {
+        let record = self.facts.record;
+        let master = self.facts.fresh(&record.master, None).filter(|it| it.role.is_master());
+        let Some(master) = master.filter(|it| record.master_run.as_ref() == Some(&it.run)) else {
+            return self.progress.bars.clone();
+        };
+        if master.good_replicas == 0 {
+            // Whoever stands where it stands has only not missed anything yet.
+            return BTreeMap::new();
+        }
+        let bar = |node: &NodeAddr| {
+            let bar = self.progress.bars.get(node).copied();
+            (node.clone(), bar.unwrap_or((master.asked, master.history.offset)))
+        };
+        record.left.iter().filter(|node| self.follows(node)).map(bar).collect()
+    }
+
+    fn is_in_step(&self, node: &NodeAddr) -> bool {
+        let Some((asked, offset)) = self.progress.bars.get(node) else { return false };
+        let seen = self.facts.fresh(node, Some(*asked)).filter(|it| self.holds_a_copy(it));
+        seen.is_some_and(|it| it.history.offset >= *offset)
+    }
+
+    fn follows(&self, node: &NodeAddr) -> bool {
+        self.facts.fresh(node, None).is_some_and(|it| self.holds_a_copy(it))
     }
 
     /// Lets a master go on that takes no write because it has lost its last replica: nothing else is as urgent.
@@ -63,7 +89,9 @@ impl Planner<'_> {
     /// the master is seen to have another.
     pub(super) fn set_fence(&self) -> Option<Step> {
         let (record, now) = (self.facts.record, self.facts.now);
-        let run = record.master_run.clone().filter(|_| record.policy.fencing() != Fencing::Off)?;
+        // An operator's own number is his to change.
+        let fences = record.policy.fencing() != Fencing::Off && record.min_replicas_to_write == 0;
+        let run = record.master_run.clone().filter(|_| fences)?;
         self.opened()?;
         let number = record.number();
         let seen = |since| self.facts.fresh(&record.master, since);
@@ -72,8 +100,8 @@ impl Planner<'_> {
             return (number > 0 || guarded).then(|| Step::Fence { node: record.master.clone(), run, number });
         };
         let rest = TELL_AGAIN.saturating_mul(1 << set.times.min(6));
-        let other = set.number.is_none() || seen(Some(set.at)).is_some_and(|it| it.guarded != (number > 0));
-        let due = set.number.is_some_and(|before| before != number) || (other && now.since(set.at) >= rest);
+        let other = !set.done || seen(Some(set.at)).is_some_and(|it| it.guarded != (number > 0));
+        let due = set.number != number || (other && now.since(set.at) >= rest);
         due.then(|| Step::Fence { node: record.master.clone(), run, number })
     }
 }

@@ -187,6 +187,7 @@ impl Keeper {
     fn setup(&self, Seed { nodes, policy }: Seed) -> Setup {
         Setup {
             group: self.config.name.clone(),
+            path: self.config.path.to_string(),
             id: self.me.id.clone(),
             address: self.me.address.clone(),
             nodes,

@@ -149,11 +149,23 @@ impl<C: Campaign> AdminLinks<C> {
         Self { campaign, names, credentials, mark: mark.into(), name: name.into(), doors: Arc::default() }
     }
 
+    /// Uses the present connection to `node` no more: a visit over it took too long at a node that answers others.
+    /// After packets were lost TCP may rest for as long again before it goes on. The next one that is opened ends it.
+    pub(super) fn give_up(&self, node: &NodeAddr) {
+        // Where somebody is there he finds out himself.
+        if let Ok(mut link) = self.door(node).link.try_lock() {
+            *link = None;
+        }
+    }
+
     /// The connection to `node` in `term`, which is opened where it does not stand.
     ///
     /// # Errors
     /// See [`AdminError`]; nothing was commanded.
     pub(super) async fn enter(&self, node: &NodeAddr, term: Term) -> Result<Entered, AdminError> {
+        if !self.campaign.holds(term) {
+            return Err(AdminError::Deposed);
+        }
         let door = self.door(node);
         let _visitor = Visitor::of(&door);
         let mut link = door.link.clone().lock_owned().await;
@@ -373,6 +385,14 @@ mod tests {
         assert!(entering.is_err(), "it stands still");
         redis.cont();
         timeout(LONG, candidate.links.enter(&node, term)).await.expect("in time").expect("it goes on");
+        let entered = candidate.links.enter(&node, term).await.expect("it leads");
+        let (number, ended) = (entered.number(), entered.end());
+        drop(entered);
+        candidate.links.give_up(&node);
+        timeout(LONG, ended).await.expect("who gives it up closes it");
+        let another = candidate.links.enter(&node, term).await.expect("it leads");
+        assert!(another.number() > number, "and nobody uses it again");
+        drop(another);
         keepers.keep(Leadership::Following, vec![node.clone()]);
         assert!(candidate.links.lock().is_empty(), "who does not lead keeps nothing");
         redis.kill();

@@ -189,6 +189,9 @@ impl<C: Campaign> Executor<C> {
                 };
                 let limit = if patient { FREEZE_LIMIT } else { VISIT_LIMIT };
                 let outcome = timeout(limit, visit).await.unwrap_or(Err(AdminError::Late));
+                if patient && matches!(outcome, Err(AdminError::Late)) {
+                    links.give_up(&node);
+                }
                 (node, outcome)
             });
         }
@@ -283,6 +286,9 @@ impl<C: Campaign> Executor<C> {
                     errand.run(&mut link, &lead).await
                 };
                 let outcome = timeout(VISIT_LIMIT, visit).await.unwrap_or(Err(AdminError::Late));
+                if matches!(outcome, Err(AdminError::Late)) {
+                    links.give_up(&node);
+                }
                 (node, outcome)
             });
         }

@@ -97,7 +97,7 @@ impl<S: Store> Monitor<S> {
         let campaign = Arc::new(store.campaign(&setup.id, setup.address.as_deref()));
         let id = setup.id.to_string();
         let links =
-            AdminLinks::new(campaign.clone(), names.clone(), setup.credentials.clone(), (&setup.group, &id));
+            AdminLinks::new(campaign.clone(), names.clone(), setup.credentials.clone(), (&setup.path, &id));
         let pace = Pace { interval: setup.policy.probe_interval(), patience: setup.policy.down_after() };
         let decider = Decider::new(setup.id.clone(), setup.nodes.clone(), setup.policy.clone(), now);
         let monitor = Self {
@@ -249,6 +249,8 @@ impl<S: Store> Monitor<S> {
     fn follow_record(&mut self) {
         let Some(record) = self.decider.record() else { return };
         self.tidings.compare(record, &self.setup.nodes, &self.setup.policy);
+        // A replica that was found is watched before it is a member.
+        self.keepers.keep(self.leadership, record.nodes().cloned().collect());
         let nodes = self.decider.nodes();
         let watched =
             nodes.len() == self.probers.len() && nodes.iter().all(|node| self.probers.contains_key(node));

@@ -15,7 +15,7 @@ use redis_failover_store::CommitError;
 use super::prober::text;
 use crate::info::{InfoError, evidence};
 use crate::redis_link::{LinkError, RedisLink};
-use replies::{SECTIONS, config_number, info, is_forbidden, last, listed};
+use replies::{SECTIONS, config_number, forbidden, info, is_forbidden, last, listed, tell_unfenced};
 pub(super) use snapshot::save;
 
 /// Where a frozen node is told to look for its master: a port that nobody serves, so it is refused at once.
@@ -81,11 +81,13 @@ pub(super) async fn other_leaders(
     mark: &str,
 ) -> Result<Vec<u64>, AdminError> {
     let mut questions = redis::pipe();
+    // Again: what was said at the greeting may have been refused, for a moment, by a script that ran.
+    questions.cmd("CLIENT").arg("SETNAME").arg(name);
     questions.cmd("CLIENT").arg("ID");
     questions.cmd("CLIENT").arg("LIST").arg("TYPE").arg("normal");
     let replies = link.ask(&questions).await?;
-    let (own, list) = match (replies.first(), replies.get(1)) {
-        (Some(Value::Int(own)), Some(list)) => (*own, list),
+    let (own, list) = match replies.as_slice() {
+        [named, Value::Int(own), list] if !matches!(named, Value::ServerError(_)) => (*own, list),
         _ => return forbidden(replies),
     };
     let Some(list) = text(list) else { return forbidden(replies) };
@@ -95,21 +97,6 @@ pub(super) async fn other_leaders(
         tell_unfenced("it does not list this connection by its name");
     }
     Ok(listed.into_iter().filter(|(id, name)| *id != own && name.contains(mark)).map(|(id, _)| id).collect())
-}
-
-fn forbidden(replies: Vec<Value>) -> Result<Vec<u64>, AdminError> {
-    let refusals = replies.into_iter().filter_map(|reply| match reply {
-        Value::ServerError(error) => Some(error),
-        _ => None,
-    });
-    for error in refusals {
-        let never = error.code() == "NOPERM" || error.details().is_some_and(|it| it.contains("unknown"));
-        if !never {
-            return Err(RedisError::from(error).into());
-        }
-        tell_unfenced(&RedisError::from(error).to_string());
-    }
-    Ok(Vec::new())
 }
 
 /// Ends those connections. One that has ended by itself is no error.
@@ -131,13 +118,6 @@ pub(super) async fn end(link: &mut RedisLink, connections: &[u64]) -> Result<(),
         }
     }
     Ok(())
-}
-
-fn tell_unfenced(why: &str) {
-    tracing::error!(
-        "commands of a deposed leader can't be kept from this server ({why}): let the ACL user run client|setname, \
-         client|id, client|list and client|kill"
-    );
 }
 
 /// Makes the node follow nobody, and reads it. A master loses its clients in the same transaction.

@@ -35,6 +35,7 @@ fn node(text: &str) -> NodeAddr {
 fn setup(nodes: Vec<NodeAddr>) -> Setup {
     Setup {
         group: "g".to_owned(),
+        path: "/g".to_owned(),
         id: "m1".parse().expect("an id"),
         address: None,
         nodes,

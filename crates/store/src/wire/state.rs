@@ -182,7 +182,8 @@ fn with_later_settings(policy: Policy, state: &PolicyV1) -> Result<Policy, Strin
         Some(word) => {
             Fencing::from_word(word).ok_or_else(|| format!("its `policy`: `{word}` is no fencing"))?
         }
-        None => policy.fencing(),
+        // An older record: its masters' numbers are their operators'.
+        None => Fencing::Off,
     };
     let policy = policy.with_link_grace(grace).with_third_failover_waiting(wait);
     with_return_settings(policy.with_discover(discover).with_fencing(fencing), state)
@@ -320,7 +321,7 @@ fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Valu
                 (on_divergence != default.on_divergence()).then(|| json!(on_divergence.word())),
             ),
             ("parallel_syncs", (parallel_syncs != default.parallel_syncs()).then(|| json!(parallel_syncs))),
-            ("fencing", (fencing != default.fencing()).then(|| json!(fencing.word()))),
+            ("fencing", (fencing != Fencing::Off).then(|| json!(fencing.word()))),
         ],
     )
 }

@@ -52,7 +52,8 @@ fn steady() -> Topology {
         policy: Policy::new(Some(2), Duration::from_secs(1), Duration::from_millis(200))
             .unwrap()
             .misconf_unusable(true)
-            .patient_with_refusal(true),
+            .patient_with_refusal(true)
+            .with_fencing(Fencing::Off),
         min_replicas_to_write: 1,
     }
 }
@@ -157,7 +158,7 @@ fn adopted() -> Topology {
         left: std::collections::BTreeSet::new(),
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
-        policy: Policy::default(),
+        policy: Policy::default().with_fencing(Fencing::Off),
         min_replicas_to_write: 0,
         ..steady()
     }
@@ -170,7 +171,7 @@ fn complete() -> Topology {
         .with_link_grace(Duration::from_secs(8))
         .with_third_failover_waiting(Duration::ZERO)
         .with_discover(Discover::Watch)
-        .with_fencing(Fencing::Off)
+        .with_fencing(Fencing::Replicas)
         .with_on_divergence(OnDivergence::Save)
         .with_parallel_syncs(3);
     let node = || ["[::1]:6380".parse().unwrap()].into();

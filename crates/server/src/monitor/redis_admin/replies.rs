@@ -48,3 +48,26 @@ pub(super) fn is_forbidden(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)
         && !causes.iter().any(|(_, cause)| passes(cause.code()))
 }
+
+/// Nobody, where a server does not let us name or list connections; any other refusal is an error.
+pub(super) fn forbidden(replies: Vec<Value>) -> Result<Vec<u64>, AdminError> {
+    let refusals = replies.into_iter().filter_map(|reply| match reply {
+        Value::ServerError(error) => Some(error),
+        _ => None,
+    });
+    for error in refusals {
+        let never = error.code() == "NOPERM" || error.details().is_some_and(|it| it.contains("unknown"));
+        if !never {
+            return Err(RedisError::from(error).into());
+        }
+        tell_unfenced(&RedisError::from(error).to_string());
+    }
+    Ok(Vec::new())
+}
+
+pub(super) fn tell_unfenced(why: &str) {
+    tracing::error!(
+        "commands of a deposed leader can't be kept from this server ({why}): let the ACL user run client|setname, \
+         client|id, client|list and client|kill"
+    );
+}
