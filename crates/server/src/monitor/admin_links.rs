@@ -331,6 +331,9 @@ mod tests {
         let term = first.term().await;
         first.depose(&store);
         let refused = first.links.enter(&node, term).await.expect_err("it leads no more");
+        assert!(matches!(refused, AdminError::Deposed), "{refused}");
+        // As if it had stood still after that look.
+        let refused = first.links.open(&node, term).await.expect_err("it leads no more");
         assert!(matches!(refused, AdminError::Unconfirmed(_)), "{refused}");
     }
 
