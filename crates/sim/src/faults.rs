@@ -278,7 +278,8 @@ impl World {
     }
 
     /// Whether all are back, and nobody can tell which of several histories is the better one: the recorded master is
-    /// empty, and the others hold keys under names that the record does not know.
+    /// empty, and the others hold keys under names that the record does not know, or are empty in a history that it
+    /// does know, so that the keys may have been deleted.
     fn is_for_an_operator(&self) -> bool {
         let founders =
             self.nodes.iter().filter(|node| node.server.is_master() && !node.server.writes.is_empty());
@@ -291,7 +292,9 @@ impl World {
         let holders: Vec<_> = self.nodes.iter().filter(|node| !node.server.writes.is_empty()).collect();
         let names: BTreeSet<_> = holders.iter().map(|node| &node.server.replid().0).collect();
         let master = holders.iter().any(|node| node.server.addr == record.master);
-        self.active == 0 && names.len() > 1 && !master && !holders.iter().any(known)
+        let deleted = self.nodes.iter().any(|node| node.server.writes.is_empty() && known(&node));
+        let ambiguous = names.len() > 1 || (deleted && !names.is_empty());
+        self.active == 0 && ambiguous && !master && !holders.iter().any(known)
     }
 
     fn why_not_well(&mut self) -> String {

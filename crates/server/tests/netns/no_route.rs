@@ -55,6 +55,10 @@ fn a_leader_without_network(path: &str, spelling: Spelling, harm: Deed, mend: De
             let leader = group.leader(&servers);
             if leader == first { Err(leader) } else { Ok(leader) }
         });
+        // Its lock is seen a moment before it says so.
+        eventually(DEADLINE, "the next one says that it leads", || {
+            ensure_eq(group.logged_by(&second, "event=\"+leader\"") > 0, true)
+        });
         let gave_up = last_said(&group, &first, "event=\"-leader\"");
         let took_over = last_said(&group, &second, "event=\"+leader\"");
         assert!(gave_up < took_over, "two led at a time: {gave_up} and {took_over}");

@@ -107,6 +107,9 @@ impl World {
             let detail = format!("{} was frozen in an earlier term: {}", change.intent.node, brief(new));
             return self.violate("evidence-is-of-frozen-nodes", &detail);
         }
+        if self.checks.meddled_at[chosen].is_some_and(|at| frozen.is_none_or(|since| at >= *since)) {
+            return;
+        }
         for (n, held) in self.monitors[m].held.clone() {
             let server = &self.nodes[n].server;
             let meddled = self.checks.meddled_at[n].is_some_and(|at| at >= held.since);

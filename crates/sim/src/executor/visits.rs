@@ -103,10 +103,9 @@ impl World {
                     // It was made a master between the look and the transaction.
                     self.ask_node(m, visit.conn, id, Ask::KillClients);
                 }
-                let at = self.queue.now();
                 let present = self.monitors[m].running.as_ref().is_some_and(|it| it.id == visit.of);
                 if present {
-                    self.monitors[m].frozen_at.insert(visit.node, at);
+                    self.monitors[m].frozen_at.insert(visit.node, visit.began);
                     self.monitors[m]
                         .held
                         .insert(visit.node, Held { conn: visit.conn, said, since: visit.began });
