@@ -16,7 +16,7 @@ use redis_failover_core::{Leadership, NodeAddr, Term};
 use redis_failover_store::Campaign;
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::redis_admin::{self, AdminError};
 use crate::names::{Names, Way};
@@ -149,13 +149,27 @@ impl<C: Campaign> AdminLinks<C> {
         Self { campaign, names, credentials, mark: mark.into(), name: name.into(), doors: Arc::default() }
     }
 
-    /// Uses the present connection to `node` no more: a visit over it took too long at a node that answers others.
-    /// After packets were lost TCP may rest for as long again before it goes on. The next one that is opened ends it.
-    pub(super) fn give_up(&self, node: &NodeAddr) {
+    /// What comes of a visit to a node that answers others, within `limit`.
+    ///
+    /// Where it takes longer the connection is used no more: after packets were lost TCP may rest for as long again
+    /// before it goes on. The next one that is opened ends it.
+    ///
+    /// # Errors
+    /// The visit's, and [`AdminError::Late`].
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        node: &NodeAddr,
+        visit: impl Future<Output = Result<T, AdminError>>,
+    ) -> Result<T, AdminError> {
+        if let Ok(outcome) = timeout(limit, visit).await {
+            return outcome;
+        }
         // Where somebody is there he finds out himself.
         if let Ok(mut link) = self.door(node).link.try_lock() {
             *link = None;
         }
+        Err(AdminError::Late)
     }
 
     /// The connection to `node` in `term`, which is opened where it does not stand.
@@ -262,7 +276,6 @@ mod tests {
     use redis_failover_core::Evidence;
     use redis_failover_lab::Redis;
     use redis_failover_store::{Embedded, EmbeddedCampaign, EmbeddedSession, Store};
-    use tokio::time::timeout;
 
     use super::*;
 
@@ -390,9 +403,13 @@ mod tests {
         timeout(LONG, candidate.links.enter(&node, term)).await.expect("in time").expect("it goes on");
         let entered = candidate.links.enter(&node, term).await.expect("it leads");
         let (number, ended) = (entered.number(), entered.end());
-        drop(entered);
-        candidate.links.give_up(&node);
-        timeout(LONG, ended).await.expect("who gives it up closes it");
+        let hangs = async {
+            let _entered = entered;
+            std::future::pending().await
+        };
+        let late: Result<(), _> = candidate.links.within(Duration::from_millis(10), &node, hangs).await;
+        assert!(matches!(late, Err(AdminError::Late)), "{late:?}");
+        timeout(LONG, ended).await.expect("a connection over which a visit was late is closed");
         let another = candidate.links.enter(&node, term).await.expect("it leads");
         assert!(another.number() > number, "and nobody uses it again");
         drop(another);

@@ -187,11 +187,12 @@ impl<C: Campaign> Executor<C> {
                     let said = redis_admin::freeze(&mut link, &lead, patient).await?;
                     Ok(Frozen { over: link.number(), said })
                 };
-                let limit = if patient { FREEZE_LIMIT } else { VISIT_LIMIT };
-                let outcome = timeout(limit, visit).await.unwrap_or(Err(AdminError::Late));
-                if patient && matches!(outcome, Err(AdminError::Late)) {
-                    links.give_up(&node);
-                }
+                let outcome = if patient {
+                    links.within(FREEZE_LIMIT, &node, visit).await
+                } else {
+                    // What hangs keeps the connection, and the command in its socket.
+                    timeout(VISIT_LIMIT, visit).await.unwrap_or(Err(AdminError::Late))
+                };
                 (node, outcome)
             });
         }
@@ -224,13 +225,12 @@ impl<C: Campaign> Executor<C> {
             }
             redis_admin::promote(&mut link, &lead, closable).await
         };
-        match timeout(VISIT_LIMIT, promote).await {
-            Ok(Ok(said)) => Outcome::Promoted(Some(said)),
-            Ok(Err(error)) => {
+        match self.links.within(VISIT_LIMIT, &intent.node, promote).await {
+            Ok(said) => Outcome::Promoted(Some(said)),
+            Err(error) => {
                 tracing::warn!(node = %intent.node, "promotion unclear: {error}");
                 Outcome::Promoted(None)
             }
-            Err(_) => Outcome::Promoted(None),
         }
     }
 
@@ -249,7 +249,7 @@ impl<C: Campaign> Executor<C> {
             lead.check()?;
             redis_admin::save(&mut link, &lead, run, file, begun).await
         };
-        match timeout(VISIT_LIMIT, visit).await.unwrap_or(Err(AdminError::Late)) {
+        match self.links.within(VISIT_LIMIT, node, visit).await {
             Ok(saving) => Some(saving),
             Err(error) => {
                 tracing::info!(%node, "visit failed: {error}");
@@ -285,10 +285,7 @@ impl<C: Campaign> Executor<C> {
                     lead.check()?;
                     errand.run(&mut link, &lead).await
                 };
-                let outcome = timeout(VISIT_LIMIT, visit).await.unwrap_or(Err(AdminError::Late));
-                if matches!(outcome, Err(AdminError::Late)) {
-                    links.give_up(&node);
-                }
+                let outcome = links.within(VISIT_LIMIT, &node, visit).await;
                 (node, outcome)
             });
         }
