@@ -322,8 +322,8 @@ impl Planner<'_> {
         self.progress.opened.as_ref().filter(present)
     }
 
-    /// Opens the master once in a term, and looks again, ever more rarely, while it guards its writes: a promotion
-    /// that a deposed leader sent may arrive late, and closes.
+    /// Opens the master once in a term, and looks again, ever more rarely, while it guards its writes and is not to:
+    /// where a server lets nobody fence its connections, a deposed leader's promotion may arrive late, and closes.
     fn open(&self) -> Option<Step> {
         let record = self.facts.record;
         let now = self.facts.now;

@@ -53,17 +53,18 @@ impl Decider {
         step.unwrap_or_else(answer)
     }
 
-    /// What the node holds beyond is given up, if it is held for that.
-    fn resync(&self, id: RequestId, node: &NodeAddr) -> Result<Option<Step>, Answer> {
+    /// The record, once no change is under way.
+    fn steady_record(&self) -> Result<Option<&Topology>, Answer> {
         if let Some(loss) = self.loss {
             return Err(Answer::Refused(format!("{loss}: adopt a master first")));
         }
-        let Some(record) = self.record() else {
-            return Err(Answer::Refused("the group has no record yet".into()));
-        };
-        if record.phase != Phase::Steady {
-            return Ok(None);
-        }
+        let record = self.record().ok_or_else(|| Answer::Refused("the group has no record yet".into()))?;
+        Ok(Some(record).filter(|record| record.phase == Phase::Steady))
+    }
+
+    /// What the node holds beyond is given up, if it is held for that.
+    fn resync(&self, id: RequestId, node: &NodeAddr) -> Result<Option<Step>, Answer> {
+        let Some(record) = self.steady_record()? else { return Ok(None) };
         let held = |divergence: &&mut Divergence| divergence.keeping.holds();
         let mut record = record.clone();
         let Some(divergence) = record.diverged.get_mut(node).filter(held) else {
@@ -74,15 +75,7 @@ impl Decider {
     }
 
     fn forget_monitor(&self, id: RequestId, monitor: &MonitorId) -> Result<Option<Step>, Answer> {
-        if let Some(loss) = self.loss {
-            return Err(Answer::Refused(format!("{loss}: adopt a master first")));
-        }
-        let Some(record) = self.record() else {
-            return Err(Answer::Refused("the group has no record yet".into()));
-        };
-        if record.phase != Phase::Steady {
-            return Ok(None);
-        }
+        let Some(record) = self.steady_record()? else { return Ok(None) };
         if !record.monitors.contains(monitor) {
             let registered = list(record.monitors.iter());
             return Err(Answer::Refused(format!(
