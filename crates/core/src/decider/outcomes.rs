@@ -122,6 +122,8 @@ impl Decider {
                 self.progress.demoted.clear();
                 let master = self.record().map(|it| (it.master.clone(), it.master_run.clone()));
                 if let Some((node, run)) = master {
+                    // A better one was there, and leads: the operator is told so.
+                    self.progress.accepted.take_if(|(_, wanted)| *wanted != node);
                     self.progress.evidence.remove(&node);
                     self.progress.published = run;
                 }
