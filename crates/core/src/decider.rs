@@ -5,6 +5,7 @@
 
 mod changes;
 mod chronicle;
+mod deposing;
 mod fingerprint;
 mod grounds;
 mod outcomes;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::event::{Event, Leadership, Observation};
-use crate::names::{Epoch, MonitorId, NodeAddr};
+use crate::names::{Epoch, MonitorId, NodeAddr, Term};
 use crate::plan::{Next, Progress, bars, plan};
 use crate::policy::{Discover, Policy};
 use crate::request::Requests;
@@ -26,7 +27,7 @@ use crate::step::{Action, ActionId, Step};
 use crate::time::Instant;
 use crate::topology::{Found, Topology, Versioned};
 use crate::verdict::{Doubt, Electorate, Verdict};
-use crate::view::{Peers, Vote};
+use crate::view::{LeadBallot, Peers, Vote};
 use changes::postponed;
 use chronicle::Chronicle;
 use requests::Asked;
@@ -88,6 +89,10 @@ pub struct Decider {
     pause_until: Option<Instant>,
     failures: u32,
     peers: Peers,
+    /// What this monitor says of who leads.
+    lead: Option<LeadBallot>,
+    /// Whose lock it has begun to remove, and when.
+    deposed: Option<(Term, Instant)>,
     observation: Observation,
     doubt: Option<Doubt>,
     progress: Progress,
@@ -123,6 +128,8 @@ impl Decider {
             pause_until: None,
             failures: 0,
             peers: Peers::new(),
+            lead: None,
+            deposed: None,
             observation: Observation::default(),
             doubt: None,
             progress: Progress::default(),
@@ -164,6 +171,7 @@ impl Decider {
             Event::TopologyUnreadable => self.unreadable = true,
             Event::RequestsRead(requests) => self.requests = requests,
             Event::ReportsRead(peers) => self.peers = peers,
+            Event::LeaderWatched(lead) => self.lead = lead,
             Event::Observed(observation) => {
                 self.observation = observation;
                 self.follow_master();
@@ -184,6 +192,9 @@ impl Decider {
     /// The next action, if there is one to begin now. At most one is under way at any time.
     pub fn poll_action(&mut self, now: Instant) -> Option<Action> {
         self.wake = None;
+        if self.leadership == Leadership::Following {
+            return self.depose(now);
+        }
         let Leadership::Leading(term) = self.leadership else { return None };
         if self.in_flight.is_some() || self.must_read || self.unreadable {
             return None;
@@ -194,10 +205,14 @@ impl Decider {
         }
         let step = self.answer_request(now).or_else(|| self.next_step(now))?;
         let step = self.chronicled(now, step);
+        Some(self.begun(term, step))
+    }
+
+    fn begun(&mut self, term: Term, step: Step) -> Action {
         let id = ActionId(self.next_id);
         self.next_id += 1;
         self.in_flight = Some((id, step.clone()));
-        Some(Action { id, term, step })
+        Action { id, term, step }
     }
 
     /// When to ask [`Decider::poll_action`] again though nothing has happened.
@@ -379,7 +394,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::names::Term;
     use crate::step::Outcome;
     use crate::topology::{Member, Version};
 

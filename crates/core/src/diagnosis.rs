@@ -201,7 +201,7 @@ mod tests {
         };
         let vote = |vote| Ballot { vote, since: at(10) };
         let own = Ballots::from([(node("a"), vote(Vote::Up)), (node("b"), vote(Vote::Up))]);
-        let peer = Peer { ballots: Ballots::from([(node("a"), vote(peers))]), remembers: None };
+        let peer = Peer { ballots: Ballots::from([(node("a"), vote(peers))]), ..Peer::default() };
         let others = Peers::from(["m2", "m3"].map(|name| (id(name), peer.clone())));
         let replica = Role::Replica { of: Some(node("a")), link: Link::Up, received: 5 };
         let sightings = BTreeMap::from([

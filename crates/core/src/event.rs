@@ -7,7 +7,7 @@ use crate::request::Requests;
 use crate::step::{ActionId, Outcome};
 use crate::time::Instant;
 use crate::topology::Versioned;
-use crate::view::{Ballots, Peers, Sighting};
+use crate::view::{Ballots, LeadBallot, Peers, Sighting};
 
 /// Whether this monitor leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +46,8 @@ pub enum Event {
     TopologyUnreadable,
     /// What the other live monitors vote.
     ReportsRead(Peers),
+    /// What this monitor says of who leads, where that is another one that it has reached.
+    LeaderWatched(Option<LeadBallot>),
     /// What operators ask for and nobody has answered yet.
     RequestsRead(Requests),
     /// What this monitor sees.

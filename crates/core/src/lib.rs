@@ -16,6 +16,7 @@ pub mod event;
 pub mod follower;
 mod founding;
 pub mod history;
+pub mod lead;
 pub mod names;
 pub mod observer;
 pub mod plan;
@@ -36,6 +37,7 @@ pub use diagnosis::Diagnosis;
 pub use divergence::{Divergence, Keeping};
 pub use event::{Event, Leadership, Observation};
 pub use history::{Account, Entry};
+pub use lead::LeadWatch;
 pub use names::{Epoch, MonitorId, NodeAddr, ReplId, RunId, Term};
 pub use observer::{Observer, Probe};
 pub use policy::{Discover, Fencing, OnDivergence, Policy};
@@ -45,4 +47,6 @@ pub use step::{Action, ActionId, Outcome, Purpose, Saving, Step};
 pub use time::Instant;
 pub use topology::{Change, Found, Intent, Member, Phase, Publication, Reason, Topology, Version, Versioned};
 pub use verdict::Verdict;
-pub use view::{Ballot, Ballots, Evidence, Link, Peer, Peers, Report, Role, Sighting, Vote, Wait, Waits};
+pub use view::{
+    Ballot, Ballots, Evidence, LeadBallot, Link, Peer, Peers, Report, Role, Sighting, Vote, Wait, Waits,
+};

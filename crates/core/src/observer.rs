@@ -88,8 +88,18 @@ const ALARMED_FOR: Duration = Duration::from_millis(100);
 impl Observer {
     /// A watch over `nodes`, of which nothing is known yet.
     pub fn new(policy: &Policy, nodes: impl IntoIterator<Item = NodeAddr>, now: Instant) -> Self {
+        Self::patient(policy, policy.down_after(), nodes, now)
+    }
+
+    /// The same, where a node is silent only after `patience`.
+    pub(crate) fn patient(
+        policy: &Policy,
+        patience: Duration,
+        nodes: impl IntoIterator<Item = NodeAddr>,
+        now: Instant,
+    ) -> Self {
         Self {
-            down_after: policy.down_after(),
+            down_after: patience,
             interval: policy.probe_interval(),
             misconf: misconf_vote(policy),
             refusal_waits: policy.refusal_waits(),

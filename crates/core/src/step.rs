@@ -124,6 +124,10 @@ pub enum Step {
         /// The nodes.
         nodes: Vec<NodeAddr>,
     },
+    /// Remove the lock of whoever leads in the action's term, which a quorum found gone: another may lead then.
+    ///
+    /// The only step of a monitor that does not lead.
+    Depose,
     /// Answer an operator's request.
     Answer {
         /// Which one.
@@ -173,6 +177,10 @@ pub enum Outcome {
     Answered,
     /// It may not: the lead is lost, or nobody waits for it any more.
     NotAnswered,
+    /// The lock is gone, removed by this monitor or by another.
+    Deposed,
+    /// It may stand.
+    NotDeposed,
     /// The entry was amended, or can't be: that is not tried again.
     Amended,
     /// It was not begun: the term was over, or the program is ending.
@@ -230,6 +238,7 @@ impl fmt::Display for Step {
             Self::Fence { node, number, .. } => write!(f, "fence {node} by {number}"),
             Self::Follow { nodes, master, .. } => write!(f, "follow {master}: {}", list(nodes)),
             Self::Persist { nodes } => write!(f, "persist {}", list(nodes)),
+            Self::Depose => write!(f, "remove the leader's lock"),
             Self::Answer { answer, .. } => write!(f, "answer {answer}"),
         }
     }

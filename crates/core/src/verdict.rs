@@ -200,7 +200,7 @@ mod tests {
         let registered = (1..=registered).map(|n| id(&format!("m{n}"))).collect();
         let mut all = votes.iter().copied().map(ballots);
         let own = all.next().unwrap_or_default();
-        let peer = |ballots| Peer { ballots, remembers: None };
+        let peer = |ballots| Peer { ballots, ..Peer::default() };
         let peers = (2..).map(|n| id(&format!("m{n}"))).zip(all.map(peer)).collect();
         let policy = Policy::default();
         let electorate =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::names::{Epoch, MonitorId, NodeAddr, RunId};
+use crate::names::{Epoch, MonitorId, NodeAddr, RunId, Term};
 use crate::position::History;
 use crate::time::Instant;
 
@@ -63,6 +63,16 @@ pub struct Ballot {
 /// One monitor's ballots.
 pub type Ballots = BTreeMap<NodeAddr, Ballot>;
 
+/// A vote on who leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct LeadBallot {
+    /// In which term: in another one it is another question.
+    pub term: Term,
+    /// The vote.
+    pub ballot: Ballot,
+}
+
 /// A monitor's votes as it publishes them: each with its age at the time of writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -74,6 +84,9 @@ pub struct Report {
     pub remembers: Option<Epoch>,
     /// Its votes and their ages.
     pub votes: BTreeMap<NodeAddr, (Vote, Duration)>,
+    /// Its vote on who leads, in which term, and the vote's age; `None` where it leads itself or never reached the
+    /// leader.
+    pub lead: Option<(Term, Vote, Duration)>,
     /// What it waits for, where it leads a group in which nobody may take over; empty otherwise.
     pub waits: Waits,
 }
@@ -100,14 +113,15 @@ impl Report {
             .iter()
             .map(|(node, ballot)| (node.clone(), (ballot.vote, now.since(ballot.since))))
             .collect();
-        Self { monitor, address: None, remembers: None, votes, waits: Waits::new() }
+        Self { monitor, address: None, remembers: None, votes, lead: None, waits: Waits::new() }
     }
 
     /// What it says on the clock of a reader that saw this writing for the first time `seen`.
     pub fn peer(&self, seen: Instant) -> Peer {
         let ballot = |(vote, age): &(Vote, Duration)| Ballot { vote: *vote, since: seen.before(*age) };
         let ballots = self.votes.iter().map(|(node, vote)| (node.clone(), ballot(vote))).collect();
-        Peer { ballots, remembers: self.remembers }
+        let lead = self.lead.map(|(term, vote, age)| LeadBallot { term, ballot: ballot(&(vote, age)) });
+        Peer { ballots, lead, remembers: self.remembers }
     }
 }
 
@@ -120,6 +134,8 @@ pub type Peers = BTreeMap<MonitorId, Peer>;
 pub struct Peer {
     /// Its ballots.
     pub ballots: Ballots,
+    /// Its vote on who leads.
+    pub lead: Option<LeadBallot>,
     /// The greatest epoch that it knows of.
     pub remembers: Option<Epoch>,
 }

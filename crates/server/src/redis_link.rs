@@ -193,7 +193,10 @@ impl Drop for RedisLink {
 /// # Errors
 /// What says most of the node: that an address refused before that another was out of reach, and that before what is
 /// about this host alone.
-async fn connect(addresses: Vec<SocketAddr>, source: Option<IpAddr>) -> Result<TcpStream, LinkError> {
+pub(crate) async fn connect(
+    addresses: Vec<SocketAddr>,
+    source: Option<IpAddr>,
+) -> Result<TcpStream, LinkError> {
     let mut rest = addresses.into_iter().peekable();
     let mut attempts = JoinSet::new();
     let nowhere = io::Error::new(io::ErrorKind::NotFound, "it has no address");

@@ -76,6 +76,8 @@ bugs! {
         "Who led once commands the nodes without asking whether it still leads.";
     SkipsFence, "skips-fence", "fenced-commands",
         "A leader neither has its connections confirmed nor ends those of earlier leaders.";
+    DeposesAlone, "deposes-alone", "a-quorum-found-the-leader-gone",
+        "A monitor that finds the leader gone believes that all others do.";
     NeverOpens, "never-opens", "liveness",
         "A published master stays closed.";
     NeverRepoints, "never-repoints", "liveness",
@@ -106,6 +108,12 @@ impl World {
                     peers.entry(id.clone()).or_insert_with(|| peer.clone());
                 }
                 monitor.planted.peers.clone_from(&peers);
+                Fact::ReportsRead(peers)
+            }
+            (Some(Bug::DeposesAlone), Fact::ReportsRead(mut peers)) => {
+                for peer in peers.values_mut() {
+                    peer.lead = monitor.lead.said();
+                }
                 Fact::ReportsRead(peers)
             }
             (Some(Bug::ShrinksQuorum), Fact::TopologyRead(mut read)) => {

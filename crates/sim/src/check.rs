@@ -42,6 +42,11 @@ pub const INVARIANTS: &[Invariant] = &[
         what: "no node carries out a command of a leader after one of a later term's",
     },
     Invariant {
+        name: "a-quorum-found-the-leader-gone",
+        what: "a leader's lock is removed only if a majority of the registered monitors said in its term that it is \
+               gone",
+    },
+    Invariant {
         name: "made-master-in-an-epoch",
         what: "a node is promoted only as the intent of an open epoch",
     },
@@ -105,6 +110,8 @@ pub struct Counts {
     pub changes: u64,
     /// Commits.
     pub commits: u64,
+    /// Leaders whose locks the others removed.
+    pub deposed: u64,
     /// Writes that the published master acknowledged.
     pub acknowledged: u64,
     /// Those of them that the last published master lacks.

@@ -8,7 +8,7 @@ use redis_failover_core::{
     Topology, Version, Versioned,
 };
 use redis_failover_store::model::{CampaignId, Model, SessionId};
-use redis_failover_store::{CommitError, Glance, GroupPath};
+use redis_failover_store::{CommitError, Contact, Glance, GroupPath, Leader};
 
 use crate::bugs::Bug;
 use crate::queue::{MS, Micros};
@@ -64,6 +64,8 @@ pub(crate) enum Up {
     Commit(ActionId, Term, Version, Box<Topology>, Option<Box<Entry>>),
     /// Do I lead? For the connection to a node.
     Confirm(ConnId, Term),
+    /// Remove the lock of who leads in this term.
+    Depose(ActionId, Term),
     /// Answer this.
     Answer(ActionId, Term, RequestId, Answer),
 }
@@ -92,6 +94,8 @@ pub(crate) struct Snapshot {
     pub(crate) at: Micros,
     /// Whether the monitor leads.
     pub(crate) leadership: Leadership,
+    /// Who else leads.
+    pub(crate) leader: Option<Leader>,
     /// The record.
     pub(crate) record: Option<Versioned>,
     /// The reports, and which writing of each.
@@ -110,9 +114,9 @@ impl Ensemble {
     }
 
     /// A session for a process that has just begun.
-    pub(crate) fn begin(&mut self, m: usize, id: &MonitorId, now: Micros) {
+    pub(crate) fn begin(&mut self, m: usize, id: &MonitorId, contact: &Contact, now: Micros) {
         let session = self.model.open();
-        let campaign = self.model.campaign(session, &self.group, id, None);
+        let campaign = self.model.campaign(session, &self.group, id, Some(contact));
         let begun =
             ServerSide { session, campaign, connection: 0, touched: now, expired: false, told: false };
         match self.sessions.get_mut(m) {
@@ -237,6 +241,12 @@ impl World {
                 let leads = self.ensemble.model.confirm(campaign, term).is_ok();
                 self.send_down(m, connection, 0, Down::Confirmed(conn, leads));
             }
+            Up::Depose(id, term) => {
+                self.check_deposed(m, term);
+                let Ensemble { model, group, .. } = &mut self.ensemble;
+                model.depose(group, term);
+                self.send_down(m, connection, 0, Down::Finished(id, Outcome::Deposed));
+            }
             Up::Answer(id, term, request, answer) => {
                 let campaign = self.ensemble.sessions[m].campaign;
                 let outcome = match self.ensemble.model.answer(campaign, term, request, &answer) {
@@ -258,6 +268,7 @@ impl World {
         let snapshot = Snapshot {
             at,
             leadership: model.leadership(side.campaign),
+            leader: model.leader(side.campaign).cloned(),
             record: model.look(side.session, group).and_then(Result::ok),
             reports: model.reports(group),
             requests: model.requests(group),

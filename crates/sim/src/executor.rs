@@ -46,6 +46,8 @@ enum What {
     All { left: usize, reads: bool, said: BTreeMap<NodeAddr, Option<Evidence>> },
     /// For a visit that begins a file, or asks for it.
     Save,
+    /// For `ZooKeeper` to remove another's lock.
+    Depose,
     /// For the answer on this connection, to the node's promotion.
     Promote(ConnId),
 }
@@ -90,12 +92,21 @@ impl Running {
     pub(crate) fn waits_for_store(&self) -> bool {
         matches!(self.what, What::Store) && self.deadline.is_none()
     }
+
+    /// Whether it is the removal of another's lock.
+    pub(crate) fn deposes(&self) -> bool {
+        matches!(self.what, What::Depose)
+    }
 }
 
 impl World {
     /// Begins an action.
     pub(crate) fn begin(&mut self, m: usize, action: Action) {
         let Action { id, term, step } = action;
+        if step == Step::Depose {
+            self.monitors[m].running = Some(Running { id, term, what: What::Depose, deadline: None });
+            return self.send_up(m, Up::Depose(id, term));
+        }
         let term = self.monitors[m].true_term(term);
         let (real, session) = (self.queue.now(), self.swarm.session);
         let now = self.monitors[m].local(real);
@@ -120,6 +131,8 @@ impl World {
                 }
                 self.send_up(m, up);
             }
+            // Begun above: whoever does it does not lead.
+            Step::Depose => {}
             Step::Amend { entry } => {
                 // It takes no time here, and draws nothing: whatever comes of it, all goes on in the same way.
                 self.amend(m, term, &entry);

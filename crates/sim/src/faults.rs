@@ -179,6 +179,13 @@ impl World {
                 let others = hosts.iter().filter(|host| **host != one);
                 return others.flat_map(|other| [(one, *other), (*other, one)]).collect();
             }
+            FaultKind::CutLink if self.swarm.listens && self.rng.u8(0..4) == 0 => {
+                // It lives, leads and commands, and the others do not reach it.
+                let monitors = &hosts[nodes..];
+                let one = monitors[self.rng.usize(0..monitors.len())];
+                let others = monitors.iter().filter(|host| **host != one);
+                return others.flat_map(|other| [(one, *other), (*other, one)]).collect();
+            }
             _ => {
                 hosts.push(Host::Ensemble);
                 if self.rng.u8(0..3) == 0 {

@@ -2,14 +2,15 @@
 //! (`server/src/monitor`): it probes, reports, asks the store, and begins what the decider wants. Its clock has a
 //! rate of its own, and it may stand still.
 
+mod lead;
 mod session;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Ballots, Decider, Epoch, Event as Fact, Instant, Leadership, MonitorId, NodeAddr, Observation, Observer,
-    Outcome, Peers, Report, Term, Verdict,
+    Ballots, Decider, Epoch, Event as Fact, Instant, LeadBallot, Leadership, MonitorId, NodeAddr,
+    Observation, Observer, Outcome, Peers, Report, Term, Verdict,
 };
 
 use crate::bugs::Bug;
@@ -19,6 +20,8 @@ use crate::executor::{Door, Held, Running, Visit};
 use crate::prober::Probing;
 use crate::queue::{MS, Micros};
 use crate::world::{Event, World};
+
+pub(crate) use lead::contact;
 
 /// How fast nodes are asked while something is in doubt, and in its first moments.
 const PACES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(2));
@@ -60,7 +63,9 @@ pub(crate) struct Monitor {
     /// Whether it leads, as far as it knows.
     pub(crate) leadership: Leadership,
     reread_at: Micros,
-    reported: Option<(Ballots, Option<Epoch>)>,
+    reported: Option<(Ballots, Option<LeadBallot>, Option<Epoch>)>,
+    /// The watch over who leads.
+    pub(crate) lead: lead::Lead,
     writings: BTreeMap<MonitorId, (i64, Instant)>,
     peers: Peers,
     /// For planted bugs.
@@ -135,6 +140,7 @@ impl Monitor {
             leadership: Leadership::Following,
             reread_at: 0,
             reported: None,
+            lead: lead::Lead::default(),
             writings: BTreeMap::new(),
             peers: Peers::new(),
             planted: Planted::default(),
@@ -185,11 +191,12 @@ impl World {
         let id: MonitorId = format!("m{m}").parse().unwrap_or_else(|_| unreachable!("a short word"));
         let now = self.queue.now();
         let mut monitor = Monitor::new(id.clone(), self, m, life);
-        self.ensemble.begin(m, &id, now);
+        self.ensemble.begin(m, &id, &contact(m, life), now);
         if m < self.monitors.len() {
             monitor.zk.busy = self.monitors[m].zk.busy;
             // The report of its earlier life stands, and counts, until that life's session ends.
             monitor.failing.clone_from(&self.monitors[m].failing);
+            monitor.lead.gone.clone_from(&self.monitors[m].lead.gone);
             self.monitors[m] = monitor;
         } else {
             self.monitors.push(monitor);
@@ -245,6 +252,7 @@ impl World {
         self.keep_session(m, now);
         self.probe_due(m, now);
         self.visits_due(m, now);
+        self.lead_due(m, now);
         if now >= self.monitors[m].observer.poll_timeout() {
             self.tick(m, now);
         }
@@ -291,11 +299,13 @@ impl World {
 
     fn report(&mut self, m: usize, ballots: &Ballots, now: Instant) {
         let monitor = &mut self.monitors[m];
-        let told = (ballots.clone(), monitor.decider.remembers());
+        let said = monitor.lead.said();
+        let told = (ballots.clone(), said, monitor.decider.remembers());
         if !monitor.zk.connected || monitor.reported.as_ref() == Some(&told) {
             return;
         }
-        let report = Report { remembers: told.1, ..Report::of(monitor.id.clone(), ballots, now) };
+        let lead = said.map(|it| (it.term, it.ballot.vote, now.since(it.ballot.since)));
+        let report = Report { remembers: told.2, lead, ..Report::of(monitor.id.clone(), ballots, now) };
         monitor.reported = Some(told);
         self.send_up(m, Up::Publish(Box::new(report)));
     }
@@ -345,7 +355,8 @@ impl World {
         let visits = monitor.visits.values().map(|visit| visit.deadline);
         let running = monitor.running.iter().filter_map(|running| running.deadline);
         let session = Instant::from_millis(self.session_due(m));
-        for at in timers.chain(probes).chain(visits).chain(running).chain([session]) {
+        let lead = monitor.lead.due(self.policy.down_after()).into_iter();
+        for at in timers.chain(lead).chain(probes).chain(visits).chain(running).chain([session]) {
             next = next.min(at);
         }
         let at = monitor.real(next).max(now + 1);

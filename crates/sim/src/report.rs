@@ -60,6 +60,7 @@ impl Total {
                 ("faults", counts.faults),
                 ("changes of master", counts.changes),
                 ("commits", counts.commits),
+                ("leaders whose locks were removed", counts.deposed),
                 ("writes acknowledged by the published master", counts.acknowledged),
                 ("of these lost", counts.lost),
                 ("acknowledged by another", counts.elsewhere),

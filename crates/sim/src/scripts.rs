@@ -1,6 +1,6 @@
 //! Worlds whose faults are written by hand: for what chance finds too seldom.
 
-use redis_failover_core::Leadership;
+use redis_failover_core::{Leadership, OnDivergence};
 
 use crate::faults::Fault;
 use crate::nodes::Process;
@@ -104,7 +104,8 @@ fn calm(monitors: usize) -> Swarm {
         down_after: S,
         probe_interval: 200 * MS,
         third_failover_waits: 0,
-        saves: false,
+        on_divergence: OnDivergence::Discard,
+        listens: false,
         delay: (50, 3 * MS),
         lag: MS,
         copying: (0, 20 * MS),

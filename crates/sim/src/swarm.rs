@@ -2,6 +2,7 @@
 //! is drawn, too: a world in which everything fails a little finds less than many in which some things fail a lot.
 
 use fastrand::Rng;
+use redis_failover_core::OnDivergence;
 
 use crate::queue::{MS, Micros, S};
 use crate::redis::Persistence;
@@ -85,8 +86,10 @@ pub struct Swarm {
     pub probe_interval: Micros,
     /// How long the third failover waits.
     pub third_failover_waits: Micros,
-    /// Whether what a node alone holds is saved before it is filled.
-    pub saves: bool,
+    /// What becomes of what a node alone holds before it is filled.
+    pub on_divergence: OnDivergence,
+    /// Whether the monitors can be asked whether they live.
+    pub listens: bool,
     /// How long a message takes at least and at most.
     pub delay: (Micros, Micros),
     /// How late a ZooKeeper server may be with its news.
@@ -143,7 +146,8 @@ impl Swarm {
             probe_interval: (down_after / 5).min(200 * MS),
             third_failover_waits: *choose(rng, &[0, 0, 2]) * S,
             // Of a copy: what is drawn after it stays what it was.
-            saves: rng.clone().u8(0..3) == 0,
+            on_divergence: if rng.clone().u8(0..3) == 0 { OnDivergence::Save } else { OnDivergence::Discard },
+            listens: Rng::with_seed(!rng.clone().u64(..)).bool(),
             delay: (50, slowest),
             lag: *choose(rng, &[1, 10, 200, 800]) * MS,
             copying: (*choose(rng, &[0, 50, 5_000]) * MS, rng.u64(1..300) * MS),

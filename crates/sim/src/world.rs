@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use fastrand::Rng;
-use redis_failover_core::{NodeAddr, OnDivergence, Policy, Term};
+use redis_failover_core::{NodeAddr, Policy, Term};
 use redis_failover_store::Glance;
 
 use crate::bugs::Bug;
@@ -40,6 +40,10 @@ pub(crate) enum Event {
     Up { m: usize, life: u32, connection: u32, up: Up },
     /// From `ZooKeeper` to a monitor.
     Down { m: usize, life: u32, connection: u32, down: Down },
+    /// A monitor asks another whether it lives.
+    Greet { to: usize, from: usize, life: u32, number: u64 },
+    /// It is answered, in which life, or nobody listens.
+    Greeted { m: usize, life: u32, number: u64, answer: Option<u32> },
     /// Sessions may be over.
     Expire,
     /// A client's turn.
@@ -125,7 +129,7 @@ impl World {
         let policy = Policy::new(None, ms(swarm.down_after), ms(swarm.probe_interval))
             .unwrap_or_default()
             .with_third_failover_waiting(ms(swarm.third_failover_waits))
-            .with_on_divergence(if swarm.saves { OnDivergence::Save } else { OnDivergence::Discard });
+            .with_on_divergence(swarm.on_divergence);
         let server = |(n, disk)| {
             let mut server = Server::new(NodeAddr::new(format!("n{n}"), 6379), disk);
             server.priority = swarm.priorities[n];
@@ -218,6 +222,7 @@ impl World {
             Event::Turn { m, life }
             | Event::Keep { m, life, .. }
             | Event::Down { m, life, .. }
+            | Event::Greeted { m, life, .. }
             | Event::LateUp { m, life, .. } => (m, Some(life)),
             Event::Arrive { conn, to: End::Caller, .. } => {
                 match self.wires.get(conn).map(|conn| conn.owner) {
@@ -275,6 +280,8 @@ impl World {
                 }
             }
             Event::Down { m, connection, down, .. } => self.down_arrives(m, connection, down),
+            Event::Greet { to, from, life, number } => self.greeted(to, (from, life, number)),
+            Event::Greeted { m, number, answer, .. } => self.leader_answers(m, number, answer),
             Event::Expire => self.expire_sessions(),
             Event::Client { c } => self.client_turn(c),
             Event::Document { c, glance } => self.client_reads(c, *glance),

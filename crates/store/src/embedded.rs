@@ -3,21 +3,22 @@
 //! For tests, and for trying the program out. Everything is gone with the process, and no other process sees any of
 //! it. It starts no thread and needs no particular runtime; it never waits while it holds its lock.
 
+mod campaign;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{
-    Answer, Entry, Instant as Moment, Leadership, MonitorId, Report, Request, RequestId, Requests, Term,
-    Topology, Version,
-};
+use redis_failover_core::{Answer, Instant as Moment, MonitorId, Report, Request, RequestId, Requests};
 use tokio::sync::watch;
 
 use crate::feed::Feed;
-use crate::model::{CampaignId, Model, SessionId};
+use crate::model::{Model, SessionId};
 use crate::names::GroupPath;
-use crate::{Campaign, CommitError, Glance, Recorded, SeenReport, Sight, Store, StoreError};
+use crate::{Contact, Glance, Recorded, SeenReport, Sight, Store, StoreError};
+pub use campaign::EmbeddedCampaign;
+use campaign::Standing;
 
 type Reports = Arc<BTreeMap<MonitorId, SeenReport>>;
 
@@ -161,72 +162,10 @@ impl Store for EmbeddedGroup {
         Ok(self.owner.shared.lock().model.history(&self.reader.group))
     }
 
-    fn campaign(&self, me: &MonitorId, address: Option<&str>) -> EmbeddedCampaign {
+    fn campaign(&self, me: &MonitorId, contact: Option<&Contact>) -> EmbeddedCampaign {
         let Reader { session, group, .. } = &*self.reader;
-        let shared = &self.owner.shared;
-        let id = shared.change(|model, _| model.campaign(*session, group, me, address));
-        let leadership = watch::Sender::new(Leadership::Following);
-        let standing = Arc::new(Standing { id, leadership });
-        let mut inner = shared.lock();
-        standing.look(&inner.model);
-        inner.standings.push(Arc::downgrade(&standing));
-        drop(inner);
-        EmbeddedCampaign { owner: Arc::clone(&self.owner), standing }
-    }
-}
-
-/// A monitor's standing for the lead of an [`EmbeddedGroup`].
-pub struct EmbeddedCampaign {
-    owner: Arc<Owner>,
-    standing: Arc<Standing>,
-}
-
-impl fmt::Debug for EmbeddedCampaign {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let leadership = *self.standing.leadership.borrow();
-        f.debug_struct("EmbeddedCampaign").field("leadership", &leadership).finish_non_exhaustive()
-    }
-}
-
-impl Campaign for EmbeddedCampaign {
-    fn leadership(&self) -> Feed<Leadership> {
-        self.standing.leadership.subscribe().into()
-    }
-
-    fn holds(&self, term: Term) -> bool {
-        // The model itself is asked: a feed is told a moment later.
-        let leadership = self.owner.shared.lock().model.leadership(self.standing.id);
-        leadership == Leadership::Leading(term)
-    }
-
-    async fn commit(
-        &self,
-        term: Term,
-        expected: Version,
-        record: &Topology,
-        entry: Option<&Entry>,
-    ) -> Result<Version, CommitError> {
-        self.owner.shared.change(|model, _| model.commit(self.standing.id, term, expected, record, entry))
-    }
-
-    async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError> {
-        self.owner.shared.change(|model, _| model.amend(self.standing.id, term, entry))
-    }
-
-    async fn confirm(&self, term: Term) -> Result<(), CommitError> {
-        self.owner.shared.lock().model.confirm(self.standing.id, term)
-    }
-
-    async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
-        self.owner.shared.change(|model, _| model.answer(self.standing.id, term, request, answer))
-    }
-
-    fn stand(&self, stands: bool) {
-        self.owner.shared.change(|model, _| model.stand(self.standing.id, stands));
-    }
-
-    async fn resign(&self) {
-        self.owner.shared.change(|model, _| model.resign(self.standing.id));
+        let id = self.owner.shared.change(|model, _| model.campaign(*session, group, me, contact));
+        EmbeddedCampaign::new(&self.owner, group, id)
     }
 }
 
@@ -246,12 +185,6 @@ impl Asked<'_> {
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         self.shared.change(|model, _| model.take_back(self.group, self.id));
-    }
-}
-
-impl Drop for EmbeddedCampaign {
-    fn drop(&mut self) {
-        self.owner.shared.change(|model, _| model.resign(self.standing.id));
     }
 }
 
@@ -384,28 +317,15 @@ fn seen(
     reports.into_iter().map(seen).collect()
 }
 
-/// What one campaign is told.
-struct Standing {
-    id: CampaignId,
-    leadership: watch::Sender<Leadership>,
-}
-
-impl Standing {
-    /// Tells whether it leads, if that changed.
-    fn look(&self, model: &Model) {
-        let now = model.leadership(self.id);
-        self.leadership.send_if_modified(|told| std::mem::replace(told, now) != now);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    use redis_failover_core::{Found, Versioned, Vote};
+    use redis_failover_core::{Found, Leadership, Versioned, Vote};
 
     use super::*;
+    use crate::Campaign;
 
     /// What the future has come to when it is asked once. There is no runtime here.
     fn now<T>(future: impl Future<Output = T> + Send) -> Option<T> {
@@ -421,8 +341,8 @@ mod tests {
 
     fn report() -> Report {
         let votes = [("h1:1".parse().unwrap(), (Vote::Up, std::time::Duration::ZERO))];
-        let (address, remembers, waits) = Default::default();
-        Report { monitor: "m1".parse().unwrap(), address, remembers, votes: votes.into(), waits }
+        let (address, remembers, lead, waits) = Default::default();
+        Report { monitor: "m1".parse().unwrap(), address, remembers, votes: votes.into(), lead, waits }
     }
 
     #[test]

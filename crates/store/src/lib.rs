@@ -32,7 +32,7 @@ pub use feed::Feed;
 pub use history::KEPT;
 pub use names::{ConnectString, ConnectStringError, GroupPath, GroupPathError};
 pub use wire::Unreadable;
-pub use zookeeper::{Connection, Leader, Snapshot, StoreError, ZooKeeper, ZooKeeperCampaign, ZooKeeperGroup};
+pub use zookeeper::{Connection, Snapshot, StoreError, ZooKeeper, ZooKeeperCampaign, ZooKeeperGroup};
 
 /// What the monitors of one group share. A handle is cheap to clone; all clones are one monitor.
 pub trait Store: Clone + Send + Sync + 'static {
@@ -85,14 +85,26 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// When the store does not answer in time.
     fn history(&self, limit: Duration) -> impl Future<Output = Result<Vec<Recorded>, StoreError>> + Send;
 
-    /// Stands for the lead as `me`, which other monitors may ask at `address`.
-    fn campaign(&self, me: &MonitorId, address: Option<&str>) -> Self::Campaign;
+    /// Stands for the lead as `me`, which other monitors may ask whether it lives, where there is a `contact`.
+    fn campaign(&self, me: &MonitorId, contact: Option<&Contact>) -> Self::Campaign;
 }
 
 /// One monitor's standing for the lead of one group. Dropping it resigns.
 pub trait Campaign: Send + Sync + 'static {
     /// Whether this monitor leads. What it says may be some milliseconds old: see [`Campaign::holds`].
     fn leadership(&self) -> Feed<Leadership>;
+
+    /// Who leads, if that is known and is not this campaign. What it says may be some milliseconds old.
+    fn leader(&self) -> Feed<Option<Leader>>;
+
+    /// Removes the lock of whoever leads in `term`, if that is not over yet: the next in the queue leads then.
+    ///
+    /// Safe at any time: whoever it was can commit nothing from then on. What it has sent to the Redis servers is the
+    /// next leader's to fence off.
+    ///
+    /// # Errors
+    /// When nobody knows whether it was removed.
+    fn depose(&self, term: Term) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Whether this monitor leads in `term` right now, by this machine's monotonic clock.
     ///
@@ -172,6 +184,28 @@ pub enum CommitError {
     /// It may have been written, or may still be: read again before anything is decided.
     #[error("perhaps written, read the record again: {0}")]
     Unknown(StoreError),
+}
+
+/// Where a monitor can be asked whether it lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// Which life of its process answers there: another answer means that the one that is asked for has ended.
+    pub life: String,
+}
+
+/// Who holds the first lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// Its id.
+    pub monitor: String,
+    /// Where it can be asked, if anywhere.
+    pub address: Option<String>,
+    /// Which life of its process answers there; `None` where that is an older version, or nowhere.
+    pub life: Option<String>,
+    /// Its time in the lead.
+    pub term: Term,
 }
 
 /// A look at the record.

@@ -17,9 +17,9 @@ use redis_failover_core::{Instant, Leadership, MonitorId, Report, Term, Versione
 
 use crate::history::Written;
 use crate::raw::{Raw, Writing};
-use crate::wire::{self, Lock, lock_bytes, parse_report};
+use crate::wire::{self, Lock, leader_of, lock_bytes, parse_report};
 use crate::znodes::{Znodes, lock_prefix, sequence};
-use crate::{CommitError, Glance, GroupPath, Unreadable};
+use crate::{CommitError, Contact, Glance, GroupPath, Leader, Unreadable};
 use report::OwnReport;
 use tree::{Change, Tree};
 
@@ -70,6 +70,8 @@ struct Candidate {
     data: Vec<u8>,
     /// As of when its session attended last.
     leadership: Leadership,
+    /// Who else leads, as of then.
+    leader: Option<Leader>,
     lock: Option<String>,
     stands: bool,
     /// The entry that it wrote last.
@@ -188,14 +190,14 @@ impl Model {
         session: SessionId,
         group: &GroupPath,
         me: &MonitorId,
-        address: Option<&str>,
+        contact: Option<&Contact>,
     ) -> CampaignId {
         self.last_campaign += 1;
         let id = CampaignId(self.last_campaign);
-        let data = lock_bytes(&Lock { monitor: me.to_string(), address: address.map(str::to_owned) });
+        let data = lock_bytes(&Lock::of(me, contact));
         let (group, leadership) = (group.clone(), Leadership::Following);
-        let (lock, written) = Default::default();
-        let candidate = Candidate { session, group, data, leadership, lock, stands: true, written };
+        let (leader, lock, written) = Default::default();
+        let candidate = Candidate { session, group, data, leadership, leader, lock, stands: true, written };
         self.campaigns.insert(id, candidate);
         id
     }
@@ -203,6 +205,21 @@ impl Model {
     /// Whether the campaign leads, as of when its session attended last or lost touch.
     pub fn leadership(&self, campaign: CampaignId) -> Leadership {
         self.campaigns.get(&campaign).map_or(Leadership::Following, |candidate| candidate.leadership)
+    }
+
+    /// Who leads where the campaign does not, as of when its session attended last.
+    pub fn leader(&self, campaign: CampaignId) -> Option<&Leader> {
+        self.campaigns.get(&campaign)?.leader.as_ref()
+    }
+
+    /// Removes the lock of who leads in `term` in `group`, if that is not over yet.
+    pub fn depose(&mut self, group: &GroupPath, term: Term) {
+        let znodes = Znodes::new(group.to_string());
+        let first = first_lock(&self.tree, &znodes);
+        if let Some((path, _)) = first.filter(|(_, leader)| leader.term == term) {
+            // Cannot fail: it was just there.
+            let _ = self.tree.transact(&[Change::Delete { path: &path }]);
+        }
     }
 
     /// Stands, or leaves the lead to others until it stands again, from when its session attends.
@@ -334,14 +351,21 @@ impl Candidate {
             tree.ensure(&znodes.leader);
             tree.create_sequential(&znodes.lock(&prefix), &self.data, owner).ok()
         });
-        let names = tree.children(&znodes.leader);
-        let first = names.iter().filter(|name| sequence(name).is_some()).min_by_key(|name| sequence(name));
-        let leads = first.map(|name| znodes.lock(name)) == lock;
-        let stat = lock.as_ref().and_then(|lock| tree.get(lock)).map(|(_, stat)| stat);
-        self.leadership = match stat {
-            Some(stat) if leads => Leadership::Leading(Term(stat.created)),
-            _ => Leadership::Following,
+        let first = first_lock(tree, &znodes);
+        (self.leadership, self.leader) = match first {
+            Some((path, leader)) if lock.as_ref() == Some(&path) => (Leadership::Leading(leader.term), None),
+            first => (Leadership::Following, first.map(|(_, leader)| leader)),
         };
         self.lock = lock;
     }
+}
+
+/// The lock that makes its holder the leader, and who that is.
+fn first_lock(tree: &Tree, znodes: &Znodes) -> Option<(String, Leader)> {
+    let names = tree.children(&znodes.leader);
+    let first = names.iter().filter(|name| sequence(name).is_some()).min_by_key(|name| sequence(name))?;
+    let path = znodes.lock(first);
+    let (bytes, stat) = tree.get(&path)?;
+    let leader = leader_of(first, bytes, Term(stat.created));
+    Some((path, leader))
 }

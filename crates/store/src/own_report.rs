@@ -11,7 +11,8 @@ const SAME: Duration = Duration::from_millis(50);
 /// The report as of `waited` after it was handed in: its votes have grown older.
 pub(crate) fn aged(report: &Report, waited: Duration) -> Report {
     let mut report = report.clone();
-    report.votes.values_mut().for_each(|(_, age)| *age += waited);
+    let lead = report.lead.iter_mut().map(|(.., age)| age);
+    report.votes.values_mut().map(|(_, age)| age).chain(lead).for_each(|age| *age += waited);
     report
 }
 
@@ -22,6 +23,12 @@ pub(crate) fn says_the_same(report: &Report, earlier: &Report, moved: Duration) 
         && report.address == earlier.address
         && report.remembers == earlier.remembers
         && report.waits == earlier.waits
+        && match (report.lead, earlier.lead) {
+            (Some((term, vote, age)), Some((was_in, was, then))) => {
+                (term, vote) == (was_in, was) && age.abs_diff(then + moved) <= SAME
+            }
+            (now, then) => now == then,
+        }
         && report.votes.len() == earlier.votes.len()
         && report.votes.iter().zip(&earlier.votes).all(
             |((node, (vote, age)), (earlier_node, (earlier_vote, was)))| {
@@ -32,7 +39,7 @@ pub(crate) fn says_the_same(report: &Report, earlier: &Report, moved: Duration) 
 
 #[cfg(test)]
 mod tests {
-    use redis_failover_core::{Vote, Wait};
+    use redis_failover_core::{Term, Vote, Wait};
 
     use super::*;
 
@@ -40,11 +47,16 @@ mod tests {
     fn a_report_is_news_when_a_vote_or_what_is_waited_for_changes_and_not_by_growing_older() {
         let node = "10.0.0.1:6379".parse().unwrap();
         let votes = [(node, (Vote::Up, Duration::from_secs(1)))].into();
-        let (address, remembers, waits) = Default::default();
-        let report = Report { monitor: "m1".parse().unwrap(), address, remembers, votes, waits };
+        let (address, remembers, lead, waits) = Default::default();
+        let report = Report { monitor: "m1".parse().unwrap(), address, remembers, votes, lead, waits };
         let later = Duration::from_secs(3);
         assert!(says_the_same(&aged(&report, later), &report, later));
         assert!(!says_the_same(&report, &report, later), "the vote stands since another moment");
+        let said = |vote, age| Report { lead: Some((Term(7), vote, age)), ..report.clone() };
+        let lost = said(Vote::Refused, Duration::ZERO);
+        assert!(!says_the_same(&lost, &report, Duration::ZERO));
+        assert!(!says_the_same(&lost, &said(Vote::Up, Duration::ZERO), Duration::ZERO));
+        assert!(says_the_same(&aged(&lost, later), &lost, later));
         let wait = Wait { why: "did not answer".to_owned(), keys: None, saved: None };
         let waits = [("10.0.0.1:6379".parse().unwrap(), wait)].into();
         let waiting = Report { waits, ..report.clone() };

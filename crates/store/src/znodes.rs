@@ -61,6 +61,12 @@ pub(crate) fn lock_prefix(session: i64, campaign: u64) -> String {
     format!("lock-{session:016x}.{campaign}-")
 }
 
+/// The session and the campaign whose lock is called so.
+pub(crate) fn lock_owner(name: &str) -> Option<(i64, u64)> {
+    let (session, campaign) = name.strip_prefix("lock-")?.split_once('-')?.0.split_once('.')?;
+    Some((u64::from_str_radix(session, 16).ok()?.cast_signed(), campaign.parse().ok()?))
+}
+
 /// The request that is called so.
 pub(crate) fn request_id(name: &str) -> Option<RequestId> {
     name.strip_prefix(REQUEST)?.parse().ok().map(RequestId)
@@ -69,4 +75,20 @@ pub(crate) fn request_id(name: &str) -> Option<RequestId> {
 /// The number that the server gave a sequential znode.
 pub(crate) fn sequence(name: &str) -> Option<i64> {
     name.rsplit_once('-')?.1.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locks_name_tells_whose_it_is() {
+        for owner in [(0x1_0000_beef, 0), (-1, 12)] {
+            let name = format!("{}0000000007", lock_prefix(owner.0, owner.1));
+            assert_eq!(lock_owner(&name), Some(owner), "{name}");
+            assert_eq!(sequence(&name), Some(7));
+        }
+        assert_eq!(lock_owner("lock-x.1-0000000007"), None);
+        assert_eq!(lock_owner("_c_b-lock-0000000007"), None);
+    }
 }

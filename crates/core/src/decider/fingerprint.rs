@@ -29,6 +29,8 @@ impl Hash for Decider {
             pause_until,
             failures,
             peers,
+            lead,
+            deposed,
             observation,
             doubt,
             progress,
@@ -42,7 +44,8 @@ impl Hash for Decider {
         } = self;
         (me, configured, policy, leadership, read, record_since).hash(state);
         (must_read, unreadable, predates, loss, overtaken, settled, changes, lost_since).hash(state);
-        (requests, asked, pause_until, failures, peers, observation, doubt, progress).hash(state);
+        (requests, asked, pause_until, failures, peers, lead, deposed, observation, doubt, progress)
+            .hash(state);
         (attempts, in_flight.as_ref().map(|(_, step)| step), refusal, stuck, wake).hash(state);
     }
 }

@@ -34,7 +34,8 @@ impl Decider {
                 self.must_read = true;
                 self.pause(now);
             }
-            (Step::Amend { .. }, _) => {}
+            // A removal is tried again by the clock, for as long as the leader is found gone.
+            (Step::Amend { .. } | Step::Depose, _) => {}
             (Step::Freeze { awaited, .. }, Outcome::Read(evidence)) => {
                 self.note_frozen(now);
                 self.frozen(awaited, evidence);

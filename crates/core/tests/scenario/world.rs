@@ -1,15 +1,16 @@
 //! The group, its monitors and the store, moved on one millisecond at a time.
 
 mod history;
+mod lead;
 mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use redis_failover_core::{
-    Action, ActionId, Ballots, Entry, Epoch, Event, Fencing, Found, Instant, Leadership, MonitorId, NodeAddr,
-    Observation, Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request, RequestId, Requests, RunId,
-    Saving, Step, Term, Topology, Version, Versioned, Waits,
+    Action, ActionId, Ballots, Entry, Epoch, Event, Fencing, Found, Instant, LeadBallot, Leadership,
+    MonitorId, NodeAddr, Observation, Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request,
+    RequestId, Requests, RunId, Saving, Step, Term, Topology, Version, Versioned, Waits,
 };
 
 use super::Decider;
@@ -29,6 +30,12 @@ pub(super) struct World {
     leader: Option<String>,
     free_at: Option<u64>,
     term: i64,
+    /// How long a dead leader's lock stands; [`SESSION`] where the script does not say.
+    session: Option<u64>,
+    /// Whether the monitors can be asked whether they live.
+    listens: bool,
+    /// Whose lock it is, its owner dead or alive.
+    lock: Option<String>,
     record: Option<Versioned>,
     /// A copy of the record that may be brought back later.
     saved: Option<Versioned>,
@@ -62,6 +69,10 @@ enum Accident {
 
 struct Monitor {
     alive: bool,
+    /// How often its lock was removed: it stands in the queue behind those who lost theirs less often.
+    deposed: u32,
+    port: lead::Port,
+    lead: lead::Lead,
     observer: Observer,
     decider: Decider,
     next_probe: BTreeMap<String, u64>,
@@ -71,7 +82,7 @@ struct Monitor {
     connected: BTreeSet<String>,
     running: Option<(u64, ActionId, Outcome)>,
     published: Option<Report>,
-    voted: Option<(Ballots, Option<Epoch>)>,
+    voted: Option<(Ballots, Option<LeadBallot>, Option<Epoch>)>,
     told: Option<String>,
     waited: Waits,
 }
@@ -109,6 +120,9 @@ impl World {
         }
         Monitor {
             alive: true,
+            deposed: 0,
+            port: lead::Port::Open,
+            lead: lead::Lead::default(),
             observer: Observer::new(policy, nodes, self.instant()),
             decider,
             next_probe: self.nodes.iter().map(|node| (node.clone(), self.now + 1)).collect(),
@@ -133,11 +147,16 @@ impl World {
         let monitor = self.monitors.get_mut(name).ok_or("no such monitor")?;
         monitor.alive = false;
         monitor.running = None;
+        self.lose_leader(name);
+        Ok(())
+    }
+
+    /// If it leads, nobody does from now on, and its lock stands for a while.
+    fn lose_leader(&mut self, name: &str) {
         if self.leader.as_deref() == Some(name) {
             self.leader = None;
-            self.free_at = Some(self.now + SESSION);
+            self.free_at = Some(self.now + self.session.unwrap_or(SESSION));
         }
-        Ok(())
     }
 
     fn restart_monitors(&mut self) {
@@ -154,14 +173,12 @@ impl World {
     fn restart_monitor(&mut self, name: &str) {
         let fresh = self.monitor(name);
         self.monitors.insert(name.to_owned(), fresh);
-        if self.leader.as_deref() == Some(name) {
-            self.leader = None;
-            self.free_at = Some(self.now + SESSION);
-        }
+        self.lose_leader(name);
     }
 
     fn elect(&mut self) {
-        let Some(name) = self.monitors.iter().find(|(_, it)| it.alive).map(|(name, _)| name.clone()) else {
+        let alive = self.monitors.iter().filter(|(_, it)| it.alive);
+        let Some(name) = alive.min_by_key(|(_, it)| it.deposed).map(|(name, _)| name.clone()) else {
             return;
         };
         self.term += 1;
@@ -172,6 +189,7 @@ impl World {
         let nothing = Versioned { version: Version::default(), found: Found::Nothing };
         decider.handle(now, Event::TopologyRead(self.record.clone().unwrap_or(nothing)));
         decider.handle(now, Event::RequestsRead(self.requests.clone()));
+        self.lock = Some(name.clone());
         self.leader = Some(name);
         self.free_at = None;
     }
@@ -193,6 +211,7 @@ impl World {
         let names: Vec<_> = self.monitors.keys().filter(|name| self.monitors[*name].alive).cloned().collect();
         for name in &names {
             self.observe(name);
+            self.watch_lead(name);
         }
         self.exchange_reports(&names);
         for name in &names {
@@ -305,11 +324,12 @@ impl World {
         for name in names {
             let monitor = self.monitors.get_mut(name).expect("a monitor");
             let ballots = monitor.observer.ballots();
-            let remembers = monitor.decider.remembers();
-            if monitor.voted.as_ref() != Some(&(ballots.clone(), remembers)) {
+            let (remembers, said) = (monitor.decider.remembers(), monitor.lead.said());
+            if monitor.voted.as_ref() != Some(&(ballots.clone(), said, remembers)) {
                 let id = name.parse().expect("a monitor's name");
-                monitor.published = Some(Report { remembers, ..Report::of(id, &ballots, now) });
-                monitor.voted = Some((ballots, remembers));
+                let lead = said.map(|it| (it.term, it.ballot.vote, now.since(it.ballot.since)));
+                monitor.published = Some(Report { remembers, lead, ..Report::of(id, &ballots, now) });
+                monitor.voted = Some((ballots, said, remembers));
                 changed = true;
             }
         }
@@ -382,6 +402,7 @@ impl World {
                 self.send_late(&action.step);
                 None
             }
+            _ if action.step == Step::Depose => Some(self.depose(action.term)),
             _ => Some(self.carry_out(&action.step)).filter(|_| accident != Some(Accident::After)),
         };
         let Some(outcome) = outcome else {
@@ -460,6 +481,7 @@ impl World {
                 Outcome::Done(done.cloned().collect())
             }
             Step::Persist { nodes } => Outcome::Done(nodes.iter().cloned().collect()),
+            Step::Depose => Outcome::NotDeposed,
             Step::Answer { request, .. } => match self.requests.remove(request) {
                 Some(_) => {
                     self.tell_requests();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use redis_failover_core::MonitorId;
-use redis_failover_store::{Store as _, ZooKeeper};
+use redis_failover_store::{Contact, Store as _, ZooKeeper};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -28,7 +28,7 @@ pub(super) struct Groups {
 #[derive(Clone)]
 struct Me {
     id: MonitorId,
-    address: Option<String>,
+    contact: Option<Contact>,
 }
 
 /// One group's monitor.
@@ -40,9 +40,9 @@ struct Running {
 }
 
 impl Groups {
-    /// No groups yet, for monitor `id`, which can be asked at `address`.
-    pub(super) fn new(id: MonitorId, address: Option<String>, sessions: Sessions) -> Self {
-        Self { me: Me { id, address }, sessions, running: Vec::new() }
+    /// No groups yet, for monitor `id`, which can be asked by `contact`.
+    pub(super) fn new(id: MonitorId, contact: Option<Contact>, sessions: Sessions) -> Self {
+        Self { me: Me { id, contact }, sessions, running: Vec::new() }
     }
 
     /// Begins, changes and ends what it takes to monitor exactly the groups that are `wanted`, and says what it did.
@@ -189,7 +189,7 @@ impl Keeper {
             group: self.config.name.clone(),
             path: self.config.path.to_string(),
             id: self.me.id.clone(),
-            address: self.me.address.clone(),
+            contact: self.me.contact.clone(),
             nodes,
             policy,
             credentials: self.config.credentials.clone(),

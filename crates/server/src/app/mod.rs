@@ -5,11 +5,13 @@ mod listener;
 mod sessions;
 
 use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use redis_failover_store::{Feed, GroupPath, Sight, Store, Unreadable, ZooKeeperGroup};
+use redis_failover_core::NodeAddr;
+use redis_failover_store::{Contact, Feed, GroupPath, Sight, Store, Unreadable, ZooKeeperGroup};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{Config, ConfigFile};
+use crate::config::{Config, ConfigFile, host_name};
 use crate::failure::{Failure, Kind};
 use crate::redis_link::check_source;
 use groups::Groups;
@@ -29,10 +31,7 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
         tracing::warn!(event = "config", "{warning}");
     }
     check_sources(&config)?;
-    let address = match config.listen {
-        Some(wanted) => Some(listen(wanted, config.id.to_string()).await?),
-        None => None,
-    };
+    let contact = contact(&config).await?;
     let mut sessions = Sessions::default();
     // Of one group the operator is told at once; beside others it is no reason to end.
     if let (None, [only]) = (&file, config.groups.as_slice()) {
@@ -42,7 +41,7 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
             usable = await_usable(&group, &only.path) => usable?,
         }
     }
-    let mut groups = Groups::new(config.id.clone(), address, sessions);
+    let mut groups = Groups::new(config.id.clone(), contact, sessions);
     groups.become_these(config.groups.clone()).await?;
     let present = config;
     while let Told::Reload = signals.next().await {
@@ -66,6 +65,24 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
     Ok(())
 }
 
+/// Has this process answer where it is told to, and says where and how the others ask it.
+async fn contact(config: &Config) -> Result<Option<Contact>, Failure> {
+    let Some(wanted) = config.listen else { return Ok(None) };
+    let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Different in each life of this monitor, which need not be secret.
+    let life = format!("{:x}.{:x}", begun.as_nanos(), std::process::id());
+    let bound = listen(wanted, format!("{} {life}", config.id)).await?;
+    let address = match &config.announce {
+        // Port 0 is the one that was taken.
+        Some(announced) if announced.port() == 0 => NodeAddr::new(announced.host(), bound.port()).to_string(),
+        Some(announced) => announced.to_string(),
+        // That is no address that others could call.
+        None if bound.ip().is_unspecified() => NodeAddr::new(host_name(), bound.port()).to_string(),
+        None => bound.to_string(),
+    };
+    Ok(Some(Contact { address, life }))
+}
+
 /// Checks that this host can call the Redis servers as it is told to.
 fn check_sources(config: &Config) -> Result<(), Failure> {
     for source in config.groups.iter().filter_map(|group| group.credentials.source_address) {
@@ -82,10 +99,11 @@ async fn reload(groups: &mut Groups, at_start: &Config, config: Config) {
     for warning in config.warnings() {
         tracing::warn!(event = "config", "{warning}");
     }
-    if (&config.id, config.listen) != (&at_start.id, at_start.listen) {
+    let start = |config: &Config| (config.id.clone(), config.listen, config.announce.clone());
+    if start(&config) != start(at_start) {
         tracing::warn!(
             event = "reload",
-            "`id` and `listen` are read at the start only: they stay as they were"
+            "`id`, `listen` and `announce` are read at the start only: they stay as they were"
         );
     }
     if let Err(failure) = groups.become_these(config.groups).await {

@@ -6,14 +6,13 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use redis_failover_core::MonitorId;
+use redis_failover_core::{MonitorId, NodeAddr};
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
 use super::group::{GroupConfig, Origin, Said};
-use super::values::host_name;
-use super::{Config, keys, usage};
+use super::{Config, Identity, keys, usage};
 use crate::failure::{Failure, Kind};
 
 /// A configuration file, to be read as often as wanted.
@@ -21,8 +20,7 @@ use crate::failure::{Failure, Kind};
 pub(crate) struct ConfigFile {
     path: PathBuf,
     /// What the command line says instead of the file.
-    id: Option<MonitorId>,
-    listen: Option<SocketAddr>,
+    identity: Identity,
 }
 
 /// What one file holds.
@@ -32,14 +30,16 @@ struct Content {
     #[serde(deserialize_with = "super::group::text")]
     id: Option<MonitorId>,
     listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "super::group::text")]
+    announce: Option<NodeAddr>,
     defaults: Said,
     group: Vec<Spanned<Said>>,
 }
 
 impl ConfigFile {
-    /// The file at `path`; `id` and `listen` of the command line come first.
-    pub(super) fn new(path: PathBuf, id: Option<MonitorId>, listen: Option<SocketAddr>) -> Self {
-        Self { path, id, listen }
+    /// The file at `path`; what the command line says of `identity` comes first.
+    pub(super) fn new(path: PathBuf, identity: Identity) -> Self {
+        Self { path, identity }
     }
 
     /// Where it is.
@@ -53,8 +53,12 @@ impl ConfigFile {
     /// With the file, the line, and what would be right.
     pub(crate) fn read(&self) -> Result<Config, Failure> {
         let main = Parsed::read(&self.path, false)?;
-        let id = self.id.clone().or(main.content.id.clone()).map_or_else(host_name, Ok)?;
-        let listen = self.listen.or(main.content.listen);
+        let Identity { id, listen, announce } = self.identity.clone();
+        let identity = Identity {
+            id: id.or(main.content.id.clone()),
+            listen: listen.or(main.content.listen),
+            announce: announce.or(main.content.announce.clone()),
+        };
         let defaults = main.content.defaults.clone();
         let mut groups = main.groups(&defaults)?;
         for path in self.more_files()? {
@@ -65,7 +69,7 @@ impl ConfigFile {
                 "write a [[group]] with `path` and `redishosts`, here or in a file in conf.d beside it",
             ));
         }
-        Config::new(id, listen, groups)
+        Config::new(identity, groups)
     }
 
     /// The files `*.toml` in `conf.d`, without hidden ones, by name.

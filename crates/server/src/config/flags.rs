@@ -10,8 +10,8 @@ use redis_failover_core::{Discover, Fencing, MonitorId, NodeAddr, OnDivergence};
 use redis_failover_store::{ConnectString, GroupPath};
 
 use super::group::{Origin, Said};
-use super::values::{host_name, parse_node, parse_size, parse_time};
-use super::{Config, ConfigFile, usage};
+use super::values::{parse_node, parse_size, parse_time};
+use super::{Config, ConfigFile, Identity, usage};
 use crate::failure::Failure;
 
 /// Where the group is published.
@@ -29,7 +29,7 @@ pub(crate) struct StoreArgs {
 /// What a monitor is told.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RunArgs {
-    /// A file that says all this for one or many groups; only --id and --listen may be given beside it.
+    /// A file that says all this for one or many groups; only --id, --listen and --announce may be given beside it.
     #[arg(long, value_name = "FILE", env = "REDIS_FAILOVER_CONFIG")]
     config: Option<PathBuf>,
 
@@ -77,6 +77,11 @@ pub(crate) struct RunArgs {
     /// Where other monitors and people can ask this monitor whether it lives (answers PING).
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+
+    /// Where the others are told to ask this monitor; port 0 is the one that it listens on [default: what it listens
+    /// on, or the host's name where that is every address].
+    #[arg(long, value_name = "ADDR", value_parser = parse_node)]
+    announce: Option<NodeAddr>,
 
     /// How many monitors must agree that a node is down [default: the majority of those registered].
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
@@ -228,18 +233,18 @@ impl RunArgs {
     /// # Errors
     /// With the option, the value, and what would be right. Nothing was opened but the password's file.
     pub(crate) fn source(self) -> Result<Source, Failure> {
-        let (id, listen, config) = (self.id.clone(), self.listen, self.config.clone());
+        let identity = Identity { id: self.id.clone(), listen: self.listen, announce: self.announce.clone() };
+        let config = self.config.clone();
         let said = self.said();
         if let Some(file) = config {
             if let Some(option) = first_given(&said) {
                 return Err(usage(format!("{option} contradicts --config {}", file.display()))
-                    .hint("say it in the file; beside it only --id and --listen are read"));
+                    .hint("say it in the file; beside it only --id, --listen and --announce are read"));
             }
-            return Ok(Source::File(ConfigFile::new(file, id, listen)));
+            return Ok(Source::File(ConfigFile::new(file, identity)));
         }
         let group = said.check(Origin::Flags)?;
-        let id = id.map_or_else(host_name, Ok)?;
-        Ok(Source::Flags(Box::new(Config::new(id, listen, vec![group])?)))
+        Ok(Source::Flags(Box::new(Config::new(identity, vec![group])?)))
     }
 
     fn said(self) -> Said {

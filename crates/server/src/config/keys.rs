@@ -32,7 +32,7 @@ pub(super) struct Key {
 pub(super) const DEFAULTS: &str = "defaults";
 pub(super) const GROUP: &str = "group";
 
-pub(super) const KEYS: [Key; 25] = [
+pub(super) const KEYS: [Key; 26] = [
     Key {
         name: "id",
         place: Place::Top,
@@ -48,6 +48,14 @@ pub(super) const KEYS: [Key; 25] = [
         default: Err("nowhere"),
         about: "Where other monitors and people can ask this process whether it lives (answers PING). `--listen` \
                 comes first. Read at the start only.",
+    },
+    Key {
+        name: "announce",
+        place: Place::Top,
+        kind: "`\"HOST:PORT\"`",
+        default: Err("what it listens on, or the host's name where that is every address"),
+        about: "Where the other monitors are told to ask this process, where that is another address than it listens \
+                on; port 0 is the one that it listens on. `--announce` comes first. Read at the start only.",
     },
     Key {
         name: "path",
@@ -336,7 +344,7 @@ fn nearest(name: &str, places: &[Place]) -> String {
 mod tests {
     use std::fs;
 
-    use super::super::ConfigFile;
+    use super::super::{ConfigFile, Identity};
     use super::*;
 
     /// What the file makes of a group with `more` keys.
@@ -345,7 +353,7 @@ mod tests {
         let path = directory.path().join("monitor.toml");
         let needed = "path = \"/a\"\nredishosts = [\"a:1\"]\nzkhosts = \"h\"\n";
         fs::write(&path, format!("[[group]]\n{needed}{more}")).expect("it is written");
-        let config = ConfigFile::new(path.clone(), None, None).read().expect("it is right");
+        let config = ConfigFile::new(path.clone(), Identity::default()).read().expect("it is right");
         format!("{:?}", config.groups).replace(&directory.path().display().to_string(), "")
     }
 

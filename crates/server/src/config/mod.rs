@@ -9,14 +9,14 @@ mod values;
 
 use std::net::SocketAddr;
 
-use redis_failover_core::MonitorId;
+use redis_failover_core::{MonitorId, NodeAddr};
 
 use crate::failure::{Failure, Kind};
 pub(crate) use file::ConfigFile;
 pub(crate) use flags::{RunArgs, Source, StoreArgs};
 pub(crate) use group::{Ensemble, GroupConfig};
 pub(crate) use keys::reference;
-pub(crate) use values::{parse_node, parse_time};
+pub(crate) use values::{host_name, parse_node, parse_time};
 
 /// What one monitor process is to do, checked.
 #[derive(Clone, Debug)]
@@ -25,8 +25,18 @@ pub(crate) struct Config {
     pub id: MonitorId,
     /// Where it answers.
     pub listen: Option<SocketAddr>,
+    /// Where the others are told to ask it, if that is another address.
+    pub announce: Option<NodeAddr>,
     /// The groups, each another one.
     pub groups: Vec<GroupConfig>,
+}
+
+/// Who and where the process is, as it was said.
+#[derive(Clone, Debug, Default)]
+struct Identity {
+    id: Option<MonitorId>,
+    listen: Option<SocketAddr>,
+    announce: Option<NodeAddr>,
 }
 
 impl Config {
@@ -34,14 +44,21 @@ impl Config {
     ///
     /// # Errors
     /// Where two are at one path of one ensemble, have one name, or list one server: two groups that command one
-    /// server would undo each other's work. And where two write one journal.
-    fn new(id: MonitorId, listen: Option<SocketAddr>, groups: Vec<GroupConfig>) -> Result<Self, Failure> {
+    /// server would undo each other's work. And where two write one journal. And where something is announced that is
+    /// nowhere, or the host has no name.
+    fn new(identity: Identity, groups: Vec<GroupConfig>) -> Result<Self, Failure> {
         for (index, group) in groups.iter().enumerate() {
             for earlier in &groups[..index] {
                 group.differs_from(earlier)?;
             }
         }
-        Ok(Self { id, listen, groups })
+        let Identity { id, listen, announce } = identity;
+        let id = id.map_or_else(values::default_id, Ok)?;
+        if let Some(announce) = announce.as_ref().filter(|_| listen.is_none()) {
+            return Err(usage(format!("announce {announce}: this monitor listens nowhere"))
+                .hint("say also where it is to listen: --listen IP:PORT, or `listen` in the file"));
+        }
+        Ok(Self { id, listen, announce, groups })
     }
 
     /// What an operator may not have meant.

@@ -52,10 +52,14 @@ pub(crate) fn parse_node(text: &str) -> Result<NodeAddr, String> {
     text.trim().parse::<NodeAddr>().map_err(|error| error.to_string())
 }
 
+/// The host's name; empty where the system says none.
+pub(crate) fn host_name() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The host's name as this monitor's id.
-pub(super) fn host_name() -> Result<MonitorId, Failure> {
-    let name = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    name.parse().map_err(|error| {
+pub(super) fn default_id() -> Result<MonitorId, Failure> {
+    host_name().parse().map_err(|error| {
         usage(format!("the host's name can't be this monitor's id: {error}")).hint("give an id")
     })
 }

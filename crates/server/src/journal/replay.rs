@@ -193,6 +193,7 @@ fn describe(call: &Call) -> (&'static str, bool) {
         Event::TopologyRead(_) => ("the record was read", false),
         Event::TopologyUnreadable => ("the record cannot be read", false),
         Event::ReportsRead(_) => ("the other monitors' reports", false),
+        Event::LeaderWatched(_) => ("how who leads fares", false),
         Event::RequestsRead(_) => ("the requests of operators", false),
         Event::Observed(_) => ("what this monitor sees", false),
         Event::Finished(_, outcome) => match outcome {
@@ -202,12 +203,14 @@ fn describe(call: &Call) -> (&'static str, bool) {
             Outcome::Done(_) => ("the step ended: done by who answered", false),
             Outcome::Saving(Some(_)) => ("the step ended: the node said how far its snapshot is", false),
             Outcome::Answered => ("the step ended: answered", false),
+            Outcome::Deposed => ("the step ended: the leader's lock is gone", false),
             Outcome::Amended => ("the step ended: the history was amended, or cannot be", false),
             Outcome::NotCommitted => ("the step failed: not committed", true),
             Outcome::CommitUnknown => ("the step failed: it may have been committed", true),
             Outcome::Promoted(None) => ("the step failed: it may have been promoted", true),
             Outcome::Saving(None) => ("the step failed: no answer, a snapshot may have been begun", true),
             Outcome::NotAnswered => ("the step failed: not answered", true),
+            Outcome::NotDeposed => ("the step failed: the leader's lock may stand", true),
             Outcome::NotBegun => ("the step failed: not begun", true),
         },
     }

@@ -89,6 +89,9 @@ impl<C: Campaign> Executor<C> {
     /// Carries the action out and says what came of it.
     pub(super) async fn carry_out(&self, action: Action) -> Outcome {
         let term = action.term;
+        if action.step == Step::Depose {
+            return self.depose(term).await;
+        }
         if !self.campaign.holds(term) {
             return Outcome::NotBegun;
         }
@@ -131,6 +134,7 @@ impl<C: Campaign> Executor<C> {
                 self.have_done(term, nodes, &Errand::Follow { master, min_replicas_to_write, fences }).await
             }
             Step::Persist { nodes } => self.have_done(term, nodes, &Errand::Persist).await,
+            Step::Depose => self.depose(term).await,
             Step::Answer { request, answer } => match self.campaign.answer(term, request, &answer).await {
                 // Answered before, or withdrawn: nobody waits for it any more.
                 Ok(()) | Err(CommitError::Conflict) => Outcome::Answered,
@@ -139,6 +143,18 @@ impl<C: Campaign> Executor<C> {
                     Outcome::NotAnswered
                 }
             },
+        }
+    }
+
+    /// Removes the lock of another, who leads in `term`.
+    async fn depose(&self, term: Term) -> Outcome {
+        match timeout(VISIT_LIMIT, self.campaign.depose(term)).await {
+            Ok(Ok(())) => Outcome::Deposed,
+            Ok(Err(error)) => {
+                tracing::warn!("the leader's lock: {error}");
+                Outcome::NotDeposed
+            }
+            Err(_) => Outcome::NotDeposed,
         }
     }
 

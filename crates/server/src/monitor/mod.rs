@@ -5,6 +5,7 @@
 mod admin_links;
 mod clock;
 mod executor;
+mod lead_watch;
 mod prober;
 mod redis_admin;
 mod setup;
@@ -12,11 +13,11 @@ mod tidings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis_failover_core::{
-    ActionId, Ballots, Decider, Epoch, Event, Leadership, MonitorId, NodeAddr, Observation, Observer,
-    Outcome, Policy, Report, Requests, Waits,
+    ActionId, Ballots, Decider, Epoch, Event, LeadBallot, Leadership, MonitorId, NodeAddr, Observation,
+    Observer, Outcome, Policy, Report, Requests, Waits,
 };
 use redis_failover_store::{Campaign, SeenReport, Sight, Store};
 use tokio::sync::{mpsc, watch};
@@ -33,13 +34,6 @@ pub(crate) use setup::Seed;
 pub use setup::Setup;
 use tidings::Tidings;
 
-/// How fast nodes are asked while something is in doubt.
-const DENSE: Duration = Duration::from_millis(20);
-
-/// How fast nodes are asked in the first moments after a connection broke: a master that is started again without its
-/// data is to be noticed before its replicas have taken that for theirs.
-const ALARMED: Duration = Duration::from_millis(2);
-
 /// One monitor of one group: it watches the nodes, votes, and leads or stands by.
 pub struct Monitor<S: Store> {
     setup: Setup,
@@ -53,6 +47,8 @@ pub struct Monitor<S: Store> {
     executor: Executor<S::Campaign>,
     keepers: Keepers<S::Campaign>,
     leadership: Leadership,
+    /// The watch over who leads, if another does.
+    lead: lead_watch::Watch,
     campaign: Arc<S::Campaign>,
     names: Names,
     probers: BTreeMap<NodeAddr, JoinHandle<()>>,
@@ -61,7 +57,7 @@ pub struct Monitor<S: Store> {
     finished: mpsc::UnboundedSender<(ActionId, Outcome)>,
     seeds: mpsc::UnboundedSender<Seed>,
     /// What the own report says.
-    published: Option<(Ballots, Option<Epoch>, Waits)>,
+    published: Option<(Ballots, Option<LeadBallot>, Option<Epoch>, Waits)>,
     /// What a group without a master waits for, as this monitor found when it last tried to name one.
     waits: Waits,
     running: Option<JoinHandle<()>>,
@@ -76,6 +72,7 @@ pub struct Monitor<S: Store> {
 /// What a monitor's parts send it; made with the monitor, to be given to [`Monitor::run`].
 pub struct Inbox {
     told: mpsc::UnboundedReceiver<Probed>,
+    tried: mpsc::UnboundedReceiver<lead_watch::Tried>,
     finished: mpsc::UnboundedReceiver<(ActionId, Outcome)>,
     seeds: mpsc::UnboundedReceiver<Seed>,
 }
@@ -92,9 +89,10 @@ impl<S: Store> Monitor<S> {
         let clock = Clock::start();
         let now = clock.now();
         let (told, told_inbox) = mpsc::unbounded_channel();
+        let (tried, tried_inbox) = mpsc::unbounded_channel();
         let (finished, finished_inbox) = mpsc::unbounded_channel();
         let (seeds, seeds_inbox) = mpsc::unbounded_channel();
-        let campaign = Arc::new(store.campaign(&setup.id, setup.address.as_deref()));
+        let campaign = Arc::new(store.campaign(&setup.id, setup.contact.as_ref()));
         let id = setup.id.to_string();
         let links =
             AdminLinks::new(campaign.clone(), names.clone(), setup.credentials.clone(), (&setup.path, &id));
@@ -107,6 +105,7 @@ impl<S: Store> Monitor<S> {
             tidings: Tidings::new(&setup.group),
             executor: Executor::new(campaign.clone(), names.clone(), links.clone()),
             keepers: Keepers::of(links),
+            lead: lead_watch::Watch::new(names.clone(), setup.credentials.source_address, clock, tried),
             names,
             campaign,
             leadership: Leadership::Following,
@@ -126,7 +125,10 @@ impl<S: Store> Monitor<S> {
             store,
         };
         monitor.stand();
-        (monitor, Inbox { told: told_inbox, finished: finished_inbox, seeds: seeds_inbox })
+        (
+            monitor,
+            Inbox { told: told_inbox, tried: tried_inbox, finished: finished_inbox, seeds: seeds_inbox },
+        )
     }
 
     /// Where a running monitor is given another seed. A group that has a record only says in what that differs.
@@ -144,6 +146,7 @@ impl<S: Store> Monitor<S> {
         let mut requests = self.store.requests();
         let mut predecessors = self.store.predecessors();
         let mut leadership = self.campaign.leadership();
+        let mut leader = self.campaign.leader();
         let mut shutdown = std::pin::pin!(shutdown);
         self.watch_nodes();
         loop {
@@ -155,13 +158,18 @@ impl<S: Store> Monitor<S> {
                 asked = requests.next() => self.decide(Event::RequestsRead(Requests::clone(&asked))),
                 found = predecessors.next() => self.predecessors(found.as_deref()),
                 leads = leadership.next() => self.lead(leads),
+                leader = leader.next() => self.lead.follow(leader, &self.policy),
                 Some(probed) = inbox.told.recv() => self.probed(probed, &mut inbox.told),
+                Some(tried) = inbox.tried.recv() => self.lead.tried(tried),
                 Some((id, outcome)) = inbox.finished.recv() => self.finished(id, outcome),
                 Some(seed) = inbox.seeds.recv() => self.reseed(seed),
                 () = sleep_until(wake) => {}
             }
             self.follow_record();
             self.tick();
+            if self.lead.is_news() {
+                self.decide(Event::LeaderWatched(self.lead.said()));
+            }
             self.act();
         }
         self.probers.values().chain(&self.running).for_each(JoinHandle::abort);
@@ -206,8 +214,11 @@ impl<S: Store> Monitor<S> {
     }
 
     fn wake(&self) -> Moment {
-        let observer = self.observer.poll_timeout();
-        let next = self.decider.poll_timeout().map_or(observer, |decider| decider.min(observer));
+        let others = [self.decider.poll_timeout(), self.lead.poll_timeout()];
+        let next = others
+            .into_iter()
+            .flatten()
+            .fold(self.observer.poll_timeout(), redis_failover_core::Instant::min);
         self.clock.moment(next)
     }
 
@@ -305,31 +316,30 @@ impl<S: Store> Monitor<S> {
 
     /// Shows what is observed to the decider, to the other monitors, and to the probers.
     fn observed(&mut self) {
-        let now = self.clock.now();
         let ballots = self.observer.ballots();
         self.tidings.votes(&ballots);
         self.report(&ballots);
         let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
         self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
-        let policy = &self.policy;
-        let interval = match self.observer.in_doubt(now) {
-            true if self.observer.is_alarmed(now) => ALARMED,
-            true => DENSE,
-            false => policy.probe_interval(),
-        };
-        let pace = Pace { interval: interval.min(policy.probe_interval()), patience: policy.down_after() };
+        let pace = Pace::of(&self.observer, &self.policy, self.clock.now());
         self.pace.send_if_modified(|present| std::mem::replace(present, pace) != pace);
     }
 
     /// Publishes the votes, what is remembered and what is waited for, where any of it is new.
     fn report(&mut self, ballots: &Ballots) {
-        let told = (ballots.clone(), self.decider.remembers(), self.waits.clone());
+        let lead = self.lead.said();
+        let told = (ballots.clone(), lead, self.decider.remembers(), self.waits.clone());
         if self.published.as_ref() == Some(&told) {
             return;
         }
-        let (id, address) = (self.setup.id.clone(), self.setup.address.clone());
-        let report = Report::of(id, ballots, self.clock.now());
-        self.store.publish(Report { address, remembers: told.1, waits: told.2.clone(), ..report });
+        let (id, now) = (self.setup.id.clone(), self.clock.now());
+        self.store.publish(Report {
+            address: self.setup.contact.as_ref().map(|contact| contact.address.clone()),
+            lead: lead.map(|it| (it.term, it.ballot.vote, now.since(it.ballot.since))),
+            remembers: told.2,
+            waits: told.3.clone(),
+            ..Report::of(id, ballots, now)
+        });
         self.published = Some(told);
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::Value;
-use redis_failover_core::{NodeAddr, Probe, Sighting};
+use redis_failover_core::{Instant, NodeAddr, Observer, Policy, Probe, Sighting};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant as Moment, sleep, sleep_until};
 
@@ -11,6 +11,13 @@ use super::clock::Clock;
 use crate::info::Info;
 use crate::names::{Names, PATIENCE, Way};
 use crate::redis_link::{Credentials, Limits, LinkError, RedisLink};
+
+/// How fast nodes are asked while something is in doubt.
+const DENSE: Duration = Duration::from_millis(20);
+
+/// How fast nodes are asked in the first moments after a connection broke: a master that is started again without its
+/// data is to be noticed before its replicas have taken that for theirs.
+const ALARMED: Duration = Duration::from_millis(2);
 
 /// How fast to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,15 +28,27 @@ pub(super) struct Pace {
     pub patience: Duration,
 }
 
+impl Pace {
+    /// The pace that what is observed asks for at `now`.
+    pub(super) fn of(observer: &Observer, policy: &Policy, now: Instant) -> Self {
+        let interval = match observer.in_doubt(now) {
+            true if observer.is_alarmed(now) => ALARMED,
+            true => DENSE,
+            false => policy.probe_interval(),
+        };
+        Self { interval: interval.min(policy.probe_interval()), patience: policy.down_after() }
+    }
+}
+
 /// What happened to a probe.
 #[derive(Debug)]
 pub(super) struct Probed {
     /// Of which node.
     pub node: NodeAddr,
     /// When it was asked.
-    pub asked: redis_failover_core::Instant,
+    pub asked: Instant,
     /// When this happened.
-    pub at: redis_failover_core::Instant,
+    pub at: Instant,
     /// What.
     pub probe: Probe,
 }
@@ -173,7 +192,7 @@ impl Prober {
         probe
     }
 
-    fn tell(&self, asked: redis_failover_core::Instant, probe: Probe) {
+    fn tell(&self, asked: Instant, probe: Probe) {
         let probed = Probed { node: self.node.clone(), asked, at: self.clock.now(), probe };
         // Nobody listens any more: the loop above ends.
         let _ = self.told.send(probed);
@@ -190,7 +209,7 @@ fn questions(slow: bool) -> redis::Pipeline {
     questions
 }
 
-fn judge(asked: redis_failover_core::Instant, replies: &[Value], server: &Info) -> Probe {
+fn judge(asked: Instant, replies: &[Value], server: &Info) -> Probe {
     let refused = match replies.first() {
         Some(Value::ServerError(error)) => error.code(),
         _ => "",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use redis_failover_core::{MonitorId, NodeAddr, Policy};
+use redis_failover_store::Contact;
 
 use crate::journal::JournalFile;
 use crate::redis_link::Credentials;
@@ -17,7 +18,7 @@ pub struct Setup {
     /// This monitor.
     pub id: MonitorId,
     /// Where it can be asked.
-    pub address: Option<String>,
+    pub contact: Option<Contact>,
     /// The nodes that seed a group without a record.
     pub nodes: Vec<NodeAddr>,
     /// The policy that seeds a group without a record.

@@ -1,5 +1,7 @@
 //! A monitor in this process, for what no program can be given from outside, and for what needs only one.
 
+use std::time::Duration;
+
 use redis_failover_core::Publication;
 use redis_failover_lab::{Flavour, Redis, ensure_eq, eventually};
 use redis_failover_store::{Embedded, Feed, Glance, Store};
@@ -37,7 +39,7 @@ fn setup(nodes: Vec<NodeAddr>) -> Setup {
         group: "g".to_owned(),
         path: "/g".to_owned(),
         id: "m1".parse().expect("an id"),
-        address: None,
+        contact: None,
         nodes,
         policy: Policy::default(),
         credentials: Credentials::default(),

@@ -289,6 +289,15 @@ impl Tidings {
             | Outcome::Saving(Some(_))
             | Outcome::Answered
             | Outcome::Amended => {}
+            Outcome::Deposed => {
+                warn!(
+                    event = "leader-removed", %group,
+                    "a quorum found the leading monitor gone: its lock is removed, and another leads"
+                );
+            }
+            Outcome::NotDeposed => {
+                warn!(event = "step-failed", %group, "the lock of the leading monitor, which is gone, may stand");
+            }
             Outcome::Saving(None) => {
                 warn!(event = "step-failed", %group, "a snapshot may have been begun");
             }

@@ -12,6 +12,7 @@ mod flavours;
 mod history;
 mod journal;
 mod journals;
+mod leads;
 mod names;
 mod network;
 mod network_faults;

@@ -87,6 +87,7 @@ impl Trap {
 pub(crate) struct Relay {
     address: SocketAddr,
     ended: Arc<AtomicBool>,
+    callers: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Relay {
@@ -95,7 +96,8 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it has an address");
         let (ended, trap) = (Arc::new(AtomicBool::new(false)), trap.clone());
-        let relay = Self { address, ended: Arc::clone(&ended) };
+        let callers = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let relay = Self { address, ended: Arc::clone(&ended), callers: Arc::clone(&callers) };
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 if ended.load(Ordering::SeqCst) {
@@ -104,10 +106,19 @@ impl Relay {
                 // Where nobody listens the caller is hung up on.
                 if let Ok(far) = TcpStream::connect(&target) {
                     join(&near, &far, &target, &trap).expect("sockets have a second handle to give");
+                    callers.lock().unwrap_or_else(PoisonError::into_inner).push(near);
                 }
             }
         });
         relay
+    }
+
+    /// Ends it for all callers.
+    pub(crate) fn cut(self) {
+        for caller in self.callers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // It may have ended already.
+            let _ = caller.shutdown(Shutdown::Both);
+        }
     }
 
     /// Its address.

@@ -190,6 +190,8 @@ pub(crate) struct Group {
     /// After the monitors: they have ended when it is kept.
     pub(crate) journals: Journals,
     pub(crate) flags: Vec<&'static str>,
+    /// Time-out of its monitors' sessions.
+    pub(crate) session: Duration,
     /// How the monitors' list spells the servers' host; `None` as they are bound.
     pub(crate) host: Option<&'static str>,
 }
@@ -222,6 +224,7 @@ impl Group {
             logs: tempfile::tempdir().expect("a directory"),
             journals: Journals::new(path),
             flags: Vec::new(),
+            session: SESSION,
             host: None,
         }
     }
@@ -278,7 +281,7 @@ impl Group {
         let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
         command.args(["run", "-z", zookeeper, "-p", &self.path, "-r", &self.nodes()]);
         command
-            .args(["--id", id, "--session-timeout", &format!("{}ms", SESSION.as_millis())])
+            .args(["--id", id, "--session-timeout", &format!("{}ms", self.session.as_millis())])
             .args(&self.flags)
             .arg("--journal")
             .arg(self.journals.file(id));

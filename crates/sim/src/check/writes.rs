@@ -84,6 +84,24 @@ impl World {
         }
     }
 
+    /// A leader's lock is to be removed: a quorum has found it gone in this term.
+    pub(crate) fn check_deposed(&mut self, m: usize, term: Term) {
+        if self.ensemble.holder() != Some(term) {
+            return;
+        }
+        // Whoever leads on for a moment is fenced off by the next leader, and not by its lease.
+        self.checks.ended_by_force(Some(term));
+        self.checks.counts.deposed += 1;
+        let registered = self.checks.record.as_ref().map_or(0, |record| record.monitors.len());
+        let said = self.monitors.iter().filter(|it| it.lead.gone.contains(&term)).count();
+        let needed = self.policy.quorum_of(registered);
+        if said < needed {
+            let detail = format!("{said} of {registered} said so in term {term}, {needed} needed");
+            self.violate("a-quorum-found-the-leader-gone", &detail);
+        }
+        self.say(|| format!("m{m} removes the lock of term {term}"));
+    }
+
     /// Notes which of a monitor's votes against nodes have a reason in truth.
     pub(crate) fn note_failing(&mut self, m: usize, votes: &[bool], now: Micros) {
         let late = self.swarm.down_after * 2 + S;

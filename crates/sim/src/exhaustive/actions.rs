@@ -40,7 +40,10 @@ impl Turn<'_> {
             | Step::Open { node, .. }
             | Step::Save { node, .. }
             | Step::Fence { node, .. } => index(node).into_iter().collect(),
-            Step::Commit { .. } | Step::Answer { .. } | Step::Amend { .. } => BTreeSet::from([STORE]),
+            // Nobody can ask another monitor whether it lives here: none is deposed.
+            Step::Commit { .. } | Step::Answer { .. } | Step::Amend { .. } | Step::Depose => {
+                BTreeSet::from([STORE])
+            }
         };
         if holds {
             self.check_begun(monitor, &action.step);

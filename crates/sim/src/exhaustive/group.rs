@@ -220,7 +220,8 @@ impl Command {
             | Step::Save { .. }
             | Step::Commit { .. }
             | Step::Answer { .. }
-            | Step::Amend { .. } => None,
+            | Step::Amend { .. }
+            | Step::Depose => None,
         }
     }
 }

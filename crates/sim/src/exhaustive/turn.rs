@@ -236,7 +236,7 @@ impl Group {
         let reports = others.filter(|other| self.monitors[*other].alive && self.monitors[*other].session);
         let peer = |other: usize| {
             let it = &*self.monitors[other];
-            Peer { ballots: it.ballots(), remembers: it.decider.remembers() }
+            Peer { ballots: it.ballots(), remembers: it.decider.remembers(), ..Peer::default() }
         };
         reports.map(|other| (name(other), peer(other))).collect()
     }

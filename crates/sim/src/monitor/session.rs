@@ -45,6 +45,9 @@ impl World {
         monitor.zk.broken = monitor.zk.connection;
         monitor.reported = None;
         self.shut_unconfirmed(m);
+        if self.monitors[m].running.as_ref().is_some_and(Running::deposes) {
+            self.finish(m, Outcome::NotDeposed);
+        }
         let monitor = &self.monitors[m];
         let asked_store = monitor.running.as_ref().is_some_and(Running::waits_for_store);
         // Whether it hears of the commit or of the doubt first is chance.
@@ -115,8 +118,9 @@ impl World {
     }
 
     pub(super) fn take_in(&mut self, m: usize, snapshot: Snapshot) {
-        let Snapshot { at, leadership, record, reports, requests } = snapshot;
+        let Snapshot { at, leadership, leader, record, reports, requests } = snapshot;
         self.lead(m, leadership);
+        self.watch_leader(m, leader);
         let monitor = &mut self.monitors[m];
         let now = monitor.local(self.queue.now());
         let mut peers = Peers::new();

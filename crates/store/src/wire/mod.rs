@@ -16,7 +16,7 @@ use document::Published;
 pub(crate) use document::document_bytes;
 pub use history::entry_value;
 pub(crate) use history::{entry_bytes, parse_entry};
-pub(crate) use report::{Lock, lock_bytes, parse_lock, parse_report, report_bytes};
+pub(crate) use report::{Lock, leader_of, lock_bytes, parse_report, report_bytes};
 pub(crate) use request::{answered_bytes, parse_request, request_bytes};
 pub(crate) use state::state_bytes;
 

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use redis_failover_core::{Epoch, MonitorId, NodeAddr, Report, Vote, Wait};
-use serde::{Deserialize, Serialize};
+use redis_failover_core::{Epoch, MonitorId, NodeAddr, Report, Term, Vote, Wait};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{FORMAT, Unreadable, format_of, garbage, object};
+use crate::{Contact, Leader};
 
 #[derive(Serialize, Deserialize)]
 struct ReportV1 {
@@ -19,12 +20,22 @@ struct ReportV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epoch: Option<u64>,
     votes: BTreeMap<String, VoteV1>,
+    /// On who leads. One that cannot be read is none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "mercifully")]
+    lead: Option<LeadV1>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     waits: BTreeMap<String, WaitV1>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct VoteV1 {
+    vote: String,
+    age_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LeadV1 {
+    term: i64,
     vote: String,
     age_ms: u64,
 }
@@ -40,9 +51,14 @@ struct WaitV1 {
 
 /// The report as it is written.
 pub(crate) fn report_bytes(report: &Report) -> Vec<u8> {
+    let age_ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
     let vote = |(node, (vote, age)): (&NodeAddr, &(Vote, Duration))| {
-        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        (node.to_string(), VoteV1 { vote: vote.word().to_owned(), age_ms })
+        (node.to_string(), VoteV1 { vote: vote.word().to_owned(), age_ms: age_ms(*age) })
+    };
+    let lead = |(term, vote, age): (Term, Vote, Duration)| LeadV1 {
+        term: term.0,
+        vote: vote.word().to_owned(),
+        age_ms: age_ms(age),
     };
     let wait = |(node, wait): (&NodeAddr, &Wait)| {
         let Wait { why, keys, saved } = wait.clone();
@@ -54,6 +70,7 @@ pub(crate) fn report_bytes(report: &Report) -> Vec<u8> {
         address: report.address.clone(),
         epoch: report.remembers.map(|epoch| epoch.0),
         votes: report.votes.iter().map(vote).collect(),
+        lead: report.lead.map(lead),
         waits: report.waits.iter().map(wait).collect(),
     };
     serde_json::to_vec(&report).unwrap_or_default()
@@ -86,8 +103,17 @@ pub(crate) fn parse_report(znode: &str, id: &MonitorId, bytes: &[u8]) -> Result<
         address: report.address,
         remembers: report.epoch.map(Epoch),
         votes,
+        lead: report.lead.and_then(|it| {
+            Some((Term(it.term), Vote::from_word(&it.vote)?, Duration::from_millis(it.age_ms)))
+        }),
         waits,
     })
+}
+
+/// What is there, if it is what it should be.
+fn mercifully<'de, D: Deserializer<'de>>(value: D) -> Result<Option<LeadV1>, D::Error> {
+    let value = serde_json::Value::deserialize(value)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 /// Who stands behind a lock node.
@@ -96,6 +122,29 @@ pub(crate) struct Lock {
     pub(crate) monitor: String,
     #[serde(default)]
     pub(crate) address: Option<String>,
+    /// Which life of the process answers there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) life: Option<String>,
+}
+
+impl Lock {
+    /// The lock of `monitor`, which can be asked there.
+    pub(crate) fn of(monitor: &MonitorId, contact: Option<&Contact>) -> Self {
+        Self {
+            monitor: monitor.to_string(),
+            address: contact.map(|contact| contact.address.clone()),
+            life: contact.map(|contact| contact.life.clone()),
+        }
+    }
+}
+
+/// Who leads in `term`, by its lock's name and data.
+pub(crate) fn leader_of(name: &str, bytes: &[u8], term: Term) -> Leader {
+    let (monitor, address, life) = match parse_lock(bytes) {
+        Some(lock) => (lock.monitor, lock.address, lock.life),
+        None => (name.to_owned(), None, None),
+    };
+    Leader { monitor, address, life, term }
 }
 
 /// The lock's data as it is written.
@@ -104,6 +153,6 @@ pub(crate) fn lock_bytes(lock: &Lock) -> Vec<u8> {
 }
 
 /// Who stands behind a lock; `None` where another program put it there.
-pub(crate) fn parse_lock(bytes: &[u8]) -> Option<Lock> {
+fn parse_lock(bytes: &[u8]) -> Option<Lock> {
     serde_json::from_slice(bytes).ok()
 }

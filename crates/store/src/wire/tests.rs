@@ -7,12 +7,13 @@ use redis_failover_core::history::{
 };
 use redis_failover_core::{
     Change, Discover, Divergence, Epoch, Fencing, Intent, Keeping, Lineage, Lineages, OnDivergence, Phase,
-    Policy, Reason, ReplId, Report, RunId, Vote, Wait,
+    Policy, Reason, ReplId, Report, RunId, Term, Vote, Wait,
 };
 
 use serde_json::json;
 
 use super::*;
+use crate::{Contact, Leader};
 
 macro_rules! golden {
     ($name:literal) => {
@@ -460,6 +461,7 @@ fn reports_are_read_and_written_byte_for_byte() {
         address: Some("10.0.0.9:8080".to_owned()),
         remembers: None,
         votes: votes.map(vote).into(),
+        lead: None,
         waits: std::collections::BTreeMap::new(),
     };
     let later = Report { remembers: Some(Epoch(7)), ..report.clone() };
@@ -476,6 +478,38 @@ fn reports_are_read_and_written_byte_for_byte() {
 }
 
 #[test]
+fn a_vote_on_who_leads_is_read_and_written_byte_for_byte_and_one_that_cannot_be_read_is_none() {
+    let id: redis_failover_core::MonitorId = "m1".parse().unwrap();
+    let lead = Some((Term(0x2_0000_0007), Vote::Silent, Duration::from_millis(12)));
+    let (address, remembers, votes, waits) = Default::default();
+    let report = Report { monitor: id.clone(), address, remembers, votes, lead, waits };
+    let sample = text(golden!("lead.report.json"));
+    assert_eq!(text(&report_bytes(&report)), sample);
+    let read = |text: &str| parse_report("/g/monitors/m1", &id, text.as_bytes()).unwrap();
+    assert_eq!(read(sample), report);
+    for strange in
+        [sample.replace("silent", "dizzy"), sample.replace("12}", "-1}"), sample.replace("term", "time")]
+    {
+        assert_eq!(read(&strange).lead, None, "{strange}");
+    }
+}
+
+#[test]
+fn a_lock_tells_who_holds_it_and_whose_lock_cannot_be_read_is_called_as_it() {
+    let monitor: redis_failover_core::MonitorId = "m1".parse().unwrap();
+    let contact = Contact { address: "10.0.0.9:8080".to_owned(), life: "1f.2".to_owned() };
+    let bytes = lock_bytes(&Lock::of(&monitor, Some(&contact)));
+    assert_eq!(text(&bytes), r#"{"monitor":"m1","address":"10.0.0.9:8080","life":"1f.2"}"#);
+    let of = |bytes: &[u8]| leader_of("lock-1", bytes, Term(7));
+    let Contact { address, life } = contact;
+    let leader = Leader { monitor: "m1".to_owned(), address: Some(address), life: Some(life), term: Term(7) };
+    assert_eq!(of(&bytes), leader);
+    assert_eq!(of(br#"{"monitor":"m1","address":"10.0.0.9:8080"}"#), Leader { life: None, ..leader.clone() });
+    let stranger = Leader { monitor: "lock-1".to_owned(), address: None, life: None, term: Term(7) };
+    assert_eq!(of(b"what?"), stranger);
+}
+
+#[test]
 fn what_a_leader_waits_for_is_read_and_written_byte_for_byte_and_an_older_reader_passes_it_over() {
     let id: redis_failover_core::MonitorId = "m1".parse().unwrap();
     let wait = |why: &str, keys, saved| Wait { why: why.to_owned(), keys, saved };
@@ -484,7 +518,8 @@ fn what_a_leader_waits_for_is_read_and_written_byte_for_byte_and_an_older_reader
         ("[::1]:6380", wait("empty", Some(0), Some(1_795_646_614))),
     ];
     let waits = waits.map(|(node, wait)| (node.parse().unwrap(), wait)).into();
-    let report = Report { monitor: id.clone(), address: None, remembers: None, votes: [].into(), waits };
+    let report =
+        Report { monitor: id.clone(), address: None, remembers: None, lead: None, votes: [].into(), waits };
     let sample = golden!("waiting.report.json");
     assert_eq!(text(&report_bytes(&report)), text(sample));
     assert_eq!(parse_report("/g/monitors/m1", &id, sample), Ok(report));

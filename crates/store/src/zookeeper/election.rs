@@ -3,49 +3,29 @@
 //!
 //! It never believes that it leads on the word of a state alone: after each doubt it looks at its lock again.
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{Answer, Entry, Leadership, MonitorId, RequestId, Term, Topology, Version};
+use redis_failover_core::Term;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use zookeeper_client::{Error, EventType, OneshotWatcher, SessionState, StateWatcher};
 
-use super::Owner;
-use super::commit;
-use super::history::{self, History};
-use super::record::Followed;
-use super::requests;
+use super::StoreError;
+use super::history::History;
 use super::session::{Session, Shared};
 use super::standing::{Held, Standing};
-use super::znodes::{SEQUENTIAL, ensure};
-use crate::feed::Feed;
-use crate::wire::{Lock, lock_bytes};
-use crate::znodes::{Znodes, lock_prefix, sequence};
-use crate::{Campaign, CommitError};
+use super::znodes::{SEQUENTIAL, ensure, failed};
+use crate::Leader;
+use crate::wire::leader_of;
+use crate::znodes::{Znodes, lock_owner, lock_prefix, sequence};
 
 /// The rest after something failed.
 const REST: Duration = Duration::from_millis(100);
 
-/// Tells the campaigns of one process apart: several may stand in one session.
-static CAMPAIGNS: AtomicU64 = AtomicU64::new(0);
-
-/// A monitor's standing for the lead of a [`super::ZooKeeperGroup`].
-pub struct ZooKeeperCampaign {
-    owner: Arc<Owner>,
-    znodes: Znodes,
-    record: Followed,
-    history: Arc<History>,
-    pub(super) standing: Arc<Standing>,
-    stance: watch::Sender<Stance>,
-    resigned: watch::Receiver<bool>,
-}
-
 /// What a candidate is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stance {
+pub(super) enum Stance {
     /// Lead if you can.
     Standing,
     /// Leave it to others for now.
@@ -54,132 +34,29 @@ enum Stance {
     Resigned,
 }
 
-impl fmt::Debug for ZooKeeperCampaign {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let leadership = *self.standing.leadership.borrow();
-        f.debug_struct("ZooKeeperCampaign").field("leadership", &leadership).finish_non_exhaustive()
-    }
-}
-
-impl ZooKeeperCampaign {
-    pub(super) fn stand(
-        owner: Arc<Owner>,
-        znodes: Znodes,
-        record: Followed,
-        me: &MonitorId,
-        address: Option<&str>,
-    ) -> Self {
-        let standing = Arc::new(Standing::new());
-        owner.shared.watch_over(&standing);
-        let history = Arc::<History>::default();
-        let (stance, stances) = watch::channel(Stance::Standing);
-        let (done, resigned) = watch::channel(false);
-        let candidate = Candidate {
-            shared: Arc::clone(&owner.shared),
-            znodes: znodes.clone(),
-            standing: Arc::clone(&standing),
-            history: Arc::clone(&history),
-            number: CAMPAIGNS.fetch_add(1, Ordering::Relaxed),
-            data: lock_bytes(&Lock { monitor: me.to_string(), address: address.map(str::to_owned) }),
-        };
-        drop(owner.shared.spawn(candidate.obey(stances, done)));
-        Self { owner, znodes, record, history, standing, stance, resigned }
-    }
-
-    fn held(&self, term: Term) -> Result<Held, CommitError> {
-        self.standing.held(term).filter(|_| self.holds(term)).ok_or(CommitError::Fenced)
-    }
-}
-
-impl Campaign for ZooKeeperCampaign {
-    fn leadership(&self) -> Feed<Leadership> {
-        self.standing.leadership.subscribe().into()
-    }
-
-    fn holds(&self, term: Term) -> bool {
-        self.standing.leads(term) && self.owner.shared.pulse.is_alive()
-    }
-
-    async fn commit(
-        &self,
-        term: Term,
-        expected: Version,
-        record: &Topology,
-        entry: Option<&Entry>,
-    ) -> Result<Version, CommitError> {
-        let held = self.held(term)?;
-        let known = (&*self.record, &self.history);
-        commit::commit(&self.owner.shared, &self.znodes, known, held, expected, (record, entry)).await
-    }
-
-    async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError> {
-        let held = self.held(term)?;
-        let (znodes, history, entry) = (self.znodes.clone(), Arc::clone(&self.history), entry.clone());
-        let work = |session: Session| async move {
-            history::amend(&session, &znodes, &history, (&held.path, term), &entry).await
-        };
-        commit::in_session(&self.owner.shared, work).await
-    }
-
-    async fn confirm(&self, term: Term) -> Result<(), CommitError> {
-        let held = self.held(term)?;
-        commit::confirm(&self.owner.shared, &self.znodes, held.path).await
-    }
-
-    async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Result<(), CommitError> {
-        let held = self.held(term)?;
-        requests::answer(&self.owner.shared, &self.znodes, held.path, request, answer).await
-    }
-
-    fn stand(&self, stands: bool) {
-        self.stance.send_if_modified(|stance| {
-            let wanted = match *stance {
-                Stance::Resigned => Stance::Resigned,
-                Stance::Standing | Stance::Aside if stands => Stance::Standing,
-                Stance::Standing | Stance::Aside => Stance::Aside,
-            };
-            std::mem::replace(stance, wanted) != wanted
-        });
-        if !stands {
-            self.standing.suspend();
-        }
-    }
-
-    async fn resign(&self) {
-        self.stance.send_replace(Stance::Resigned);
-        let mut resigned = self.resigned.clone();
-        // If it takes longer, it goes on trying, and at the latest the lock vanishes with the session.
-        let _ = timeout(super::CLOSE_LIMIT, resigned.wait_for(|resigned| *resigned)).await;
-    }
-}
-
-impl Drop for ZooKeeperCampaign {
-    fn drop(&mut self) {
-        self.stance.send_replace(Stance::Resigned);
-    }
-}
-
-struct Candidate {
-    shared: Arc<Shared>,
-    znodes: Znodes,
-    standing: Arc<Standing>,
-    history: Arc<History>,
-    number: u64,
-    data: Vec<u8>,
+/// Who stands for the lead.
+pub(super) struct Candidate {
+    pub(super) shared: Arc<Shared>,
+    pub(super) znodes: Znodes,
+    pub(super) standing: Arc<Standing>,
+    pub(super) history: Arc<History>,
+    pub(super) number: u64,
+    pub(super) data: Vec<u8>,
 }
 
 /// What a look at the locks showed.
 enum Look {
     /// Our lock is the first.
     First(Held, OneshotWatcher),
-    /// Another is before ours.
-    Behind(OneshotWatcher, OneshotWatcher),
+    /// Others are before ours: this one leads, and the watches are on ours, on the first and on the last before ours.
+    Behind(Leader, [OneshotWatcher; 3]),
     /// Look again.
     Changed,
 }
 
 impl Candidate {
-    async fn obey(self, mut stances: watch::Receiver<Stance>, done: watch::Sender<bool>) {
+    /// Does as it is told until it is told to resign.
+    pub(super) async fn obey(self, mut stances: watch::Receiver<Stance>, done: watch::Sender<bool>) {
         loop {
             let stance = *stances.borrow_and_update();
             let work = async {
@@ -296,15 +173,17 @@ impl Candidate {
                 self.standing.lead(held);
                 (own, None)
             }
-            Look::Behind(own, ahead) => {
+            Look::Behind(leader, [own, first, last]) => {
                 self.standing.follow();
-                (own, Some(ahead))
+                self.standing.another_leads(Some(leader));
+                (own, Some((first, last)))
             }
         };
         let ahead = async {
-            match ahead {
-                Some(ahead) => ahead.changed().await,
-                None => std::future::pending().await,
+            let Some((first, last)) = ahead else { return std::future::pending().await };
+            tokio::select! {
+                _ = first.changed() => {}
+                _ = last.changed() => {}
             }
         };
         // Before it is needed: no change of master waits for it.
@@ -320,17 +199,24 @@ impl Candidate {
                 // Somebody removed our lock: that is how a leader is deposed.
                 self.standing.follow();
             },
-            _ = ahead => {}
+            () = ahead => {}
             _ = states.changed() => {}
             () = self.standing.doubt.notified() => {}
         }
     }
 
     async fn look(&self, session: &Session) -> Result<Look, Error> {
-        let names = match session.limited(session.client.list_children(&self.znodes.leader)).await {
+        let mut names = match session.limited(session.client.list_children(&self.znodes.leader)).await {
             Err(Error::NoNode) => Vec::new(),
             names => names?,
         };
+        for name in names.iter().filter(|name| self.is_left_behind(name)) {
+            match session.limited(session.client.delete(&self.znodes.lock(name), None)).await {
+                Ok(()) | Err(Error::NoNode) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        names.retain(|name| !self.is_left_behind(name));
         let mut own = self.own_of(session, &names);
         let Some(name) = (!own.is_empty()).then(|| own.remove(0)) else {
             self.standing.follow();
@@ -349,14 +235,24 @@ impl Candidate {
             return Ok(Look::Changed);
         }
         let mine = sequence(&name);
-        let ahead = names.iter().filter(|other| sequence(other).is_some() && sequence(other) < mine);
-        let Some(ahead) = ahead.max_by_key(|other| sequence(other)) else {
+        let mut ahead = names;
+        ahead.retain(|other| sequence(other).is_some() && sequence(other) < mine);
+        ahead.sort_by_key(|other| sequence(other));
+        let (Some(first), Some(last)) = (ahead.first(), ahead.last()) else {
             return Ok(Look::First(Held { path, term: Term(stat.czxid) }, watcher));
         };
-        let ahead = self.znodes.lock(ahead);
-        match session.limited(session.client.check_and_watch_stat(&ahead)).await? {
-            (Some(_), gone) => Ok(Look::Behind(watcher, gone)),
+        let Some((leader, first)) = self.leader(session, first).await? else { return Ok(Look::Changed) };
+        match session.limited(session.client.check_and_watch_stat(&self.znodes.lock(last))).await? {
+            (Some(_), last) => Ok(Look::Behind(leader, [watcher, first, last])),
             (None, _) => Ok(Look::Changed),
+        }
+    }
+
+    /// Who holds this lock, and a watch on it; `None` where it is gone.
+    async fn leader(&self, session: &Session, name: &str) -> Result<Option<(Leader, OneshotWatcher)>, Error> {
+        match session.limited(session.client.get_and_watch_data(&self.znodes.lock(name))).await {
+            Err(Error::NoNode) => Ok(None),
+            read => read.map(|(bytes, stat, gone)| Some((leader_of(name, &bytes, Term(stat.czxid)), gone))),
         }
     }
 
@@ -369,6 +265,12 @@ impl Candidate {
         }
     }
 
+    /// Whether this is our lock of a session that is given up: nobody leads by it any more.
+    fn is_left_behind(&self, name: &str) -> bool {
+        lock_owner(name)
+            .is_some_and(|(session, campaign)| campaign == self.number && self.shared.was_ours(session))
+    }
+
     fn prefix(&self, session: &Session) -> String {
         lock_prefix(session.id, self.number)
     }
@@ -379,4 +281,28 @@ impl Candidate {
         own.sort_by_key(|name| sequence(name));
         own
     }
+}
+
+/// Removes the lock of who leads in `term`. Its name is nobody else's, so that no other lock is removed for it.
+pub(super) async fn depose(shared: &Arc<Shared>, znodes: &Znodes, term: Term) -> Result<(), StoreError> {
+    let session = shared.session(REST).await?;
+    let znodes = znodes.clone();
+    let work = async move {
+        let remove = async {
+            let mut names = session.limited(session.client.list_children(&znodes.leader)).await?;
+            names.retain(|name| sequence(name).is_some());
+            let Some(first) = names.iter().min_by_key(|name| sequence(name)) else { return Ok(()) };
+            let path = znodes.lock(first);
+            match session.limited(session.client.check_stat(&path)).await? {
+                Some(stat) if Term(stat.czxid) == term => {}
+                _ => return Ok(()),
+            }
+            session.limited(session.client.delete(&path, None)).await
+        };
+        match remove.await {
+            Ok(()) | Err(Error::NoNode) => Ok(()),
+            Err(error) => Err(failed(&session, &znodes.leader, &error)),
+        }
+    };
+    shared.spawn(work).await.ok().flatten().unwrap_or(Err(StoreError::Closed))
 }

@@ -9,7 +9,7 @@ use redis_failover_core::{Answer, MonitorId, Report, Request, Requests};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::election::ZooKeeperCampaign;
+use super::campaign::ZooKeeperCampaign;
 use super::history;
 use super::predecessors::{self, Predecessors};
 use super::publication;
@@ -23,7 +23,7 @@ use super::{Owner, StoreError};
 use crate::feed::Feed;
 use crate::names::GroupPath;
 use crate::znodes::{PREDECESSORS, Znodes};
-use crate::{Glance, Recorded, SeenReport, Sight, Store};
+use crate::{Contact, Glance, Recorded, SeenReport, Sight, Store};
 
 type Reports = Arc<BTreeMap<MonitorId, SeenReport>>;
 
@@ -157,13 +157,13 @@ impl Store for ZooKeeperGroup {
         }
     }
 
-    fn campaign(&self, me: &MonitorId, address: Option<&str>) -> ZooKeeperCampaign {
+    fn campaign(&self, me: &MonitorId, contact: Option<&Contact>) -> ZooKeeperCampaign {
         ZooKeeperCampaign::stand(
             Arc::clone(&self.inner.owner),
             self.inner.znodes.clone(),
             self.record_task().clone(),
             me,
-            address,
+            contact,
         )
     }
 }

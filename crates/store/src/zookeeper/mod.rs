@@ -6,6 +6,7 @@
 //! happened.
 
 mod bell;
+mod campaign;
 mod commit;
 mod election;
 mod group;
@@ -31,10 +32,10 @@ use tokio::runtime::Builder;
 
 use crate::feed::Feed;
 use crate::names::{ConnectString, GroupPath};
-pub use election::ZooKeeperCampaign;
+pub use campaign::ZooKeeperCampaign;
 pub use group::ZooKeeperGroup;
 use session::Shared;
-pub use snapshot::{Leader, Snapshot};
+pub use snapshot::Snapshot;
 
 /// How long [`ZooKeeper::close`] waits for the server's word.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);

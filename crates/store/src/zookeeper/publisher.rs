@@ -43,18 +43,25 @@ pub(super) async fn publish(
     znodes: Znodes,
     published: watch::Receiver<Option<Published>>,
 ) {
-    let publish = |session| publish_in(session, &znodes, published.clone());
+    let publish = |session| publish_in(&shared, session, &znodes, published.clone());
     shared.in_each_session(publish).await;
 }
 
 /// Publishes in one session. It returns when nothing is published, and nobody can publish any more; the session's
 /// end drops it.
-async fn publish_in(session: Session, znodes: &Znodes, mut published: watch::Receiver<Option<Published>>) {
+async fn publish_in(
+    shared: &Shared,
+    session: Session,
+    znodes: &Znodes,
+    mut published: watch::Receiver<Option<Published>>,
+) {
     let mut failures = 0_u32;
     // What this session may have written, and must delete when it is taken back.
     let mut ours = None;
     loop {
-        let Err(error) = keep_written(&session, znodes, &mut published, &mut ours).await else { return };
+        let Err(error) = keep_written(shared, &session, znodes, &mut published, &mut ours).await else {
+            return;
+        };
         failures += 1;
         if failures % 100 == 3 {
             tracing::warn!(path = znodes.monitors, %error, "cannot write this monitor's report; trying on");
@@ -64,6 +71,7 @@ async fn publish_in(session: Session, znodes: &Znodes, mut published: watch::Rec
 }
 
 async fn keep_written(
+    shared: &Shared,
     session: &Session,
     znodes: &Znodes,
     published: &mut watch::Receiver<Option<Published>>,
@@ -92,6 +100,13 @@ async fn keep_written(
                     let bytes = report_bytes(&latest.now());
                     session.limited(session.client.set_data(&znode, &bytes, None)).await?;
                     written = Some(latest);
+                }
+            }
+            Some(stat) if shared.was_ours(stat.ephemeral_owner) => {
+                // A vote that nobody stands by any more. The watch rings, and the next look makes our own.
+                match session.limited(session.client.delete(&znode, None)).await {
+                    Ok(()) | Err(Error::NoNode) => written = None,
+                    Err(error) => return Err(error),
                 }
             }
             Some(_) => {

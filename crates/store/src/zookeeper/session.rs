@@ -1,6 +1,7 @@
 //! The session: connects for ever, tells everybody of each new session, and sees that nobody believes a
 //! stalled one.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -19,6 +20,9 @@ use crate::names::ConnectString;
 /// The rest between two attempts to connect.
 const REST: Duration = Duration::from_millis(200);
 
+/// How many sessions that are over are remembered: more than ever stand together.
+const REMEMBERED: usize = 8;
+
 /// What the session's thread shares with all handles.
 pub(super) struct Shared {
     pub(super) servers: ConnectString,
@@ -30,6 +34,8 @@ pub(super) struct Shared {
     closing: watch::Sender<bool>,
     /// Somebody found that the servers replaced the session behind the client's back.
     replaced: Notify,
+    /// The latest sessions that are given up here. The servers may still know them.
+    former: Mutex<VecDeque<i64>>,
     standings: Mutex<Vec<Weak<Standing>>>,
 }
 
@@ -69,6 +75,7 @@ impl Shared {
             connection: watch::Sender::new(Connection::Connecting { last_error: None }),
             closing: watch::Sender::new(false),
             replaced: Notify::new(),
+            former: Mutex::default(),
             standings: Mutex::default(),
         }
     }
@@ -128,6 +135,20 @@ impl Shared {
         self.replaced.notify_one();
     }
 
+    /// Whether this was a session of ours, and is given up: what it left behind is of no use to anybody.
+    ///
+    /// Servers that were all away count a session's time-out from when they are back, and its znodes stand that long.
+    pub(super) fn was_ours(&self, session: i64) -> bool {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).contains(&session)
+    }
+
+    fn is_over(&self, session: i64) {
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        former.push_back(session);
+        let excess = former.len().saturating_sub(REMEMBERED);
+        former.drain(..excess);
+    }
+
     pub(super) fn begin_close(&self) {
         self.closing.send_replace(true);
     }
@@ -168,7 +189,10 @@ pub(super) async fn run(shared: &Shared) {
         loop {
             shared.connection.send_replace(Connection::Connecting { last_error: last_error.take() });
             match connect(shared).await {
-                Ok(session) => live(shared, &session).await,
+                Ok(session) => {
+                    live(shared, &session).await;
+                    shared.is_over(session.id);
+                }
                 Err(error) => last_error = Some(error.to_string()),
             }
             shared.suspend_all();

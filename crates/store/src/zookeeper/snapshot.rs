@@ -12,7 +12,8 @@ use super::StoreError;
 use super::record::{raw, read_both};
 use super::session::{Session, Shared};
 use super::znodes::failed;
-use crate::wire::{Unreadable, parse_lock, parse_report};
+use crate::Leader;
+use crate::wire::{Unreadable, leader_of, parse_report};
 use crate::znodes::{PREDECESSORS, Znodes, sequence};
 
 /// What stood in the store at one moment, give or take.
@@ -26,17 +27,6 @@ pub struct Snapshot {
     pub leader: Option<Leader>,
     /// The predecessor's monitors that are alive in this ensemble.
     pub predecessors: Vec<String>,
-}
-
-/// Who holds the first lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leader {
-    /// Its id.
-    pub monitor: String,
-    /// Where it can be asked, if anywhere.
-    pub address: Option<String>,
-    /// Its time in the lead.
-    pub term: Term,
 }
 
 pub(super) async fn take(
@@ -87,11 +77,7 @@ async fn leader(session: &Session, znodes: &Znodes) -> Result<Option<Leader>, Er
     for name in locks {
         // One that vanished meanwhile makes the next one the leader.
         if let Some((bytes, stat)) = data(session, &znodes.lock(&name)).await? {
-            let (monitor, address) = match parse_lock(&bytes) {
-                Some(lock) => (lock.monitor, lock.address),
-                None => (name, None),
-            };
-            return Ok(Some(Leader { monitor, address, term: Term(stat.czxid) }));
+            return Ok(Some(leader_of(&name, &bytes, Term(stat.czxid))));
         }
     }
     Ok(None)

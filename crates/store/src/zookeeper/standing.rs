@@ -5,9 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use redis_failover_core::{Leadership, Term};
 use tokio::sync::{Notify, watch};
 
+use crate::Leader;
+
 /// Whether one campaign leads; written by the session's thread and by the watchdog.
 pub(super) struct Standing {
     pub(super) leadership: watch::Sender<Leadership>,
+    /// Who leads, as was seen last, where that is another one.
+    pub(super) leader: watch::Sender<Option<Leader>>,
     lock: Mutex<Option<Held>>,
     pub(super) doubt: Notify,
 }
@@ -23,7 +27,7 @@ impl Standing {
     /// One that does not lead.
     pub(super) fn new() -> Self {
         let leadership = watch::Sender::new(Leadership::Following);
-        Self { leadership, lock: Mutex::default(), doubt: Notify::new() }
+        Self { leadership, leader: watch::Sender::default(), lock: Mutex::default(), doubt: Notify::new() }
     }
 
     /// Hands off until the lock was looked at again.
@@ -49,10 +53,22 @@ impl Standing {
         let term = held.term;
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
         self.set(Leadership::Leading(term));
+        self.another_leads(None);
     }
 
     fn set(&self, new: Leadership) {
         self.leadership.send_if_modified(|old| std::mem::replace(old, new) != new);
+    }
+
+    /// Who leads, where that is another one.
+    pub(super) fn another_leads(&self, new: Option<Leader>) {
+        self.leader.send_if_modified(|old| {
+            let differs = *old != new;
+            if differs {
+                *old = new;
+            }
+            differs
+        });
     }
 
     pub(super) fn leads(&self, term: Term) -> bool {

@@ -131,6 +131,7 @@ async fn a_group_that_nobody_needs_any_more_leaves_nothing_behind_in_the_session
         monitor: "m1".parse().unwrap(),
         address: None,
         remembers: None,
+        lead: None,
         waits: [].into(),
         votes: [].into(),
     });

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use redis_failover_core::Leadership;
-use redis_failover_store::CommitError;
+use redis_failover_core::{Leadership, Term};
+use redis_failover_store::{CommitError, Contact, Leader};
 
 use super::subject::{Candidate, Group, Shows, Subject, cases};
-use super::world::{Led, SESSION, becomes, id, led, record, stand, term};
+use super::world::{Led, SESSION, becomes, contact, id, led, record, stand, term};
 
 cases![
     the_next_leads_with_a_higher_term_when_a_session_ends_or_resigns,
@@ -14,6 +14,7 @@ cases![
     a_lock_that_somebody_deleted_passes_the_lead_on,
     one_who_hears_nothing_is_suspended_and_the_same_term_goes_on,
     an_expired_session_is_replaced_and_stands_anew,
+    who_leads_is_known_to_all_who_do_not_and_a_lock_that_was_removed_passes_the_lead_on,
     one_who_stands_aside_leaves_the_lead_to_others_until_it_stands_again,
 ];
 
@@ -39,6 +40,33 @@ async fn the_next_leads_with_a_higher_term_when_a_session_ends_or_resigns<S: Sub
     third.resign().await;
     assert_eq!(third.leadership().latest(), Leadership::Following);
     assert_eq!(subject.children("/g/leader").await, [""; 0]);
+}
+
+async fn who_leads_is_known_to_all_who_do_not_and_a_lock_that_was_removed_passes_the_lead_on<S: Subject>() {
+    let subject = S::start().await;
+    let sessions = [(); 3].map(|()| subject.open(SESSION));
+    let Led { campaign: first, term: first_term, .. } = led(&subject, &sessions[0], "/g").await;
+    let second = subject.group(&sessions[1], "/g").campaign(&id("m2"), None);
+    let leads = |term| move |now: &Option<Leader>| now.as_ref().filter(|it| it.term == term).cloned();
+    let leader = second.leader().until("m2 knows who leads", leads(first_term)).await;
+    let Contact { address, life } = contact();
+    let m1 = Leader { monitor: "m1".to_owned(), address: Some(address), life: Some(life), term: first_term };
+    assert_eq!(leader, m1);
+    assert_eq!(first.leader().latest(), None, "who leads is no other one");
+    let third = subject.group(&sessions[2], "/g").campaign(&id("m3"), None);
+    third.leader().until("m3 knows who leads", leads(first_term)).await;
+
+    third.depose(Term(first_term.0 - 1)).await;
+    assert!(first.holds(first_term), "an earlier term is over");
+    third.depose(first_term).await;
+    becomes(&first, Leadership::Following).await;
+    let second_term = term(&second).await;
+    assert!(second_term > first_term);
+    third.leader().until("m3, behind m2, knows of it", leads(second_term)).await;
+    first.leader().until("and so does m1, which stands anew", leads(second_term)).await;
+    assert_eq!(second.leader().latest(), None);
+    third.depose(first_term).await;
+    assert!(second.holds(second_term), "it was removed before");
 }
 
 async fn terms_grow_though_the_locks_parent_was_made_anew<S: Subject>() {

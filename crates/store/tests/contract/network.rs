@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{Found, Vote};
+use redis_failover_core::{Found, Leadership, Vote};
 use redis_failover_lab as lab;
+use redis_failover_store::model::Stat;
 use redis_failover_store::{Connection, Store};
 
 use super::on_zookeeper::{OnZooKeeper, connect};
@@ -64,6 +65,37 @@ async fn a_snapshot_tells_what_stands_and_who_leads_and_the_state_what_was_negot
         _ => None,
     };
     assert_eq!(two.state().until("connected", connected).await, (SESSION, SESSION));
+}
+
+#[tokio::test]
+async fn what_a_session_that_was_given_up_left_behind_keeps_nobody_from_the_lead() {
+    let mut subject = OnZooKeeper::start().await;
+    let session = subject.open(SESSION);
+    let Led { group, campaign, term: first, .. } = led(&subject, &session, "/g").await;
+    group.publish(report("m1", Vote::Up));
+    shown(&group, &["m1"]).await;
+    let old = subject.children("/g/leader").await;
+    subject.server.kill_all();
+    subject.expire(&session).await;
+    let back = Instant::now();
+    subject.server.restart_all();
+    let anew = |now: &Leadership| match now {
+        Leadership::Leading(term) if *term != first => Some(*term),
+        _ => None,
+    };
+    let second = Candidate::leadership(&campaign).until("it leads anew", anew).await;
+    // The servers keep a session that they find in their files for its whole time-out.
+    assert!(back.elapsed() < SESSION, "{:?}", back.elapsed());
+    assert!(second > first);
+    let now = subject.children("/g/leader").await;
+    assert!(now.len() == 1 && now != old, "{now:?}");
+    let owner = |stat: Option<Stat>| stat.and_then(|stat| stat.owner);
+    let own = owner(subject.stat(&format!("/g/leader/{}", now[0])).await);
+    assert!(own.is_some(), "the lock vanished");
+    while owner(subject.stat("/g/monitors/m1").await) != own {
+        assert!(back.elapsed() < SESSION, "the report is still that of the session before");
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

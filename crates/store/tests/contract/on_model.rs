@@ -12,7 +12,9 @@ use redis_failover_core::{
     Topology, Version,
 };
 use redis_failover_store::model::{CampaignId, Model, SessionId, Stat};
-use redis_failover_store::{CommitError, Glance, GroupPath, Recorded, SeenReport, Sight, StoreError};
+use redis_failover_store::{
+    CommitError, Contact, Glance, GroupPath, Leader, Recorded, SeenReport, Sight, StoreError,
+};
 
 use super::subject::{Asked, Candidate, Group, Reports, Shows, Subject};
 use super::world::path;
@@ -155,9 +157,9 @@ impl Group for ModelGroup {
         self.world.with(|model, _| model.history(&self.group))
     }
 
-    fn campaign(&self, me: &MonitorId, address: Option<&str>) -> ModelCampaign {
-        let id = self.world.with(|model, _| model.campaign(self.session, &self.group, me, address));
-        ModelCampaign { world: self.world.clone(), id }
+    fn campaign(&self, me: &MonitorId, contact: Option<&Contact>) -> ModelCampaign {
+        let id = self.world.with(|model, _| model.campaign(self.session, &self.group, me, contact));
+        ModelCampaign { world: self.world.clone(), group: self.group.clone(), id }
     }
 }
 
@@ -182,6 +184,7 @@ impl Drop for ModelRequest {
 
 pub(crate) struct ModelCampaign {
     world: OnModel,
+    group: GroupPath,
     id: CampaignId,
 }
 
@@ -189,6 +192,15 @@ impl Candidate for ModelCampaign {
     fn leadership(&self) -> impl Shows<Leadership> + use<> {
         let id = self.id;
         self.world.shows(move |model| model.leadership(id))
+    }
+
+    fn leader(&self) -> impl Shows<Option<Leader>> + use<> {
+        let id = self.id;
+        self.world.shows(move |model| model.leader(id).cloned())
+    }
+
+    async fn depose(&self, term: Term) {
+        self.world.with(|model, _| model.depose(&self.group, term));
     }
 
     fn holds(&self, term: Term) -> bool {

@@ -11,7 +11,7 @@ use redis_failover_core::{
 };
 use redis_failover_store::model::Stat;
 use redis_failover_store::{
-    Campaign, CommitError, Feed, Glance, Recorded, SeenReport, Sight, Store, StoreError,
+    Campaign, CommitError, Contact, Feed, Glance, Leader, Recorded, SeenReport, Sight, Store, StoreError,
 };
 use tokio::task::JoinHandle;
 
@@ -96,7 +96,7 @@ pub(crate) trait Group {
     fn predecessors(&self) -> impl Shows<Option<Arc<Vec<String>>>> + use<Self>;
     fn withdraw(&self);
     async fn history(&self) -> Vec<Recorded>;
-    fn campaign(&self, me: &MonitorId, address: Option<&str>) -> Self::Campaign;
+    fn campaign(&self, me: &MonitorId, contact: Option<&Contact>) -> Self::Campaign;
 }
 
 /// A request that waits for its answer.
@@ -107,6 +107,8 @@ pub(crate) trait Asked {
 /// What [`Campaign`] promises. Dropping it resigns.
 pub(crate) trait Candidate {
     fn leadership(&self) -> impl Shows<Leadership> + use<Self>;
+    fn leader(&self) -> impl Shows<Option<Leader>> + use<Self>;
+    async fn depose(&self, term: Term);
     fn holds(&self, term: Term) -> bool;
     /// Without an entry for the history.
     async fn commit(&self, term: Term, expected: Version, record: &Topology) -> Result<Version, CommitError> {
@@ -204,14 +206,22 @@ impl<G: Store> Group for G {
         Store::history(self, LONG).await.unwrap()
     }
 
-    fn campaign(&self, me: &MonitorId, address: Option<&str>) -> G::Campaign {
-        Store::campaign(self, me, address)
+    fn campaign(&self, me: &MonitorId, contact: Option<&Contact>) -> G::Campaign {
+        Store::campaign(self, me, contact)
     }
 }
 
 impl<C: Campaign> Candidate for C {
     fn leadership(&self) -> impl Shows<Leadership> + use<C> {
         Campaign::leadership(self)
+    }
+
+    fn leader(&self) -> impl Shows<Option<Leader>> + use<C> {
+        Campaign::leader(self)
+    }
+
+    async fn depose(&self, term: Term) {
+        Campaign::depose(self, term).await.unwrap();
     }
 
     fn holds(&self, term: Term) -> bool {

@@ -7,7 +7,7 @@ use redis_failover_core::{
     Epoch, Found, Leadership, Lineages, Member, MonitorId, Phase, Policy, Report, Term, Topology, Version,
     Versioned, Vote,
 };
-use redis_failover_store::{GroupPath, Sight};
+use redis_failover_store::{Contact, GroupPath, Sight};
 
 use super::subject::{Candidate, Group, Shows, Subject};
 
@@ -99,11 +99,16 @@ pub(crate) fn report(monitor: &str, vote: Vote) -> Report {
     report_of(monitor, vote, Duration::ZERO)
 }
 
+/// Where m1 can be asked.
+pub(crate) fn contact() -> Contact {
+    Contact { address: "m1:80".to_owned(), life: "1".to_owned() }
+}
+
 /// What [`report`] says, `later`.
 pub(crate) fn report_of(monitor: &str, vote: Vote, later: Duration) -> Report {
     let votes = [("h1:1".parse().unwrap(), (vote, Duration::from_millis(5) + later))];
-    let (address, remembers, waits) = Default::default();
-    Report { monitor: id(monitor), address, remembers, votes: votes.into(), waits }
+    let (address, remembers, lead, waits) = Default::default();
+    Report { monitor: id(monitor), address, remembers, votes: votes.into(), lead, waits }
 }
 
 /// A group that is led, and the version that stands at first.
@@ -119,7 +124,7 @@ pub(crate) async fn led<S: Subject>(subject: &S, session: &S::Session, group: &s
 }
 
 pub(crate) async fn lead<G: Group>(group: G) -> Led<G> {
-    let campaign = group.campaign(&id("m1"), Some("m1:80"));
+    let campaign = group.campaign(&id("m1"), Some(&contact()));
     let term = term(&campaign).await;
     let there = |sight: &Sight| match &sight.read {
         Some(Ok(read)) if read.version.document >= 0 => Some(read.version),

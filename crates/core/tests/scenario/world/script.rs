@@ -8,6 +8,7 @@ use redis_failover_core::{
 };
 
 use super::super::redis::{Follows, Redis, Saves, State, addr};
+use super::lead::Port;
 use super::{Accident, World};
 
 impl World {
@@ -23,7 +24,13 @@ impl World {
                 }
             }
             ["at", step, accident] => self.accident = Some(((*step).to_owned(), accident_of(accident)?)),
+            ["session", time] => self.session = Some(millis(time)?),
+            ["listen"] => self.listens = true,
             ["kill", "leader"] => self.kill_leader(),
+            ["stop", "leader"] => self.stop_leader(),
+            ["shut", "monitor", name] => {
+                self.monitors.get_mut(*name).ok_or("no such monitor")?.port = Port::Shut;
+            }
             ["kill", "monitor", name] => self.kill_monitor(name)?,
             ["restart", "monitors"] => self.restart_monitors(),
             ["restart", "monitor", name] => self.restart_monitor(name),
@@ -36,7 +43,7 @@ impl World {
             [verb, name, rest @ ..] => self.node_command(verb, name, rest)?,
             _ => return Err("not understood".into()),
         }
-        if !matches!(words, ["run" | "nodes" | "monitors" | "policy" | "expect", ..]) {
+        if !matches!(words, ["run" | "nodes" | "monitors" | "policy" | "session" | "listen" | "expect", ..]) {
             self.say(&format!("* {}", words.join(" ")));
         }
         Ok(())

@@ -144,6 +144,8 @@ fn outcomes() -> Vec<Outcome> {
         | Outcome::Answered
         | Outcome::NotAnswered
         | Outcome::Amended
+        | Outcome::Deposed
+        | Outcome::NotDeposed
         | Outcome::NotBegun => {}
     };
     let all = vec![
@@ -155,6 +157,8 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Promoted(None),
         Outcome::Promoted(Some(evidence())),
         Outcome::Done(BTreeSet::from([node("a")])),
+        Outcome::Deposed,
+        Outcome::NotDeposed,
         Outcome::Saving(None),
         Outcome::Saving(Some(Saving::Busy)),
         Outcome::Saving(Some(Saving::Begun { file: "/d/f".into(), unnamed: Some("no".into()) })),
@@ -181,7 +185,7 @@ fn events(story: &Story) -> Vec<Event> {
         (RequestId(4), Request::Resync { node: node("a") }),
         (RequestId(3), Request::Unknown("sing \"loud\"\n".into())),
     ]);
-    let peer = Peer { ballots: story.observation().ballots, remembers: None };
+    let peer = Peer { ballots: story.observation().ballots, ..Peer::default() };
     let mut events = vec![
         Event::Leadership(Leadership::Following),
         Event::Leadership(Leadership::Leading(Term(-2))),

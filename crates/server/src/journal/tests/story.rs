@@ -79,7 +79,7 @@ impl Story {
             let observation = self.observation();
             let ballots = observation.ballots.clone();
             self.tell(Event::Observed(observation));
-            let peer = Peer { ballots, remembers: self.recorded.remembers() };
+            let peer = Peer { ballots, remembers: self.recorded.remembers(), ..Peer::default() };
             self.tell(Event::ReportsRead(Peers::from([("m2".parse().expect("an id"), peer)])));
             while let Some(action) = self.recorded.poll_action(at(self.now)) {
                 self.actions.push(action.clone());
@@ -159,6 +159,7 @@ impl Story {
                 self.history = ("second".to_owned(), Some((intent.replid.clone(), intent.offset + 1)));
                 Outcome::Promoted(Some(self.evidence(&intent.node)))
             }
+            Step::Depose => Outcome::Deposed,
             Step::Open { node, .. } | Step::Fence { node, .. } => Outcome::Done([node.clone()].into()),
             Step::Follow { nodes, .. } | Step::Persist { nodes } => {
                 Outcome::Done(nodes.iter().filter(|node| self.alive.contains(*node)).cloned().collect())
