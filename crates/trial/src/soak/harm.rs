@@ -58,7 +58,7 @@ impl Harm {
             }
             Kind::LeaderKilled | Kind::LeaderStops => format!("monitor {}", NAMES[self.roles.leader]),
             Kind::OtherMonitorKilled => format!("monitor {}", NAMES[self.other_monitor()]),
-            Kind::LeaderAndMasterKilled => {
+            Kind::LeaderAndMasterKilled | Kind::LeaderAndMasterHang => {
                 format!("monitor {} and {}", NAMES[self.roles.leader], node(self.roles.master))
             }
             _ => node(self.roles.master),
@@ -105,6 +105,15 @@ impl Harm {
                 await_successor(witness, died).await;
                 attempt(|| world.node(master).restart())?;
                 world.restart_monitor(self.roles.leader)
+            }
+            Kind::LeaderAndMasterHang => {
+                let stopped = Instant::now();
+                attempt(|| world.monitor(self.roles.leader).stop())?;
+                attempt(|| world.node(master).process().stop())?;
+                sleep(self.fault.lasting).await;
+                await_successor(witness, stopped).await;
+                attempt(|| world.monitor(self.roles.leader).cont())?;
+                attempt(|| world.node(master).process().cont())
             }
             Kind::ClientsCutOff => {
                 let traffic = world.redis()[master].link().of([CLIENT]);

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-/// The monitors' and the client's sessions with `ZooKeeper`: how long a dead leader keeps the lead.
-pub(super) const SESSION: Duration = Duration::from_secs(2);
+/// The monitors' and the client's sessions with `ZooKeeper`: how long a dead leader would keep the lead if the others
+/// did not watch it.
+pub(super) const SESSION: Duration = Duration::from_secs(4);
 
 /// The monitors' `--down-after`, which is left as it is.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
+
+/// How much longer than a node a leader may be silent.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// One kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -42,6 +46,7 @@ pub(super) enum Kind {
     LeaderStops,
     OtherMonitorKilled,
     LeaderAndMasterKilled,
+    LeaderAndMasterHang,
     ClientsCutOff,
 }
 
@@ -79,7 +84,7 @@ pub(super) struct Promise {
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::MasterKilled,
         Self::MasterRestarted,
         Self::MasterRestartedEmpty,
@@ -105,6 +110,7 @@ impl Kind {
         Self::LeaderStops,
         Self::OtherMonitorKilled,
         Self::LeaderAndMasterKilled,
+        Self::LeaderAndMasterHang,
         Self::ClientsCutOff,
     ];
 
@@ -136,6 +142,7 @@ impl Kind {
             Self::LeaderStops => "leading monitor stops",
             Self::OtherMonitorKilled => "another monitor killed",
             Self::LeaderAndMasterKilled => "leader and master killed",
+            Self::LeaderAndMasterHang => "leader and master hang",
             Self::ClientsCutOff => "clients' replies are lost",
         }
     }
@@ -150,12 +157,12 @@ impl Kind {
         };
         let replaced = Promise { change: Change::Always, loss: Loss::Turn, ..left_alone };
         match self {
-            Self::MasterKilled => replaced,
+            Self::MasterKilled | Self::LeaderAndMasterKilled => replaced,
             Self::MasterHangs | Self::MasterCutOff | Self::MasterNotHeard => {
                 Promise { silence: DOWN_AFTER, ..replaced }
             }
             Self::MasterLostByBoth => Promise { loss: Loss::UntilPublished, silence: DOWN_AFTER, ..replaced },
-            Self::LeaderAndMasterKilled => Promise { silence: SESSION, ..replaced },
+            Self::LeaderAndMasterHang => Promise { silence: DOWN_AFTER + GRACE, ..replaced },
             Self::ZooKeeperLostAndMasterKilled => {
                 Promise { silence: SESSION, stops_writes: true, ..replaced }
             }
@@ -190,9 +197,10 @@ impl Kind {
             Self::MasterPauses => 100..500,
             // What is executed meanwhile is what clients do not hear of.
             Self::ClientsCutOff => 20..500,
-            // Longer than a session, so that another takes the lead.
+            // Longer than the others wait, so that another takes the lead.
             Self::LeaderStops => 3_000..5_000,
-            Self::ZooKeeperLost | Self::ZooKeeperLostAndMasterKilled => 1_000..5_000,
+            // Longer than a session, or shorter.
+            Self::ZooKeeperLost | Self::ZooKeeperLostAndMasterKilled => 1_000..6_000,
             _ => 1_500..4_000,
         }
     }
@@ -226,6 +234,7 @@ mod tests {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap();
         assert!(Kind::MasterPauses.lasting().end <= millis(DOWN_AFTER / 2));
         assert!(Kind::MasterHangs.lasting().start >= millis(DOWN_AFTER));
-        assert!(Kind::LeaderStops.lasting().start > millis(SESSION));
+        assert!(Kind::LeaderStops.lasting().start > millis(DOWN_AFTER + GRACE));
+        assert!(Kind::ZooKeeperLost.lasting().contains(&millis(SESSION)));
     }
 }

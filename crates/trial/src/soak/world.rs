@@ -145,6 +145,7 @@ impl World {
         command.args(["run", "-z", &self.servers(), "-p", PATH, "-r", &nodes, "--id", id]);
         // Many faults in ten minutes are the point here.
         command.args(["--session-timeout", &session, "--third-failover-waits", "0s"]);
+        command.args(["--listen", "127.0.0.1:0"]);
         command.args(["--source-address", &source_of_monitor(index).to_string()]);
         command
             .args(["--journal-limit", "256MiB", "--journal"])
