@@ -5,6 +5,7 @@
 
 mod changes;
 mod chronicle;
+mod copies;
 mod deposing;
 mod fingerprint;
 mod grounds;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::event::{Event, Leadership, Observation};
-use crate::names::{Epoch, MonitorId, NodeAddr, Term};
+use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId, Term};
 use crate::plan::{Next, Progress, bars, plan};
 use crate::policy::{Discover, Policy};
 use crate::request::Requests;
@@ -95,6 +96,8 @@ pub struct Decider {
     deposed: Option<(Term, Instant)>,
     observation: Observation,
     doubt: Option<Doubt>,
+    /// Who was seen to follow though the record knows of no time when it did: in which run, and whose history.
+    followed: BTreeMap<NodeAddr, (RunId, ReplId)>,
     progress: Progress,
     attempts: u32,
     in_flight: Option<(ActionId, Step)>,
@@ -132,6 +135,7 @@ impl Decider {
             deposed: None,
             observation: Observation::default(),
             doubt: None,
+            followed: BTreeMap::new(),
             progress: Progress::default(),
             attempts: 0,
             in_flight: None,
@@ -176,6 +180,7 @@ impl Decider {
                 self.observation = observation;
                 self.follow_master();
                 self.follow_replicas(now);
+                self.follow_copies(now);
             }
             Event::Finished(id, outcome) => {
                 if let Some((_, step)) = self.in_flight.take_if(|(expected, _)| *expected == id) {
@@ -288,6 +293,7 @@ impl Decider {
             },
             sightings: &self.observation.sightings,
             doubt: self.doubt.as_ref(),
+            followed: &self.followed,
             postponed_until: self.postponed_until(now, &record.policy),
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::names::NodeAddr;
+use crate::names::{NodeAddr, ReplId, RunId};
 use crate::time::Instant;
 use crate::topology::{Phase, Reason, Topology};
 use crate::verdict::{Doubt, Electorate, Verdict, Witness};
@@ -65,6 +65,8 @@ pub struct Facts<'a> {
     pub sightings: &'a BTreeMap<NodeAddr, Sighting>,
     /// What was seen of the replicas since the master came into doubt; `None` if it is not in doubt.
     pub doubt: Option<&'a Doubt>,
+    /// Who was seen to follow though the record knows of no time when it did: in which run, and whose history.
+    pub followed: &'a BTreeMap<NodeAddr, (RunId, ReplId)>,
     /// Until when a failover that is not begun yet should wait, because others came shortly before.
     pub postponed_until: Option<Instant>,
 }
@@ -146,7 +148,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::names::{Epoch, MonitorId, ReplId, RunId};
+    use crate::names::{Epoch, MonitorId};
     use crate::policy::Policy;
     use crate::position::{History, Lineages};
     use crate::topology::Member;
@@ -225,6 +227,7 @@ mod tests {
             electorate,
             sightings: &sightings,
             doubt,
+            followed: &BTreeMap::new(),
             postponed_until: None,
         })
     }

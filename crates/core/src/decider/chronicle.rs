@@ -317,7 +317,7 @@ impl Decider {
 }
 
 /// Whether a node was seen to receive what the published master writes.
-fn receives(facts: &Facts<'_>, node: &NodeAddr) -> bool {
+pub(super) fn receives(facts: &Facts<'_>, node: &NodeAddr) -> bool {
     let current = facts.record.lineages.current().map(|lineage| &lineage.replid);
     facts.fresh(node, None).is_some_and(|seen| {
         matches!(seen.role, Role::Replica { link: Link::Up, .. }) && current == Some(&seen.history.replid)

@@ -33,6 +33,7 @@ impl Hash for Decider {
             deposed,
             observation,
             doubt,
+            followed,
             progress,
             attempts,
             in_flight,
@@ -44,8 +45,8 @@ impl Hash for Decider {
         } = self;
         (me, configured, policy, leadership, read, record_since).hash(state);
         (must_read, unreadable, predates, loss, overtaken, settled, changes, lost_since).hash(state);
-        (requests, asked, pause_until, failures, peers, lead, deposed, observation, doubt, progress)
-            .hash(state);
+        (requests, asked, pause_until, failures, peers, lead, deposed, observation, doubt).hash(state);
+        (followed, progress).hash(state);
         (attempts, in_flight.as_ref().map(|(_, step)| step), refusal, stuck, wake).hash(state);
     }
 }

@@ -364,6 +364,7 @@ mod tests {
             electorate,
             sightings: &seen.iter().cloned().collect(),
             doubt: None,
+            followed: &BTreeMap::new(),
             postponed_until: None,
         };
         let planner = Planner { facts: &facts, version: Version::default(), progress };

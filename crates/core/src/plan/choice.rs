@@ -17,6 +17,7 @@ impl Planner<'_> {
         let (mut record, evidence, mut down) =
             (self.facts.record.clone(), &self.progress.evidence, self.down());
         self.drop_outgrown_bounds(&mut record);
+        self.remember_who_followed(&mut record);
         let mut ranking = rank_candidates(&record, evidence, &down);
         let accepted = self.progress.accepted.as_ref().map(|(_, node)| node);
         let nobody = ranking.chosen.is_none();

@@ -28,6 +28,7 @@ impl Planner<'_> {
         for member in &mut seen.members {
             member.ok = self.published_as(&member.addr).unwrap_or(member.ok);
         }
+        self.remember_who_followed(&mut seen);
         self.remember_the_lost(&mut seen);
         let current = record.lineages.current();
         for node in record.nodes() {

@@ -61,6 +61,13 @@ impl Planner<'_> {
         }
     }
 
+    /// Notes in `seen` who was seen to follow while that could not be recorded: it holds something of the group's.
+    pub(super) fn remember_who_followed(&self, seen: &mut Topology) {
+        for (node, (run, _)) in self.facts.followed {
+            seen.synced.entry(node.clone()).or_insert_with(|| run.clone());
+        }
+    }
+
     /// Drops from `seen` the bounds beyond which this monitor saw a node while that could not be recorded: nobody led
     /// then, or ZooKeeper was away.
     pub(super) fn drop_outgrown_bounds(&self, seen: &mut Topology) {
