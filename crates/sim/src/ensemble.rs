@@ -206,12 +206,16 @@ impl World {
             return;
         }
         let now = self.queue.now();
-        let side = &mut self.ensemble.sessions[m];
+        let Ensemble { model, group, sessions, .. } = &mut self.ensemble;
+        let side = &mut sessions[m];
         if matches!(up, Up::Hello) {
             side.connection = connection;
             if side.expired {
-                self.ensemble.model.reconnect(side.session);
                 side.expired = false;
+                // A report is handed in on the spot, whoever is connected: by the time that a process which outslept its
+                // session has a new one, it has long taken back what it said before, and says what it knows next.
+                model.withdraw(side.session, group);
+                model.reconnect(side.session);
             }
         } else if side.connection != connection || side.expired {
             // The session moved on, or is over: the servers carry nothing out for it.

@@ -30,6 +30,8 @@ pub(crate) enum Step {
     KillFollower(Micros),
     /// The master's replicas hear nothing of it for so long.
     StallReplication(Micros),
+    /// That follower stands still for so long.
+    StopFollower(Micros),
     /// All monitors stand still for so long.
     StopMonitors(Micros),
     /// The leader is cut off from `ZooKeeper` for so long.
@@ -89,6 +91,21 @@ pub fn all() -> Vec<Script> {
                 (7 * S + 100 * MS, Step::BlindLeader(3 * S)),
                 (8 * S, Step::KillFollower(50 * MS)),
             ],
+        },
+        Script {
+            name: "who-outslept-its-session-says-nothing-old",
+            swarm: Swarm { lag: 0, ..calm(3) },
+            steps: (0..3)
+                .flat_map(|n| {
+                    let at = (5 + 13 * n) * S;
+                    [
+                        (at, Step::BlindFollower(2 * S)),
+                        (at + 1_500 * MS, Step::StopFollower(6 * S)),
+                        (at + 6 * S, Step::StallReplication(3 * S)),
+                        (at + 6_200 * MS, Step::BlindLeader(3 * S)),
+                    ]
+                })
+                .collect(),
         },
     ]
 }
@@ -163,6 +180,7 @@ impl World {
                 self.active += 1;
                 self.queue.after(lasts, Event::Heal(Fault::DeadNode(master, false)));
             }
+            Step::StopFollower(lasts) => self.stop_monitor(follower, lasts),
             Step::StopMonitors(lasts) => {
                 (0..self.monitors.len()).for_each(|m| self.stop_monitor(m, lasts));
             }
