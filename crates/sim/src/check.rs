@@ -159,12 +159,14 @@ pub struct Checks {
     replica_at: Vec<Option<Micros>>,
     /// The latest term whose leader has commanded each server in its present run.
     commanded: Vec<Option<(RunId, Term)>>,
-    /// When the latest epoch was opened.
-    opened_at: Micros,
+    /// When the node that was chosen for the latest epoch was asked to freeze.
+    chosen_since: Micros,
     /// When an operator changed what a server follows.
     meddled_at: Vec<Option<Micros>>,
     /// Terms that were ended by force: no lease tells of that.
     forced: Vec<Term>,
+    /// Which monitors' votes against which nodes counted when `ZooKeeper` was lost, until it is back.
+    stood: Vec<(usize, usize)>,
 }
 
 /// A record in a few words.
@@ -199,9 +201,10 @@ impl Checks {
             promoted: vec![None; nodes],
             replica_at: vec![None; nodes],
             commanded: vec![None; nodes],
-            opened_at: 0,
+            chosen_since: 0,
             meddled_at: vec![None; nodes],
             forced: Vec::new(),
+            stood: Vec::new(),
         }
     }
 

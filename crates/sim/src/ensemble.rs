@@ -390,6 +390,7 @@ impl World {
     pub(crate) fn switch_ensemble(&mut self, up: bool) {
         let now = self.queue.now();
         self.ensemble.up = up;
+        self.note_ensemble(up);
         for side in &mut self.ensemble.sessions {
             (side.touched, side.told) = (now, false);
         }

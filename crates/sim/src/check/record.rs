@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::brief;
 use crate::monitor::Monitor;
 use crate::nodes::Process;
-use crate::queue::S;
 use crate::redis::WriteId;
 use crate::world::World;
 
@@ -92,9 +91,12 @@ impl World {
 
     /// An epoch was opened: there was a reason, and the best of those who were frozen was chosen.
     fn check_opened(&mut self, old: &Topology, new: &Topology) {
-        (self.checks.published, self.checks.opened_at) = (None, self.queue.now());
+        (self.checks.published, self.checks.chosen_since) = (None, self.queue.now());
         let (Some(m), Phase::FailingOver(change)) = (self.checks.committer, &new.phase) else { return };
         let Some(chosen) = self.node_of(&change.intent.node) else { return };
+        if let Some(at) = self.monitors[m].frozen_at.get(&chosen) {
+            self.checks.chosen_since = *at;
+        }
         if self.nodes[chosen].server.run() != change.intent.run {
             return;
         }
@@ -181,7 +183,7 @@ impl World {
         let Some(old) = self.steady_record() else { return };
         let Some(n) = self.node_of(&old.master) else { return };
         let now = self.queue.now();
-        let late = self.swarm.session + 2 * self.swarm.lag + 2 * S;
+        let late = self.longest_vote();
         let server = &self.nodes[n].server;
         let changed = old.master_run != Some(server.run())
             || !server.is_master()
@@ -206,7 +208,9 @@ impl World {
         let (intent, run) = (&change.intent, server.run());
         let parted = Some((intent.replid.clone(), intent.offset + 1));
         let in_run = run == intent.run;
-        let meddled = self.checks.meddled_at[n].is_some_and(|at| at >= self.checks.opened_at);
+        // Also before the epoch was opened: to make a master of a node that is frozen and chosen already, in its run and
+        // with its history, is what a monitor would have done next.
+        let meddled = self.checks.meddled_at[n].is_some_and(|at| at >= self.checks.chosen_since);
         if !meddled && self.checks.promoted[n].as_ref() != Some(&intent.run) {
             let detail = format!("{}: promoted was {:?}", brief(new), self.checks.promoted[n]);
             return self.violate("published-is-promoted", &detail);

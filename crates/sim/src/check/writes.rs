@@ -2,7 +2,7 @@
 
 use redis_failover_core::{Leadership, Phase, Term, Topology};
 
-use super::brief;
+use super::{brief, is_failing};
 use crate::queue::{Micros, S};
 use crate::redis::WriteId;
 use crate::wires::{Ask, Host, Way};
@@ -112,6 +112,34 @@ impl World {
             if *fails && self.monitors[m].bad[n].is_some_and(|at| now - at < late) {
                 self.monitors[m].failing[n] = Some(now);
             }
+        }
+    }
+
+    /// For how long a vote may count at most after it was right for the last time: its session ends.
+    pub(super) fn longest_vote(&self) -> Micros {
+        self.swarm.session + 2 * self.swarm.lag + 2 * S
+    }
+
+    /// `ZooKeeper` is lost, or back: no session ends meanwhile, and then all of them begin to count anew. So does a vote
+    /// that was right and stood there as it was lost.
+    pub(crate) fn note_ensemble(&mut self, up: bool) {
+        let (now, longest) = (self.queue.now(), self.longest_vote());
+        for (m, n) in std::mem::take(&mut self.checks.stood).into_iter().filter(|_| up) {
+            self.monitors[m].failing[n] = Some(now);
+        }
+        if up {
+            return;
+        }
+        let reports = self.ensemble.model.reports(&self.ensemble.group);
+        for (m, monitor) in self.monitors.iter().enumerate() {
+            let Some((report, _)) = reports.get(&monitor.id) else { continue };
+            let stands = |n: &usize| {
+                let vote = report.votes.get(&self.nodes[*n].server.addr);
+                let right = monitor.failing[*n].is_some_and(|at| now - at < longest);
+                right && vote.is_some_and(|(vote, _)| is_failing(*vote))
+            };
+            let stood = (0..self.nodes.len()).filter(stands).map(|n| (m, n));
+            self.checks.stood.extend(stood);
         }
     }
 
