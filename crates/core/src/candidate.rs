@@ -22,7 +22,7 @@ pub enum Dropped {
     PriorityZero,
     /// Nobody listed it, and the policy says that such a node is only watched.
     OnlyWatched,
-    /// It was being filled with a full copy, and was not known to hold one before.
+    /// It was being filled with a full copy, and holds nothing of the group's.
     HalfSynced,
     /// It is empty while another holds keys, or came back empty while another is missing.
     Empty,
@@ -176,10 +176,9 @@ fn judge(
     if record.only_watches(node) {
         return Err(Dropped::OnlyWatched);
     }
-    // What it held is there until the copy is complete, and the freeze has ended that. Only for one that never followed
-    // nobody knows what it holds.
-    let holds_its_own =
-        known_run.is_some_and(|run| *run == evidence.run) && located.is_some() && evidence.keys > 0;
+    // What it held is there until the copy is complete, and the freeze has ended that. How much that is its history
+    // says, in whatever run; only where that is not the group's nobody knows.
+    let holds_its_own = located.is_some() && evidence.keys > 0;
     if evidence.is_half_synced() && !holds_its_own {
         return Err(Dropped::HalfSynced);
     }
@@ -435,8 +434,20 @@ mod tests {
             Some(node("c")),
             "among equals"
         );
-        let new = Evidence { run: RunId("2".into()), ..filling(9, 5) };
-        assert_eq!(rank(&[("b", new)]).dropped[&node("b")], Dropped::HalfSynced, "nobody knows what it held");
+        let again = Evidence { run: RunId("2".into()), ..filling(9, 5) };
+        let older = Evidence { run: RunId("2".into()), ..said("r", 7, 4) };
+        assert_eq!(
+            rank(&[("a", older), ("b", again.clone()), ("c", said("r", 7, 4))]).chosen,
+            Some(node("b")),
+            "its history says what it held, also in a run in which it was not seen to follow"
+        );
+        assert_eq!(rank(&[("b", again)]).dropped[&node("b")], Dropped::Restarted);
+        let other = Evidence { history: said("x", 9, 5).history, ..filling(9, 5) };
+        assert_eq!(
+            rank(&[("b", other)]).dropped[&node("b")],
+            Dropped::HalfSynced,
+            "nobody knows what it held"
+        );
         assert_eq!(
             rank(&[("b", filling(9, 0))]).dropped[&node("b")],
             Dropped::HalfSynced,
