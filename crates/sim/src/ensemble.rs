@@ -212,8 +212,8 @@ impl World {
             side.connection = connection;
             if side.expired {
                 side.expired = false;
-                // A report is handed in on the spot, whoever is connected: by the time that a process which outslept its
-                // session has a new one, it has long taken back what it said before, and says what it knows next.
+                // A report is handed in on the spot, whoever is connected: a process that outslept its session takes
+                // back what it said before as soon as it wakes, and has a new session only later.
                 model.withdraw(side.session, group);
                 model.reconnect(side.session);
             }

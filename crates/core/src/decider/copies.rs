@@ -6,7 +6,7 @@ use crate::names::{NodeAddr, ReplId};
 use crate::time::Instant;
 
 impl Decider {
-    /// Remembers who was seen to follow and is not recorded to have followed ever: nobody leads, or `ZooKeeper` is away.
+    /// Remembers who was seen to follow and is not recorded to have followed ever: nobody leads, or the store is away.
     ///
     /// Where that is lost before it is recorded, the record says that it holds nothing.
     pub(super) fn follow_copies(&mut self, now: Instant) {

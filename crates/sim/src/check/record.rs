@@ -208,8 +208,8 @@ impl World {
         let (intent, run) = (&change.intent, server.run());
         let parted = Some((intent.replid.clone(), intent.offset + 1));
         let in_run = run == intent.run;
-        // Also before the epoch was opened: to make a master of a node that is frozen and chosen already, in its run and
-        // with its history, is what a monitor would have done next.
+        // Also before the epoch was opened: to make a master of a node that is frozen and chosen, in its run and with
+        // its history, is what a monitor would have done next.
         let meddled = self.checks.meddled_at[n].is_some_and(|at| at >= self.checks.chosen_since);
         if !meddled && self.checks.promoted[n].as_ref() != Some(&intent.run) {
             let detail = format!("{}: promoted was {:?}", brief(new), self.checks.promoted[n]);

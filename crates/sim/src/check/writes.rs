@@ -120,8 +120,8 @@ impl World {
         self.swarm.session + 2 * self.swarm.lag + 2 * S
     }
 
-    /// `ZooKeeper` is lost, or back: no session ends meanwhile, and then all of them begin to count anew. So does a vote
-    /// that was right and stood there as it was lost.
+    /// `ZooKeeper` is lost, or back: no session ends meanwhile, and then all begin to count anew. So does a vote that
+    /// was right and stood there as it was lost.
     pub(crate) fn note_ensemble(&mut self, up: bool) {
         let (now, longest) = (self.queue.now(), self.longest_vote());
         for (m, n) in std::mem::take(&mut self.checks.stood).into_iter().filter(|_| up) {
