@@ -3,7 +3,7 @@
 //! holds nothing for them.
 
 use redis_failover_core::{
-    Event as Fact, Found, Intent, Leadership, NodeAddr, Outcome, Phase, Purpose, Requests, Step, Term,
+    Event as Fact, Found, Intent, Leadership, NodeAddr, Outcome, Phase, Purpose, Requests, RunId, Step, Term,
     Topology, Versioned,
 };
 
@@ -78,6 +78,18 @@ bugs! {
         "A leader neither has its connections confirmed nor ends those of earlier leaders.";
     DeposesAlone, "deposes-alone", "a-quorum-found-the-leader-gone",
         "A monitor that finds the leader gone believes that all others do.";
+    NeverCloses, "never-closes", "closes-when-cut-off",
+        "A master is not told to take writes only while a replica follows it.";
+    NeverLetsGo, "never-lets-go", "let-go-on-alone",
+        "A master that has lost its last replica is not told to go on without.";
+    LowersBeforeRecording, "lowers-before-recording", "recorded-before-lowered",
+        "A master is let go on alone first, and then that is recorded.";
+    IgnoresLeft, "ignores-left", "who-was-left-does-not-lead",
+        "Who was left behind when the master was let go on is forgotten.";
+    ReplacesUncounted, "replaces-uncounted", "counted-before-replaced",
+        "Nodes that came back are told to follow before what they hold beyond is recorded.";
+    FillsAllAtOnce, "fills-all-at-once", "one-copy-at-a-time",
+        "All nodes that need a full copy are told to follow at once, whatever host they share.";
     NeverOpens, "never-opens", "liveness",
         "A published master stays closed.";
     NeverRepoints, "never-repoints", "liveness",
@@ -120,6 +132,12 @@ impl World {
                 shrink(&mut read, monitor);
                 Fact::TopologyRead(read)
             }
+            (Some(Bug::IgnoresLeft), Fact::TopologyRead(mut read)) => {
+                if let Found::Record(record) = &mut read.found {
+                    record.left.clear();
+                }
+                Fact::TopologyRead(read)
+            }
             (Some(Bug::InheritsEvidence), Fact::Leadership(leadership)) => {
                 let leads = matches!(leadership, Leadership::Leading(_));
                 if leads && !std::mem::replace(&mut monitor.planted.led, true) {
@@ -145,11 +163,23 @@ impl World {
     /// What is done instead of what the decider wants.
     pub(crate) fn distort_step(&mut self, m: usize, step: Step) -> Step {
         match step {
-            Step::Commit { expected, mut record, purpose: Purpose::OpenEpoch, entry } => {
+            Step::Commit { record, .. } if self.lowers_first(m, &record) => {
+                self.monitors[m].planted.distorted = true;
+                let run = record.master_run.clone().unwrap_or(RunId(String::new()));
+                Step::Fence { node: record.master, run, number: 0 }
+            }
+            Step::Commit { expected, mut record, purpose, entry }
+                if purpose == Purpose::OpenEpoch || self.bug == Some(Bug::IgnoresLeft) =>
+            {
                 let wanted = record.clone();
-                self.distort_epoch(m, &mut record);
+                if purpose == Purpose::OpenEpoch {
+                    self.distort_epoch(m, &mut record);
+                }
+                if self.bug == Some(Bug::IgnoresLeft) {
+                    record.left.clear();
+                }
                 self.monitors[m].planted.distorted = wanted != record;
-                Step::Commit { expected, record, purpose: Purpose::OpenEpoch, entry }
+                Step::Commit { expected, record, purpose, entry }
             }
             Step::Commit { expected, record, purpose: Purpose::Publish, .. }
                 if self.bug == Some(Bug::TellsNothing) =>
@@ -168,6 +198,18 @@ impl World {
             }
             step => step,
         }
+    }
+
+    /// Whether this commit lets a master go on that was not told so yet; the next time it was.
+    fn lowers_first(&mut self, m: usize, record: &Topology) -> bool {
+        let before = self.monitors[m].decider.record();
+        let lets_go = before.is_some_and(|before| {
+            before.fenced && before.epoch == record.epoch && record.phase == Phase::Steady && !record.fenced
+        });
+        let monitor = &mut self.monitors[m];
+        let wanted = self.bug == Some(Bug::LowersBeforeRecording) && lets_go;
+        monitor.planted.lowered = wanted && !monitor.planted.lowered;
+        monitor.planted.lowered
     }
 
     fn distort_epoch(&self, m: usize, record: &mut Topology) {
@@ -201,6 +243,13 @@ impl World {
     pub(crate) fn pretend(&self, step: &Step) -> Option<Outcome> {
         match (self.bug?, step) {
             (Bug::NeverOpens, Step::Open { node, .. }) => Some(Outcome::Done([node.clone()].into())),
+            (Bug::NeverLetsGo, Step::Fence { node, number: 0, .. })
+            | (Bug::NeverCloses, Step::Fence { node, number: 1.., .. }) => {
+                Some(Outcome::Done([node.clone()].into()))
+            }
+            (Bug::ReplacesUncounted, Step::Commit { expected, purpose: Purpose::Count, .. }) => {
+                Some(Outcome::Committed(*expected))
+            }
             (Bug::NeverRepoints, Step::Follow { nodes, .. }) => {
                 Some(Outcome::Done(nodes.iter().cloned().collect()))
             }

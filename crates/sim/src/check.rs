@@ -1,7 +1,9 @@
 //! What must hold, looked at whenever something happens that could break it. Each invariant has a name; the table of
 //! all is in docs/testing.md. It changes nothing in the world.
 
+mod fences;
 mod record;
+mod returns;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -10,7 +12,10 @@ use redis_failover_core::plan::CLOSED;
 use redis_failover_core::{Phase, RunId, Term, Topology, Vote};
 
 use crate::queue::Micros;
-use crate::redis::{Server, WriteId, Writes};
+use crate::redis::{Server, WriteId, Writes, named};
+use crate::wires::Ask;
+use fences::Fences;
+use returns::Returns;
 
 /// One that is checked, for the table in docs/testing.md.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +44,8 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "fenced-commands",
-        what: "no node carries out a command of a leader after one of a later term's",
+        what: "no node carries out a command of a leader after one of a later term's, or after such a leader has read \
+               there what it acts upon",
     },
     Invariant {
         name: "a-quorum-found-the-leader-gone",
@@ -71,6 +77,31 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant { name: "follow-only-the-published", what: "no node is pointed at one that is not published" },
     Invariant {
+        name: "closes-when-cut-off",
+        what: "a master that a leader has fenced takes no write 4 s after it heard of a replica last",
+    },
+    Invariant {
+        name: "let-go-on-alone",
+        what: "a published master that has lost its last replica takes writes again within 5 s, while nothing hinders \
+               its leader",
+    },
+    Invariant {
+        name: "recorded-before-lowered",
+        what: "no master is told to take writes without replicas before the record says so",
+    },
+    Invariant {
+        name: "who-was-left-does-not-lead",
+        what: "while a master that was let go on alone is missing, nobody leads who lacks what it took alone",
+    },
+    Invariant {
+        name: "counted-before-replaced",
+        what: "no node that holds writes which the master lacks is sent to it before the record tells of them",
+    },
+    Invariant {
+        name: "one-copy-at-a-time",
+        what: "no node is told to take a full copy while `parallel_syncs` others of its host were told so or take one",
+    },
+    Invariant {
         name: "a-quorum-found-it-down",
         what: "a master is replaced only if a majority of the registered monitors lately found it down, or if it is \
                not what was published",
@@ -86,7 +117,8 @@ pub const INVARIANTS: &[Invariant] = &[
     Invariant { name: "record-is-readable", what: "the record can be read" },
     Invariant {
         name: "liveness",
-        what: "within 60 s of the last fault a master is published and takes writes, and all follow it",
+        what: "within 60 s of the last fault a master is published and takes writes, all follow it, and it would close \
+               without them",
     },
 ];
 
@@ -126,6 +158,8 @@ pub struct Counts {
     pub confirmed: (u64, u64),
     /// How often a server lost data to a full copy that lacked acknowledged writes.
     pub wiped: u64,
+    /// How often the recorded master was back with less than was acknowledged, and how often a replica was filled by it.
+    pub forgot: (u64, u64),
     /// Whether the group waits for an operator at the end, as the guarantees say that it does.
     pub waits: u64,
     /// How long after the last fault all was well.
@@ -157,8 +191,8 @@ pub struct Checks {
     promoted: Vec<Option<RunId>>,
     /// When each server was last found a replica, or was meddled with.
     replica_at: Vec<Option<Micros>>,
-    /// The latest term whose leader has commanded each server in its present run.
-    commanded: Vec<Option<(RunId, Term)>>,
+    fences: Fences,
+    returns: Returns,
     /// When the node that was chosen for the latest epoch was asked to freeze.
     chosen_since: Micros,
     /// When an operator changed what a server follows.
@@ -178,7 +212,7 @@ pub fn brief(record: &Topology) -> String {
         }
     };
     let run = record.master_run.as_ref().map_or("?", |run| &run.0);
-    let ok: Vec<_> = record.members.iter().filter(|it| it.ok).map(|it| it.addr.host()).collect();
+    let ok: Vec<_> = record.members.iter().filter(|it| it.ok).map(|it| named(&it.addr)).collect();
     format!("epoch {} {phase}, master {run}, ok {ok:?}, registered {}", record.epoch, record.monitors.len())
 }
 
@@ -200,7 +234,8 @@ impl Checks {
             given_up: Writes::default(),
             promoted: vec![None; nodes],
             replica_at: vec![None; nodes],
-            commanded: vec![None; nodes],
+            fences: Fences::default(),
+            returns: Returns::default(),
             chosen_since: 0,
             meddled_at: vec![None; nodes],
             forced: Vec::new(),
@@ -260,12 +295,29 @@ impl Checks {
         self.counts.confirmed.0 += 1;
     }
 
-    /// A whole copy replaced what a server held.
-    pub(crate) fn replaced(&mut self, n: usize, before: &Writes, server: &Server) {
-        let lost = before.without(&server.writes).any(|id| self.live.contains(id));
-        let follows_master = self.published.as_ref().is_some_and(|(master, _)| *master != n);
-        if lost && follows_master {
-            self.counts.wiped += 1;
+    /// Something befell somebody, or is over.
+    pub(crate) fn disturbed(&mut self) {
+        self.fences.disturbed();
+    }
+
+    /// A server goes on after it had stood still.
+    pub(crate) fn woke(&mut self, n: usize, now: Micros) {
+        self.fences.woke(n, now);
+    }
+
+    /// A server carries out a command.
+    pub(crate) fn obeyed(&mut self, n: usize, ask: &Ask, now: Micros) {
+        self.fences.obeyed(n, ask, now);
+        if matches!(ask, Ask::Freeze { .. } | Ask::Promote { .. }) {
+            self.returns.is_not_filled(n);
+        }
+    }
+
+    /// A server begins to take in a full copy, or is done with that or needs none.
+    pub(crate) fn filled(&mut self, n: usize, begins: Option<Micros>) {
+        match begins {
+            Some(now) => self.returns.is_filled(n, now),
+            None => self.returns.is_not_filled(n),
         }
     }
 }

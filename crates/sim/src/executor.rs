@@ -116,6 +116,10 @@ impl World {
             return self.finish(m, Outcome::NotBegun);
         }
         let step = self.distort_step(m, step);
+        self.monitors[m].fencing = match &step {
+            Step::Fence { node, run, number } => Some((node.clone(), run.clone(), *number, real)),
+            _ => None,
+        };
         if let Some(outcome) = self.pretend(&step) {
             self.monitors[m].running = Some(start(What::Store, Duration::ZERO));
             return self.finish(m, outcome);

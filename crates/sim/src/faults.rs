@@ -51,6 +51,7 @@ impl World {
         let lasts = if self.swarm.gentle { lasts + failover } else { lasts };
         let Some(kind) = kind else { return };
         self.say(|| format!("! {kind:?}"));
+        self.checks.disturbed();
         if let Some(fault) = self.cause(kind, lasts) {
             self.say(|| format!("! {fault:?} for {} ms", lasts / MS));
             self.active += 1;
@@ -204,6 +205,7 @@ impl World {
     pub(crate) fn heal(&mut self, fault: Fault) {
         self.say(|| format!("  {fault:?} is over"));
         self.active -= 1;
+        self.checks.disturbed();
         match fault {
             Fault::DeadNode(n, empty) => self.start_node(n, empty),
             Fault::StoppedNode(n) => self.wake_node(n),
@@ -236,7 +238,7 @@ impl World {
 
     /// The faults are over, or are about to be: all is looked at until it is well.
     pub(crate) fn calm(&mut self) {
-        if self.active == 0 && self.all_is_well() && self.checks.acked_since_calm >= 3 {
+        if self.active == 0 && self.all_is_well() && self.is_guarded() && self.checks.acked_since_calm >= 3 {
             self.checks.is_well = true;
             self.checks.counts.calm_after = self.queue.now() - self.hostile_until;
             return;
@@ -246,7 +248,7 @@ impl World {
     }
 
     /// Whether who holds the lock lives and knows that it does.
-    fn somebody_leads(&self) -> bool {
+    pub(crate) fn somebody_leads(&self) -> bool {
         let holder = self.ensemble.holder().map(Leadership::Leading);
         holder.is_some_and(|leads| self.monitors.iter().any(|it| it.alive && it.leadership == leads))
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use redis_failover_core::{
     Ballots, Decider, Epoch, Event as Fact, Instant, LeadBallot, Leadership, MonitorId, NodeAddr,
-    Observation, Observer, Outcome, Peers, Report, Term, Verdict,
+    Observation, Observer, Outcome, Peers, Report, RunId, Term, Verdict,
 };
 
 use crate::bugs::Bug;
@@ -50,6 +50,8 @@ pub(crate) struct Monitor {
     pub(crate) pace: Duration,
     wake_at: Micros,
     pub(crate) running: Option<Running>,
+    /// The `min-replicas-to-write` that is being set, of whom, and since when.
+    pub(crate) fencing: Option<(NodeAddr, RunId, u32, Micros)>,
     pub(crate) visits: BTreeMap<u64, Visit>,
     pub(crate) last_visit: u64,
     pub(crate) held: BTreeMap<usize, Held>,
@@ -86,6 +88,8 @@ pub(crate) struct Planted {
     pub(crate) distorted: bool,
     /// It was told once that it leads.
     pub(crate) led: bool,
+    /// The master was told to go on alone, and that is not recorded.
+    pub(crate) lowered: bool,
     /// Whoever was heard of once.
     pub(crate) peers: Peers,
 }
@@ -114,7 +118,10 @@ impl Monitor {
     pub(crate) fn new(id: MonitorId, world: &World, m: usize, life: u32) -> Self {
         let nodes: Vec<_> = world.nodes.iter().map(|node| node.server.addr.clone()).collect();
         let (rate, base) = (world.swarm.rates[m], 1_000_000 + 77_777 * m as u64);
-        let policy = &world.policy;
+        let policy = &match world.bug {
+            Some(Bug::FillsAllAtOnce) => world.policy.clone().with_parallel_syncs(u32::MAX),
+            _ => world.policy.clone(),
+        };
         let now = local(rate, base, world.queue.now());
         Self {
             alive: true,
@@ -130,6 +137,7 @@ impl Monitor {
             pace: policy.probe_interval(),
             wake_at: 0,
             running: None,
+            fencing: None,
             visits: BTreeMap::new(),
             last_visit: u64::from(life) * 1_000_000,
             held: BTreeMap::new(),
@@ -224,6 +232,7 @@ impl World {
         let monitor = &mut self.monitors[m];
         if monitor.alive && monitor.stopped_until.is_none() {
             monitor.stopped_until = Some(until);
+            self.checks.disturbed();
             let life = monitor.life;
             self.queue.at(until, Event::Continue { m, life });
             self.say(|| format!("m{m} stands still for {} ms", lasts / MS));
@@ -233,6 +242,7 @@ impl World {
     /// It goes on with what came meanwhile.
     pub(crate) fn continue_monitor(&mut self, m: usize) {
         self.monitors[m].stopped_until = None;
+        self.checks.disturbed();
         // What runs out first, a timer or what waits in a socket, is chance.
         if self.rng.bool() {
             self.turn(m);
@@ -333,6 +343,12 @@ impl World {
         let distorted = std::mem::take(&mut self.monitors[m].planted.distorted);
         // What was written is not what the decider wanted: let it look.
         let outcome = if distorted { Outcome::CommitUnknown } else { outcome };
+        let fencing = self.monitors[m].fencing.take();
+        if let (Some((node, run, number, since)), Outcome::Done(done)) = (fencing, &outcome)
+            && done.contains(&node)
+        {
+            self.note_fenced(&node, run, number, since);
+        }
         let reread = matches!(outcome, Outcome::NotCommitted | Outcome::CommitUnknown);
         self.decide(m, Fact::Finished(running.id, outcome));
         if reread {

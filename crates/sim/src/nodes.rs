@@ -1,12 +1,12 @@
 //! Redis servers as processes on hosts: what arrives over their connections, what they answer, and how their data comes
 //! from one to the next. What a server *is* stands in `redis`.
 
+mod commands;
 mod replication;
 mod snapshot;
 
 use std::collections::BTreeSet;
 
-use redis_failover_core::plan::CLOSED;
 use redis_failover_core::{Instant, NodeAddr, RunId};
 
 use crate::queue::{MS, Micros, S};
@@ -136,6 +136,7 @@ impl World {
     pub(crate) fn start_node(&mut self, n: usize, empty: bool) {
         let now = self.queue.now();
         let slow = self.rng.u8(0..4) == 0;
+        let before = self.nodes[n].server.writes.clone();
         let node = &mut self.nodes[n];
         (node.process, node.host_up) = (Process::Running, true);
         node.life += 1;
@@ -151,6 +152,7 @@ impl World {
         let life = node.life;
         self.queue.at(ready, Event::Node { n, life, timer: NodeTimer::Ready });
         self.queue.after(S, Event::Node { n, life, timer: NodeTimer::Cron });
+        self.note_restart(n, &before);
         let (run, role) = (self.nodes[n].server.run(), self.nodes[n].server.is_master());
         self.say(|| format!("node {n} starts: {run:?}, master {role}"));
     }
@@ -161,6 +163,7 @@ impl World {
             return;
         }
         self.nodes[n].process = Process::Running;
+        self.checks.woke(n, self.queue.now());
         for (conn, payload) in std::mem::take(&mut self.nodes[n].socket) {
             match self.wires.get(conn).map(|conn| conn.node) {
                 Some(server) if server == n => self.node_receives(n, conn, payload),
@@ -211,6 +214,11 @@ impl World {
         {
             return self.reply(conn, Say::Loading);
         }
+        if let Some(Owner::Admin(_, term)) = self.wires.get(conn).map(|it| it.owner)
+            && matches!(ask, Ask::LookBefore | Ask::Read | Ask::WhichRun)
+        {
+            self.note_leader(n, term);
+        }
         let server = &mut self.nodes[n].server;
         let say = match ask {
             Ask::Probe => Say::Seen(Box::new(server.sighting(Instant::from_millis(0)))),
@@ -236,60 +244,6 @@ impl World {
             command => self.obey(n, conn, command),
         };
         self.reply(conn, say);
-    }
-
-    /// An administrative command.
-    fn obey(&mut self, n: usize, conn: ConnId, ask: Ask) -> Say {
-        let mut was = self.nodes[n].server.role();
-        let by = self.wires.get(conn).map(|it| it.owner);
-        self.say(|| format!("node {n} <- {by:?} {ask:?}"));
-        if let Some(Owner::Admin(m, term)) = by {
-            self.check_fence(n, m, term);
-        }
-        match ask {
-            Ask::Freeze { cut } => {
-                let upheaval = self.nodes[n].server.follow(None);
-                self.upheave(n, upheaval);
-                if cut {
-                    self.kill_clients(n);
-                }
-            }
-            Ask::KillClients => self.kill_clients(n),
-            Ask::Promote { closed } => {
-                if closed {
-                    self.nodes[n].server.min_replicas_to_write = CLOSED;
-                }
-                let upheaval = self.nodes[n].server.follow_no_one();
-                self.upheave(n, upheaval);
-                was = self.nodes[n].server.role();
-                self.checks.promoted(n, &self.nodes[n].server);
-            }
-            Ask::Open { number, first } => {
-                let node = &mut self.nodes[n];
-                if node.server.min_replicas_to_write == CLOSED {
-                    node.server.min_replicas_to_write = number;
-                }
-                if first {
-                    node.ping = S;
-                }
-            }
-            Ask::Fence(number) => self.nodes[n].server.fence(number),
-            Ask::Follow { master, cut, number } => {
-                let upheaval = self.nodes[n].server.follow(Some(master));
-                self.upheave(n, upheaval);
-                if cut {
-                    self.kill_clients(n);
-                }
-                let server = &mut self.nodes[n].server;
-                if let Some(number) = number {
-                    server.min_replicas_to_write = number;
-                }
-            }
-            Ask::Persist => self.nodes[n].server.rewrite(),
-            Ask::Save { run, begun } => return Say::Saving(self.saves(n, run, begun)),
-            _ => {}
-        }
-        Say::Evidence { now: Box::new(self.nodes[n].server.evidence(was.clone())), was }
     }
 
     fn reply(&mut self, conn: ConnId, say: Say) {
@@ -385,6 +339,7 @@ impl World {
         if let Some(conn) = node.upstream.as_ref().map(|it| it.conn).filter(|_| streaming) {
             self.acknowledge(n, conn);
         }
+        self.check_let_go(n);
         self.after_command(n);
     }
 

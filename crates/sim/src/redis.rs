@@ -77,6 +77,11 @@ pub struct Upheaval {
     pub replicas: bool,
 }
 
+/// A server's name, which no other has: its port is told where it is not the usual one.
+pub fn named(addr: &NodeAddr) -> String {
+    if addr.port() == 6379 { addr.host().to_owned() } else { addr.to_string() }
+}
+
 /// Where a frozen server is told to look for its master: nobody serves there.
 fn refusing() -> NodeAddr {
     NodeAddr::new("127.0.0.1", 1)
@@ -164,7 +169,7 @@ impl Server {
 
     fn new_name(&mut self) -> ReplId {
         self.named += 1;
-        ReplId(format!("{}.{}", self.addr.host(), self.named))
+        ReplId(format!("{}.{}", named(&self.addr), self.named))
     }
 
     /// What its disk would bring back.
@@ -229,7 +234,7 @@ impl Server {
         if self.follows.is_some() {
             return Err(Refusal::ReadOnly);
         }
-        if self.good_replicas < self.min_replicas_to_write {
+        if !self.has_replicas() {
             return Err(Refusal::NoReplicas);
         }
         self.feed(Kind::Write(id));
@@ -279,6 +284,16 @@ impl Server {
         u32::try_from(good.count()).unwrap_or(u32::MAX)
     }
 
+    /// Whether so many replicas follow it, as it counted last, that it takes writes.
+    pub fn has_replicas(&self) -> bool {
+        self.good_replicas >= self.min_replicas_to_write
+    }
+
+    /// When it last heard of a replica that is attached, in milliseconds.
+    pub fn heard_of_a_replica(&self) -> Option<u64> {
+        self.replicas.values().filter(|replica| replica.online).map(|replica| replica.heard).max()
+    }
+
     /// Has it take writes only while `number` replicas follow it; an operator's own number stands.
     pub fn fence(&mut self, number: u32) {
         if self.min_replicas_to_write > 1 {
@@ -302,7 +317,7 @@ impl Server {
 impl Server {
     /// The life of its process.
     pub fn run(&self) -> RunId {
-        RunId(format!("{}#{}", self.addr.host(), self.run))
+        RunId(format!("{}#{}", named(&self.addr), self.run))
     }
 
     /// Its link to its master, where it follows one.

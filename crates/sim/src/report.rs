@@ -68,6 +68,8 @@ impl Total {
                 ("confirmed by a replica", counts.confirmed.0),
                 ("of these lost", counts.confirmed.1),
                 ("copies that wiped acknowledged writes", counts.wiped),
+                ("recorded masters back with less", counts.forgot.0),
+                ("of these followed by a replica", counts.forgot.1),
                 ("reads", counts.reads),
                 ("waiting for an operator at the end", counts.waits),
                 ("all well after the last fault, ms", counts.calm_after / 1_000),

@@ -40,6 +40,8 @@ pub(crate) enum Step {
     StopMaster(Micros),
     /// The master's process ends for so long.
     KillMaster(Micros),
+    /// The processes of all replicas end for so long.
+    KillReplicas(Micros),
     /// The first master is cut off from the other servers for so long.
     StallFirst(Micros),
 }
@@ -107,6 +109,16 @@ pub fn all() -> Vec<Script> {
                 })
                 .collect(),
         },
+        Script {
+            name: "a-master-that-is-alone-goes-on",
+            swarm: Swarm { shared: true, disks: vec![Persistence::Nothing; 3], ..calm(3) },
+            steps: vec![
+                (6 * S, Step::KillReplicas(10 * S)),
+                // Both are back without anything, and need full copies.
+                (20 * S, Step::StallReplication(8 * S)),
+                (27 * S, Step::KillMaster(5 * S)),
+            ],
+        },
     ]
 }
 
@@ -115,6 +127,7 @@ fn calm(monitors: usize) -> Swarm {
     Swarm {
         disks: vec![Persistence::Snapshots; 3],
         priorities: vec![100; 3],
+        shared: false,
         monitors,
         rates: vec![0; monitors],
         session: 2 * S,
@@ -181,6 +194,13 @@ impl World {
                 self.queue.after(lasts, Event::Heal(Fault::DeadNode(master, false)));
             }
             Step::StopFollower(lasts) => self.stop_monitor(follower, lasts),
+            Step::KillReplicas(lasts) => {
+                for n in (0..self.nodes.len()).filter(|n| *n != master) {
+                    self.kill_node(n, false);
+                    self.active += 1;
+                    self.queue.after(lasts, Event::Heal(Fault::DeadNode(n, false)));
+                }
+            }
             Step::StopMonitors(lasts) => {
                 (0..self.monitors.len()).for_each(|m| self.stop_monitor(m, lasts));
             }

@@ -74,6 +74,8 @@ pub struct Swarm {
     pub disks: Vec<Persistence>,
     /// Each server's `replica-priority`.
     pub priorities: Vec<u32>,
+    /// Whether all servers but the first bear one host's name. (Its power and its links are still each server's own.)
+    pub shared: bool,
     /// How many monitors.
     pub monitors: usize,
     /// How much faster or slower each monitor's clock is, in millionths.
@@ -136,7 +138,10 @@ impl Swarm {
         let down_after = *choose(rng, &[300, 1_000, 1_000, 3_000]) * MS;
         let slowest = *choose(rng, &[1, 3, 10, 60]) * MS;
         let durable = rng.usize(0..2);
+        // Of a stream of its own: what is drawn after it stays what it was.
+        let mut own = Rng::with_seed(rng.clone().u64(..) ^ 0x5a4ed);
         Self {
+            shared: own.u8(0..4) == 0,
             disks: (0..nodes).map(|_| disk(rng)).collect(),
             priorities: (0..nodes).map(|_| *choose(rng, &[100, 100, 100, 100, 50, 10])).collect(),
             monitors,

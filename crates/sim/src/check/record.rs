@@ -41,7 +41,8 @@ impl World {
         match &new.phase {
             Phase::FailingOver(_) if new.epoch > old.epoch => self.check_opened(&old, &new),
             Phase::Steady if old.phase != Phase::Steady => self.check_published(&old, &new),
-            _ => {}
+            Phase::Steady => self.checks.fences.recorded(&old, &new),
+            Phase::FailingOver(_) => {}
         }
     }
 
@@ -100,7 +101,7 @@ impl World {
         if self.nodes[chosen].server.run() != change.intent.run {
             return;
         }
-        if self.check_waited(m, chosen, old, new) {
+        if self.check_waited(m, chosen, old, new) || self.check_left(m, chosen, old) {
             return;
         }
         let verdicts = self.monitors[m].judged.clone();
@@ -223,6 +224,8 @@ impl World {
             return self.violate("published-is-promoted", &detail);
         }
         self.checks.promoted[n] = None;
+        self.checks.fences.published();
+        self.checks.returns.published();
         self.checks.published = Some((n, intent.run.clone()));
         if in_run {
             let lost: Vec<_> = self.checks.live.without(&server.writes).collect();

@@ -1,6 +1,6 @@
 //! What is looked at when a write is answered and when a command is sent.
 
-use redis_failover_core::{Leadership, Phase, Term, Topology};
+use redis_failover_core::{Leadership, Phase, Topology};
 
 use super::{brief, is_failing};
 use crate::queue::{Micros, S};
@@ -82,6 +82,10 @@ impl World {
         {
             self.violate("follow-only-the-published", &format!("m{m}: {ask:?}"));
         }
+        if let Some(term) = term.filter(|_| !forced) {
+            self.check_lowered(n, m, ask);
+            self.check_filled(m, n, term, ask);
+        }
     }
 
     /// A leader's lock is to be removed: a quorum has found it gone in this term.
@@ -144,22 +148,11 @@ impl World {
     }
 
     /// Whether a node serves and nothing lies between it and the monitor.
-    fn reaches(&self, m: usize, n: usize) -> bool {
+    pub(super) fn reaches(&self, m: usize, n: usize) -> bool {
         let (there, back) = (Host::Monitor(m), Host::Node(n));
         let open = |way: Way| way.cuts == 0 && way.slowed == 0;
         self.nodes[n].serves(self.queue.now())
             && open(self.wires.way(there, back))
             && open(self.wires.way(back, there))
-    }
-
-    /// A node carries out a command: none of a later term's leader was there before.
-    pub(crate) fn check_fence(&mut self, n: usize, m: usize, term: Term) {
-        let run = self.nodes[n].server.run();
-        let latest = self.checks.commanded[n].take().filter(|(of, _)| *of == run).map(|(_, term)| term);
-        if let Some(latest) = latest.filter(|latest| *latest > term) {
-            let detail = format!("node {n} obeys m{m} of term {term} after one of term {latest}");
-            self.violate("fenced-commands", &detail);
-        }
-        self.checks.commanded[n] = Some((run, latest.map_or(term, |latest| latest.max(term))));
     }
 }

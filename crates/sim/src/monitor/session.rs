@@ -39,6 +39,7 @@ impl World {
 
     /// The connection leads nowhere: whoever led may no longer, and what was asked has no answer.
     pub(crate) fn lose_session(&mut self, m: usize) {
+        self.checks.disturbed();
         let monitor = &mut self.monitors[m];
         let now = monitor.local(self.queue.now()).as_millis();
         (monitor.zk.connected, monitor.zk.ping_at) = (false, now);
@@ -76,6 +77,7 @@ impl World {
         {
             self.monitors[m].led = Some((term, self.queue.now()));
         }
+        self.checks.disturbed();
         self.abort(m);
         self.keep_doors(m);
         self.say(|| format!("m{m} is {leadership:?}"));

@@ -30,6 +30,7 @@ impl World {
         let outcome = node.server.write(id);
         if outcome.is_ok() {
             self.checks.executed(id, n, &self.nodes[n].server, self.queue.now());
+            self.check_taken(n, id);
         }
         self.reply(conn, if outcome.is_ok() { Say::Done } else { Say::Refused });
     }
@@ -158,10 +159,14 @@ impl World {
         match say {
             Say::NoMasterLink | Say::Loading => self.lose_upstream(n),
             Say::Continue(replid) => {
+                self.checks.filled(n, None);
                 let upheaval = self.nodes[n].server.continue_with(replid);
                 self.upheave(n, upheaval);
             }
-            Say::FullResync => self.nodes[n].server.begin_copy(),
+            Say::FullResync => {
+                self.checks.filled(n, Some(self.queue.now()));
+                self.nodes[n].server.begin_copy();
+            }
             Say::Copy(copy) => {
                 let (now, takes) = (self.queue.now(), self.swarm.copying.1);
                 let node = &mut self.nodes[n];
@@ -207,7 +212,8 @@ impl World {
         let later = upstream.loading.take().unwrap_or_default();
         let before = node.server.writes.clone();
         let upheaval = node.server.replace_with(copy);
-        self.checks.replaced(n, &before, &self.nodes[n].server);
+        self.checks.filled(n, None);
+        self.note_replaced(n, &before);
         self.upheave(n, upheaval);
         self.say(|| format!("node {n} has a whole copy"));
         self.replica_applies(n, conn, &later);

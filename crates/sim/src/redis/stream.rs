@@ -26,7 +26,7 @@ pub enum Kind {
 
 impl Kind {
     /// Bytes of the stream, about as many as a real server's.
-    pub(super) fn size(self) -> u64 {
+    pub(crate) const fn size(self) -> u64 {
         match self {
             Self::Write(_) => 40,
             Self::Ping => 14,

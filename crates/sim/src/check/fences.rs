@@ -1,0 +1,223 @@
+//! What is looked at of the two fences: which leader's commands a server carries out, and when a master takes writes. It
+//! asks what is, not what a leader takes it for.
+
+use std::collections::BTreeMap;
+
+use redis_failover_core::{Epoch, NodeAddr, RunId, Term, Topology};
+
+use crate::queue::{MS, Micros, S};
+use crate::redis::{WriteId, Writes};
+use crate::wires::{Ask, Host};
+use crate::world::World;
+
+/// After so long without a word of a replica a fenced master takes no write: two whole seconds, and what whole seconds
+/// and one look a second make of them.
+const ALONE: Micros = 4 * S;
+
+/// So soon a master without replicas is let go on by a leader who is in touch with it.
+const LET_GO: Micros = 5 * S;
+
+/// What is remembered of the fences.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fences {
+    /// The latest term whose leader has commanded each server, or read what it acts upon, in the server's life.
+    heard: BTreeMap<usize, (RunId, Term)>,
+    /// The lives of the servers of which a leader knows that they take writes only while a replica follows.
+    closing: BTreeMap<usize, RunId>,
+    /// When each server was last told to take writes without one.
+    lowered: BTreeMap<usize, Micros>,
+    /// When each server last went on after it had stood still.
+    woke: BTreeMap<usize, Micros>,
+    /// The epoch in which the master was let go on without its replicas.
+    let_go: Option<Epoch>,
+    /// What it took since then and nobody else can have.
+    alone: Writes,
+    /// Since when the published master takes no write though nothing hinders its leader.
+    stranded: Option<Micros>,
+}
+
+impl Fences {
+    /// Something befell somebody, or is over.
+    pub(super) fn disturbed(&mut self) {
+        self.stranded = None;
+    }
+
+    pub(super) fn woke(&mut self, n: usize, now: Micros) {
+        self.woke.insert(n, now);
+    }
+
+    /// A server was told something that may have it take writes without replicas.
+    pub(super) fn obeyed(&mut self, n: usize, ask: &Ask, now: Micros) {
+        if matches!(ask, Ask::Fence(0) | Ask::Open { number: 0, .. } | Ask::Follow { .. }) {
+            self.closing.remove(&n);
+            self.lowered.insert(n, now);
+        }
+    }
+
+    /// The record was written, and no master was replaced by that.
+    pub(super) fn recorded(&mut self, old: &Topology, new: &Topology) {
+        if old.fenced && !new.fenced {
+            self.let_go = Some(new.epoch);
+        }
+    }
+
+    /// Another master is published: what the former took alone is given up.
+    pub(super) fn published(&mut self) {
+        (self.let_go, self.alone) = (None, Writes::default());
+    }
+}
+
+/// Connections.
+impl World {
+    /// A node carries out a command: none of a later term's leader was there before, and no such leader has read
+    /// anything there that it acts upon.
+    pub(crate) fn check_fence(&mut self, n: usize, m: usize, term: Term) {
+        let run = self.nodes[n].server.run();
+        let latest = self.checks.fences.heard.get(&n).filter(|(of, _)| *of == run).map(|(_, term)| *term);
+        if let Some(latest) = latest.filter(|latest| *latest > term) {
+            let detail = format!("node {n} obeys m{m} of term {term} after one of term {latest}");
+            self.violate("fenced-commands", &detail);
+        }
+        self.note_leader(n, term);
+    }
+
+    /// A leader commands a node, or reads what it acts upon.
+    pub(crate) fn note_leader(&mut self, n: usize, term: Term) {
+        let run = self.nodes[n].server.run();
+        let heard = self.checks.fences.heard.entry(n).or_insert_with(|| (run.clone(), term));
+        *heard = if heard.0 == run { (run, heard.1.max(term)) } else { (run, term) };
+    }
+}
+
+/// `min-replicas-to-write`.
+impl World {
+    /// A leader has heard that a master takes writes only while so many replicas follow it.
+    pub(crate) fn note_fenced(&mut self, node: &NodeAddr, run: RunId, number: u32, since: Micros) {
+        let Some(n) = self.node_of(node) else { return };
+        let fences = &mut self.checks.fences;
+        if number > 0 && fences.lowered.get(&n).is_none_or(|at| *at < since) {
+            fences.closing.insert(n, run);
+        }
+    }
+
+    /// The record says that a master takes writes without replicas, and whom it went on without, before it is told so.
+    pub(super) fn check_lowered(&mut self, n: usize, m: usize, ask: &Ask) {
+        let (Ask::Fence(number) | Ask::Open { number, .. }) = ask else { return };
+        let Some(record) = self.steady_record().filter(|it| it.master == self.nodes[n].server.addr) else {
+            return;
+        };
+        if *number < record.number() {
+            let detail = format!("m{m} has {} take {number}, recorded is {}", record.master, record.number());
+            self.violate("recorded-before-lowered", &detail);
+        }
+    }
+
+    /// A master has taken a write.
+    pub(crate) fn check_taken(&mut self, n: usize, id: WriteId) {
+        let now = self.queue.now();
+        let server = &self.nodes[n].server;
+        let run = server.run();
+        let heard = server.heard_of_a_replica();
+        if heard.is_some_and(|at| now < at * MS + ALONE) {
+            return;
+        }
+        let fences = &mut self.checks.fences;
+        // Who wakes finds what came meanwhile before it looks who follows.
+        let stood = fences.woke.get(&n).is_some_and(|at| now < at + ALONE + S);
+        if fences.closing.get(&n) == Some(&run) && !stood {
+            let detail = format!("{run:?} executes {id:?} and heard of a replica at {heard:?} ms");
+            return self.violate("closes-when-cut-off", &detail);
+        }
+        let goes_on = self.steady_record().is_some_and(|record| !record.fenced);
+        if goes_on && self.checks.published == Some((n, run)) && self.checks.fences.let_go.is_some() {
+            self.checks.fences.alone.insert(id);
+        }
+    }
+
+    /// An epoch is opened while the master is missing: the chosen one does not lack what that took when it was let go
+    /// on alone. Yields whether that broke.
+    pub(super) fn check_left(&mut self, m: usize, chosen: usize, old: &Topology) -> bool {
+        let Some(master) = self.node_of(&old.master).filter(|it| *it != chosen) else { return false };
+        if self.monitors[m].held.contains_key(&master) {
+            return false;
+        }
+        let held = &self.nodes[chosen].server.writes;
+        let lacking =
+            self.checks.fences.alone.without(held).filter(|id| self.checks.live.contains(*id)).count();
+        if lacking > 0 {
+            let (addr, left) = (&self.nodes[chosen].server.addr, &old.left);
+            let detail = format!("{addr} lacks {lacking} that {} took alone; left {left:?}", old.master);
+            self.violate("who-was-left-does-not-lead", &detail);
+        }
+        lacking > 0
+    }
+
+    /// Once a second at the master: where it takes no write for want of replicas, and nothing hinders its leader, that
+    /// lets it go on.
+    pub(crate) fn check_let_go(&mut self, n: usize) {
+        let now = self.queue.now();
+        let server = &self.nodes[n].server;
+        let published = self.steady_record().is_some_and(|record| {
+            record.master == server.addr && record.master_run.as_ref() == Some(&server.run())
+        });
+        if !published {
+            return;
+        }
+        let refuses = server.is_master() && server.min_replicas_to_write == 1 && !server.has_replicas();
+        if !refuses || !self.nothing_hinders(n) {
+            self.checks.fences.stranded = None;
+            return;
+        }
+        let since = *self.checks.fences.stranded.get_or_insert(now);
+        if now - since > LET_GO {
+            let detail =
+                format!("{} takes no write for {} ms", self.nodes[n].server.addr, (now - since) / MS);
+            self.violate("let-go-on-alone", &detail);
+        }
+    }
+
+    /// Whether a monitor leads, and all of them reach that node and `ZooKeeper`.
+    fn nothing_hinders(&self, n: usize) -> bool {
+        let open = |m: usize| {
+            let there = self.wires.way(Host::Monitor(m), Host::Ensemble);
+            let back = self.wires.way(Host::Ensemble, Host::Monitor(m));
+            let monitor = &self.monitors[m];
+            let runs = monitor.alive && monitor.stopped_until.is_none() && self.reaches(m, n);
+            runs && [there, back].iter().all(|way| way.cuts == 0 && way.slowed == 0)
+        };
+        self.ensemble.up && self.somebody_leads() && (0..self.monitors.len()).all(open)
+    }
+
+    /// Whether a master that has replicas takes writes only while it has: so it is when all is well.
+    pub(crate) fn is_guarded(&self) -> bool {
+        let Some(record) = self.steady_record() else { return false };
+        let master = self.node_of(&record.master).map(|n| &self.nodes[n].server);
+        record.fenced && master.is_some_and(|master| master.min_replicas_to_write == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts;
+    use crate::wires::{Owner, Payload};
+
+    /// What is broken when a leader of term 4 commands a node after one of term 5 has asked it this.
+    fn broken_after(ask: Ask) -> Option<&'static str> {
+        let mut world = World::scripted(&scripts::all()[0], None, false);
+        for (term, ask) in [(5, ask), (4, Ask::Persist)] {
+            let conn = world.open(Owner::Admin(0, Term(term)), 0);
+            world.node_receives(0, conn, Payload::Syn);
+            world.node_receives(0, conn, Payload::Ask(ask));
+        }
+        world.checks.violation.map(|it| it.invariant)
+    }
+
+    #[test]
+    fn who_reads_what_it_acts_upon_has_ended_the_connections_of_earlier_leaders() {
+        for ask in [Ask::Read, Ask::LookBefore, Ask::WhichRun, Ask::Persist] {
+            assert_eq!(broken_after(ask.clone()), Some("fenced-commands"), "{ask:?}");
+        }
+        assert_eq!(broken_after(Ask::List), None, "that is how it finds them");
+    }
+}

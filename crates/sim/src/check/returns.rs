@@ -1,0 +1,162 @@
+//! What is looked at when nodes are sent to a master that may replace what they hold, and what restarts cost.
+
+use std::collections::BTreeMap;
+
+use redis_failover_core::{Link, NodeAddr, RunId, Term};
+
+use crate::queue::{MS, Micros, S};
+use crate::redis::{Kind, WriteId, Writes};
+use crate::wires::Ask;
+use crate::world::World;
+
+/// For so long a leader takes a node that it told to follow for one that may yet be filled (5 s of its own clock).
+const BEGINS: Micros = 4_900 * MS;
+
+/// For so long an operator's hand at a node is fresh: what he changed is not what a leader saw.
+const FRESH: Micros = 3 * S;
+
+/// A copy that lasts for so long was seen by a leader who reaches the node.
+const SEEN: Micros = 2 * S;
+
+/// How many bytes a write has at least.
+const WRITE: u64 = Kind::Write(WriteId(0)).size();
+
+/// What is remembered of nodes that came back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Returns {
+    /// Those that were told to take a full copy and have none yet.
+    told: BTreeMap<usize, Told>,
+    /// Since when each takes one in.
+    filled: BTreeMap<usize, Micros>,
+    /// Masters that came back with less, in this life, before another was published.
+    forgetful: BTreeMap<usize, RunId>,
+}
+
+#[derive(Clone, Debug)]
+struct Told {
+    at: Micros,
+    by: Term,
+    run: RunId,
+}
+
+impl Returns {
+    /// A node is no longer about to be filled: it was frozen, or goes on with what it has.
+    pub(super) fn is_not_filled(&mut self, n: usize) {
+        self.told.remove(&n);
+        self.filled.remove(&n);
+    }
+
+    /// A full copy is on its way to it.
+    pub(super) fn is_filled(&mut self, n: usize, now: Micros) {
+        self.filled.insert(n, now);
+    }
+
+    /// Another master is published.
+    pub(super) fn published(&mut self) {
+        self.told.clear();
+        self.forgetful.clear();
+    }
+}
+
+/// Commands.
+impl World {
+    /// A node is sent to the master by a leader, by which it may lose what that lacks: the record tells of it.
+    pub(crate) fn check_counted(&mut self, n: usize, master: &NodeAddr) {
+        let now = self.queue.now();
+        let Some(record) = self.steady_record().filter(|record| record.master == *master) else { return };
+        let Some(main) = self.node_of(master).filter(|main| *main != n) else { return };
+        let (here, there) = (&self.nodes[n].server, &self.nodes[main].server);
+        let led_there = self.checks.published.as_ref().is_some_and(|it| *it == (main, there.run()));
+        let meddled = self.checks.meddled_at[n].is_some_and(|at| now < at + FRESH);
+        if !led_there || meddled || here.master() == Some(master) {
+            return;
+        }
+        let beyond = here.writes.without(&there.writes).count() as u64;
+        let told = record.diverged.get(&here.addr).filter(|it| it.run == here.run());
+        // A count of bytes tells of all writes, and of what a master says by itself.
+        let counted = told.is_some_and(|it| it.bytes.is_none_or(|bytes| bytes >= beyond * WRITE));
+        if beyond > 0 && !counted {
+            let detail = format!(
+                "{} holds {beyond} writes beyond at {:?}, recorded is {told:?}, and is sent to {master} at {:?}; {:?}",
+                here.addr,
+                here.history(),
+                there.history(),
+                record.lineages.as_slice()
+            );
+            self.violate("counted-before-replaced", &detail);
+        }
+    }
+
+    /// A node is told to follow: if that means a full copy, no more of its host are being filled than the policy allows.
+    pub(super) fn check_filled(&mut self, m: usize, n: usize, term: Term, ask: &Ask) {
+        let Ask::Follow { master, .. } = ask else { return };
+        let now = self.queue.now();
+        let Some(record) = self.steady_record() else { return };
+        let server = &self.nodes[n].server;
+        if record.lineages.continues(&server.history()) {
+            return;
+        }
+        let is_filled = |other: usize| {
+            let it = &self.nodes[other].server;
+            let told = self.checks.returns.told.get(&other);
+            let begins =
+                told.is_some_and(|told| told.by == term && told.run == it.run() && now < told.at + BEGINS);
+            let takes_in = it.link() == Link::Syncing && it.master() == Some(master);
+            let since = self
+                .checks
+                .returns
+                .filled
+                .get(&other)
+                .filter(|_| takes_in && self.reached_for(m, other, SEEN));
+            begins || since.is_some_and(|since| now > since + SEEN)
+        };
+        let same_host =
+            |other: &usize| self.nodes[*other].server.addr.host() == server.addr.host() && *other != n;
+        let filled: Vec<_> =
+            (0..self.nodes.len()).filter(same_host).filter(|other| is_filled(*other)).collect();
+        let most = self.policy.parallel_syncs() as usize;
+        let run = server.run();
+        if filled.len() >= most {
+            let detail = format!("m{m} has {} filled beside {filled:?} of its host", server.addr);
+            self.violate("one-copy-at-a-time", &detail);
+        }
+        self.checks.returns.told.insert(n, Told { at: now, by: term, run });
+    }
+
+    /// Whether a monitor that runs has reached a node for so long.
+    fn reached_for(&self, m: usize, n: usize, lasts: Micros) -> bool {
+        let well = self.monitors[m].bad[n].is_none_or(|at| self.queue.now() > at + lasts);
+        well && self.reaches(m, n)
+    }
+}
+
+/// Restarts.
+impl World {
+    /// A server is back, and held this before: is it the recorded master, with less than was acknowledged?
+    pub(crate) fn note_restart(&mut self, n: usize, before: &Writes) {
+        let server = &self.nodes[n].server;
+        let less = before.without(&server.writes).any(|id| self.checks.live.contains(id));
+        let recorded = self.checks.record.as_ref().is_some_and(|record| record.master == server.addr);
+        if less && recorded {
+            let run = server.run();
+            self.checks.counts.forgot.0 += 1;
+            self.checks.returns.forgetful.insert(n, run);
+        }
+    }
+
+    /// A whole copy replaced what a server held.
+    pub(crate) fn note_replaced(&mut self, n: usize, before: &Writes) {
+        let server = &self.nodes[n].server;
+        let lost = before.without(&server.writes).any(|id| self.checks.live.contains(id));
+        let follows_master = self.checks.published.as_ref().is_some_and(|(master, _)| *master != n);
+        let of = server.master().and_then(|master| self.node_of(master));
+        if lost && follows_master {
+            self.checks.counts.wiped += 1;
+        }
+        let Some(of) = of.filter(|_| lost) else { return };
+        if self.checks.returns.forgetful.get(&of) == Some(&self.nodes[of].server.run()) {
+            self.checks.returns.forgetful.remove(&of);
+            self.checks.counts.forgot.1 += 1;
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What a server does when it is commanded, by a leader or by whoever has a connection for that. It asks nobody whether it
+//! should.
+
+use redis_failover_core::plan::CLOSED;
+
+use crate::queue::S;
+use crate::wires::{Ask, ConnId, Owner, Say};
+use crate::world::World;
+
+impl World {
+    /// An administrative command.
+    pub(super) fn obey(&mut self, n: usize, conn: ConnId, ask: Ask) -> Say {
+        let mut was = self.nodes[n].server.role();
+        let by = self.wires.get(conn).map(|it| it.owner);
+        self.say(|| format!("node {n} <- {by:?} {ask:?}"));
+        if let Some(Owner::Admin(m, term)) = by {
+            self.check_fence(n, m, term);
+            if let Ask::Follow { master, .. } = &ask {
+                self.check_counted(n, master);
+            }
+        }
+        self.checks.obeyed(n, &ask, self.queue.now());
+        match ask {
+            Ask::Freeze { cut } => {
+                let upheaval = self.nodes[n].server.follow(None);
+                self.upheave(n, upheaval);
+                if cut {
+                    self.kill_clients(n);
+                }
+            }
+            Ask::KillClients => self.kill_clients(n),
+            Ask::Promote { closed } => {
+                if closed {
+                    self.nodes[n].server.min_replicas_to_write = CLOSED;
+                }
+                let upheaval = self.nodes[n].server.follow_no_one();
+                self.upheave(n, upheaval);
+                was = self.nodes[n].server.role();
+                self.checks.promoted(n, &self.nodes[n].server);
+            }
+            Ask::Open { number, first } => {
+                let node = &mut self.nodes[n];
+                if node.server.min_replicas_to_write == CLOSED {
+                    node.server.min_replicas_to_write = number;
+                }
+                if first {
+                    node.ping = S;
+                }
+            }
+            Ask::Fence(number) => self.nodes[n].server.fence(number),
+            Ask::Follow { master, cut, number } => {
+                let upheaval = self.nodes[n].server.follow(Some(master));
+                self.upheave(n, upheaval);
+                if cut {
+                    self.kill_clients(n);
+                }
+                let server = &mut self.nodes[n].server;
+                if let Some(number) = number {
+                    server.min_replicas_to_write = number;
+                }
+            }
+            Ask::Persist => self.nodes[n].server.rewrite(),
+            Ask::Save { run, begun } => return Say::Saving(self.saves(n, run, begun)),
+            _ => {}
+        }
+        Say::Evidence { now: Box::new(self.nodes[n].server.evidence(was.clone())), was }
+    }
+}
