@@ -11,7 +11,7 @@ use crate::policy::{Fencing, OnDivergence};
 use crate::step::{Purpose, Step};
 use crate::time::Instant;
 use crate::topology::Topology;
-use crate::view::{Evidence, Link, Role, Sighting};
+use crate::view::{Evidence, Link, Role, Sighting, Vote};
 
 /// How long a node that was told to follow may take until its full copy begins: for so long it counts as being filled.
 const SYNC_BEGINS: Duration = Duration::from_secs(5);
@@ -176,19 +176,28 @@ impl Planner<'_> {
         Some(divergence)
     }
 
-    /// Whether what was seen of a node in passing is enough to send it to the master: it takes in nothing, and holds
-    /// nothing that the master does not.
+    /// Whether what was seen of a node in passing is enough to send it to the master: it takes in nothing, now or in a
+    /// moment, and holds nothing that the master does not.
     fn needs_no_reading(&self, seen: &Sighting) -> bool {
         let lineages = &self.facts.record.lineages;
         let behind = lineages.beyond(&seen.history).is_some_and(|(_, bytes)| bytes == 0);
         match seen.role {
             Role::Master { .. } => false,
-            Role::Replica { link: Link::Down { .. }, .. } => behind,
+            Role::Replica { of: Some(ref of), link: Link::Down { .. }, .. } => behind && !self.may_feed(of),
+            Role::Replica { of: None, link: Link::Down { .. }, .. } => behind,
             // What it receives now may be anything but the master's own history.
             Role::Replica { .. } => {
                 lineages.current().is_some_and(|current| current.replid == seen.history.replid)
             }
         }
+    }
+
+    /// Whether a replica of `node` may be filled by it at any moment: it is another member than the master, and lives.
+    fn may_feed(&self, node: &NodeAddr) -> bool {
+        let other =
+            *node != self.facts.record.master && self.facts.record.nodes().any(|member| member == node);
+        let vote = self.facts.electorate.own.get(node).map(|ballot| ballot.vote);
+        other && vote == Some(Vote::Up)
     }
 
     fn count(&self, uncounted: BTreeMap<NodeAddr, Divergence>) -> Step {
@@ -281,7 +290,7 @@ mod tests {
     use crate::position::{History, Lineage, Lineages};
     use crate::topology::{Member, Phase, Version};
     use crate::verdict::Electorate;
-    use crate::view::{Ballots, Peers};
+    use crate::view::{Ballot, Ballots, Peers};
 
     const NOW: Instant = Instant::from_millis(50_000);
 
@@ -349,7 +358,9 @@ mod tests {
         seen: &[(NodeAddr, Sighting)],
     ) -> (String, Option<Instant>) {
         let (record, me) = (record(policy), "m1".parse().expect("an id"));
-        let (own, peers) = (Ballots::new(), Peers::new());
+        let up = Ballot { vote: Vote::Up, since: NOW.before(Duration::from_secs(1)) };
+        let own: Ballots = seen.iter().map(|(node, _)| (node.clone(), up)).collect();
+        let peers = Peers::new();
         let electorate = Electorate {
             me: &me,
             own: &own,
@@ -411,6 +422,18 @@ mod tests {
         assert_eq!(told(replica("g:1", Link::Up), history("q", 120)), "follow m:1: h:1", "behind another");
         assert_eq!(told(replica("g:1", Link::Up), history("p", 90)), "demote h:1", "who feeds it may go on");
         assert_eq!(told(Role::Master { replicas: 0 }, history("p", 90)), "demote h:1", "it may take writes");
+    }
+
+    #[test]
+    fn who_follows_another_that_lives_is_read_first_for_that_one_may_fill_it_at_any_moment() {
+        let told = |of: &str| {
+            let down = seen("h:1", replica(of, Link::Down { seconds: 3 }), history("p", 100));
+            let alive = seen("h:2", replica("m:1", Link::Up), history("q", 120));
+            gather(Policy::default(), &Progress::default(), &[down, alive]).0
+        };
+        assert_eq!(told("h:2"), "demote h:1");
+        assert_eq!(told("g:1"), "follow m:1: h:1", "nothing is heard of that one");
+        assert_eq!(told("127.0.0.1:1"), "follow m:1: h:1", "it was frozen");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::names::NodeAddr;
 use crate::policy::Fencing;
 use crate::step::Step;
 use crate::time::Instant;
-use crate::topology::{Phase, Topology};
+use crate::topology::{Member, Phase, Topology};
 use crate::view::Role;
 
 /// How long a replica may have acknowledged nothing to be one that follows, in whole seconds
@@ -37,16 +37,21 @@ impl Planner<'_> {
         if record.phase != Phase::Steady {
             return;
         }
-        seen.left.retain(|node| !self.is_in_step(node));
+        let follows_well = |member: &Member| {
+            let stays = seen.left.contains(&member.addr) && !self.is_in_step(&member.addr);
+            member.addr != record.master && member.ok && !stays && self.follows(&member.addr)
+        };
         if record.fenced && master.good_replicas == 0 {
             // The master itself counts, and takes no write until it is let go on.
             seen.fenced = false;
             let replicas = record.nodes().filter(|node| **node != record.master);
             seen.left.extend(replicas.filter(|node| record.synced.contains_key(*node)).cloned());
         } else if !record.fenced && master.good_replicas > 0 {
-            let mut members = seen.members.iter().filter(|member| member.addr != record.master);
-            let left = &seen.left;
-            seen.fenced = members.any(|it| it.ok && self.follows(&it.addr) && !left.contains(&it.addr));
+            seen.fenced = seen.members.iter().any(follows_well);
+        }
+        if seen.fenced {
+            // Not before: a master that is not fenced goes on without who is in step as soon as their link breaks.
+            seen.left.retain(|node| !self.is_in_step(node));
         }
     }
 
