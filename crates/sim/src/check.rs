@@ -300,6 +300,12 @@ impl Checks {
         self.fences.disturbed();
     }
 
+    /// A monitor leads, or does no longer.
+    pub(crate) fn led_anew(&mut self) {
+        self.fences.disturbed();
+        self.returns.led_anew();
+    }
+
     /// A server goes on after it had stood still.
     pub(crate) fn woke(&mut self, n: usize, now: Micros) {
         self.fences.woke(n, now);

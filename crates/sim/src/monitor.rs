@@ -35,6 +35,8 @@ pub(crate) struct Monitor {
     pub(crate) alive: bool,
     /// Counts its lives.
     pub(crate) life: u32,
+    /// Since when it has not stood still.
+    pub(crate) awake_since: Micros,
     /// Until when it stands still.
     pub(crate) stopped_until: Option<Micros>,
     /// What came meanwhile.
@@ -126,6 +128,7 @@ impl Monitor {
         Self {
             alive: true,
             life,
+            awake_since: world.queue.now(),
             stopped_until: None,
             later: Vec::new(),
             rate,
@@ -241,7 +244,7 @@ impl World {
 
     /// It goes on with what came meanwhile.
     pub(crate) fn continue_monitor(&mut self, m: usize) {
-        self.monitors[m].stopped_until = None;
+        (self.monitors[m].stopped_until, self.monitors[m].awake_since) = (None, self.queue.now());
         self.checks.disturbed();
         // What runs out first, a timer or what waits in a socket, is chance.
         if self.rng.bool() {

@@ -28,8 +28,8 @@ pub(super) struct Returns {
     told: BTreeMap<usize, Told>,
     /// Since when each takes one in.
     filled: BTreeMap<usize, Micros>,
-    /// Masters that came back with less, in this life, before another was published.
-    forgetful: BTreeMap<usize, RunId>,
+    /// Masters that came back with less, in this life, before another was published, and whether anybody was filled.
+    forgetful: BTreeMap<usize, (RunId, bool)>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +49,11 @@ impl Returns {
     /// A full copy is on its way to it.
     pub(super) fn is_filled(&mut self, n: usize, now: Micros) {
         self.filled.insert(n, now);
+    }
+
+    /// A monitor leads, or does no longer: it has forgotten whom it told.
+    pub(super) fn led_anew(&mut self) {
+        self.told.clear();
     }
 
     /// Another master is published.
@@ -125,8 +130,9 @@ impl World {
 
     /// Whether a monitor that runs has reached a node for so long.
     fn reached_for(&self, m: usize, n: usize, lasts: Micros) -> bool {
-        let well = self.monitors[m].bad[n].is_none_or(|at| self.queue.now() > at + lasts);
-        well && self.reaches(m, n)
+        let (now, monitor) = (self.queue.now(), &self.monitors[m]);
+        let well = monitor.bad[n].is_none_or(|at| now > at + lasts);
+        well && now > monitor.awake_since + lasts && self.reaches(m, n)
     }
 }
 
@@ -140,7 +146,7 @@ impl World {
         if less && recorded {
             let run = server.run();
             self.checks.counts.forgot.0 += 1;
-            self.checks.returns.forgetful.insert(n, run);
+            self.checks.returns.forgetful.insert(n, (run, false));
         }
     }
 
@@ -154,9 +160,11 @@ impl World {
             self.checks.counts.wiped += 1;
         }
         let Some(of) = of.filter(|_| lost) else { return };
-        if self.checks.returns.forgetful.get(&of) == Some(&self.nodes[of].server.run()) {
-            self.checks.returns.forgetful.remove(&of);
-            self.checks.counts.forgot.1 += 1;
+        let run = self.nodes[of].server.run();
+        if let Some((_, filled)) = self.checks.returns.forgetful.get_mut(&of).filter(|(of, _)| *of == run) {
+            self.checks.counts.forgot.1 += u64::from(!std::mem::replace(filled, true));
+            // That race is lost: what the master took alone is nowhere any more.
+            self.checks.fences.published();
         }
     }
 }

@@ -77,7 +77,7 @@ impl World {
         {
             self.monitors[m].led = Some((term, self.queue.now()));
         }
-        self.checks.disturbed();
+        self.checks.led_anew();
         self.abort(m);
         self.keep_doors(m);
         self.say(|| format!("m{m} is {leadership:?}"));
