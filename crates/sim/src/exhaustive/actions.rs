@@ -73,6 +73,12 @@ impl Turn<'_> {
                 self.broken = Some(Broken::SentToUnpublished);
             }
         }
+        if let Step::Fence { number, .. } = step
+            && self.group.leads(monitor)
+            && self.group.topology().is_some_and(|record| *number < record.number())
+        {
+            self.broken = Some(Broken::LetGoUnrecorded);
+        }
     }
 
     /// The action is carried out at one node, or at the store.
@@ -114,7 +120,7 @@ impl Turn<'_> {
                 let said = self.promote_held(monitor, node, intent, *closable);
                 running.outcome = Some(Outcome::Promoted(said));
             }
-            Step::Open { .. } | Step::Follow { .. } | Step::Persist { .. }
+            Step::Open { .. } | Step::Fence { .. } | Step::Follow { .. } | Step::Persist { .. }
                 if self.group.nodes[node].alive
                     && Command::of(&step).is_some_and(|command| self.command(node, &command)) =>
             {
@@ -198,13 +204,21 @@ impl Turn<'_> {
                     self.promote(node, true);
                 }
             }
-            Command::Open(run) => {
+            Command::Open(run, number) => {
                 let closed = self.group.nodes[node].server.min_replicas_to_write == CLOSED;
                 if !self.group.lives(node, run) {
                     return false;
                 }
                 if closed {
-                    self.group.node(node).server.min_replicas_to_write = 0;
+                    self.group.node(node).server.min_replicas_to_write = *number;
+                }
+            }
+            Command::Fence(run, number) => {
+                if !self.group.lives(node, run) {
+                    return false;
+                }
+                if *number > 0 || !self.has(Planted::UntoldLettingGo) {
+                    self.group.node(node).server.fence(*number);
                 }
             }
             Command::Follow(master) => self.follow(node, master),
@@ -227,7 +241,7 @@ impl Turn<'_> {
     fn follow(&mut self, node: usize, master: &NodeAddr) {
         let it = self.group.node(node);
         let upheaval = it.server.follow(Some(master.clone()));
-        if it.server.min_replicas_to_write == CLOSED {
+        if [1, CLOSED].contains(&it.server.min_replicas_to_write) {
             it.server.min_replicas_to_write = 0;
         }
         self.group.shake(node, upheaval);

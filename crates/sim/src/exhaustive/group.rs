@@ -197,8 +197,10 @@ pub(super) enum Command {
     Freeze,
     /// Be a master, over a connection to this life of the process.
     Promote(RunId),
-    /// Take writes, in this life.
-    Open(RunId),
+    /// Take writes while so many replicas follow, in this life, if you are closed.
+    Open(RunId, u32),
+    /// The same if you are not.
+    Fence(RunId, u32),
     /// Follow this node.
     Follow(NodeAddr),
     /// Write your role into your configuration file.
@@ -211,12 +213,11 @@ impl Command {
         match step {
             Step::Freeze { .. } | Step::Demote { .. } => Some(Self::Freeze),
             Step::Promote { intent, .. } => Some(Self::Promote(intent.run.clone())),
-            Step::Open { run, .. } => Some(Self::Open(run.clone())),
+            Step::Open { run, min_replicas_to_write: number, .. } => Some(Self::Open(run.clone(), *number)),
+            Step::Fence { run, number, .. } => Some(Self::Fence(run.clone(), *number)),
             Step::Follow { master, .. } => Some(Self::Follow(master.clone())),
             Step::Persist { .. } => Some(Self::Persist),
-            // Masters are not fenced here.
-            Step::Fence { .. }
-            | Step::Look { .. }
+            Step::Look { .. }
             | Step::Save { .. }
             | Step::Commit { .. }
             | Step::Answer { .. }
@@ -274,8 +275,8 @@ impl Group {
     pub(super) fn new(rules: &Rules) -> Self {
         let interval = Duration::from_millis(200);
         let policy = Policy::new(Some(rules.quorum), Duration::from_secs(1), interval);
-        // Masters are not fenced: nobody here is cut off.
-        let policy = policy.unwrap_or_default().with_fencing(Fencing::Off);
+        let fencing = if rules.fencing { Fencing::Replicas } else { Fencing::Off };
+        let policy = policy.unwrap_or_default().with_fencing(fencing);
         let now = Instant::from_millis(START);
         let monitor = |monitor: usize| {
             let nodes = (0..NODES).map(address).collect();

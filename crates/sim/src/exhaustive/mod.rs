@@ -20,7 +20,8 @@
 //!   time at which a decider wants to be woken, or to the next round of probes. A deadline that passes while something
 //!   is under way is not seen, nor is silence: a dead node refuses. The [`Observer`](redis_failover_core::Observer) is
 //!   not there; votes and sightings are made from what a monitor reaches, and monitors reach all nodes.
-//! - What a node feeds, guards, and how far it is, is no reason to look: the next look for another reason sees it.
+//! - What a node feeds, and how far it is, is no reason to look, nor what it guards unless it is to be fenced: the next
+//!   look for another reason sees it.
 //! - Who does not lead sees at once who lives, and reads and hears only as time moves; its vote still arrives at the
 //!   leader at any time. It may lead with what it saw before, but not with an older vote.
 //! - While its action is under way a leader sees and hears nothing: it could do nothing about it. It may once it is
@@ -28,7 +29,8 @@
 //! - Once nothing can befall the group any more, and the published master is open, what is left is to bring all in
 //!   order: that is taken in one order, the client's moves last.
 //! - A visit to a node is one moment; readings of the record are of the present; CONFIG REWRITE is carried out at all
-//!   nodes at once; a link's seconds, and lags, stay 0, so `min-replicas-to-write` is only the closing one.
+//!   nodes at once; a link's seconds, and lags, stay 0: where the master is fenced (`--fencing`) it misses a replica whose
+//!   link is gone, and not one whose link stalls.
 //! - The clock is the same everywhere, and two states that differ only in when something was are two.
 //!
 //! **What must hold** is in [`Broken`]: in every state, and where nothing more need happen: a path may end before a
@@ -89,6 +91,9 @@ pub struct Options {
     /// How many of the two monitors must agree that a node is down.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2), value_name = "N")]
     pub quorum: u32,
+    /// The published master takes writes only while a replica follows it.
+    #[arg(long)]
+    pub fencing: bool,
     /// In which order: breadth first finds a shortest path to what is wrong, depth first needs little memory.
     #[arg(long, value_enum, default_value_t = Order::Breadth)]
     pub order: Order,
@@ -117,6 +122,7 @@ struct Rules {
     only: Vec<Fault>,
     back: Vec<Memory>,
     quorum: u32,
+    fencing: bool,
     order: Order,
     planted: Option<Planted>,
 }
@@ -141,6 +147,8 @@ enum Planted {
     UnaskedNumber,
     /// A monitor begins actions without asking whether it still leads.
     UnaskedLead,
+    /// A master that has lost its last replica is not told to go on without.
+    UntoldLettingGo,
 }
 
 /// What was counted.
@@ -183,11 +191,15 @@ pub struct Summary {
 
 /// Enumerates.
 pub fn run(options: &Options) -> Summary {
-    let Options { writes, faults, quorum, order, .. } = *options;
+    let Options { writes, faults, quorum, fencing, order, .. } = *options;
     let only = if options.only.is_empty() { Fault::value_variants() } else { &options.only };
-    let back = if options.back.is_empty() { Memory::value_variants() } else { &options.back };
+    let back = match options.back.as_slice() {
+        _ if options.no_return => &[],
+        [] => Memory::value_variants(),
+        these => these,
+    };
     let (only, back) = (only.to_vec(), back.to_vec());
-    let rules = Rules { writes, faults, only, back, quorum, order, planted: None };
+    let rules = Rules { writes, faults, only, back, quorum, fencing, order, planted: None };
     let limit = Duration::from_secs(options.minutes * 60);
     let clock = stopwatch();
     let found = enumerate(&rules, founded(&rules), |counts| {
@@ -269,6 +281,7 @@ impl Summary {
         let [monitors, nodes, records] = parts;
         serde_json::json!({
             "writes": self.options.writes, "faults": self.options.faults, "quorum": self.options.quorum,
+            "fencing": self.options.fencing,
             "states": states, "moves": moves, "depth": depth, "complete": self.complete,
             "ends": ends, "waits": waits, "races": races, "waiting": waiting,
             "monitors": monitors, "nodes": nodes, "records": records, "bytes": bytes,
@@ -282,10 +295,14 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { states, moves, depth, ends, waits, races, waiting, parts, bytes } = self.counts;
-        let Options { writes, faults, quorum, .. } = self.options;
+        let Options { writes, faults, quorum, fencing, .. } = self.options;
         let seconds = self.took.as_secs_f64();
         let [monitors, nodes, records] = parts;
-        writeln!(f, "2 monitors (quorum {quorum}), 3 nodes, writes: {writes}, faults: {faults} at most")?;
+        let fenced = if fencing { ", fenced" } else { "" };
+        writeln!(
+            f,
+            "2 monitors (quorum {quorum}), 3 nodes{fenced}, writes: {writes}, faults: {faults} at most"
+        )?;
         let how = if self.complete { "complete" } else { "not complete" };
         writeln!(f, "{states} states, {moves} moves, to depth {depth}: {how}, {waiting} not looked into")?;
         writeln!(

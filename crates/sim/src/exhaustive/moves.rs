@@ -142,7 +142,7 @@ impl Group {
     pub(super) fn moves(&self, rules: &Rules) -> Vec<Move> {
         let mut moves = Vec::new();
         for monitor in 0..MONITORS {
-            self.moves_of_monitor(monitor, &mut moves);
+            self.moves_of_monitor(monitor, rules, &mut moves);
         }
         for node in 0..NODES {
             if self.can_connect(node) {
@@ -185,7 +185,7 @@ impl Group {
             && is_open(&self.nodes[master])
     }
 
-    fn moves_of_monitor(&self, monitor: usize, moves: &mut Vec<Move>) {
+    fn moves_of_monitor(&self, monitor: usize, rules: &Rules, moves: &mut Vec<Move>) {
         let it = &*self.monitors[monitor];
         if !it.alive {
             return;
@@ -194,7 +194,7 @@ impl Group {
         // Before it knows what came of its action it does nothing about what it sees.
         let can_act = it.running.as_ref().is_none_or(|running| running.outcome.is_some());
         if leads && can_act {
-            self.looks(monitor, moves);
+            self.looks(monitor, rules, moves);
         }
         if it.session && leads && (it.decider.must_read() || it.told != self.record.version.order) {
             moves.push(Move::Read(monitor));
@@ -223,9 +223,10 @@ impl Group {
     }
 
     /// What a leader may see. One who does not lead sees at once who lives, and when time moves all else.
-    fn looks(&self, monitor: usize, moves: &mut Vec<Move>) {
+    fn looks(&self, monitor: usize, rules: &Rules, moves: &mut Vec<Move>) {
         let it = &*self.monitors[monitor];
-        let news: [News; NODES] = std::array::from_fn(|node| it.news(node, &self.nodes[node], self.now()));
+        let news: [News; NODES] =
+            std::array::from_fn(|node| it.news(node, &self.nodes[node], self.now(), rules));
         let master = self.topology().and_then(|record| super::group::index(&record.master));
         if let Some(master) = master.filter(|master| news[*master] == News::Great) {
             moves.push(Move::Look(monitor, master));
@@ -338,30 +339,30 @@ impl Group {
 
 impl Monitor {
     /// What a probe of `node` would tell.
-    fn news(&self, node: usize, it: &Node, now: Instant) -> News {
+    fn news(&self, node: usize, it: &Node, now: Instant, rules: &Rules) -> News {
         let Sight { ballot, sighting, .. } = &self.sees[node];
         let vote = ballot.map(|ballot| ballot.vote);
         if vote != Some(if it.alive { Vote::Up } else { Vote::Refused }) {
             return News::Great;
         }
         let seen = sighting.as_ref().filter(|_| it.alive);
-        seen.map_or(News::None, |seen| News::between(seen, &it.server.sighting(now)))
+        seen.map_or(News::None, |seen| News::between(seen, &it.server.sighting(now), rules.fencing))
     }
 }
 
 /// What is new in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum News {
-    /// Nothing but how far the node has come, whom it feeds, and whether it guards its writes.
+    /// Nothing but how far the node has come, and whom it feeds; whether it guards its writes, where nobody is fenced.
     None,
-    /// Its link, or the name of its history.
+    /// Its link, or the name of its history; where masters are fenced, whether it guards its writes and can take them.
     Small,
     /// Its life or its role.
     Great,
 }
 
 impl News {
-    fn between(one: &Sighting, other: &Sighting) -> Self {
+    fn between(one: &Sighting, other: &Sighting, fencing: bool) -> Self {
         let link = |role: &Role| match role {
             Role::Replica { link, .. } => Some(*link),
             Role::Master { .. } => None,
@@ -374,14 +375,18 @@ impl News {
             return Self::Great;
         }
         let (old, new) = (&one.history, &other.history);
+        let guards = |it: &Sighting| fencing.then_some((it.guarded, it.good_replicas > 0));
+        if guards(one) != guards(other) {
+            return Self::Small;
+        }
         let same = (&old.replid, &old.previous) == (&new.replid, &new.previous);
         if same && link(&one.role) == link(&other.role) { Self::None } else { Self::Small }
     }
 }
 
-/// Whether a master takes writes: the group's own `min-replicas-to-write` is 0.
+/// Whether a master takes writes: it is not closed, and where it is fenced a replica follows it.
 pub(super) fn is_open(node: &Node) -> bool {
-    node.server.min_replicas_to_write == 0
+    node.server.has_replicas()
 }
 
 /// From one round of probes to the next, in milliseconds.

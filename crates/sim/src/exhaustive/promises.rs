@@ -18,6 +18,8 @@ pub enum Broken {
     BegunWithoutTheLead,
     /// A node was told to follow another than the published master.
     SentToUnpublished,
+    /// A master was begun to be let go on without replicas, and the record does not say so.
+    LetGoUnrecorded,
     /// A promotion reached another life of the process than the intended one.
     PromotedAnotherLife,
     /// The epoch fell, or leapt over one, or began without an intent.
@@ -51,6 +53,8 @@ pub enum Amiss {
     MasterGone,
     /// The published master takes no writes.
     MasterClosed,
+    /// The published master takes no writes, because no replica follows it.
+    NotLetGo,
     /// A node that lives does not follow the published master.
     Astray,
     /// The client could not write.
@@ -63,6 +67,7 @@ impl fmt::Display for Broken {
             Self::CommittedWithoutTheLock => "a monitor that did not hold the lock changed the record",
             Self::BegunWithoutTheLead => "a monitor that did not lead began to command a node",
             Self::SentToUnpublished => "a node was told to follow another than the published master",
+            Self::LetGoUnrecorded => "a master is let go on alone before that is recorded",
             Self::PromotedAnotherLife => {
                 "a promotion reached another life of the process than the intended one"
             }
@@ -89,6 +94,7 @@ impl fmt::Display for Amiss {
             Self::NoMaster => "no master is published",
             Self::MasterGone => "the published master is dead, another life, or a replica",
             Self::MasterClosed => "the published master takes no writes",
+            Self::NotLetGo => "the published master is not let go on without replicas",
             Self::Astray => "a node does not follow the published master",
             Self::NotWritten => "the client could not write",
         })
@@ -197,7 +203,8 @@ impl Group {
             return None;
         }
         let amiss = self.find_amiss(rules);
-        amiss.filter(|_| !self.may_wait(rules))
+        // Nobody is waited for to let a master go on alone.
+        amiss.filter(|amiss| *amiss == Amiss::NotLetGo || !self.may_wait(rules))
     }
 
     /// What is amiss, whether it may be or not.
@@ -212,6 +219,9 @@ impl Group {
         }
         if server.min_replicas_to_write == CLOSED {
             return Some(Amiss::MasterClosed);
+        }
+        if !server.has_replicas() {
+            return Some(Amiss::NotLetGo);
         }
         let follows = |node: usize| {
             let it = &*self.nodes[node];

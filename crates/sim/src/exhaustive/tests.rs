@@ -13,6 +13,7 @@ fn rules(back: &[Memory]) -> Rules {
         only: Fault::value_variants().to_vec(),
         back: back.to_vec(),
         quorum: 1,
+        fencing: false,
         order: Order::Breadth,
         planted: None,
     }
@@ -115,6 +116,24 @@ fn a_monitor_that_begins_without_asking_for_its_lead_is_found() {
     is_found(Planted::UnaskedLead, &rules, &begin, 500, &Broken::BegunWithoutTheLead, 3);
 }
 
+/// The group when all is well, the master is fenced, and one replica has died; the other may.
+fn last_replica(rules: &Rules) -> Group {
+    let mut group = founded(rules).after(rules, Move::Die(2));
+    while let Some(next) = group.undisturbed(rules) {
+        group = next;
+    }
+    assert_eq!(group.nodes[0].server.min_replicas_to_write, 1, "{group:?}");
+    group
+}
+
+#[test]
+fn a_master_that_is_not_let_go_on_alone_is_found() {
+    let rules = Rules { faults: 2, fencing: true, ..rules(&[]) };
+    let begin = last_replica(&rules);
+    let expected = Broken::Amiss(Amiss::NotLetGo);
+    is_found(Planted::UntoldLettingGo, &rules, &begin, 1_000, &expected, 26);
+}
+
 /// What `redis_admin::freeze` does today: a master that is back after the freeze was begun, and answers it, is promoted
 /// open. When that is mended this stands for a planted bug like the others.
 #[test]
@@ -138,8 +157,9 @@ fn a_master_that_is_back_with_less_does_not_win_over_replicas_that_have_all() {
 /// All of this is complete: whatever else happens first.
 #[test]
 fn one_fault_without_a_return_is_survived_whatever_happens_first() {
-    for (quorum, writes) in [(1, 1), (1, 2), (2, 1)] {
-        let rules = Rules { faults: 1, quorum, writes, ..rules(&[]) };
+    let kinds = [(1, 1, false), (1, 2, false), (2, 1, false), (1, 1, true), (1, 2, true), (2, 1, true)];
+    for (quorum, writes, fencing) in kinds {
+        let rules = Rules { faults: 1, quorum, writes, fencing, ..rules(&[]) };
         let all = enumerate(&rules, founded(&rules), |_| false);
         assert!(all.trail.is_none(), "{:#?}", all.trail);
         assert!(all.complete && all.counts.ends > 10 && all.counts.states > 1_000, "{:?}", all.counts);
@@ -150,8 +170,13 @@ fn one_fault_without_a_return_is_survived_whatever_happens_first() {
 #[test]
 fn nothing_is_broken_near_the_beginning() {
     let all = Memory::value_variants();
-    for (faults, order) in [(1, Order::Breadth), (2, Order::Depth)] {
-        let rules = Rules { faults, order, ..rules(all) };
+    for (faults, order, fencing) in [
+        (1, Order::Breadth, false),
+        (2, Order::Depth, false),
+        (1, Order::Breadth, true),
+        (2, Order::Depth, true),
+    ] {
+        let rules = Rules { faults, order, fencing, ..rules(all) };
         let out = found(&rules, founded(&rules), 10_000);
         assert!(out.trail.is_none(), "{:#?}", out.trail);
         assert!(out.counts.states >= 10_000, "{:?}", out.counts);
@@ -171,7 +196,17 @@ fn a_trail_says_what_happened_in_words() {
 fn nothing() -> Options {
     let (only, back, order) = (Vec::new(), Vec::new(), Order::Breadth);
     let (writes, faults, quorum, minutes) = (0, 0, 1, 1);
-    Options { writes, faults, only, back, no_return: false, quorum, order, states: None, minutes }
+    let (no_return, fencing) = (false, false);
+    Options { writes, faults, only, back, no_return, quorum, fencing, order, states: None, minutes }
+}
+
+#[test]
+fn nodes_come_back_unless_that_is_left_out() {
+    let ends = |no_return| {
+        let faults = 1;
+        run(&Options { faults, only: vec![Fault::Die], no_return, states: Some(2_000), ..nothing() }).complete
+    };
+    assert!(ends(true) && !ends(false), "what is back makes many more states");
 }
 
 #[test]
