@@ -182,7 +182,7 @@ impl World {
 
     fn freeze(&mut self, m: usize, running: Running, nodes: &[NodeAddr], awaited: &BTreeSet<usize>) {
         let now = self.monitors[m].local(self.queue.now());
-        self.check_freeze();
+        self.check_freeze(running.term);
         self.abandon_visits(m);
         self.monitors[m].held.clear();
         self.monitors[m].running = Some(running);

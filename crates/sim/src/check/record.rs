@@ -1,6 +1,6 @@
 //! What is looked at when the record was written.
 
-use redis_failover_core::{Entry, Found, Phase, RunId, Topology, Verdict};
+use redis_failover_core::{Entry, Found, Phase, RunId, Term, Topology, Verdict};
 use redis_failover_store::{KEPT, Recorded};
 use serde_json::Value;
 
@@ -180,7 +180,12 @@ impl World {
 
     /// The leader begins to freeze the nodes: a quorum lately found the published master down, in truth, or it is no
     /// longer what was published. (The freeze itself demotes it, so later it is too late to look.)
-    pub(crate) fn check_freeze(&mut self) {
+    ///
+    /// Who does not know that its term was ended by force goes by the record that it knows; no node hears it any more.
+    pub(crate) fn check_freeze(&mut self, term: Term) {
+        if self.checks.forced.contains(&term) && self.ensemble.holder() != Some(term) {
+            return;
+        }
         let Some(old) = self.steady_record() else { return };
         let Some(n) = self.node_of(&old.master) else { return };
         let now = self.queue.now();
