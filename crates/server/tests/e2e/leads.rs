@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis_failover_lab::{ensure_eq, eventually, free_port};
+use serde_json::Value;
 
 use crate::trap::{Relay, Trap};
 use crate::world::{DEADLINE, Group, Servers, hold_for};
@@ -23,17 +24,19 @@ fn listening(servers: &Servers, path: &str) -> Group {
     group
 }
 
-/// Waits until both other monitors have reached the leader, and returns that.
+/// Waits until both other monitors have reached the leader in its term, and returns that.
 fn await_watched(group: &Group, servers: &Servers) -> String {
-    let leader = group.leader(servers);
     eventually(DEADLINE, "the others reach who leads", || {
-        let reports = ["m1", "m2", "m3"].into_iter().filter(|id| *id != leader);
-        let reports = reports.map(|id| servers.get(&format!("{}/monitors/{id}", group.path)));
-        let mut unwatched =
-            reports.filter(|report| !report.contains(r#""vote":"up""#) || !report.contains("lead"));
-        unwatched.next().map_or(Ok(()), Err)
-    });
-    leader
+        let status = group.status(servers)?;
+        let leader = status["leader"]["id"].as_str().ok_or("nobody leads")?;
+        for id in ["m1", "m2", "m3"].into_iter().filter(|id| *id != leader) {
+            let report = servers.get(&format!("{}/monitors/{id}", group.path));
+            let report: Value = serde_json::from_str(&report).map_err(|error| error.to_string())?;
+            ensure_eq(&report["lead"]["term"], &status["leader"]["term"])?;
+            ensure_eq(report["lead"]["vote"].as_str(), Some("up"))?;
+        }
+        Ok::<_, String>(leader.to_owned())
+    })
 }
 
 fn await_another_leader(group: &Group, servers: &Servers, old: &str) -> String {

@@ -171,7 +171,7 @@ pub(crate) fn source_of_monitor(id: &str) -> Ipv4Addr {
 /// What each node is, and how many steps all monitors together have begun.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Rest {
-    nodes: Vec<Vec<Option<String>>>,
+    pub(crate) nodes: Vec<Vec<Option<String>>>,
     steps: usize,
 }
 

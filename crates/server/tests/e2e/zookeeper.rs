@@ -69,7 +69,8 @@ fn ten_seconds_without_any_zookeeper_server_change_no_master_and_no_client_notic
     group.await_steady(&servers, 0);
     writer.write_more();
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
-    assert_eq!(group.rest().expect("all answer"), before);
+    // Whoever leads then makes sure that all is as it should be.
+    assert_eq!(group.rest().expect("all answer").nodes, before.nodes);
     let balance = writer.finish(&group.redis[0]);
     assert_sound(&balance, 0, 0);
     assert!(balance.gap.as_millis() < 1_500, "no client notices: {balance:?}");

@@ -1,6 +1,6 @@
 //! What is looked at when a write is answered and when a command is sent.
 
-use redis_failover_core::{Leadership, Phase, Topology};
+use redis_failover_core::{Leadership, Phase, Term, Topology};
 
 use super::{brief, is_failing};
 use crate::queue::{Micros, S};
