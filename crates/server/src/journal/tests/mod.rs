@@ -273,11 +273,12 @@ fn what_is_no_journal_is_refused_by_line_and_cause() {
     assert!(read("hello\n").starts_with("line 1: this is no journal of a monitor:"), "{}", read("hello\n"));
     assert!(read("{\"poll\":1}\n").starts_with("line 1: this is no journal of a monitor: it does not begin"));
     assert_eq!(read(&begin[..100]), "line 1: the first line is cut off: nothing can be read");
-    let newer = begin.replace("\"journal\":4,", "\"journal\":5,\"new\":[],");
-    let why = "its format is 5, written by redis-failover 1.2.3; this version reads format 4";
+    let this = format!("\"journal\":{FORMAT},");
+    let newer = begin.replace(&this, "\"journal\":99,\"new\":[],");
+    let why = format!("its format is 99, written by redis-failover 1.2.3; this version reads format {FORMAT}");
     assert_eq!(read(&newer), format!("line 1: {why}"));
-    let older = begin.replace("\"journal\":4,", "\"journal\":1,");
-    assert_eq!(read(&older), format!("line 1: {}", why.replace("is 4", "is 1")));
+    let older = begin.replace(&this, "\"journal\":1,");
+    assert_eq!(read(&older), format!("line 1: {}", why.replace("is 99", "is 1")));
     assert_eq!(read(&(begin.clone() + &newer)), format!("line 2: {why}"));
     let bad = read(&(begin.clone() + "{\"poll\":1}\n{\"pol\":1}\n{\"poll\":1}\n"));
     assert!(bad.starts_with("line 3: it is no line of a journal: unknown variant `pol`"), "{bad}");
