@@ -8,6 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::candidate::{Dropped, Ranking};
+use crate::divergence::Divergence;
 use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId};
 use crate::position::{History, Lineages, Position};
 use crate::topology::{Change, Reason};
@@ -20,6 +21,27 @@ use crate::view::{Evidence, Vote};
 pub enum Entry {
     /// A change of master, or how the group came to its first.
     Change(Box<Account>),
+    /// A node came back with what the master does not have.
+    Return(Box<Return>),
+}
+
+impl Entry {
+    /// The epoch in which it was written, or that it tells of.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Change(account) => account.epoch,
+            Self::Return(told) => told.epoch,
+        }
+    }
+
+    /// Whether both tell of the same: then the later one tells more.
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Change(one), Self::Change(other)) => one.epoch == other.epoch,
+            (Self::Return(one), Self::Return(other)) => one.is_of_the_same(other),
+            (Self::Change(_), Self::Return(_)) | (Self::Return(_), Self::Change(_)) => false,
+        }
+    }
 }
 
 /// Whoever visits each state of a group once need not tell two apart by what is only told.
@@ -57,6 +79,34 @@ pub struct Account {
     pub seen: Option<Seen>,
     /// How much was lost, as far as can be said; `None` where there was nothing to lose.
     pub loss: Option<Estimate>,
+}
+
+/// One node that came back with what the master does not have, told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Return {
+    /// The epoch in which it was counted.
+    pub epoch: Epoch,
+    /// The node.
+    pub node: NodeAddr,
+    /// The history that it held, under the name that it had there.
+    pub replid: ReplId,
+    /// How much of it.
+    pub offset: u64,
+    /// How many keys.
+    pub keys: u64,
+    /// How much of that is beyond where the group's history was left, and what becomes of it.
+    pub divergence: Divergence,
+    /// Who led when this was written.
+    pub leader: MonitorId,
+}
+
+impl Return {
+    /// Whether both tell of the same data of one node.
+    fn is_of_the_same(&self, other: &Self) -> bool {
+        let held = |it: &Self| (it.epoch, it.node.clone(), it.replid.clone(), it.offset);
+        held(self) == held(other) && self.divergence.is_same_data(&other.divergence)
+    }
 }
 
 /// Why a master was published.

@@ -36,7 +36,7 @@ pub use decider::{Decider, Grounds, Loss, Status};
 pub use diagnosis::Diagnosis;
 pub use divergence::{Divergence, Keeping};
 pub use event::{Event, Leadership, Observation};
-pub use history::{Account, Entry};
+pub use history::{Account, Entry, Return};
 pub use lead::LeadWatch;
 pub use names::{Epoch, MonitorId, NodeAddr, ReplId, RunId, Term};
 pub use observer::{Observer, Probe};

@@ -147,7 +147,7 @@ pub enum Purpose {
     OpenEpoch,
     /// The new master.
     Publish,
-    /// What nodes that came back hold beyond, or what became of that.
+    /// What a node that came back holds beyond, or what became of that.
     Count,
     /// What was seen of nodes and monitors.
     Refresh,
@@ -211,7 +211,7 @@ pub enum Saving {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Commit { record, purpose, .. } => match purpose {
+            Self::Commit { record, purpose, entry, .. } => match purpose {
                 Purpose::Found => write!(f, "commit epoch {}: found master {}", record.epoch, record.master),
                 Purpose::OpenEpoch => write!(f, "commit epoch {}: open", record.epoch),
                 Purpose::Publish => {
@@ -219,8 +219,10 @@ impl fmt::Display for Step {
                 }
                 Purpose::Count => {
                     write!(f, "commit epoch {}: count", record.epoch)?;
-                    let mut all = record.diverged.iter();
-                    all.try_for_each(|(node, diverged)| write!(f, "; {node} holds {diverged}"))
+                    match entry.as_deref() {
+                        Some(Entry::Return(told)) => write!(f, "; {} holds {}", told.node, told.divergence),
+                        Some(Entry::Change(_)) | None => Ok(()),
+                    }
                 }
                 Purpose::Refresh => write!(f, "commit epoch {}: refresh", record.epoch),
                 Purpose::Asked(_) => {

@@ -72,6 +72,8 @@ bugs! {
         "A change whose promotion failed is tried again in the same epoch.";
     TellsNothing, "tells-nothing", "each-change-is-told-once",
         "A master is published without its entry in the history.";
+    TellsNoReturn, "tells-no-return", "each-change-is-told-once",
+        "What a node that came back holds is counted without an entry in the history.";
     IgnoresLease, "ignores-lease", "commands-only-in-the-lead",
         "Who led once commands the nodes without asking whether it still leads.";
     SkipsFence, "skips-fence", "fenced-commands",
@@ -185,6 +187,11 @@ impl World {
                 if self.bug == Some(Bug::TellsNothing) =>
             {
                 Step::Commit { expected, record, purpose: Purpose::Publish, entry: None }
+            }
+            Step::Commit { expected, record, purpose: Purpose::Count, .. }
+                if self.bug == Some(Bug::TellsNoReturn) =>
+            {
+                Step::Commit { expected, record, purpose: Purpose::Count, entry: None }
             }
             Step::Promote { intent, closable } => {
                 let others = |n: &usize| self.nodes[*n].server.addr != intent.node;

@@ -35,7 +35,7 @@ pub const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "each-change-is-told-once",
         what: "each epoch that ends has one entry in the history, of the node that was published or meant, written in \
-               that transaction",
+               that transaction; and so has what is counted of a node that came back",
     },
     Invariant { name: "fenced-commit", what: "only who holds the lock writes the record" },
     Invariant {

@@ -29,7 +29,7 @@ use redis_failover_core::{
 
 pub use embedded::{Embedded, EmbeddedCampaign, EmbeddedGroup, EmbeddedSession};
 pub use feed::Feed;
-pub use history::KEPT;
+pub use history::{KEPT, RETURNS_KEPT};
 pub use names::{ConnectString, ConnectStringError, GroupPath, GroupPathError};
 pub use wire::Unreadable;
 pub use zookeeper::{Connection, Snapshot, StoreError, ZooKeeper, ZooKeeperCampaign, ZooKeeperGroup};
@@ -117,8 +117,9 @@ pub trait Campaign: Send + Sync + 'static {
     /// store. Dropping the future has the outcome of [`CommitError::Unknown`].
     ///
     /// `entry` goes into the history in the same transaction, or not at all; the oldest entries go for it, so that
-    /// [`KEPT`] are left. What stands in the history and is in the way is not overwritten, and holds up no record: one
-    /// whose entry cannot be written is written without.
+    /// [`KEPT`] are left, [`RETURNS_KEPT`] of them of nodes that came back. One that tells more of the same return takes
+    /// the place of what is told of it, whoever wrote that. What else stands in the history and is in the way is not
+    /// overwritten, and holds up no record: one whose entry cannot be written is written without.
     ///
     /// # Errors
     /// See [`CommitError`]: each says what may be assumed.

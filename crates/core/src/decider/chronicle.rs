@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::Decider;
 use crate::diagnosis::Facts;
+use crate::divergence::Divergence;
 use crate::history::{
-    Account, Cause, Ending, Entry, Milestone, Opening, Seen, Times, candidates, estimate, looked_at,
+    Account, Cause, Ending, Entry, Milestone, Opening, Return, Seen, Times, candidates, estimate, looked_at,
 };
 use crate::names::{NodeAddr, ReplId};
 use crate::plan::rank;
@@ -136,7 +137,7 @@ impl Decider {
     /// The entry stands in the history; one of a change is amended later.
     pub(super) fn note_published(&mut self, now: Instant, entry: Option<Box<Entry>>) {
         let (Some(entry), Some(base)) = (entry, self.chronicle.term.base) else { return };
-        let Entry::Change(mut account) = *entry;
+        let Entry::Change(mut account) = *entry else { return };
         account.times.insert(Milestone::Published, now.since(base));
         self.chronicle.term.published = Some(account);
     }
@@ -148,17 +149,16 @@ impl Decider {
     pub(super) fn chronicled(&mut self, now: Instant, step: Step) -> Step {
         match step {
             Step::Commit { expected, mut record, purpose, .. } => {
+                let change = |told: Option<Account>| Some(Entry::Change(Box::new(told?)));
                 let told = match purpose {
-                    Purpose::OpenEpoch => self.opened(now, &mut record),
-                    Purpose::Publish => self.published(now),
-                    Purpose::Found => self.founded(&record),
-                    Purpose::Asked(_) => self.adopted(&record),
-                    // What a node that came back alone holds stands in `record.diverged`: an entry of another kind
-                    // would be made of it here.
-                    Purpose::Count | Purpose::Refresh => None,
+                    Purpose::OpenEpoch => change(self.opened(now, &mut record)),
+                    Purpose::Publish => change(self.published(now)),
+                    Purpose::Found => change(self.founded(&record)),
+                    Purpose::Asked(_) => change(self.adopted(&record)).or_else(|| self.returned(&record)),
+                    Purpose::Count => self.returned(&record),
+                    Purpose::Refresh => None,
                 };
-                let entry = told.map(|account| Box::new(Entry::Change(Box::new(account))));
-                Step::Commit { expected, record, purpose, entry }
+                Step::Commit { expected, record, purpose, entry: told.map(Box::new) }
             }
             Step::Promote { .. } => {
                 self.chronicle.term.commanded = true;
@@ -313,6 +313,30 @@ impl Decider {
         }
         let account = Account::named(record.epoch, Cause::Adopted, record.master.clone(), &self.me);
         Some(Account { old: known.map(|known| known.master.clone()), ..account })
+    }
+}
+
+/// What is told of nodes that came back.
+impl Decider {
+    /// What `record` newly says of a node that came back: a commit says it of one. Who gives up what a node holds that
+    /// this leader has not read has nothing more to tell of it than stands there.
+    fn returned(&self, record: &Topology) -> Option<Entry> {
+        let known = self.record()?;
+        let is_new = |(node, divergence): &(&NodeAddr, &Divergence)| {
+            known.diverged.get(*node) != Some(*divergence) && known.epoch == record.epoch
+        };
+        let (node, divergence) = record.diverged.iter().find(is_new)?;
+        let said = self.progress.evidence.get(node).filter(|said| said.run == divergence.run)?;
+        let History { replid, offset, .. } = said.history.clone();
+        Some(Entry::Return(Box::new(Return {
+            epoch: record.epoch,
+            node: node.clone(),
+            replid,
+            offset,
+            keys: said.keys,
+            divergence: divergence.clone(),
+            leader: self.me.clone(),
+        })))
     }
 }
 

@@ -65,7 +65,7 @@ enum Standing {
 #[derive(Default)]
 struct Astray {
     unread: Vec<NodeAddr>,
-    uncounted: BTreeMap<NodeAddr, Divergence>,
+    uncounted: Option<(NodeAddr, Divergence)>,
     unsaved: Vec<(NodeAddr, RunId, String)>,
     ready: Vec<(NodeAddr, bool)>,
     again: Option<Instant>,
@@ -93,7 +93,9 @@ impl Planner<'_> {
                 Standing::Well => {}
                 Standing::Rests(until) => astray.wait(until),
                 Standing::Unread => astray.unread.push(node.clone()),
-                Standing::Uncounted(divergence) => drop(astray.uncounted.insert(node.clone(), divergence)),
+                Standing::Uncounted(divergence) => {
+                    astray.uncounted.get_or_insert_with(|| (node.clone(), divergence));
+                }
                 Standing::Unsaved(run, file) => astray.unsaved.push((node.clone(), run, file)),
                 Standing::Ready { full } => astray.ready.push((node.clone(), full)),
             }
@@ -101,8 +103,8 @@ impl Planner<'_> {
         if !astray.unread.is_empty() {
             return (Some(Step::Demote { nodes: astray.unread }), None);
         }
-        if !astray.uncounted.is_empty() {
-            return (Some(self.count(astray.uncounted)), None);
+        if let Some((node, divergence)) = astray.uncounted {
+            return (Some(self.count(node, divergence)), None);
         }
         let nodes = self.admitted(&mut astray);
         if !nodes.is_empty() {
@@ -200,9 +202,10 @@ impl Planner<'_> {
         other && vote == Some(Vote::Up)
     }
 
-    fn count(&self, uncounted: BTreeMap<NodeAddr, Divergence>) -> Step {
+    /// One node at a time: each is told in the history in the transaction that counts it.
+    fn count(&self, node: NodeAddr, divergence: Divergence) -> Step {
         let mut counted: Topology = self.facts.record.clone();
-        counted.diverged.extend(uncounted);
+        counted.diverged.insert(node, divergence);
         self.commit(counted, Purpose::Count)
     }
 

@@ -447,7 +447,7 @@ impl World {
                 outcome
             }
             Step::Amend { entry } => {
-                let Entry::Change(account) = &**entry;
+                let Entry::Change(account) = &**entry else { panic!("{entry:?}") };
                 if let Some(line) = history::times(account) {
                     self.say(&format!("  | {line}"));
                 }
@@ -522,22 +522,36 @@ impl World {
         said
     }
 
-    /// Each epoch that ends is told once, and in a published one it is the published master that is told of.
+    /// Each epoch that ends is told once, and in a published one it is the published master that is told of. Each node
+    /// that came back is told as it is recorded.
     fn write_history(&mut self, before: Option<Found>, record: &Topology, entry: Option<&Entry>) {
-        let was = match before {
-            Some(Found::Record(before)) => Some((before.epoch, before.phase)),
-            _ => None,
-        };
+        let before = before.and_then(|found| match found {
+            Found::Record(before) => Some(before),
+            Found::Nothing | Found::Predecessor { .. } => None,
+        });
+        let known = before.as_ref().map(|before| before.diverged.clone()).unwrap_or_default();
+        let mut returned = record.diverged.iter().filter(|(node, it)| known.get(*node) != Some(*it));
+        let (counted, more) = (returned.next(), returned.next());
+        let returns = entry.and_then(|entry| match entry {
+            Entry::Return(told) => Some((&told.node, &told.divergence)),
+            Entry::Change(_) => None,
+        });
+        assert_eq!((returns, None), (counted, more), "at {record:?}");
+        let was = before.map(|before| (before.epoch, before.phase));
         let (epoch, steady) = (record.epoch, record.phase == Phase::Steady);
         let published = steady && was != Some((epoch, Phase::Steady));
         let ended = was.filter(|(before, phase)| *before < epoch && *phase != Phase::Steady);
         let wanted = published.then_some(epoch).or(ended.map(|(before, _)| before));
-        let told = entry.map(|Entry::Change(account)| account.epoch);
-        assert_eq!(told, wanted, "at {record:?}");
-        let Some(Entry::Change(account)) = entry else { return };
-        assert!(self.told.insert(account.epoch), "epoch {} is told twice", account.epoch);
-        assert!(!published || account.new == record.master, "{account:?}");
-        for line in history::lines(account) {
+        let changed = entry.and_then(|entry| match entry {
+            Entry::Change(account) => Some(account),
+            Entry::Return(_) => None,
+        });
+        assert_eq!(changed.map(|account| account.epoch), wanted, "at {record:?}");
+        if let Some(account) = changed {
+            assert!(self.told.insert(account.epoch), "epoch {} is told twice", account.epoch);
+            assert!(!published || account.new == record.master, "{account:?}");
+        }
+        for line in entry.map(history::lines).unwrap_or_default() {
             self.say(&format!("  | {line}"));
         }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use redis_failover_lab::{Connection, Flavour, Redis, RedisBuilder, Reply, ensure_eq, eventually};
 
+use crate::history::{assert_each_epoch_told_once, history};
 use crate::operator::{assert_says, operator};
 use crate::world::{DEADLINE, Group, Servers, hold_for};
 
@@ -83,21 +84,44 @@ fn what_a_master_that_was_cut_off_wrote_on_is_counted_and_its_clients_are_cut_of
     let mut client = group.redis[0].connect().expect("it answers");
     let master = cut_off(&servers, &group, &mut client);
     let beyond = offset(&group.redis[0]) - parted_at(&group.redis[master]);
+    let Reply::Integer(keys) = group.redis[0].command(&["DBSIZE"]).expect("it answers") else {
+        panic!("keys")
+    };
     let payload: usize = (0..20).map(|n| format!("SETastray:{n}written where nobody looks").len()).sum();
     assert!(beyond > payload as u64, "{beyond} bytes are all that was written: {payload}");
-    let returned = Instant::now();
+    let begun = Instant::now();
     group.redis[0].link().open();
     eventually(DEADLINE, "its client is cut off", || match client.command(&["PING"]) {
         Err(_) => Ok(()),
         Ok(reply) => Err(format!("{reply:?}")),
     });
-    println!("its client was cut off {:?} after it was within reach again", returned.elapsed());
+    println!("its client was cut off {:?} after it was within reach again", begun.elapsed());
     group.await_steady(&servers, master);
     let told = format!(
         "{} holds {beyond} bytes beyond where the history of epoch 1 was left, discarded",
         group.address(0)
     );
     assert!(group.logged(&told) > 0, "without `{told}`");
+    let back = returned(&servers, &group, 0);
+    let word = |key: &str| back[key].as_str().unwrap_or_default().to_owned();
+    let number = |key: &str| back[key].as_u64();
+    assert_eq!(
+        (number("bytes"), number("left"), number("epoch")),
+        (Some(beyond), Some(1), Some(2)),
+        "{back}"
+    );
+    assert_eq!((word("is").as_str(), number("keys")), ("discarded", u64::try_from(keys).ok()), "{back}");
+    assert_eq!((word("leader"), word("run").len()), (group.leader(&servers), 40), "{back}");
+    assert_each_epoch_told_once(&servers, &group);
+    let (node, told) =
+        (group.address(0), format!("{beyond} bytes beyond where the history of epoch 1 was left"));
+    let parts = [format!("{node} came back with {told}"), format!("{node} -> {}", group.address(master))];
+    assert_says(&operator(&servers, &group, &["history"]), 0, &parts.each_ref().map(String::as_str));
+    let parts = ["What came back since", &told, &format!("{keys} keys")];
+    assert_says(&operator(&servers, &group, &["explain", "2"]), 0, &parts);
+    let page = operator(&servers, &group, &["explain", "2", "--json"]);
+    let page: serde_json::Value = serde_json::from_slice(&page.stdout).expect("an object");
+    assert_eq!((&page["returns"], page["epoch"].as_u64()), (&serde_json::json!([back]), Some(2)), "{page}");
     assert_eq!(group.redis[0].get("astray:0").expect("it answers"), None);
     assert_eq!(group.status(&servers).expect("a status")["nodes"][0]["diverged"], serde_json::Value::Null);
 }
@@ -116,10 +140,21 @@ fn what_a_master_that_was_cut_off_wrote_on_is_saved_where_that_is_asked_for() {
     group.redis[0].link().open();
     group.await_steady(&servers, master);
     let file = saved_file(&group);
+    let back = returned(&servers, &group, 0);
+    assert_eq!((back["is"].as_str(), back["file"].as_str()), (Some("saved"), file.to_str()), "{back}");
     let kept = load(&file, Flavour::Installed);
     assert_eq!(kept.get("astray:19").expect("it answers").as_deref(), Some("written where nobody looks"));
     assert_eq!(kept.get("common").expect("it answers").as_deref(), Some("to all"));
     assert_eq!(group.redis[0].get("astray:19").expect("it answers"), None, "it is the master's copy");
+}
+
+/// What the history tells of this node's return, which it does once.
+fn returned(servers: &Servers, group: &Group, node: usize) -> serde_json::Value {
+    let address = group.address(node);
+    let mut history = history(servers, group);
+    history.retain(|entry| entry["kind"] == "return" && entry["node"] == address);
+    assert_eq!(history.len(), 1, "{history:?}");
+    history.remove(0)
 }
 
 /// The file that a monitor says the data is saved in.
@@ -184,6 +219,11 @@ fn a_node_whose_snapshots_cannot_be_named_is_held_until_an_operator_gives_up_wha
     let beyond = offset(&group.redis[1]) - parted_at(&group.redis[1]);
     assert!((1_000..1_200).contains(&beyond), "{beyond}");
     assert_eq!(held["bytes"], beyond);
+    let told = || {
+        let back = returned(&servers, &group, 1);
+        (back["bytes"].as_u64(), back["is"].as_str().unwrap_or_default().to_owned(), back["why"].clone())
+    };
+    assert_eq!(told(), (Some(beyond), "held".to_owned(), held["why"].clone()));
     let why = held["why"].as_str().expect("a reason");
     assert!(why.contains("/dump.rdb") && why.contains("protected config"), "{why}");
     hold_for(Duration::from_secs(2), "it is not filled", || {
@@ -197,6 +237,7 @@ fn a_node_whose_snapshots_cannot_be_named_is_held_until_an_operator_gives_up_wha
     assert_says(&operator(&servers, &group, &["resync", &other]), 1, &["is not held back"]);
     assert_says(&operator(&servers, &group, &["resync", &node]), 0, &["done"]);
     group.await_steady(&servers, 0);
+    assert_eq!(told(), (Some(beyond), "discarded".to_owned(), serde_json::Value::Null));
     assert_eq!(group.redis[1].get("astray").expect("it answers"), None);
 }
 

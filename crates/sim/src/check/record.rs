@@ -1,7 +1,9 @@
 //! What is looked at when the record was written.
 
-use redis_failover_core::{Entry, Found, Phase, RunId, Term, Topology, Verdict};
-use redis_failover_store::{KEPT, Recorded};
+use redis_failover_core::{
+    Divergence, Entry, Found, Keeping, NodeAddr, Phase, RunId, Term, Topology, Verdict,
+};
+use redis_failover_store::{KEPT, RETURNS_KEPT, Recorded};
 use serde_json::Value;
 
 use super::brief;
@@ -30,6 +32,7 @@ impl World {
         };
         let Some(old) = self.checks.record.replace((*new).clone()) else {
             self.check_history(None, &new);
+            self.check_returns(None, &new);
             self.checks.published = self.run_of_master(&new);
             return;
         };
@@ -38,6 +41,7 @@ impl World {
             return self.violate("one-master-per-epoch", &format!("{broken}: {was}; {is}"));
         }
         self.check_history(Some(&old), &new);
+        self.check_returns(Some(&old), &new);
         match &new.phase {
             Phase::FailingOver(_) if new.epoch > old.epoch => self.check_opened(&old, &new),
             Phase::Steady if old.phase != Phase::Steady => self.check_published(&old, &new),
@@ -69,6 +73,34 @@ impl World {
         let found: Vec<_> = history.iter().filter_map(of).collect();
         if found != [(told.1.clone(), order)] || history.len() > KEPT {
             self.violate("each-change-is-told-once", &format!("of {told:?} at {order}: {found:?}"));
+        }
+    }
+
+    /// Whoever counts what a node that came back holds beyond, or learns what became of that, tells of it in the same
+    /// transaction. Where it is given up, there may be nothing more to tell.
+    fn check_returns(&mut self, old: Option<&Topology>, new: &Topology) {
+        let known = |node: &NodeAddr| old.and_then(|old| old.diverged.get(node));
+        let is_new = |(node, now): &(&NodeAddr, &Divergence)| {
+            let given_up = now.keeping == Keeping::Discarded
+                && known(node)
+                    .is_some_and(|it| (&it.run, it.left, it.bytes) == (&now.run, now.left, now.bytes));
+            known(node) != Some(*now) && !given_up
+        };
+        let history = self.ensemble.model.history(&self.ensemble.group);
+        let returns: Vec<_> = history
+            .iter()
+            .filter_map(|it| match &it.entry {
+                Ok(Entry::Return(told)) => Some(&**told),
+                Ok(Entry::Change(_)) | Err(_) => None,
+            })
+            .collect();
+        let is_told = |(node, now): &(&NodeAddr, &Divergence)| {
+            returns.iter().any(|it| (it.epoch, &it.node, &it.divergence) == (new.epoch, *node, *now))
+        };
+        let untold = new.diverged.iter().filter(is_new).find(|it| !is_told(it));
+        if untold.is_some() || returns.len() > RETURNS_KEPT {
+            let detail = format!("of {untold:?} in epoch {}: {returns:?}", new.epoch);
+            self.violate("each-change-is-told-once", &detail);
         }
     }
 

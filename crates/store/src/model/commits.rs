@@ -4,7 +4,7 @@ use redis_failover_core::{Entry, Leadership, Term, Topology, Version};
 
 use super::tree::{Change, Refusal, Tree};
 use super::{CampaignId, Candidate, Model};
-use crate::history::{Place, Written, epoch_of};
+use crate::history::{Told, epoch_of, told_before};
 use crate::raw::{Changes, Raw};
 use crate::wire::{entry_bytes, parse_entry};
 use crate::znodes::Znodes;
@@ -32,16 +32,16 @@ impl Model {
         let known = known.ok_or(CommitError::Conflict)?;
         let Some(changes) = known.changes(topology) else { return Ok(expected) };
         let znodes = Znodes::new(candidate.group.to_string());
-        let mut told = entry.map(|entry| Told::of(entry, &znodes, &self.tree));
-        let mut outcome = write(&mut self.tree, lock, &znodes, (expected, &changes), told.as_ref());
+        let mut told_now = entry.map(|entry| told(entry, &znodes, &self.tree));
+        let mut outcome = write(&mut self.tree, lock, &znodes, (expected, &changes), told_now.as_ref());
         if matches!(outcome, Err((part, _)) if part >= RECORD) {
             // The history holds up no change of master.
-            told = None;
+            told_now = None;
             outcome = write(&mut self.tree, lock, &znodes, (expected, &changes), None);
         }
         let order = outcome.map_err(refusal)?;
-        if let Some(told) = told {
-            candidate.written = Some(told.written);
+        if let (Some(Told::New { written, .. }), Some(Entry::Change(_))) = (told_now, entry) {
+            candidate.written = Some(written);
         }
         let version = Version {
             order,
@@ -99,23 +99,15 @@ fn refusal((part, _): (usize, Refusal)) -> CommitError {
     if part == 0 { CommitError::Fenced } else { CommitError::Conflict }
 }
 
-/// An entry in its place.
-struct Told {
-    written: Written,
-    gone: Vec<String>,
-    first: bool,
-}
-
-impl Told {
-    fn of(entry: &Entry, znodes: &Znodes, tree: &Tree) -> Self {
-        let names = tree.children(&znodes.history).into_iter().collect();
-        let Place { name, gone } = Place::of(entry, &names);
-        Self {
-            written: Written::new(znodes.entry(&name), entry),
-            gone: gone.iter().map(|name| znodes.entry(name)).collect(),
-            first: tree.get(&znodes.history).is_none(),
-        }
-    }
+/// `entry` in its place.
+fn told(entry: &Entry, znodes: &Znodes, tree: &Tree) -> Told {
+    let names = tree.children(&znodes.history).into_iter().collect();
+    let before = told_before(entry, &names).and_then(|name| {
+        let znode = znodes.entry(name);
+        let (stands, stat) = tree.get(&znode)?;
+        Told::more(entry, znode, (stands, stat.version))
+    });
+    before.unwrap_or_else(|| Told::new(entry, znodes, &names, tree.get(&znodes.history).is_some()))
 }
 
 fn write(
@@ -139,11 +131,21 @@ fn write(
     };
     // The lock's data is never written again, so its version stays 0.
     let mut transaction = vec![Change::Check { path: lock, version: 0 }, document, state];
-    if let Some(Told { written, gone, first }) = told {
-        let path = znodes.history.as_str();
-        transaction.extend(first.then_some(Change::Create { path, data: b"", owner: None }));
-        transaction.push(Change::Create { path: &written.znode, data: &written.data, owner: None });
-        transaction.extend(gone.iter().map(|path| Change::Delete { path }));
+    let gone: Vec<_> = match told {
+        Some(Told::New { gone, .. }) => gone.iter().map(|name| znodes.entry(name)).collect(),
+        Some(Told::More { .. }) | None => Vec::new(),
+    };
+    match told {
+        Some(Told::New { written, first, .. }) => {
+            let path = znodes.history.as_str();
+            transaction.extend(first.then_some(Change::Create { path, data: b"", owner: None }));
+            transaction.push(Change::Create { path: &written.znode, data: &written.data, owner: None });
+            transaction.extend(gone.iter().map(|path| Change::Delete { path }));
+        }
+        Some(Told::More { znode, data, version }) => {
+            transaction.push(Change::Set { path: znode, data, version: Some(*version) });
+        }
+        None => {}
     }
     tree.transact(&transaction)
 }

@@ -5,17 +5,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis_failover_core::history::{
-    Account, Candidate, Cause, Ending, Entry, Estimate, Holds, Milestone, Opening, Seen, Times,
+    Account, Candidate, Cause, Ending, Entry, Estimate, Holds, Milestone, Opening, Return, Seen, Times,
 };
 use redis_failover_core::{Epoch, MonitorId, NodeAddr, ReplId, RunId, Vote};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::state::millis;
+use super::divergence::DivergenceV1;
+use super::state::{millis, parsed};
 use super::{FORMAT, Unreadable, bytes, format_of, garbage, object};
 
 /// The kind of an account of a change of master.
 const CHANGE: &str = "change";
+
+/// The kind of what is told of a node that came back.
+const RETURN: &str = "return";
 
 /// How an epoch ended that was published.
 const PUBLISHED: &str = "published";
@@ -51,6 +55,20 @@ struct AccountV1 {
     seen: Option<SeenV1>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<LostV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReturnV1 {
+    format: u64,
+    kind: String,
+    epoch: u64,
+    node: String,
+    replid: String,
+    offset: u64,
+    keys: u64,
+    #[serde(flatten)]
+    divergence: DivergenceV1,
+    leader: String,
 }
 
 /// What the record keeps of an open epoch.
@@ -106,8 +124,10 @@ struct LostV1 {
 
 /// An entry as a JSON object: as it is written, and as it is shown.
 pub fn entry_value(entry: &Entry) -> Value {
-    let Entry::Change(account) = entry;
-    json!(account_v1(account))
+    match entry {
+        Entry::Change(account) => json!(account_v1(account)),
+        Entry::Return(told) => json!(return_v1(told)),
+    }
 }
 
 /// The entry as it is written.
@@ -126,17 +146,51 @@ pub(crate) fn parse_entry(znode: &str, bytes: &[u8]) -> Result<Option<Entry>, Un
     match (format, kind) {
         (None, _) | (_, None) => Err(garbage(znode, bytes, "it has no `format` or no `kind`")),
         (Some(FORMAT), Some(CHANGE)) => {
-            let read: AccountV1 = serde_json::from_value(Value::Object(object))
-                .map_err(|error| garbage(znode, bytes, error.to_string()))?;
-            let account = account(read).map_err(|why| garbage(znode, bytes, why))?;
+            let account = serde_json::from_value(Value::Object(object)).map_err(|error| error.to_string());
+            let account = account.and_then(account_of).map_err(|why| garbage(znode, bytes, why))?;
             Ok(Some(Entry::Change(Box::new(account))))
+        }
+        (Some(FORMAT), Some(RETURN)) => {
+            let told = serde_json::from_value(Value::Object(object)).map_err(|error| error.to_string());
+            let told = told.and_then(return_of).map_err(|why| garbage(znode, bytes, why))?;
+            Ok(told.map(|told| Entry::Return(Box::new(told))))
         }
         _ => Ok(None),
     }
 }
 
-fn account(read: AccountV1) -> Result<Account, String> {
-    let node = |text: &str| text.parse::<NodeAddr>().map_err(|error| error.to_string());
+/// What is told of a node that came back; `None` where this version does not know what became of what it held.
+fn return_of(read: ReturnV1) -> Result<Option<Return>, String> {
+    if !read.divergence.is_known() {
+        return Ok(None);
+    }
+    Ok(Some(Return {
+        epoch: Epoch(read.epoch),
+        node: parsed(&read.node)?,
+        replid: ReplId(read.replid),
+        offset: read.offset,
+        keys: read.keys,
+        divergence: read.divergence.read()?,
+        leader: parsed(&read.leader)?,
+    }))
+}
+
+fn return_v1(told: &Return) -> ReturnV1 {
+    ReturnV1 {
+        format: FORMAT,
+        kind: RETURN.to_owned(),
+        epoch: told.epoch.0,
+        node: told.node.to_string(),
+        replid: told.replid.to_string(),
+        offset: told.offset,
+        keys: told.keys,
+        divergence: DivergenceV1::of(&told.divergence),
+        leader: told.leader.to_string(),
+    }
+}
+
+fn account_of(read: AccountV1) -> Result<Account, String> {
+    let node = |text: &str| parsed::<NodeAddr>(text);
     let ending = match read.ended.as_str() {
         PUBLISHED => Ending::Published,
         ended => Ending::GivenUp(read.why.unwrap_or_else(|| ended.to_owned())),

@@ -3,6 +3,7 @@
 //! Keys that it does not know are kept. What it cannot read it refuses with an [`Unreadable`] that names the
 //! znode: a store that cannot read a document must not overwrite it.
 
+mod divergence;
 mod document;
 mod history;
 mod report;

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redis_failover_core::{
-    Change, Discover, Divergence, Epoch, Fencing, Intent, Keeping, Lineage, Lineages, Member, MonitorId,
-    NodeAddr, OnDivergence, Phase, Policy, Reason, ReplId, RunId, Topology, Vote,
+    Change, Discover, Divergence, Epoch, Fencing, Intent, Lineage, Lineages, Member, MonitorId, NodeAddr,
+    OnDivergence, Phase, Policy, Reason, ReplId, RunId, Topology, Vote,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::divergence::DivergenceV1;
 use super::history::{opening, opening_v1};
 use super::{FORMAT, Unreadable, bytes, format_of, garbage, merged, object};
 
@@ -64,20 +65,6 @@ struct PolicyV1 {
     on_divergence: Option<String>,
     #[serde(default)]
     parallel_syncs: Option<u32>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct DivergenceV1 {
-    run: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    left: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    bytes: Option<u64>,
-    is: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -200,7 +187,7 @@ fn with_return_settings(policy: Policy, state: &PolicyV1) -> Result<Policy, Stri
     Ok(policy.with_on_divergence(on_divergence).with_parallel_syncs(parallel_syncs))
 }
 
-fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
@@ -215,15 +202,7 @@ fn reached(
 }
 
 fn divergence((node, it): (String, DivergenceV1)) -> Result<(NodeAddr, Divergence), String> {
-    let file = |file: Option<String>| file.ok_or_else(|| format!("`diverged` {node}: it names no `file`"));
-    let keeping = match it.is.as_str() {
-        "discarded" => Keeping::Discarded,
-        "due" => Keeping::Due { file: file(it.file)? },
-        "saved" => Keeping::Saved { file: file(it.file)? },
-        "held" => Keeping::Held { file: file(it.file)?, why: it.why.unwrap_or_default() },
-        word => return Err(format!("`diverged` {node}: it is `{word}`")),
-    };
-    let divergence = Divergence { run: RunId(it.run), left: it.left.map(Epoch), bytes: it.bytes, keeping };
+    let divergence = it.read().map_err(|why| format!("`diverged` {node}: {why}"))?;
     Ok((parsed(&node)?, divergence))
 }
 
@@ -331,15 +310,7 @@ fn reached_v1((node, (replid, offset)): (&NodeAddr, &(ReplId, u64))) -> (String,
 }
 
 fn divergence_v1((node, divergence): (&NodeAddr, &Divergence)) -> (String, DivergenceV1) {
-    let (is, file, why) = match divergence.keeping.clone() {
-        Keeping::Discarded => ("discarded", None, None),
-        Keeping::Due { file } => ("due", Some(file), None),
-        Keeping::Saved { file } => ("saved", Some(file), None),
-        Keeping::Held { file, why } => ("held", Some(file), Some(why)),
-    };
-    let (run, left, bytes) =
-        (divergence.run.0.clone(), divergence.left.map(|epoch| epoch.0), divergence.bytes);
-    (node.to_string(), DivergenceV1 { run, left, bytes, is: is.to_owned(), file, why })
+    (node.to_string(), DivergenceV1::of(divergence))
 }
 
 fn lineage_v1(lineage: &Lineage) -> LineageV1 {

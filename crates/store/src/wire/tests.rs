@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis_failover_core::history::{
-    Account, Candidate, Cause, Ending, Entry, Estimate, Holds, Milestone, Opening, Seen,
+    Account, Candidate, Cause, Ending, Entry, Estimate, Holds, Milestone, Opening, Return, Seen,
 };
 use redis_failover_core::{
     Change, Discover, Divergence, Epoch, Fencing, Intent, Keeping, Lineage, Lineages, OnDivergence, Phase,
@@ -584,6 +584,45 @@ fn entries_of_the_history_are_read_and_written_byte_for_byte() {
         assert_eq!(text(&entry_bytes(&entry)), text(sample));
         assert_eq!(parse_entry("/g/history/0000000004", sample), Ok(Some(entry)));
     }
+    for (told, sample) in
+        [(returned(), golden!("return.entry.json")), (uncounted(), golden!("uncounted.entry.json"))]
+    {
+        let entry = Entry::Return(Box::new(told));
+        assert_eq!(text(&entry_bytes(&entry)), text(sample));
+        assert_eq!(parse_entry("/g/history/0000000004+h:1.1", sample), Ok(Some(entry)));
+    }
+}
+
+/// A node that came back, with all that can be told of one.
+fn returned() -> Return {
+    Return {
+        epoch: Epoch(4),
+        node: "[::1]:6380".parse().unwrap(),
+        replid: ReplId("b".to_owned()),
+        offset: 4800,
+        keys: 12,
+        divergence: Divergence {
+            run: RunId("run-of-one".to_owned()),
+            left: Some(Epoch(3)),
+            bytes: Some(89),
+            keeping: Keeping::Saved { file: "/data/f.rdb".to_owned() },
+        },
+        leader: "m2".parse().unwrap(),
+    }
+}
+
+/// One whose history nobody knows.
+fn uncounted() -> Return {
+    let keeping = Keeping::Held { file: "f.rdb".to_owned(), why: "full".to_owned() };
+    Return {
+        epoch: Epoch(4),
+        node: "h:1".parse().unwrap(),
+        replid: ReplId("x".to_owned()),
+        offset: 9,
+        keys: 1,
+        divergence: Divergence { run: RunId("r".to_owned()), left: None, bytes: None, keeping },
+        leader: "m1".parse().unwrap(),
+    }
 }
 
 #[test]
@@ -600,7 +639,12 @@ fn an_entry_of_a_later_version_is_read_as_far_as_it_is_understood_or_left_out() 
     assert_eq!(read(&words), Ok(Some(Entry::Change(Box::new(less)))));
     assert_eq!(read(&sample.replace(r#""kind":"change""#, r#""kind":"dance""#)), Ok(None));
     assert_eq!(read(&sample.replace(r#""format":1"#, r#""format":2"#)), Ok(None));
-    for bad in ["", "what?", "{}", r#"{"format":1}"#, r#"{"format":1,"kind":"change"}"#] {
+    let sample = text(golden!("return.entry.json"));
+    let more = sample.replace(r#""epoch":4"#, r#""epoch":4,"later":{"deep":1}"#);
+    assert_eq!(read(&more), Ok(Some(Entry::Return(Box::new(returned())))));
+    assert_eq!(read(&sample.replace(r#""is":"saved""#, r#""is":"painted""#)), Ok(None));
+    let kinds = [r#"{"format":1,"kind":"change"}"#, r#"{"format":1,"kind":"return"}"#];
+    for bad in ["", "what?", "{}", r#"{"format":1}"#].into_iter().chain(kinds) {
         let error = read(bad).expect_err(bad);
         assert!(error.to_string().contains("/g/history/0000000004"), "{error}");
     }

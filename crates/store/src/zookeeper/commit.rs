@@ -7,12 +7,13 @@ use tokio::time::timeout;
 use zookeeper_client::{CheckWriteError, Error, MultiWriteResult};
 
 use super::StoreError;
-use super::history::{self, History, Told};
+use super::history::{self, History};
 use super::record::Record;
 use super::session::{Session, Shared};
 use super::standing::Held;
 use super::znodes::{failed, persistent};
 use crate::CommitError;
+use crate::history::Told;
 use crate::raw::{Changes, Raw};
 use crate::znodes::Znodes;
 
@@ -118,7 +119,7 @@ impl Writing<'_> {
             let Some(told) = kept.place(session, znodes, term, entry).await else { break };
             match self.write(Some(&told)).await {
                 Ok(version) => {
-                    kept.written(told);
+                    kept.written(told, entry);
                     return Ok(version);
                 }
                 Err(error) => {
@@ -131,7 +132,7 @@ impl Writing<'_> {
         }
         tracing::warn!(
             path = znodes.history,
-            "a change is missing in the history, which cannot be read or written"
+            "what this commit tells is missing in the history, which cannot be read or written"
         );
         self.write(None).await.map_err(|error| error.told(session, znodes))
     }
@@ -157,7 +158,7 @@ impl Writing<'_> {
                 }
                 Some(version) => writer.add_check_version(&znodes.state, version)?,
             }
-            told.map_or(Ok(()), |told| told.add_to(&mut writer, znodes))?;
+            told.map_or(Ok(()), |told| history::add_to(&mut writer, znodes, told))?;
             Ok(writer)
         })();
         let refused = |error: Error| Unwritten::For(CommitError::Refused(failed(session, lock, &error)));

@@ -15,7 +15,7 @@ use super::commit::refusal;
 use super::record::content;
 use super::session::{Session, Shared};
 use super::znodes::{failed, persistent};
-use crate::history::{Place, Written, epoch_of};
+use crate::history::{Told, Written, epoch_of, told_before};
 use crate::wire::{entry_bytes, parse_entry};
 use crate::znodes::Znodes;
 use crate::{CommitError, Recorded};
@@ -42,14 +42,6 @@ struct Listed {
     /// Whether there is a znode for them.
     there: bool,
     names: BTreeSet<String>,
-}
-
-/// An entry in its place, to be written.
-pub(super) struct Told {
-    written: Written,
-    name: String,
-    gone: Vec<String>,
-    first: bool,
 }
 
 impl History {
@@ -86,19 +78,33 @@ impl Kept {
         entry: &Entry,
     ) -> Option<Told> {
         let listed = self.list(session, znodes, term).await.ok()?;
-        let Place { name, gone } = Place::of(entry, &listed.names);
-        let written = Written::new(znodes.entry(&name), entry);
-        Some(Told { written, name, gone, first: !listed.there })
+        if let Some(name) = told_before(entry, &listed.names) {
+            let znode = znodes.entry(name);
+            match session.limited(session.client.get_data(&znode)).await {
+                Ok((stands, stat)) => {
+                    let more = Told::more(entry, znode, (&stands, stat.version));
+                    if more.is_some() {
+                        return more;
+                    }
+                }
+                Err(Error::NoNode) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(Told::new(entry, znodes, &listed.names, listed.there))
     }
 
-    /// It stands there.
-    pub(super) fn written(&mut self, told: Told) {
+    /// It stands there. Only what is told of a change of master is amended later.
+    pub(super) fn written(&mut self, told: Told, entry: &Entry) {
+        let Told::New { name, written, gone, .. } = told else { return };
         if let Some(listed) = &mut self.listed {
             listed.there = true;
-            listed.names.retain(|name| !told.gone.contains(name));
-            listed.names.insert(told.name);
+            listed.names.retain(|name| !gone.contains(name));
+            listed.names.insert(name);
         }
-        self.written = Some(told.written);
+        if matches!(entry, Entry::Change(_)) {
+            self.written = Some(written);
+        }
     }
 
     /// Nobody knows what is there now.
@@ -107,17 +113,17 @@ impl Kept {
     }
 }
 
-impl Told {
-    /// Adds to a transaction what writes it.
-    pub(super) fn add_to(&self, writer: &mut CheckWriter<'_>, znodes: &Znodes) -> Result<(), Error> {
-        if self.first {
-            writer.add_create(&znodes.history, b"", &persistent())?;
+/// Adds to a transaction what writes the entry.
+pub(super) fn add_to(writer: &mut CheckWriter<'_>, znodes: &Znodes, told: &Told) -> Result<(), Error> {
+    match told {
+        Told::New { written, gone, first, .. } => {
+            if *first {
+                writer.add_create(&znodes.history, b"", &persistent())?;
+            }
+            writer.add_create(&written.znode, &written.data, &persistent())?;
+            gone.iter().try_for_each(|name| writer.add_delete(&znodes.entry(name), None))
         }
-        writer.add_create(&self.written.znode, &self.written.data, &persistent())?;
-        for name in &self.gone {
-            writer.add_delete(&znodes.entry(name), None)?;
-        }
-        Ok(())
+        Told::More { znode, data, version } => writer.add_set_data(znode, data, Some(*version)),
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use redis_failover_core::history::{Account, Cause, Ending, Entry, Milestone};
-use redis_failover_core::{Epoch, Term, Version};
-use redis_failover_store::{CommitError, KEPT};
+use redis_failover_core::history::{Account, Cause, Ending, Entry, Milestone, Return};
+use redis_failover_core::{Divergence, Epoch, Keeping, ReplId, RunId, Term, Version};
+use redis_failover_store::{CommitError, KEPT, RETURNS_KEPT};
 
 use super::subject::{Candidate, Group, Subject, cases};
 use super::world::{Led, SESSION, id, led, record, term};
@@ -16,6 +16,8 @@ cases![
     an_entry_is_amended_by_who_wrote_it_and_only_when_there_is_more_to_tell,
     what_stands_there_is_not_overwritten_and_what_cannot_be_read_is_named,
     what_is_in_the_way_holds_up_no_record,
+    a_return_is_told_beside_its_change_and_who_tells_more_of_it_takes_its_place,
+    a_node_that_comes_back_over_and_over_leaves_the_changes_where_they_are,
 ];
 
 fn account(epoch: u64) -> Account {
@@ -56,11 +58,33 @@ async fn commit(campaign: &impl Candidate, term: Term, version: Version, epoch: 
 }
 
 async fn epochs(group: &impl Group) -> Vec<u64> {
-    let told = |entry: Entry| {
-        let Entry::Change(account) = entry;
-        account.epoch.0
-    };
-    group.history().await.into_iter().map(|recorded| told(recorded.entry.unwrap())).collect()
+    group.history().await.into_iter().map(|recorded| recorded.entry.unwrap().epoch().0).collect()
+}
+
+/// This node came back in epoch 1 with so many bytes beyond, of which this becomes.
+fn returned(node: &str, bytes: u64, keeping: Keeping) -> Entry {
+    Entry::Return(Box::new(Return {
+        epoch: Epoch(1),
+        node: node.parse().unwrap(),
+        replid: ReplId("p".to_owned()),
+        offset: 100 + bytes,
+        keys: 1,
+        divergence: Divergence {
+            run: RunId("r".to_owned()),
+            left: Some(Epoch(1)),
+            bytes: Some(bytes),
+            keeping,
+        },
+        leader: id("m1"),
+    }))
+}
+
+fn due() -> Keeping {
+    Keeping::Due { file: "f".to_owned() }
+}
+
+fn saved() -> Keeping {
+    Keeping::Saved { file: "/f".to_owned() }
 }
 
 async fn an_entry_is_written_with_its_record_and_the_oldest_goes_for_it<S: Subject>() {
@@ -186,4 +210,72 @@ async fn what_is_in_the_way_holds_up_no_record<S: Subject>() {
     subject.delete(&format!("{}/below", name(1))).await;
     commit(&campaign, term, version, 201).await;
     assert!(subject.stat(&name(201)).await.is_some() && subject.stat(&name(1)).await.is_none());
+}
+
+async fn a_return_is_told_beside_its_change_and_who_tells_more_of_it_takes_its_place<S: Subject>() {
+    let subject = S::start().await;
+    let session = subject.open(SESSION);
+    let Led { group, campaign, term: first, version } = led(&subject, &session, "/g").await;
+    let version = commit(&campaign, first, version, 1).await;
+    let [due, saved] = [due, saved].map(|keeping| returned("[::1]:1", 5, keeping()));
+    let transaction = subject.transaction();
+    let version = campaign.commit_with(first, version, &with_number(1, 2), Some(&due)).await.unwrap();
+    assert_eq!(subject.transaction(), transaction + 1, "one transaction");
+    let znode = format!("{}+[::1]:1.1", name(1));
+    assert_eq!(subject.stat(&znode).await.map(|stat| stat.created), Some(version.order));
+    // What is told of the change can still be amended.
+    assert_eq!(campaign.amend(first, &more(1, 5)).await, Ok(()));
+    assert_eq!(campaign.amend(first, &saved).await, Err(CommitError::Conflict), "that goes with a record");
+
+    let other = subject.open(SESSION);
+    let next = subject.group(&other, "/g");
+    let second = next.campaign(&id("m2"), None);
+    campaign.resign().await;
+    let later = term(&second).await;
+    let version = super::world::seen(&next, "the record", |_| true).await.version;
+    let version = second.commit_with(later, version, &with_number(1, 3), Some(&saved)).await.unwrap();
+    assert_eq!(subject.stat(&znode).await.map(|stat| stat.modified), Some(version.order));
+    let told = |history: Vec<redis_failover_store::Recorded>| -> Vec<_> {
+        history.into_iter().map(|recorded| recorded.entry.unwrap()).collect()
+    };
+    assert_eq!(told(group.history().await), [more(1, 5), saved.clone()]);
+    // Another return of the node, and one of another node, have their own.
+    let again = returned("[::1]:1", 6, Keeping::Discarded);
+    let another = returned("h:1", 5, Keeping::Discarded);
+    let version = second.commit_with(later, version, &with_number(1, 4), Some(&again)).await.unwrap();
+    let version = second.commit_with(later, version, &with_number(1, 5), Some(&another)).await.unwrap();
+    assert_eq!(told(group.history().await), [more(1, 5), saved.clone(), again, another.clone()]);
+    // What is none of ours stays as it is.
+    let mine = format!("{}+h:1.3", name(1));
+    assert!(subject.stat(&mine).await.is_some());
+    subject.put(&mine, "mine").await;
+    let version = second.commit_with(later, version, &with_number(1, 6), Some(&another)).await.unwrap();
+    assert_eq!(subject.text(&mine).await, "mine");
+    assert_eq!(subject.stat(&format!("{}+h:1.4", name(1))).await.map(|it| it.created), Some(version.order));
+    // And so does a return that a deposed leader has more to tell of.
+    let lock = subject.children("/g/leader").await.remove(0);
+    subject.delete(&format!("/g/leader/{lock}")).await;
+    let deposed = second.commit_with(later, version, &with_number(1, 7), Some(&due)).await;
+    assert_eq!(deposed, Err(CommitError::Fenced));
+    assert_eq!(subject.stat(&znode).await.map(|stat| stat.version), Some(1));
+}
+
+async fn a_node_that_comes_back_over_and_over_leaves_the_changes_where_they_are<S: Subject>() {
+    let subject = S::start().await;
+    for epoch in 1..=u64::try_from(KEPT).unwrap() {
+        subject.put(&name(epoch), "").await;
+    }
+    let session = subject.open(SESSION);
+    let Led { campaign, term, mut version, .. } = led(&subject, &session, "/g").await;
+    let times = u64::try_from(RETURNS_KEPT).unwrap() + 5;
+    for n in 1..=times {
+        let (entry, number) = (returned("h:1", n, due()), u32::try_from(n).unwrap());
+        version = campaign.commit_with(term, version, &with_number(1, number), Some(&entry)).await.unwrap();
+    }
+    let names = subject.children("/g/history").await;
+    let returns = names.iter().filter(|name| name.contains('+')).count();
+    assert_eq!((names.len(), returns), (KEPT, RETURNS_KEPT));
+    let last = format!("{}+h:1.{times}", name(1));
+    assert_eq!(subject.stat(&last).await.map(|stat| stat.created), Some(version.order));
+    assert!(subject.stat(&format!("{}+h:1.5", name(1))).await.is_none());
 }

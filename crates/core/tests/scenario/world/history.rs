@@ -2,9 +2,21 @@
 
 use std::time::Duration;
 
-use redis_failover_core::history::{Account, Ending};
+use redis_failover_core::history::{Account, Ending, Entry, Return};
 
-pub(super) fn lines(account: &Account) -> Vec<String> {
+pub(super) fn lines(entry: &Entry) -> Vec<String> {
+    match entry {
+        Entry::Change(account) => of_change(account),
+        Entry::Return(told) => vec![of_return(told)],
+    }
+}
+
+fn of_return(told: &Return) -> String {
+    let Return { epoch, node, replid: _, offset, keys, divergence, leader } = told;
+    format!("epoch {epoch}: {node} came back ({keys} keys, at {offset}); {divergence}; led by {leader}")
+}
+
+fn of_change(account: &Account) -> Vec<String> {
     let old = account.old.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
     let mut lines =
         vec![format!("epoch {}: {old} -> {}, {}{}", account.epoch, account.new, account.cause, end(account))];

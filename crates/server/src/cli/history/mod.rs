@@ -1,5 +1,5 @@
-//! `redis-failover history` and `redis-failover explain`: what became of each change of master, from what the leaders
-//! wrote down in `ZooKeeper`. It needs no monitor to answer, and writes nothing.
+//! `redis-failover history` and `redis-failover explain`: what became of each change of master, and what came back after
+//! it, from what the leaders wrote down in `ZooKeeper`. It needs no monitor to answer, and writes nothing.
 
 mod page;
 
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use redis_failover_core::history::{Account, Ending, Entry, Estimate, Milestone};
+use redis_failover_core::history::{Account, Ending, Entry, Estimate, Milestone, Return};
 use redis_failover_core::{Epoch, NodeAddr};
 use redis_failover_store::{Recorded, Store as _, ZooKeeper, wire};
 use serde_json::{Value, json};
@@ -75,12 +75,32 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let Some(told) = all.iter().rev().find(of_epoch) else {
         return Err(unknown(&args.store, epoch, &all));
     };
+    let back = came_back(&all, told);
     if args.json {
-        println!("{}", told.json());
+        let mut value = told.json();
+        value["returns"] = back.into_iter().map(Told::json).collect();
+        println!("{value}");
     } else if let Some(account) = told.account() {
-        print!("{}", page::page(account, &told.time()));
+        let back = back.into_iter().filter_map(|back| Some((back.time(), back.returned()?)));
+        print!("{}", page::page(account, &told.time(), &back.collect::<Vec<_>>()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What came back after the change `of` that concerns it: what was counted in its epoch, and what was counted later of a
+/// history that was left in this change.
+fn came_back<'a>(all: &'a [Told], of: &Told) -> Vec<&'a Told> {
+    let Some(epoch) = of.account().map(|account| account.epoch) else { return Vec::new() };
+    // What was written before is of an earlier life of the group, if it tells of this epoch or a later one.
+    let later = || all.iter().filter(|told| told.recorded.order >= of.recorded.order);
+    let published = all.iter().filter_map(Told::account).filter(|it| it.ending == Ending::Published);
+    let published: Vec<_> = published.map(|account| account.epoch).collect();
+    let left_in = |left: Epoch| published.iter().copied().filter(|epoch| *epoch > left).min();
+    let concerns = |told: &Return| {
+        let left = told.divergence.left.and_then(left_in);
+        told.epoch == epoch || (told.epoch > epoch && left == Some(epoch))
+    };
+    later().filter(|told| told.returned().is_some_and(concerns)).collect()
 }
 
 /// What is said where no entry tells of `epoch`.
@@ -115,8 +135,17 @@ fn read(store: &StoreArgs) -> Result<Vec<Told>, Failure> {
 
 impl Told {
     fn account(&self) -> Option<&Account> {
-        let Entry::Change(account) = self.recorded.entry.as_ref().ok()?;
-        Some(account)
+        match self.recorded.entry.as_ref().ok()? {
+            Entry::Change(account) => Some(account),
+            Entry::Return(_) => None,
+        }
+    }
+
+    fn returned(&self) -> Option<&Return> {
+        match self.recorded.entry.as_ref().ok()? {
+            Entry::Return(told) => Some(told),
+            Entry::Change(_) => None,
+        }
     }
 
     fn time(&self) -> String {
@@ -152,6 +181,10 @@ fn as_text(all: &[Told]) -> String {
                 let (epoch, change, cause) = (account.epoch.0, change(account), account.cause.word());
                 let (without, lost) = (without(account), lost(account));
                 line(format_args!("{time:<24} {epoch:>5}  {change:<43} {cause:<11} {without:<9} {lost}"));
+            }
+            Ok(Entry::Return(back)) => {
+                let Return { epoch, node, divergence, .. } = &**back;
+                line(format_args!("{time:<24} {:>5}  {node} came back with {divergence}", epoch.0));
             }
         }
     }

@@ -4,20 +4,21 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use redis_failover_core::Reason;
-use redis_failover_core::history::{Account, Cause, Ending, Estimate, Milestone};
+use redis_failover_core::history::{Account, Cause, Ending, Estimate, Milestone, Return};
 
 use super::{change, span, without};
 
 const GROWS: &str = "a string takes everything";
 
-/// The page of `account`, which was written at `time`.
-pub(super) fn page(account: &Account, time: &str) -> String {
+/// The page of `account`, which was written at `time`, and of what came `back` after it, with the time of each.
+pub(super) fn page(account: &Account, time: &str, back: &[(String, &Return)]) -> String {
     let mut text = format!("epoch {}: {}, written {time}\n", account.epoch, change(account));
     section(&mut text, "Why then", why(account));
     section(&mut text, "What each monitor said of the old master", votes(account));
     section(&mut text, "The candidates", candidates(account));
     section(&mut text, "When, from the leader's first sign of trouble", times(account));
     section(&mut text, "What was lost, as an estimate", losses(account));
+    section(&mut text, "What came back since, and the master does not have", returns(account, back));
     section(&mut text, "What is not known", unknowns(account));
     text
 }
@@ -137,6 +138,18 @@ fn losses(account: &Account) -> Vec<String> {
         in_doubt => format!("what it acknowledged in the last {} before its end may be lost", span(in_doubt)),
     }));
     lines
+}
+
+fn returns(account: &Account, back: &[(String, &Return)]) -> Vec<String> {
+    let line = |(time, back): &(String, &Return)| {
+        let Return { epoch, node, replid, offset, keys, divergence, leader } = back;
+        let later = if *epoch == account.epoch { String::new() } else { format!(" in epoch {epoch}") };
+        [
+            format!("{node}, {time}{later}: {divergence}"),
+            format!("  {keys} keys, at {offset} of history {}; told by {leader}", short(&replid.0)),
+        ]
+    };
+    back.iter().flat_map(line).collect()
 }
 
 fn unknowns(account: &Account) -> Vec<String> {

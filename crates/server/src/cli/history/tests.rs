@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use redis_failover_core::history::{Candidate, Cause, Holds, Seen};
-use redis_failover_core::{MonitorId, Reason, ReplId, RunId, Vote};
+use redis_failover_core::{Divergence, Keeping, MonitorId, Reason, ReplId, RunId, Vote};
 
 use super::*;
 
@@ -146,12 +146,12 @@ What was lost, as an estimate
 What is not known
   what the old master took after it was last seen
 ";
-    assert_eq!(page::page(&failover(), "then"), expected);
+    assert_eq!(page::page(&failover(), "then", &[]), expected);
 }
 
 #[test]
 fn a_page_says_what_is_not_known() {
-    let page = page::page(&dim(), "then");
+    let page = page::page(&dim(), "then", &[]);
     for part in [
         "m1 led and began it; m2 ended it",
         "without a master that takes writes: > 9 ms",
@@ -163,7 +163,7 @@ fn a_page_says_what_is_not_known() {
     ] {
         assert!(page.contains(part), "{page}\nwithout `{part}`");
     }
-    let given_up = page::page(&given_up(), "then");
+    let given_up = page::page(&given_up(), "then", &[]);
     assert!(
         given_up.contains("given up for the next epoch: b:6379 was chosen, and an earlier"),
         "{given_up}"
@@ -172,12 +172,68 @@ fn a_page_says_what_is_not_known() {
     let mut won = failover();
     won.seen = won.seen.map(|seen| Seen { frozen: true, ..seen });
     won.loss = Some(Estimate { bytes: Some(0), span: Some(Duration::ZERO) });
-    let won = page::page(&won, "then");
+    let won = page::page(&won, "then", &[]);
     assert!(
         won.contains("was frozen at 4800") && won.contains("nothing that it acknowledged is in doubt"),
         "{won}"
     );
     assert!(!won.contains("not known"), "{won}");
+}
+
+/// Node a came back in this epoch, having left the history of that one.
+fn returned(epoch: u64, left: u64) -> Told {
+    let entry = Entry::Return(Box::new(Return {
+        epoch: Epoch(epoch),
+        node: node("a"),
+        replid: ReplId("0123456789abcdef".to_owned()),
+        offset: 4_800,
+        keys: 13,
+        divergence: Divergence {
+            run: RunId("run".to_owned()),
+            left: Some(Epoch(left)),
+            bytes: Some(89),
+            keeping: Keeping::Discarded,
+        },
+        leader: monitor("m2"),
+    }));
+    let mut told = told(failover());
+    told.recorded.entry = Ok(entry);
+    told.recorded.order += 1;
+    told
+}
+
+#[test]
+fn who_came_back_is_listed_and_told_with_the_change_in_which_its_history_was_left() {
+    let text = as_text(&[returned(2, 1)]);
+    let line = "2026-01-31T13:05:01.106Z     2  a:6379 came back with 89 bytes beyond where the history of epoch 1 was \
+                left, discarded\n";
+    assert!(text.ends_with(line), "{text}");
+
+    let mut fourth = failover();
+    fourth.epoch = Epoch(4);
+    // In epoch 3, which nobody was published in, no history was left.
+    let all =
+        [told(failover()), told(given_up()), told(fourth), returned(2, 1), returned(4, 1), returned(4, 2)];
+    let epochs = |of: usize| -> Vec<_> {
+        let back = came_back(&all, &all[of]).into_iter().filter_map(Told::returned);
+        back.map(|it| (it.epoch.0, it.divergence.left.map(|left| left.0))).collect()
+    };
+    assert_eq!(epochs(0), [(2, Some(1)), (4, Some(1))]);
+    assert_eq!(epochs(1), []);
+    assert_eq!(epochs(2), [(4, Some(1)), (4, Some(2))]);
+    let mut earlier = returned(2, 1);
+    earlier.recorded.order = 1;
+    let all = [earlier, told(failover())];
+    assert!(came_back(&all, &all[1]).is_empty(), "that is of an earlier life of the group");
+
+    let back = returned(5, 1);
+    let page = page::page(&failover(), "then", &[("later".to_owned(), back.returned().expect("one"))]);
+    let part = "
+What came back since, and the master does not have
+  a:6379, later in epoch 5: 89 bytes beyond where the history of epoch 1 was left, discarded
+    13 keys, at 4800 of history 01234567; told by m2
+";
+    assert!(page.contains(part), "{page}");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use std::io::Cursor;
 use std::path::PathBuf;
 
 use redis_failover_core::{
-    Action, ActionId, Answer, Event, Evidence, Found, History, Leadership, Member, Observation, Outcome,
-    Peer, Purpose, ReplId, Request, RequestId, Requests, Role, RunId, Saving, Step, Term, Version, Versioned,
+    Action, ActionId, Answer, Divergence, Epoch, Event, Evidence, Found, History, Keeping, Leadership,
+    Member, Observation, Outcome, Peer, Purpose, ReplId, Request, RequestId, Requests, Return, Role, RunId,
+    Saving, Step, Term, Version, Versioned,
 };
 use tempfile::TempDir;
 
@@ -241,12 +242,25 @@ fn every_event_is_the_same_again() {
         assert_eq!(read, call);
     }
     let answer = Step::Answer { request: RequestId(1), answer: Answer::Refused("no".into()) };
-    let steps = story.actions.iter().map(|action| action.step.clone()).chain([answer]);
+    let steps = story.actions.iter().map(|action| action.step.clone()).chain([answer, tells_a_return()]);
     for step in steps {
         let action = Action { id: ActionId(1), term: Term(2), step };
         let Entry::Action(read) = again(Entry::Action(Box::new(action.clone()))) else { panic!("an action") };
         assert_eq!(*read, action);
     }
+}
+
+/// Counts what a node that came back holds.
+fn tells_a_return() -> Step {
+    let divergence = Divergence {
+        run: RunId("r".into()),
+        left: Some(Epoch(1)),
+        bytes: Some(7),
+        keeping: Keeping::Due { file: "f".into() },
+    };
+    let (replid, leader) = (ReplId("p".into()), "m1".parse().expect("an id"));
+    let told = Return { epoch: Epoch(2), node: node("a"), replid, offset: 107, keys: 3, divergence, leader };
+    Step::Amend { entry: Box::new(redis_failover_core::Entry::Return(Box::new(told))) }
 }
 
 #[test]
