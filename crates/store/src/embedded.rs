@@ -3,15 +3,19 @@
 //! For tests, and for trying the program out. Everything is gone with the process, and no other process sees any of
 //! it. It starts no thread and needs no particular runtime; it never waits while it holds its lock.
 
+mod asked;
 mod campaign;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use redis_failover_core::{Answer, Instant as Moment, MonitorId, Report, Request, RequestId, Requests};
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+use asked::Asked;
 
 use crate::feed::Feed;
 use crate::model::{Model, SessionId};
@@ -136,17 +140,10 @@ impl Store for EmbeddedGroup {
     async fn ask(&self, request: &Request) -> Result<Answer, StoreError> {
         let Reader { session, group, .. } = &*self.reader;
         // Hung before the request is left: its answer may come within that very call.
-        let mut news = self.reader.news.subscribe();
+        let news = self.reader.news.subscribe();
         let id = self.owner.shared.change(|model, _| model.ask(*session, group, request));
         let asked = Asked { shared: &self.owner.shared, group, id: id.ok_or(StoreError::Closed)? };
-        loop {
-            if let Some(answer) = asked.answer()? {
-                return Ok(answer);
-            }
-            if news.changed().await.is_err() {
-                return Err(StoreError::Closed);
-            }
-        }
+        asked.answered(news).await
     }
 
     fn predecessors(&self) -> Feed<Option<Arc<Vec<String>>>> {
@@ -158,6 +155,22 @@ impl Store for EmbeddedGroup {
         self.owner.shared.change(|model, _| model.withdraw(*session, group));
     }
 
+    async fn remaining(&self, me: &MonitorId, limit: Duration) -> Result<BTreeSet<MonitorId>, StoreError> {
+        let mut news = self.reader.news.subscribe();
+        let gone = async {
+            loop {
+                let standing = self.owner.shared.lock().model.remaining(&self.reader.group);
+                if !standing.contains(me) {
+                    return Ok(standing);
+                }
+                if news.changed().await.is_err() {
+                    return Err(StoreError::Closed);
+                }
+            }
+        };
+        timeout(limit, gone).await.unwrap_or(Err(StoreError::NoAnswer(limit)))
+    }
+
     async fn history(&self, _: Duration) -> Result<Vec<Recorded>, StoreError> {
         Ok(self.owner.shared.lock().model.history(&self.reader.group))
     }
@@ -166,25 +179,6 @@ impl Store for EmbeddedGroup {
         let Reader { session, group, .. } = &*self.reader;
         let id = self.owner.shared.change(|model, _| model.campaign(*session, group, me, contact));
         EmbeddedCampaign::new(&self.owner, group, id)
-    }
-}
-
-/// A request that stands until this is dropped.
-struct Asked<'a> {
-    shared: &'a Shared,
-    group: &'a GroupPath,
-    id: RequestId,
-}
-
-impl Asked<'_> {
-    fn answer(&self) -> Result<Option<Answer>, StoreError> {
-        self.shared.lock().model.answer_of(self.group, self.id)
-    }
-}
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        self.shared.change(|model, _| model.take_back(self.group, self.id));
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which znodes the history of a group takes, and which have to go: it is bounded. It reads and writes nothing.
 //!
-//! An entry is called after its epoch, in ten digits. Where a node came back in it, its address and a number follow, which
-//! grows with each return of the epoch: `0000000012+h:6379.1`. What is called otherwise is none, and is left alone.
+//! An entry is called after its epoch, in ten digits. Where a node came back in it, its address and a number follow,
+//! which grows with each return of the epoch: `0000000012+h:6379.1`. What is called otherwise is none, and is left
+//! alone.
 
 use std::collections::BTreeSet;
 
@@ -140,8 +141,8 @@ pub(crate) fn epoch_of(name: &str) -> Option<Epoch> {
     (end >= DIGITS).then(|| name[..end].parse().ok().map(Epoch)).flatten()
 }
 
-/// Which return of its epoch an entry of this name tells of; `None` where it is no name of one. One that this program did
-/// not give counts as the first.
+/// Which return of its epoch an entry of this name tells of; `None` where it is no name of one. One that this program
+/// did not give counts as the first.
 fn number_of(name: &str) -> Option<u64> {
     let (_, rest) = name.split_once('+')?;
     let number = rest.rsplit_once('.').and_then(|(_, number)| number.parse().ok());

@@ -18,7 +18,7 @@ pub mod wire;
 mod znodes;
 mod zookeeper;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -61,6 +61,17 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Takes this monitor's report back, for a session that goes on without the group. It returns at once; the
     /// report is deleted as soon as there is a connection. A later [`Store::publish`] undoes it.
     fn withdraw(&self);
+
+    /// Waits until no report of `me` stands any more, for `limit` at most, and says whose reports stand then: of
+    /// monitors that take theirs back at the same time the last sees nobody's.
+    ///
+    /// # Errors
+    /// When the store does not answer in time, or the report is another session's and stays.
+    fn remaining(
+        &self,
+        me: &MonitorId,
+        limit: Duration,
+    ) -> impl Future<Output = Result<BTreeSet<MonitorId>, StoreError>> + Send;
 
     /// What operators ask for and nobody has answered yet.
     fn requests(&self) -> Feed<Arc<Requests>>;
@@ -117,9 +128,9 @@ pub trait Campaign: Send + Sync + 'static {
     /// store. Dropping the future has the outcome of [`CommitError::Unknown`].
     ///
     /// `entry` goes into the history in the same transaction, or not at all; the oldest entries go for it, so that
-    /// [`KEPT`] are left, [`RETURNS_KEPT`] of them of nodes that came back. One that tells more of the same return takes
-    /// the place of what is told of it, whoever wrote that. What else stands in the history and is in the way is not
-    /// overwritten, and holds up no record: one whose entry cannot be written is written without.
+    /// [`KEPT`] are left, [`RETURNS_KEPT`] of them of nodes that came back. One that tells more of the same return
+    /// takes the place of what is told of it, whoever wrote that. What else stands in the history and is in the way is
+    /// not overwritten, and holds up no record: one whose entry cannot be written is written without.
     ///
     /// # Errors
     /// See [`CommitError`]: each says what may be assumed.

@@ -10,7 +10,7 @@ mod report;
 mod requests;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use redis_failover_core::{Instant, Leadership, MonitorId, Report, Term, Versioned};
@@ -290,6 +290,12 @@ impl Model {
             Some((id, (report, stat.modified)))
         };
         self.tree.children(&znodes.monitors).iter().filter_map(report).collect()
+    }
+
+    /// The monitors whose reports stand, whether they can be read or not.
+    pub fn remaining(&self, group: &GroupPath) -> BTreeSet<MonitorId> {
+        let znodes = Znodes::new(group.to_string());
+        self.tree.children(&znodes.monitors).iter().filter_map(|name| name.parse().ok()).collect()
     }
 
     /// Makes `report` the session's own for the group; it is written when the session attends.

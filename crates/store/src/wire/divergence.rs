@@ -1,5 +1,5 @@
-//! What a node that came back holds beyond, as it stands in the record and in the history. It never decides what becomes
-//! of that.
+//! What a node that came back holds beyond, as it stands in the record and in the history. It never decides what
+//! becomes of that.
 
 use redis_failover_core::{Divergence, Epoch, Keeping, RunId};
 use serde::{Deserialize, Serialize};

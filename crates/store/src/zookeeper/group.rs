@@ -1,6 +1,6 @@
 //! One group on the session: the [`Store`] of a monitor. It starts each task when it is first needed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -149,6 +149,10 @@ impl Store for ZooKeeperGroup {
 
     async fn history(&self, limit: Duration) -> Result<Vec<Recorded>, StoreError> {
         history::read(self.shared(), &self.inner.znodes, limit).await
+    }
+
+    async fn remaining(&self, me: &MonitorId, limit: Duration) -> Result<BTreeSet<MonitorId>, StoreError> {
+        reports::remaining(self.shared(), &self.inner.znodes, me, limit).await
     }
 
     fn withdraw(&self) {

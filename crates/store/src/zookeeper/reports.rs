@@ -1,18 +1,22 @@
 //! The reports of all live monitors. A report that cannot be read is left out and named once; it never stops
 //! the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redis_failover_core::MonitorId;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use zookeeper_client::{Error, OneshotWatcher};
 
+use super::StoreError;
 use super::bell;
 use super::session::{Session, Shared};
+use super::znodes::failed;
 use crate::SeenReport;
 use crate::wire::parse_report;
 use crate::znodes::Znodes;
@@ -38,6 +42,37 @@ pub(super) async fn follow(shared: Arc<Shared>, znodes: Znodes, sender: watch::S
     tokio::select! {
         () = sender.closed() => {}
         () = shared.in_each_session(follow) => {}
+    }
+}
+
+/// Waits until no report of `me` stands, for `limit` at most, and yields whose reports stand then.
+///
+/// What is read after the own deletion has all deletions before that in it.
+pub(super) async fn remaining(
+    shared: &Arc<Shared>,
+    znodes: &Znodes,
+    me: &MonitorId,
+    limit: Duration,
+) -> Result<BTreeSet<MonitorId>, StoreError> {
+    let (shared, znodes, me) = (Arc::clone(shared), znodes.clone(), me.clone());
+    let spawner = Arc::clone(&shared);
+    let work = spawner.spawn(async move {
+        let session = shared.session(limit).await?;
+        loop {
+            let listed = bell::children(&session, &znodes.monitors).await;
+            let (names, changed) = listed.map_err(|error| failed(&session, &znodes.monitors, &error))?;
+            let standing: BTreeSet<MonitorId> = names.iter().filter_map(|name| name.parse().ok()).collect();
+            if !standing.contains(&me) {
+                return Ok(standing);
+            }
+            changed.changed().await;
+        }
+    });
+    let work = AbortOnDropHandle::new(work);
+    match timeout(limit, work).await {
+        Ok(Ok(Some(standing))) => standing,
+        Ok(_) => Err(StoreError::Closed),
+        Err(_) => Err(StoreError::NoAnswer(limit)),
     }
 }
 

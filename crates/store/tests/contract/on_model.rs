@@ -2,6 +2,7 @@
 //! does in between it does with what it knew.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -151,6 +152,15 @@ impl Group for ModelGroup {
 
     fn withdraw(&self) {
         self.world.with(|model, _| model.withdraw(self.session, &self.group));
+    }
+
+    async fn remaining(&self, me: &MonitorId) -> BTreeSet<MonitorId> {
+        let standing = self.world.with(|model, now| {
+            model.settle(now);
+            model.remaining(&self.group)
+        });
+        assert!(!standing.contains(me), "nothing happens by itself: if not now, then never");
+        standing
     }
 
     async fn history(&self) -> Vec<Recorded> {

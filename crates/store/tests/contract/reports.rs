@@ -15,6 +15,7 @@ cases![
     the_second_monitor_of_one_id_waits_until_the_first_is_gone,
     a_new_session_writes_them_again,
     one_that_is_taken_back_is_deleted_and_nobody_elses_is,
+    of_those_that_take_theirs_back_at_once_the_last_sees_nobody,
 ];
 
 fn vote(seen: &SeenReport) -> (Vote, Duration) {
@@ -140,4 +141,27 @@ async fn one_that_is_taken_back_is_deleted_and_nobody_elses_is<S: Subject>() {
     assert!(subject.stat("/other/monitors/a").await.is_some());
     second.publish(report("a", Vote::Silent));
     shown(&second, &["a"]).await;
+}
+
+async fn of_those_that_take_theirs_back_at_once_the_last_sees_nobody<S: Subject>() {
+    let subject = S::start().await;
+    let sessions = [subject.open(SESSION), subject.open(SESSION), subject.open(SESSION)];
+    let groups = sessions.each_ref().map(|session| subject.group(session, "/g"));
+    let [a, b, c] = groups.each_ref();
+    assert!(a.remaining(&id("a")).await.is_empty(), "nobody was ever there");
+    for _ in 0..10 {
+        for (group, name) in [(a, "a"), (b, "b"), (c, "c")] {
+            group.publish(report(name, Vote::Up));
+        }
+        shown(a, &["a", "b", "c"]).await;
+        a.withdraw();
+        assert_eq!(a.remaining(&id("a")).await, [id("b"), id("c")].into());
+        b.withdraw();
+        c.withdraw();
+        let ids = (id("b"), id("c"));
+        let (of_b, of_c) = tokio::join!(b.remaining(&ids.0), c.remaining(&ids.1));
+        assert!(!of_b.contains(&id("b")) && !of_c.contains(&id("c")));
+        assert!(of_b.is_empty() || of_c.is_empty(), "{of_b:?} and {of_c:?} both saw somebody");
+        shown(a, &[]).await;
+    }
 }

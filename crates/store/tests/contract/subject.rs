@@ -1,7 +1,7 @@
 //! What the cases run on: a store, its sessions, and somebody who can look at its back and harm it. It never says
 //! which store that is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +95,7 @@ pub(crate) trait Group {
     fn leave(&self, request: &Request) -> impl Asked + use<Self>;
     fn predecessors(&self) -> impl Shows<Option<Arc<Vec<String>>>> + use<Self>;
     fn withdraw(&self);
+    async fn remaining(&self, me: &MonitorId) -> BTreeSet<MonitorId>;
     async fn history(&self) -> Vec<Recorded>;
     fn campaign(&self, me: &MonitorId, contact: Option<&Contact>) -> Self::Campaign;
 }
@@ -200,6 +201,10 @@ impl<G: Store> Group for G {
 
     fn withdraw(&self) {
         Store::withdraw(self);
+    }
+
+    async fn remaining(&self, me: &MonitorId) -> BTreeSet<MonitorId> {
+        Store::remaining(self, me, LONG).await.unwrap()
     }
 
     async fn history(&self) -> Vec<Recorded> {
