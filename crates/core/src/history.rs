@@ -2,17 +2,19 @@
 //!
 //! It holds no moment of any machine's clock, only spans: what is written down is read elsewhere, and later.
 
+mod returns;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::candidate::{Dropped, Ranking};
-use crate::divergence::Divergence;
 use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId};
 use crate::position::{History, Lineages, Position};
 use crate::topology::{Change, Reason};
 use crate::view::{Evidence, Vote};
+pub use returns::Return;
 
 /// One thing that the history of a group tells. There may be more kinds later: a reader passes over what it does not
 /// know.
@@ -79,34 +81,6 @@ pub struct Account {
     pub seen: Option<Seen>,
     /// How much was lost, as far as can be said; `None` where there was nothing to lose.
     pub loss: Option<Estimate>,
-}
-
-/// One node that came back with what the master does not have, told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Return {
-    /// The epoch in which it was counted.
-    pub epoch: Epoch,
-    /// The node.
-    pub node: NodeAddr,
-    /// The history that it held, under the name that it had there.
-    pub replid: ReplId,
-    /// How much of it.
-    pub offset: u64,
-    /// How many keys.
-    pub keys: u64,
-    /// How much of that is beyond where the group's history was left, and what becomes of it.
-    pub divergence: Divergence,
-    /// Who led when this was written.
-    pub leader: MonitorId,
-}
-
-impl Return {
-    /// Whether both tell of the same data of one node.
-    fn is_of_the_same(&self, other: &Self) -> bool {
-        let held = |it: &Self| (it.epoch, it.node.clone(), it.replid.clone(), it.offset);
-        held(self) == held(other) && self.divergence.is_same_data(&other.divergence)
-    }
 }
 
 /// Why a master was published.

@@ -1,5 +1,5 @@
-//! `redis-failover history` and `redis-failover explain`: what became of each change of master, and what came back after
-//! it, from what the leaders wrote down in `ZooKeeper`. It needs no monitor to answer, and writes nothing.
+//! `redis-failover history` and `redis-failover explain`: what became of each change of master, and what came back
+//! after it, from what the leaders wrote down in `ZooKeeper`. It needs no monitor to answer, and writes nothing.
 
 mod page;
 
@@ -87,8 +87,8 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What came back after the change `of` that concerns it: what was counted in its epoch, and what was counted later of a
-/// history that was left in this change.
+/// What came back after the change `of` that concerns it: what was counted in its epoch, and what was counted later of
+/// a history that was left in this change.
 fn came_back<'a>(all: &'a [Told], of: &Told) -> Vec<&'a Told> {
     let Some(epoch) = of.account().map(|account| account.epoch) else { return Vec::new() };
     // What was written before is of an earlier life of the group, if it tells of this epoch or a later one.
