@@ -10,11 +10,12 @@ mod deposing;
 mod fingerprint;
 mod grounds;
 mod outcomes;
+mod parting;
 mod reading;
 mod requests;
 mod returns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
@@ -99,6 +100,8 @@ pub struct Decider {
     /// Who was seen to follow though the record knows of no time when it did: in which run, and whose history.
     followed: BTreeMap<NodeAddr, (RunId, ReplId)>,
     progress: Progress,
+    /// Who else was alive when this monitor began to leave its group for good.
+    leaving: Option<BTreeSet<MonitorId>>,
     attempts: u32,
     in_flight: Option<(ActionId, Step)>,
     next_id: u64,
@@ -137,6 +140,7 @@ impl Decider {
             doubt: None,
             followed: BTreeMap::new(),
             progress: Progress::default(),
+            leaving: None,
             attempts: 0,
             in_flight: None,
             next_id: 0,
@@ -182,6 +186,7 @@ impl Decider {
                 self.follow_replicas(now);
                 self.follow_copies(now);
             }
+            Event::Leaving(others) => self.leaving = Some(others),
             Event::Finished(id, outcome) => {
                 if let Some((_, step)) = self.in_flight.take_if(|(expected, _)| *expected == id) {
                     self.finished(now, step, outcome);
@@ -208,7 +213,10 @@ impl Decider {
             self.wake = Some(until);
             return None;
         }
-        let step = self.answer_request(now).or_else(|| self.next_step(now))?;
+        let step = match self.leaving {
+            Some(_) => self.next_parting_step(now)?,
+            None => self.answer_request(now).or_else(|| self.next_step(now))?,
+        };
         let step = self.chronicled(now, step);
         Some(self.begun(term, step))
     }

@@ -1,8 +1,8 @@
 //! What a decider is told: present values, so that a late one is late and not wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::names::{NodeAddr, Term};
+use crate::names::{MonitorId, NodeAddr, Term};
 use crate::request::Requests;
 use crate::step::{ActionId, Outcome};
 use crate::time::Instant;
@@ -54,4 +54,7 @@ pub enum Event {
     Observed(Observation),
     /// What came of an action.
     Finished(ActionId, Outcome),
+    /// This monitor leaves its group for good. These others are alive, by a reading that was begun when its own report
+    /// was gone: of those that leave at the same time the last finds nobody.
+    Leaving(BTreeSet<MonitorId>),
 }

@@ -3,6 +3,7 @@
 mod astray;
 mod choice;
 mod fence;
+mod parting;
 mod refresh;
 mod returning;
 
@@ -152,6 +153,17 @@ pub fn plan(facts: &Facts<'_>, version: Version, progress: &Progress) -> Next {
 /// What a replica that was left behind must reach: see [`Progress::bars`].
 pub(crate) fn bars(facts: &Facts<'_>, progress: &Progress) -> BTreeMap<NodeAddr, (Instant, u64)> {
     Planner { facts, version: Version::default(), progress }.bars()
+}
+
+/// What comes next for a leader that is the last monitor of its group, and leaves it.
+pub(crate) fn part(facts: &Facts<'_>, version: Version, progress: &Progress) -> Next {
+    Planner { facts, version, progress }.part()
+}
+
+/// Whether a monitor that is the last of its group, and `leads` or not, has nothing left to do in it.
+pub(crate) fn has_parted(facts: &Facts<'_>, progress: &Progress, leads: bool) -> bool {
+    let planner = Planner { facts, version: Version::default(), progress };
+    planner.has_parted(leads)
 }
 
 /// Who would take over by the evidence of the present attempt, and why the others would not.

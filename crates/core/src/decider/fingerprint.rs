@@ -35,6 +35,7 @@ impl Hash for Decider {
             doubt,
             followed,
             progress,
+            leaving,
             attempts,
             in_flight,
             next_id: _,
@@ -46,7 +47,7 @@ impl Hash for Decider {
         (me, configured, policy, leadership, read, record_since).hash(state);
         (must_read, unreadable, predates, loss, overtaken, settled, changes, lost_since).hash(state);
         (requests, asked, pause_until, failures, peers, lead, deposed, observation, doubt).hash(state);
-        (followed, progress).hash(state);
+        (followed, progress, leaving).hash(state);
         (attempts, in_flight.as_ref().map(|(_, step)| step), refusal, stuck, wake).hash(state);
     }
 }

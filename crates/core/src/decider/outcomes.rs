@@ -89,6 +89,11 @@ impl Decider {
     fn fenced(&mut self, now: Instant, run: RunId, (number, done): (u32, bool)) {
         let before = self.progress.fence.take().filter(|it| it.run == run && it.number == number);
         let times = before.map_or(0, |fence| fence.times + 1);
+        let master = self.record().map(|record| record.master.clone()).filter(|_| done);
+        if self.leaving.is_some() {
+            // Nobody sets the number again after a restart.
+            self.progress.unsaved.extend(master);
+        }
         self.progress.fence = Some(Fence { run, number, done, at: now, times });
     }
 

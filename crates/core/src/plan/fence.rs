@@ -44,8 +44,7 @@ impl Planner<'_> {
         if record.fenced && master.good_replicas == 0 {
             // The master itself counts, and takes no write until it is let go on.
             seen.fenced = false;
-            let replicas = record.nodes().filter(|node| **node != record.master);
-            seen.left.extend(replicas.filter(|node| record.synced.contains_key(*node)).cloned());
+            self.leave_behind(seen);
         } else if !record.fenced && master.good_replicas > 0 {
             seen.fenced = seen.members.iter().any(follows_well);
         }
@@ -53,6 +52,13 @@ impl Planner<'_> {
             // Not before: a master that is not fenced goes on without who is in step as soon as their link breaks.
             seen.left.retain(|node| !self.is_in_step(node));
         }
+    }
+
+    /// Notes in `seen` that the master goes on without any of the replicas.
+    pub(super) fn leave_behind(&self, seen: &mut Topology) {
+        let record = self.facts.record;
+        let replicas = record.nodes().filter(|node| **node != record.master);
+        seen.left.extend(replicas.filter(|node| record.synced.contains_key(*node)).cloned());
     }
 
     /// How far the master was when each replica that was left behind was first seen to follow it again: who is there is

@@ -82,6 +82,8 @@ struct Monitor {
     connected: BTreeSet<String>,
     running: Option<(u64, ActionId, Outcome)>,
     published: Option<Report>,
+    /// Whether it is told to leave the group for good, and whether it has taken its report back since.
+    leaves: Option<bool>,
     voted: Option<(Ballots, Option<LeadBallot>, Option<Epoch>)>,
     told: Option<String>,
     waited: Waits,
@@ -131,6 +133,7 @@ impl World {
             connected: BTreeSet::new(),
             running: None,
             published: None,
+            leaves: None,
             voted: None,
             told: None,
             waited: Waits::new(),
@@ -216,6 +219,7 @@ impl World {
         self.exchange_reports(&names);
         for name in &names {
             self.act(name);
+            self.part(name);
         }
     }
 
@@ -319,9 +323,10 @@ impl World {
     /// A dead monitor's report stands as long as its session: here it goes at once, which is the harder case.
     fn exchange_reports(&mut self, names: &[String]) {
         let now = self.instant();
-        let mut changed = self.reporting != names;
-        self.reporting = names.to_vec();
-        for name in names {
+        let reporting: Vec<_> = names.iter().filter(|name| self.monitors[*name].leaves.is_none()).collect();
+        let mut changed = !self.reporting.iter().eq(reporting.iter().copied());
+        self.reporting = reporting.into_iter().cloned().collect();
+        for name in &self.reporting {
             let monitor = self.monitors.get_mut(name).expect("a monitor");
             let ballots = monitor.observer.ballots();
             let (remembers, said) = (monitor.decider.remembers(), monitor.lead.said());
@@ -334,12 +339,32 @@ impl World {
             }
         }
         for name in names.iter().filter(|_| changed) {
-            let others = names.iter().filter(|other| *other != name);
+            let others = self.reporting.iter().filter(|other| *other != name);
             let reports = others.filter_map(|other| self.monitors[other].published.as_ref());
             let peers: Peers = reports.map(|it| (it.monitor.clone(), it.peer(now))).collect();
             let monitor = self.monitors.get_mut(name).expect("a monitor");
             monitor.decider.handle(now, Event::ReportsRead(peers));
             monitor.stirred = true;
+        }
+    }
+
+    /// A monitor that leaves has taken its report back, looks who is left, and is gone when nothing is left to do.
+    fn part(&mut self, name: &str) {
+        let now = self.instant();
+        let others = self.reporting.iter().filter(|other| *other != name);
+        let others: BTreeSet<_> = others.map(|other| other.parse().expect("a monitor's name")).collect();
+        let monitor = self.monitors.get_mut(name).expect("a monitor");
+        let Some(looked) = &mut monitor.leaves else { return };
+        if !std::mem::replace(looked, true) {
+            monitor.decider.handle(now, Event::Leaving(others));
+            monitor.stirred = true;
+        }
+        if monitor.decider.has_parted(now) {
+            monitor.alive = false;
+            self.say(&format!("{name} is gone"));
+            if self.leader.take_if(|leader| leader == name).is_some() {
+                self.elect();
+            }
         }
     }
 

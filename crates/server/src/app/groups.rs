@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::sessions::Sessions;
 use crate::config::GroupConfig;
 use crate::failure::Failure;
-use crate::monitor::{Monitor, Seed, Setup};
+use crate::monitor::{Monitor, Order, Seed, Setup};
 
 /// The rest before a monitor that panicked is begun anew.
 const REST: Duration = Duration::from_secs(1);
@@ -35,8 +35,19 @@ struct Me {
 struct Running {
     config: GroupConfig,
     seeds: watch::Sender<Seed>,
-    stop: watch::Sender<bool>,
+    fate: watch::Sender<Fate>,
     monitor: JoinHandle<()>,
+}
+
+/// What is to become of a monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It goes on.
+    Stays,
+    /// It leaves its group, for this process looks after that no longer.
+    Leaves,
+    /// It ends; it, or another, goes on later.
+    Ends,
 }
 
 impl Groups {
@@ -54,12 +65,21 @@ impl Groups {
             .into_iter()
             .partition(|running| wanted.iter().any(|config| config.runs_like(&running.config)));
         self.running = kept;
-        for Running { config, .. } in &over {
-            tell_end(config, wanted.iter().any(|wanted| wanted.path == config.path));
+        let (changed, removed): (Vec<_>, Vec<_>) =
+            over.into_iter().partition(|over| wanted.iter().any(|config| config.path == over.config.path));
+        for Running { config, .. } in &changed {
+            tell_begun_anew(config);
         }
+        for Running { config, .. } in &removed {
+            tell_removed(config);
+        }
+        // It may take them some seconds, which no other group waits for.
+        doom(&removed, Fate::Leaves);
         // A group whose settings changed is begun only when its former monitor is gone.
-        end(over).await;
-        let needed: Vec<_> = wanted.iter().map(|config| &config.ensemble).collect();
+        doom(&changed, Fate::Ends);
+        gone(changed).await;
+        let needed = wanted.iter().chain(removed.iter().map(|running| &running.config));
+        let needed: Vec<_> = needed.map(|config| &config.ensemble).collect();
         self.sessions.keep(&needed).await;
         let mut outcome = Ok(());
         for config in wanted {
@@ -72,12 +92,16 @@ impl Groups {
                 },
             }
         }
+        gone(removed).await;
+        let needed: Vec<_> = self.running.iter().map(|running| &running.config.ensemble).collect();
+        self.sessions.keep(&needed).await;
         outcome
     }
 
     /// Ends all monitors, which give up the lead, and then the sessions.
     pub(super) async fn end(mut self) {
-        end(self.running).await;
+        doom(&self.running, Fate::Ends);
+        gone(self.running).await;
         self.sessions.keep(&[]).await;
     }
 
@@ -88,10 +112,10 @@ impl Groups {
             "monitor {} of {}, {} nodes are listed", self.me.id, config.path, config.nodes.len()
         );
         let seeds = watch::Sender::new(seed(&config));
-        let stop = watch::Sender::new(false);
+        let fate = watch::Sender::new(Fate::Stays);
         let keeper = Keeper { me: self.me.clone(), config: config.clone(), zookeeper };
-        let monitor = tokio::spawn(keeper.keep(seeds.subscribe(), stop.subscribe()));
-        Ok(Running { config, seeds, stop, monitor })
+        let monitor = tokio::spawn(keeper.keep(seeds.subscribe(), fate.subscribe()));
+        Ok(Running { config, seeds, fate, monitor })
     }
 }
 
@@ -114,29 +138,31 @@ fn seed(config: &GroupConfig) -> Seed {
     Seed { nodes: config.nodes.clone(), policy: config.policy.clone() }
 }
 
-fn tell_end(config: &GroupConfig, begun_anew: bool) {
-    if begun_anew {
-        tracing::info!(
-            event = "reload",
-            group = %config.name,
-            "its settings changed: its monitor is begun anew"
-        );
-        return;
-    }
+fn tell_begun_anew(config: &GroupConfig) {
+    tracing::info!(event = "reload", group = %config.name, "its settings changed: its monitor is begun anew");
+}
+
+fn tell_removed(config: &GroupConfig) {
     tracing::warn!(
         event = "removed",
         group = %config.name,
         "this process monitors {} no longer. It leaves the group's record in ZooKeeper; this monitor registered there, \
-         counting for the quorum; and repl-ping-replica-period 1 and repl-backlog-ttl 0 on nodes that were master",
+         counting for the quorum; and repl-ping-replica-period 1, repl-backlog-ttl 0 and, where masters are fenced, \
+         min-replicas-max-lag 2 on nodes that were master. The last monitor that leaves the group gives its master \
+         min-replicas-to-write 0 back",
         config.path
     );
 }
 
-/// Ends monitors, all at once, and returns when they have.
-async fn end(over: Vec<Running>) {
-    for running in &over {
-        running.stop.send_replace(true);
+/// Tells monitors what is to become of them, all at once.
+fn doom(over: &[Running], fate: Fate) {
+    for running in over {
+        running.fate.send_replace(fate);
     }
+}
+
+/// Returns when these monitors are gone.
+async fn gone(over: Vec<Running>) {
     for running in over {
         // A monitor that panicked has ended, too.
         let _ = running.monitor.await;
@@ -151,22 +177,29 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Runs the group's monitor until it is told to stop. One that panics is begun anew: it must end neither the other
-    /// groups nor the watch over this one.
-    async fn keep(self, mut seeds: watch::Receiver<Seed>, mut stop: watch::Receiver<bool>) {
+    /// Runs the group's monitor until it is told to end, or has left. One that panics is begun anew: it must end
+    /// neither the other groups nor the watch over this one.
+    async fn keep(self, mut seeds: watch::Receiver<Seed>, mut fate: watch::Receiver<Fate>) {
         loop {
             let setup = self.setup(seeds.borrow_and_update().clone());
             let group = self.zookeeper.group(&self.config.path);
             let (monitor, inbox) = Monitor::new(setup, group.clone());
-            let reseed = monitor.seeds();
-            let mut stopped = stop.clone();
+            let orders = monitor.orders();
+            let mut ends = fate.clone();
             // Its sender is gone only with the program.
-            let shutdown = async move { drop(stopped.wait_for(|stop| *stop).await) };
+            let shutdown = async move { drop(ends.wait_for(|fate| *fate == Fate::Ends).await) };
             let mut running = tokio::spawn(monitor.run(inbox, shutdown));
             let ended = loop {
                 tokio::select! {
                     ended = &mut running => break ended,
-                    Ok(()) = seeds.changed() => drop(reseed.send(seeds.borrow_and_update().clone())),
+                    Ok(()) = seeds.changed() => {
+                        drop(orders.send(Order::Reseed(seeds.borrow_and_update().clone())));
+                    }
+                    Ok(()) = fate.changed() => {
+                        if *fate.borrow_and_update() == Fate::Leaves {
+                            drop(orders.send(Order::Leave));
+                        }
+                    }
                 }
             };
             let Err(panicked) = ended else { return };
@@ -179,7 +212,7 @@ impl Keeper {
             );
             tokio::select! {
                 () = sleep(REST) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                _ = fate.wait_for(|fate| *fate != Fate::Stays) => return,
             }
         }
     }

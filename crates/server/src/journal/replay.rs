@@ -196,6 +196,7 @@ fn describe(call: &Call) -> (&'static str, bool) {
         Event::LeaderWatched(_) => ("how who leads fares", false),
         Event::RequestsRead(_) => ("the requests of operators", false),
         Event::Observed(_) => ("what this monitor sees", false),
+        Event::Leaving(_) => ("this monitor leaves the group", false),
         Event::Finished(_, outcome) => match outcome {
             Outcome::Committed(_) => ("the step ended: committed", false),
             Outcome::Read(_) => ("the step ended: the nodes were read", false),

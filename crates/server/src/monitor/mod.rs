@@ -6,6 +6,7 @@ mod admin_links;
 mod clock;
 mod executor;
 mod lead_watch;
+mod leaving;
 mod prober;
 mod redis_admin;
 mod setup;
@@ -29,6 +30,8 @@ use crate::names::Names;
 use admin_links::{AdminLinks, Keepers};
 use clock::Clock;
 use executor::Executor;
+use leaving::Leaving;
+pub(crate) use leaving::Order;
 use prober::{Pace, Probed, Prober};
 pub(crate) use setup::Seed;
 pub use setup::Setup;
@@ -55,7 +58,8 @@ pub struct Monitor<S: Store> {
     pace: watch::Sender<Pace>,
     told: mpsc::UnboundedSender<Probed>,
     finished: mpsc::UnboundedSender<(ActionId, Outcome)>,
-    seeds: mpsc::UnboundedSender<Seed>,
+    orders: mpsc::UnboundedSender<Order>,
+    leaving: Option<Leaving>,
     /// What the own report says.
     published: Option<(Ballots, Option<LeadBallot>, Option<Epoch>, Waits)>,
     /// What a group without a master waits for, as this monitor found when it last tried to name one.
@@ -74,7 +78,7 @@ pub struct Inbox {
     told: mpsc::UnboundedReceiver<Probed>,
     tried: mpsc::UnboundedReceiver<lead_watch::Tried>,
     finished: mpsc::UnboundedReceiver<(ActionId, Outcome)>,
-    seeds: mpsc::UnboundedReceiver<Seed>,
+    orders: mpsc::UnboundedReceiver<Order>,
 }
 
 impl<S: Store> Monitor<S> {
@@ -91,7 +95,7 @@ impl<S: Store> Monitor<S> {
         let (told, told_inbox) = mpsc::unbounded_channel();
         let (tried, tried_inbox) = mpsc::unbounded_channel();
         let (finished, finished_inbox) = mpsc::unbounded_channel();
-        let (seeds, seeds_inbox) = mpsc::unbounded_channel();
+        let (orders, orders_inbox) = mpsc::unbounded_channel();
         let campaign = Arc::new(store.campaign(&setup.id, setup.contact.as_ref()));
         let id = setup.id.to_string();
         let links =
@@ -113,7 +117,8 @@ impl<S: Store> Monitor<S> {
             pace: watch::Sender::new(pace),
             told,
             finished,
-            seeds,
+            orders,
+            leaving: None,
             published: None,
             waits: Waits::new(),
             running: None,
@@ -125,18 +130,17 @@ impl<S: Store> Monitor<S> {
             store,
         };
         monitor.stand();
-        (
-            monitor,
-            Inbox { told: told_inbox, tried: tried_inbox, finished: finished_inbox, seeds: seeds_inbox },
-        )
+        let inbox =
+            Inbox { told: told_inbox, tried: tried_inbox, finished: finished_inbox, orders: orders_inbox };
+        (monitor, inbox)
     }
 
-    /// Where a running monitor is given another seed. A group that has a record only says in what that differs.
-    pub(crate) fn seeds(&self) -> mpsc::UnboundedSender<Seed> {
-        self.seeds.clone()
+    /// Where a running monitor is given orders.
+    pub(crate) fn orders(&self) -> mpsc::UnboundedSender<Order> {
+        self.orders.clone()
     }
 
-    /// Runs until `shutdown` completes; then gives up the lead and takes its votes back.
+    /// Runs until `shutdown` completes, or it has left the group; then gives up the lead and takes its votes back.
     ///
     /// Dropping the future gives the lead up too, but only when the action under way has ended; the votes then stand
     /// for as long as the store's session.
@@ -162,7 +166,7 @@ impl<S: Store> Monitor<S> {
                 Some(probed) = inbox.told.recv() => self.probed(probed, &mut inbox.told),
                 Some(tried) = inbox.tried.recv() => self.lead.tried(tried),
                 Some((id, outcome)) = inbox.finished.recv() => self.finished(id, outcome),
-                Some(seed) = inbox.seeds.recv() => self.reseed(seed),
+                Some(order) = inbox.orders.recv() => self.order(order),
                 () = sleep_until(wake) => {}
             }
             self.follow_record();
@@ -170,8 +174,12 @@ impl<S: Store> Monitor<S> {
             if self.lead.is_news() {
                 self.decide(Event::LeaderWatched(self.lead.said()));
             }
+            if self.is_gone() {
+                break;
+            }
             self.act();
         }
+        self.tell_parting();
         self.probers.values().chain(&self.running).for_each(JoinHandle::abort);
         self.store.withdraw();
         self.campaign.resign().await;
@@ -219,7 +227,8 @@ impl<S: Store> Monitor<S> {
             .into_iter()
             .flatten()
             .fold(self.observer.poll_timeout(), redis_failover_core::Instant::min);
-        self.clock.moment(next)
+        let next = self.clock.moment(next);
+        self.leaving.as_ref().map_or(next, |leaving| next.min(leaving.until))
     }
 
     fn decide(&mut self, event: Event) {
@@ -329,7 +338,7 @@ impl<S: Store> Monitor<S> {
     fn report(&mut self, ballots: &Ballots) {
         let lead = self.lead.said();
         let told = (ballots.clone(), lead, self.decider.remembers(), self.waits.clone());
-        if self.published.as_ref() == Some(&told) {
+        if self.leaving.is_some() || self.published.as_ref() == Some(&told) {
             return;
         }
         let (id, now) = (self.setup.id.clone(), self.clock.now());

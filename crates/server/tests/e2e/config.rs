@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use redis_failover_lab::{Process, Redis, ensure_eq, eventually};
 
-use crate::world::{DEADLINE, Group, Servers};
+use crate::fences::{await_number, number};
+use crate::world::{DEADLINE, Group, Servers, hold_for};
 
 /// Three processes that share a configuration.
 struct Monitors<'a> {
@@ -185,4 +187,115 @@ fn a_policy_that_differs_from_the_record_is_said_once_for_each_difference_and_th
     assert_eq!(one.await_successor(&servers, 0), 1, "refused counts at once, as the record says");
     assert_eq!(lines(&monitors, "down_after"), said);
     assert!(servers.get("/redis/policy/state").contains(r#""down_after_ms":1000"#));
+}
+
+/// Whether the record says that the group's master is fenced.
+fn is_fenced(servers: &Servers, group: &Group) -> bool {
+    servers.get(&format!("{}/state", group.path)).contains(r#""fenced":true"#)
+}
+
+/// Waits until nobody votes or leads in the group any more.
+fn await_left(servers: &Servers, group: &Group) {
+    eventually(DEADLINE, "nobody looks after the group", || {
+        let status = group.status(servers)?;
+        ensure_eq(&status["leader"], &serde_json::Value::Null)?;
+        let live = status["monitors"].as_array().ok_or("no monitors")?.iter().filter(|it| it["live"] == true);
+        ensure_eq(live.count(), 0)
+    });
+}
+
+#[test]
+fn a_group_that_its_only_monitor_gives_up_gets_its_number_back_unless_its_master_hangs() {
+    let servers = Servers::start();
+    let (kept, kept_said) = group("/redis/kept");
+    let (one, said) = group("/redis/only");
+    let mut monitors = Monitors::new(&servers, &kept_said);
+    monitors.write("conf.d/only.toml", &said);
+    monitors.start("m1");
+    one.await_steady(&servers, 0);
+    await_number(&one, 0, "1");
+    await_number(&kept, 0, "1");
+
+    fs::remove_file(monitors.file("conf.d/only.toml")).expect("it is there");
+    monitors.hang_up();
+    await_number(&one, 0, "0");
+    monitors.await_lines(1, &["event=\"unfenced\"", "group=only", &one.address(0)]);
+    await_left(&servers, &one);
+    assert!(!is_fenced(&servers, &one));
+    await_number(&kept, 0, "1");
+
+    // Taken up again it is fenced again, by the same record.
+    monitors.write("conf.d/only.toml", &said);
+    monitors.hang_up();
+    await_number(&one, 0, "1");
+    assert!(is_fenced(&servers, &one));
+    assert_eq!(one.status(&servers).expect("a status")["epoch"], 1);
+
+    // Nobody waits for a master that hangs, and what is left on it is said.
+    one.redis[0].stop();
+    fs::remove_file(monitors.file("conf.d/only.toml")).expect("it is there");
+    monitors.hang_up();
+    monitors.await_lines(1, &["event=\"fence-left\"", "group=only", &one.address(0), "within 5 s"]);
+    await_left(&servers, &one);
+    one.redis[0].cont();
+    hold_for(Duration::from_secs(1), "nobody commands it any more", || {
+        ensure_eq(number(&one.redis[0])?, "Some(Bulk(\"1\"))".to_owned())
+    });
+
+    // To end is not to leave.
+    for process in monitors.processes.values_mut() {
+        process.terminate();
+        assert!(process.wait_exit(DEADLINE).success());
+    }
+    await_number(&kept, 0, "1");
+    assert!(is_fenced(&servers, &kept));
+}
+
+#[test]
+fn of_several_monitors_the_last_that_gives_a_group_up_gives_the_number_back() {
+    let servers = Servers::start();
+    let (_kept, kept_said) = group("/redis/kept");
+    let (shared, said) = group("/redis/shared");
+    let mut monitors = Monitors::new(&servers, &kept_said);
+    monitors.write("conf.d/shared.toml", &said);
+    for id in ["m1", "m2", "m3"] {
+        monitors.start(id);
+    }
+    shared.await_steady(&servers, 0);
+    await_number(&shared, 0, "1");
+
+    // The leader alone: the others go on.
+    let leader = shared.leader(&servers);
+    fs::remove_file(monitors.file("conf.d/shared.toml")).expect("it is there");
+    monitors.processes[leader.as_str()].hang_up();
+    monitors.await_lines(1, &["event=\"left\"", "group=shared", "stays fenced"]);
+    assert_ne!(shared.leader(&servers), leader);
+    hold_for(Duration::from_secs(1), "it stays fenced", || {
+        ensure_eq(number(&shared.redis[0])?, "Some(Bulk(\"1\"))".to_owned())
+    });
+    // And then the other two at once.
+    monitors.hang_up();
+    await_number(&shared, 0, "0");
+    await_left(&servers, &shared);
+    assert!(!is_fenced(&servers, &shared));
+
+    // All three at once, whoever leads.
+    for _ in 0..3 {
+        monitors.write("conf.d/shared.toml", &said);
+        monitors.hang_up();
+        await_number(&shared, 0, "1");
+        eventually(DEADLINE, "all three look after it", || {
+            let status = shared.status(&servers)?;
+            let live = status["monitors"].as_array().ok_or("none")?.iter().filter(|it| it["live"] == true);
+            ensure_eq(live.count(), 3)
+        });
+        fs::remove_file(monitors.file("conf.d/shared.toml")).expect("it is there");
+        monitors.hang_up();
+        await_number(&shared, 0, "0");
+        await_left(&servers, &shared);
+        assert!(!is_fenced(&servers, &shared));
+    }
+    assert_eq!(shared.status(&servers).expect("a status")["epoch"], 1);
+    assert_eq!(monitors.lines(&["fence-left"]), 0);
+    assert_eq!(monitors.lines(&["step-failed"]), 0);
 }

@@ -12,14 +12,14 @@ use crate::writer::{Writer, assert_sound};
 /// more, Redis counts once a second, and a busy machine is a little late.
 const CLOSED_AFTER: Duration = Duration::from_millis(4_500);
 
-fn number(redis: &Redis) -> Result<String, String> {
+pub(crate) fn number(redis: &Redis) -> Result<String, String> {
     match redis.command(&["CONFIG", "GET", "min-replicas-to-write"])?.into_result()? {
         Reply::Array(pair) => Ok(format!("{:?}", pair.get(1))),
         other => Err(format!("{other:?}")),
     }
 }
 
-fn await_number(group: &Group, node: usize, wanted: &str) {
+pub(crate) fn await_number(group: &Group, node: usize, wanted: &str) {
     eventually(DEADLINE, &format!("node {node} carries {wanted}"), || {
         ensure_eq(number(&group.redis[node])?, format!("Some(Bulk({wanted:?}))"))
     });

@@ -32,6 +32,11 @@ impl World {
                 self.monitors.get_mut(*name).ok_or("no such monitor")?.port = Port::Shut;
             }
             ["kill", "monitor", name] => self.kill_monitor(name)?,
+            ["leave", names @ ..] => {
+                for name in names {
+                    self.monitors.get_mut(*name).ok_or("no such monitor")?.leaves = Some(false);
+                }
+            }
             ["restart", "monitors"] => self.restart_monitors(),
             ["restart", "monitor", name] => self.restart_monitor(name),
             ["policy", setting, value] => self.policy = with_setting(self.policy.clone(), setting, value)?,
@@ -122,6 +127,14 @@ impl World {
                 let ok = self.topology()?.members.iter().filter(|member| member.ok);
                 let ok: Vec<_> = ok.map(|member| member.addr.host()).collect();
                 holds(ok.join(" "), &nodes.join(" "))
+            }
+            ["gone", names @ ..] => {
+                let gone = self.monitors.iter().filter(|(_, it)| !it.alive).map(|(name, _)| name.as_str());
+                holds(gone.collect::<Vec<_>>().join(" "), &names.join(" "))
+            }
+            ["left", nodes @ ..] => {
+                let left: Vec<_> = self.topology()?.left.iter().map(NodeAddr::host).collect();
+                holds(left.join(" "), &nodes.join(" "))
             }
             ["masters", names @ ..] => {
                 let master = |(_, it): &(&String, &Redis)| it.follows.is_none() && it.state == State::Running;

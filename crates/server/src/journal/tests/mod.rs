@@ -193,6 +193,7 @@ fn events(story: &Story) -> Vec<Event> {
         Event::Leadership(Leadership::Suspended),
         Event::TopologyUnreadable,
         Event::RequestsRead(requests),
+        Event::Leaving(["m2".parse().expect("an id")].into()),
         Event::ReportsRead([("m2".parse().expect("an id"), peer)].into()),
         Event::Observed(Observation::default()),
         Event::Observed(story.observation()),

@@ -1,0 +1,42 @@
+//! A monitor that leaves its group for good. It decides what is left to do, and nothing else any more.
+
+use super::Decider;
+use crate::event::Leadership;
+use crate::plan::{Next, has_parted, part};
+use crate::step::Step;
+use crate::time::Instant;
+
+impl Decider {
+    /// Whether a monitor that was told that it leaves has nothing left to do: others look after the group, or nothing
+    /// needs to be looked after.
+    ///
+    /// One that is the last and does not lead has to wait until it does: who leads now may be about to leave, too.
+    pub fn has_parted(&self, now: Instant) -> bool {
+        let Some(others) = &self.leaving else { return false };
+        let parted = self.facts(now).is_none_or(|facts| {
+            let leads = matches!(self.leadership, Leadership::Leading(_)) && !self.must_read;
+            has_parted(&facts, &self.progress, leads)
+        });
+        // Who cannot read the record never leads.
+        !others.is_empty() || self.unreadable || (self.read.is_some() && parted)
+    }
+
+    /// The next step of a monitor that leaves.
+    pub(super) fn next_parting_step(&mut self, now: Instant) -> Option<Step> {
+        if self.loss.is_some() || self.has_parted(now) {
+            return None;
+        }
+        let version = self.read.as_ref().map(|read| read.version).unwrap_or_default();
+        match part(&self.facts(now)?, version, &self.progress) {
+            Next::Do(step) => Some(step),
+            Next::Wait(until) => {
+                self.wake = until;
+                None
+            }
+            Next::Stuck(ranking) => {
+                self.stuck = Some(ranking);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What the last monitor of a group does before it leaves that for good: nobody will look after the fence any more, so
+//! the master gets its operator's number back. It begins no change of master.
+
+use super::{Next, Planner, TELL_AGAIN};
+use crate::policy::Fencing;
+use crate::step::{Purpose, Step};
+use crate::topology::{Phase, Topology};
+
+impl Planner<'_> {
+    /// The next step of a leader that is the last monitor of its group and leaves it.
+    pub(super) fn part(&self) -> Next {
+        let record = self.facts.record;
+        if let Phase::FailingOver(change) = &record.phase {
+            // A group is not left in the middle of a change, if it can be helped.
+            return self.finish(change);
+        }
+        if !self.sees_master() {
+            return Next::Wait(None);
+        }
+        if self.fences() && record.fenced {
+            return Next::Do(self.commit(self.let_go_of_all(), Purpose::Refresh));
+        }
+        // A master that is still closed is opened, with its operator's number.
+        if let Some(open) = self.open() {
+            return Next::Do(open);
+        }
+        if let (Some(step), _) = self.gather() {
+            return Next::Do(step);
+        }
+        if self.fences() {
+            if let Some(run) = record.master_run.clone().filter(|_| !self.is_let_go()) {
+                let tried = self.progress.fence.as_ref().filter(|fence| fence.run == run && !fence.done);
+                let again = tried.filter(|fence| fence.number == 0).map(|fence| fence.at + TELL_AGAIN);
+                return match again.filter(|again| *again > self.facts.now) {
+                    Some(again) => Next::Wait(Some(again)),
+                    None => Next::Do(Step::Fence { node: record.master.clone(), run, number: 0 }),
+                };
+            }
+            // Its file may have been written while it was fenced.
+            if self.progress.unsaved.contains(&record.master) {
+                return Next::Do(Step::Persist { nodes: vec![record.master.clone()] });
+            }
+        }
+        Next::Wait(None)
+    }
+
+    /// Whether there is nothing left to do: the group has no fence, or who `leads` took it down and the master's file
+    /// knows.
+    pub(super) fn has_parted(&self, leads: bool) -> bool {
+        let record = self.facts.record;
+        let gone = self.is_let_go() && !self.progress.unsaved.contains(&record.master);
+        if !self.fences() {
+            return !leads || record.phase == Phase::Steady;
+        }
+        leads && record.phase == Phase::Steady && !record.fenced && gone
+    }
+
+    /// Whether the group's masters are fenced, and not by a number of their operator's.
+    fn fences(&self) -> bool {
+        let record = self.facts.record;
+        record.policy.fencing() != Fencing::Off && record.min_replicas_to_write == 0
+    }
+
+    /// Whether this leader has set the recorded master's number to that of its operator.
+    fn is_let_go(&self) -> bool {
+        let run = self.facts.record.master_run.as_ref();
+        self.progress.fence.as_ref().is_some_and(|it| Some(&it.run) == run && it.number == 0 && it.done)
+    }
+
+    /// The record of a master that goes on with nobody to see which replica it does so without.
+    fn let_go_of_all(&self) -> Topology {
+        let mut parted = self.facts.record.clone();
+        parted.fenced = false;
+        self.leave_behind(&mut parted);
+        parted
+    }
+}
