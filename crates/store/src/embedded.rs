@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{Answer, Instant as Moment, MonitorId, Report, Request, RequestId, Requests};
+use redis_failover_core::{Answer, Instant as Moment, MonitorId, Report, Request, Requests};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

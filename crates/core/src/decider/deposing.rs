@@ -15,8 +15,8 @@ impl Decider {
     pub(super) fn depose(&mut self, now: Instant) -> Option<Action> {
         let own = self.lead?;
         let record = self.record()?;
-        if self.in_flight.is_some() || !is_gone(&own, &self.me, &self.peers, &record.monitors, &record.policy)
-        {
+        let idle = self.in_flight.is_none() && self.leaving.is_none();
+        if !idle || !is_gone(&own, &self.me, &self.peers, &record.monitors, &record.policy) {
             return None;
         }
         let again = self.deposed.filter(|(term, _)| *term == own.term).map(|(_, at)| at + DEPOSE_AGAIN);

@@ -290,7 +290,8 @@ fn what_is_no_journal_is_refused_by_line_and_cause() {
     assert_eq!(read(&begin[..100]), "line 1: the first line is cut off: nothing can be read");
     let this = format!("\"journal\":{FORMAT},");
     let newer = begin.replace(&this, "\"journal\":99,\"new\":[],");
-    let why = format!("its format is 99, written by redis-failover 1.2.3; this version reads format {FORMAT}");
+    let why =
+        format!("its format is 99, written by redis-failover 1.2.3; this version reads format {FORMAT}");
     assert_eq!(read(&newer), format!("line 1: {why}"));
     let older = begin.replace(&this, "\"journal\":1,");
     assert_eq!(read(&older), format!("line 1: {}", why.replace("is 99", "is 1")));
