@@ -254,13 +254,15 @@ fn of_two_nodes_of_a_host_that_need_a_full_copy_one_is_filled_at_a_time() {
     let port = group.redis[0].port().to_string();
     go_astray(&group.redis[1], "v");
     go_astray(&group.redis[2], "v");
+    // Who is demoted just then has cut off who asks, and is asked again.
     let filled = |redis: &Redis| {
-        let info = redis.info("replication").expect("it answers");
-        info["role"] == "slave" && info["master_port"] == port && info["master_link_status"] == "down"
+        let info = redis.info("replication")?;
+        let of_master = info["role"] == "slave" && info["master_port"] == port;
+        Ok::<_, String>(of_master && info["master_link_status"] == "down")
     };
     let mut seen = [false; 2];
     eventually(DEADLINE, "both have been filled", || {
-        let now = [filled(&group.redis[1]), filled(&group.redis[2])];
+        let now = [filled(&group.redis[1])?, filled(&group.redis[2])?];
         assert_ne!(now, [true; 2], "both at once");
         seen = [seen[0] || now[0], seen[1] || now[1]];
         let over = [1, 2].iter().all(|n| matches!(group.redis[*n].get("astray"), Ok(None)));
