@@ -95,7 +95,8 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "counted-before-replaced",
-        what: "no node that holds writes which the master lacks is sent to it before the record tells of them",
+        what: "no node that held writes which the master lacks when the leader looked at it is sent there before the \
+               record tells of them",
     },
     Invariant {
         name: "one-copy-at-a-time",
@@ -274,6 +275,7 @@ impl Checks {
         self.promoted[n] = None;
         self.replica_at[n] = Some(self.now);
         self.meddled_at[n] = Some(self.now);
+        self.returns.changed(n, now);
     }
 
     /// A write is executed once, and never by a server that was promoted and is not published.
@@ -285,6 +287,9 @@ impl Checks {
             self.violate("closed-until-published", format!("{run:?} executes {id:?}, closed {closed}"));
         }
         let main = self.published.as_ref() == Some(&(n, run.clone()));
+        if !main {
+            self.returns.changed(n, now);
+        }
         if let Some(before) = self.executed.insert(id, (n, run.clone(), main)) {
             self.violate("executed-once", format!("{id:?} by {before:?} and by {run:?}"));
         }

@@ -166,6 +166,7 @@ impl World {
                 self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &Job::Fence { run, number });
             }
             Step::Follow { nodes, master, min_replicas_to_write: number, .. } => {
+                self.note_looks(m, &nodes);
                 let told: Vec<_> = nodes.iter().filter_map(|node| self.node_of(node)).collect();
                 self.monitors[m].held.retain(|n, _| !told.contains(n));
                 let job = Job::Follow { master, number };

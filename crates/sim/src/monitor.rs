@@ -62,6 +62,8 @@ pub(crate) struct Monitor {
     pub(crate) judged: BTreeMap<NodeAddr, Verdict>,
     /// When each node last said what it held, frozen.
     pub(crate) frozen_at: BTreeMap<usize, Micros>,
+    /// When it had looked last at each node that it sent to the master, or froze for that.
+    pub(crate) looked_at: BTreeMap<usize, Micros>,
     /// Its session.
     pub(crate) zk: Session,
     /// Whether it leads, as far as it knows.
@@ -147,6 +149,7 @@ impl Monitor {
             doors: BTreeMap::new(),
             judged: BTreeMap::new(),
             frozen_at: BTreeMap::new(),
+            looked_at: BTreeMap::new(),
             zk: Session { connection: life * 10_000, ..Session::default() },
             leadership: Leadership::Following,
             reread_at: 0,
@@ -168,7 +171,7 @@ impl Monitor {
     }
 
     /// When its clock will show that.
-    fn real(&self, at: Instant) -> Micros {
+    pub(crate) fn real(&self, at: Instant) -> Micros {
         let elapsed = i128::from(at.as_millis().saturating_sub(self.base)) * i128::from(MS);
         let rate = 1_000_000 + i128::from(self.rate);
         Micros::try_from((elapsed * 1_000_000 + rate - 1) / rate).unwrap_or(Micros::MAX)

@@ -12,9 +12,6 @@ use crate::world::World;
 /// For so long a leader takes a node that it told to follow for one that may yet be filled (5 s of its own clock).
 const BEGINS: Micros = 4_900 * MS;
 
-/// For so long an operator's hand at a node is fresh: what he changed is not what a leader saw.
-const FRESH: Micros = 3 * S;
-
 /// A copy that lasts for so long was seen by a leader who reaches the node.
 const SEEN: Micros = 2 * S;
 
@@ -28,6 +25,8 @@ pub(super) struct Returns {
     told: BTreeMap<usize, Told>,
     /// Since when each takes one in.
     filled: BTreeMap<usize, Micros>,
+    /// When each last came to hold something otherwise than from the published master.
+    changed: BTreeMap<usize, Micros>,
     /// Masters that came back with less, in this life, before another was published, and whether anybody was filled.
     forgetful: BTreeMap<usize, (RunId, bool)>,
 }
@@ -40,6 +39,11 @@ struct Told {
 }
 
 impl Returns {
+    /// A node may hold something since now that it did not before, and not from the published master.
+    pub(super) fn changed(&mut self, n: usize, now: Micros) {
+        self.changed.insert(n, now);
+    }
+
     /// A node is no longer about to be filled: it was frozen, or goes on with what it has.
     pub(super) fn is_not_filled(&mut self, n: usize) {
         self.told.remove(&n);
@@ -65,15 +69,29 @@ impl Returns {
 
 /// Commands.
 impl World {
-    /// A node is sent to the master by a leader, by which it may lose what that lacks: the record tells of it.
-    pub(crate) fn check_counted(&mut self, n: usize, master: &NodeAddr) {
-        let now = self.queue.now();
+    /// A leader begins to send nodes to the master: notes when it looked at each last.
+    pub(crate) fn note_looks(&mut self, m: usize, nodes: &[NodeAddr]) {
+        for node in nodes {
+            let Some(n) = self.node_of(node) else { continue };
+            let monitor = &self.monitors[m];
+            let seen = monitor.observer.sightings().get(node).map(|it| monitor.real(it.asked));
+            let read = monitor.frozen_at.get(&n).copied();
+            let demoted = monitor.looked_at.get(&n).copied();
+            let looked = seen.max(read).max(demoted).unwrap_or(0);
+            self.monitors[m].looked_at.insert(n, looked);
+        }
+    }
+
+    /// A node is sent to the master by a leader, by which it may lose what that lacks: the record tells of it, but for
+    /// what it came to hold since that leader looked at it last.
+    pub(crate) fn check_counted(&mut self, n: usize, m: usize, master: &NodeAddr) {
         let Some(record) = self.steady_record().filter(|record| record.master == *master) else { return };
         let Some(main) = self.node_of(master).filter(|main| *main != n) else { return };
         let (here, there) = (&self.nodes[n].server, &self.nodes[main].server);
         let led_there = self.checks.published.as_ref().is_some_and(|it| *it == (main, there.run()));
-        let meddled = self.checks.meddled_at[n].is_some_and(|at| now < at + FRESH);
-        if !led_there || meddled || here.master() == Some(master) {
+        let looked = self.monitors[m].looked_at.get(&n).copied().unwrap_or(0);
+        let unseen = self.checks.returns.changed.get(&n).is_some_and(|at| *at > looked);
+        if !led_there || unseen || here.master() == Some(master) {
             return;
         }
         let beyond = here.writes.without(&there.writes).count() as u64;
@@ -140,6 +158,7 @@ impl World {
 impl World {
     /// A server is back, and held this before: is it the recorded master, with less than was acknowledged?
     pub(crate) fn note_restart(&mut self, n: usize, before: &Writes) {
+        self.checks.returns.changed(n, self.queue.now());
         let server = &self.nodes[n].server;
         let less = before.without(&server.writes).any(|id| self.checks.live.contains(id));
         let recorded = self.checks.record.as_ref().is_some_and(|record| record.master == server.addr);
@@ -158,6 +177,9 @@ impl World {
         let of = server.master().and_then(|master| self.node_of(master));
         if lost && follows_master {
             self.checks.counts.wiped += 1;
+        }
+        if self.checks.published.as_ref().map(|(master, _)| *master) != of {
+            self.checks.returns.changed(n, self.queue.now());
         }
         let Some(of) = of.filter(|_| lost) else { return };
         let run = self.nodes[of].server.run();

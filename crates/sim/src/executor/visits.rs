@@ -115,7 +115,8 @@ impl World {
             Job::Demote => {
                 let Some(visit) = self.monitors[m].visits.get(&id) else { return };
                 let early = visit.was.as_ref().is_some_and(|before| !before.is_master());
-                let conn = visit.conn;
+                let (conn, node, began) = (visit.conn, visit.node, visit.began);
+                self.monitors[m].looked_at.insert(node, began);
                 if early && was.is_master() {
                     self.ask_node(m, conn, id, Ask::KillClients);
                 }

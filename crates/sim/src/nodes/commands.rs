@@ -16,7 +16,7 @@ impl World {
         if let Some(Owner::Admin(m, term)) = by {
             self.check_fence(n, m, term);
             if let Ask::Follow { master, .. } = &ask {
-                self.check_counted(n, master);
+                self.check_counted(n, m, master);
             }
         }
         self.checks.obeyed(n, &ask, self.queue.now());
