@@ -159,7 +159,7 @@ pub struct Counts {
     pub confirmed: (u64, u64),
     /// How often a server lost data to a full copy that lacked acknowledged writes.
     pub wiped: u64,
-    /// How often the recorded master was back with less than was acknowledged, and how often a replica was filled by it.
+    /// How often the recorded master was back with less than was acknowledged, and how often it then filled a replica.
     pub forgot: (u64, u64),
     /// Whether the group waits for an operator at the end, as the guarantees say that it does.
     pub waits: u64,

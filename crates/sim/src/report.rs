@@ -29,6 +29,10 @@ pub enum By {
     Script(&'static str),
 }
 
+/// The columns of what a restart costs.
+const BACK: &str = "recorded masters back with less";
+const FOLLOWED: &str = "of these followed by a replica";
+
 /// Many seeds together.
 #[derive(Clone, Debug)]
 pub struct Total {
@@ -68,8 +72,8 @@ impl Total {
                 ("confirmed by a replica", counts.confirmed.0),
                 ("of these lost", counts.confirmed.1),
                 ("copies that wiped acknowledged writes", counts.wiped),
-                ("recorded masters back with less", counts.forgot.0),
-                ("of these followed by a replica", counts.forgot.1),
+                (BACK, counts.forgot.0),
+                (FOLLOWED, counts.forgot.1),
                 ("reads", counts.reads),
                 ("waiting for an operator at the end", counts.waits),
                 ("all well after the last fault, ms", counts.calm_after / 1_000),
@@ -105,6 +109,7 @@ impl Total {
             let all: u64 = values.iter().sum();
             let _ = writeln!(text, "{name:<46}{least:>9}{median:>9}{most_of:>9}{most:>9}{all:>12}");
         }
+        let _ = writeln!(text, "\n{}", self.odds());
         let _ = writeln!(text, "\n{:<46}{:>9}", "invariant", "broken");
         for invariant in INVARIANTS {
             let broken = self.violations.values().filter(|it| it.invariant == invariant.name).count();
@@ -120,6 +125,19 @@ impl Total {
             );
         }
         text
+    }
+
+    /// How often a master that was back with less was followed all the same: best effort, so it is counted.
+    fn odds(&self) -> String {
+        let all = |wanted: &str| {
+            let column = self.columns.iter().find(|(name, _)| *name == wanted);
+            column.map_or(0, |(_, values)| values.iter().sum::<u64>())
+        };
+        let (back, followed) = (all(BACK), all(FOLLOWED));
+        let percent = followed * 100 / back.max(1);
+        format!(
+            "of {back} recorded masters that were back with less, {followed} filled a replica ({percent} %)"
+        )
     }
 
     /// For programs.

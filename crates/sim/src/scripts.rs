@@ -111,7 +111,7 @@ pub fn all() -> Vec<Script> {
         },
         Script {
             name: "a-master-that-is-alone-goes-on",
-            swarm: Swarm { shared: true, disks: vec![Persistence::Nothing; 3], ..calm(3) },
+            swarm: Swarm { hosts: 2, disks: vec![Persistence::Nothing; 3], ..calm(3) },
             steps: vec![
                 (6 * S, Step::KillReplicas(10 * S)),
                 // Both are back without anything, and need full copies.
@@ -127,7 +127,7 @@ fn calm(monitors: usize) -> Swarm {
     Swarm {
         disks: vec![Persistence::Snapshots; 3],
         priorities: vec![100; 3],
-        shared: false,
+        hosts: 3,
         monitors,
         rates: vec![0; monitors],
         session: 2 * S,

@@ -74,8 +74,9 @@ pub struct Swarm {
     pub disks: Vec<Persistence>,
     /// Each server's `replica-priority`.
     pub priorities: Vec<u32>,
-    /// Whether all servers but the first bear one host's name. (Its power and its links are still each server's own.)
-    pub shared: bool,
+    /// How many hosts' names the servers bear: the last ones share one. (Its power and its links are still each one's
+    /// own.)
+    pub hosts: usize,
     /// How many monitors.
     pub monitors: usize,
     /// How much faster or slower each monitor's clock is, in millionths.
@@ -141,7 +142,7 @@ impl Swarm {
         // Of a stream of its own: what is drawn after it stays what it was.
         let mut own = Rng::with_seed(rng.clone().u64(..) ^ 0x5a4ed);
         Self {
-            shared: own.u8(0..4) == 0,
+            hosts: if own.u8(0..4) == 0 { 2 } else { nodes },
             disks: (0..nodes).map(|_| disk(rng)).collect(),
             priorities: (0..nodes).map(|_| *choose(rng, &[100, 100, 100, 100, 50, 10])).collect(),
             monitors,

@@ -130,9 +130,9 @@ impl World {
             .unwrap_or_default()
             .with_third_failover_waiting(ms(swarm.third_failover_waits))
             .with_on_divergence(swarm.on_divergence);
-        let server = |(n, disk)| {
-            let (host, port) = if swarm.shared && n > 0 { (1, 6378 + n) } else { (n, 6379) };
-            let port = u16::try_from(port).unwrap_or(u16::MAX);
+        let server = |(n, disk): (usize, _)| {
+            let host = n.min(swarm.hosts - 1);
+            let port = u16::try_from(6379 + n - host).unwrap_or(u16::MAX);
             let mut server = Server::new(NodeAddr::new(format!("n{host}"), port), disk);
             server.priority = swarm.priorities[n];
             Node::new(server, swarm.ping)

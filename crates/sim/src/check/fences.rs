@@ -1,5 +1,5 @@
-//! What is looked at of the two fences: which leader's commands a server carries out, and when a master takes writes. It
-//! asks what is, not what a leader takes it for.
+//! What is looked at of the two fences: which leader's commands a server carries out, and when a master takes writes.
+//! It asks what is, not what a leader takes it for.
 
 use std::collections::BTreeMap;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use redis_failover_core::{Link, NodeAddr, RunId, Term};
 
+use crate::bugs::Bug;
 use crate::queue::{MS, Micros, S};
 use crate::redis::{Kind, WriteId, Writes};
 use crate::wires::Ask;
@@ -91,7 +92,9 @@ impl World {
         let led_there = self.checks.published.as_ref().is_some_and(|it| *it == (main, there.run()));
         let looked = self.monitors[m].looked_at.get(&n).copied().unwrap_or(0);
         let unseen = self.checks.returns.changed.get(&n).is_some_and(|at| *at > looked);
-        if !led_there || unseen || here.master() == Some(master) {
+        // Who takes all histories for one counts nothing, and is to be found for choosing by that.
+        let miscounts = self.bug == Some(Bug::IgnoresLineage);
+        if !led_there || unseen || miscounts || here.master() == Some(master) {
             return;
         }
         let beyond = here.writes.without(&there.writes).count() as u64;
@@ -110,7 +113,7 @@ impl World {
         }
     }
 
-    /// A node is told to follow: if that means a full copy, no more of its host are being filled than the policy allows.
+    /// A node is told to follow: if that means a full copy, fewer of its host are being filled than the policy allows.
     pub(super) fn check_filled(&mut self, m: usize, n: usize, term: Term, ask: &Ask) {
         let Ask::Follow { master, .. } = ask else { return };
         let now = self.queue.now();

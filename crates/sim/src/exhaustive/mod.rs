@@ -29,8 +29,8 @@
 //! - Once nothing can befall the group any more, and the published master is open, what is left is to bring all in
 //!   order: that is taken in one order, the client's moves last.
 //! - A visit to a node is one moment; readings of the record are of the present; CONFIG REWRITE is carried out at all
-//!   nodes at once; a link's seconds, and lags, stay 0: where the master is fenced (`--fencing`) it misses a replica whose
-//!   link is gone, and not one whose link stalls.
+//!   nodes at once; a link's seconds, and lags, stay 0: where the master is fenced (`--fencing`) it misses a replica
+//!   whose link is gone, and not one whose link stalls.
 //! - The clock is the same everywhere, and two states that differ only in when something was are two.
 //!
 //! **What must hold** is in [`Broken`]: in every state, and where nothing more need happen: a path may end before a

@@ -176,7 +176,7 @@ fn nothing_is_broken_near_the_beginning() {
         (1, Order::Breadth, true),
         (2, Order::Depth, true),
     ] {
-        let rules = Rules { faults, order, fencing, ..rules(all) };
+        let rules = Rules { faults, fencing, order, ..rules(all) };
         let out = found(&rules, founded(&rules), 10_000);
         assert!(out.trail.is_none(), "{:#?}", out.trail);
         assert!(out.counts.states >= 10_000, "{:?}", out.counts);

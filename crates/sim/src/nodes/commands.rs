@@ -1,5 +1,5 @@
-//! What a server does when it is commanded, by a leader or by whoever has a connection for that. It asks nobody whether it
-//! should.
+//! What a server does when it is commanded, by a leader or by whoever has a connection for that. It asks nobody whether
+//! it should.
 
 use redis_failover_core::plan::CLOSED;
 
