@@ -70,6 +70,15 @@ pub fn all() -> Vec<Script> {
             ],
         },
         Script {
+            name: "what-was-given-up-is-longer",
+            swarm: calm(3),
+            steps: vec![
+                (5 * S, Step::StallReplication(12 * S)),
+                (6 * S + 500 * MS, Step::StopMaster(1_500 * MS)),
+                (8 * S + 400 * MS, Step::KillMaster(8 * S)),
+            ],
+        },
+        Script {
             name: "a-new-term-begins-anew",
             swarm: calm(1),
             steps: (0..3)
