@@ -3,6 +3,7 @@
 //! It remembers only what this leader learned in this term, and forgets that with the term. Whoever leads next goes
 //! on from the record.
 
+mod beginning;
 mod changes;
 mod chronicle;
 mod copies;
@@ -29,7 +30,7 @@ use crate::step::{Action, ActionId, Step};
 use crate::time::Instant;
 use crate::topology::{Found, Topology, Versioned};
 use crate::verdict::{Doubt, Electorate, Verdict};
-use crate::view::{LeadBallot, Peers, Vote};
+use crate::view::{LeadBallot, Peers};
 use changes::postponed;
 use chronicle::Chronicle;
 use requests::Asked;
@@ -364,38 +365,6 @@ impl Decider {
             Next::Stuck(ranking) => {
                 self.stuck = Some(ranking);
                 self.progress.evidence.clear();
-                self.rest(now);
-                None
-            }
-        }
-    }
-
-    /// The way to the first record of a group: adopt the predecessor's, or look at all nodes and name a master.
-    fn begin(&mut self, now: Instant) -> Option<Step> {
-        let read = self.read.as_ref()?;
-        let founding = self.founding(&self.progress.evidence);
-        if let Found::Predecessor { master, replicas } = &read.found {
-            return Some(founding.adopt(read.version, master, replicas));
-        }
-        if let Some(until) = self.progress.rest_until.filter(|until| *until > now) {
-            self.wake = Some(until);
-            return None;
-        }
-        if !self.progress.frozen {
-            let ballots = &self.observation.ballots;
-            let unheard = |node| ballots.get(node).is_none_or(|ballot| ballot.vote == Vote::Unknown);
-            // Every node was heard of once, or had a little time.
-            let patience = self.record_since + self.policy.down_after();
-            if self.configured.iter().any(unheard) && now < patience {
-                self.wake = Some(patience);
-                return None;
-            }
-            return Some(Step::Look { nodes: self.configured.clone() });
-        }
-        match founding.found(read.version) {
-            Ok(step) => Some(step),
-            Err(refusal) => {
-                self.refusal = Some(refusal);
                 self.rest(now);
                 None
             }

@@ -130,11 +130,7 @@ impl Ensemble {
 
     /// The term of who holds the lock now.
     pub(crate) fn holder(&self) -> Option<Term> {
-        let path = format!("{}/leader", self.group);
-        let sequence = |name: &String| name.rsplit('-').next().and_then(|digits| digits.parse::<u64>().ok());
-        let locks = self.model.children(&path);
-        let first = locks.iter().filter(|name| sequence(name).is_some()).min_by_key(|name| sequence(name))?;
-        self.model.get(&format!("{path}/{first}")).map(|(_, stat)| Term(stat.created))
+        self.model.term(&self.group)
     }
 
     /// The record that stands there.

@@ -104,8 +104,7 @@ impl World {
     pub(crate) fn begin(&mut self, m: usize, action: Action) {
         let Action { id, term, step } = action;
         if step == Step::Depose {
-            self.monitors[m].running = Some(Running { id, term, what: What::Depose, deadline: None });
-            return self.send_up(m, Up::Depose(id, term));
+            return self.begin_deposing(m, id, term);
         }
         let term = self.monitors[m].true_term(term);
         let (real, session) = (self.queue.now(), self.swarm.session);
@@ -128,12 +127,7 @@ impl World {
             Step::Commit { expected, record, entry, .. } => {
                 self.monitors[m].judged = self.monitors[m].decider.status(now).verdicts;
                 self.monitors[m].running = Some(Running { id, term, what: What::Store, deadline: None });
-                let up = Up::Commit(id, term, expected, record, entry);
-                if self.stands_still(m) {
-                    let life = self.monitors[m].life;
-                    return self.monitors[m].later.push(Event::LateUp { m, life, up });
-                }
-                self.send_up(m, up);
+                self.send_perhaps_late(m, Up::Commit(id, term, expected, record, entry));
             }
             // Begun above: whoever does it does not lead.
             Step::Depose => {}
@@ -179,6 +173,21 @@ impl World {
                 self.promote(m, start(What::Store, VISIT_LIMIT), &intent, closable);
             }
         }
+    }
+
+    /// Sends something to the store; it may stand still just before.
+    fn send_perhaps_late(&mut self, m: usize, up: Up) {
+        if self.stands_still(m) {
+            let life = self.monitors[m].life;
+            self.monitors[m].later.push(Event::LateUp { m, life, up });
+        } else {
+            self.send_up(m, up);
+        }
+    }
+
+    fn begin_deposing(&mut self, m: usize, id: ActionId, term: Term) {
+        self.monitors[m].running = Some(Running { id, term, what: What::Depose, deadline: None });
+        self.send_up(m, Up::Depose(id, term));
     }
 
     fn freeze(&mut self, m: usize, running: Running, nodes: &[NodeAddr], awaited: &BTreeSet<usize>) {

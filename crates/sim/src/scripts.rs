@@ -48,6 +48,12 @@ pub(crate) enum Step {
 
 /// All of them.
 pub fn all() -> Vec<Script> {
+    let mut all = of_votes_and_terms();
+    all.extend(of_masters_and_sessions());
+    all
+}
+
+fn of_votes_and_terms() -> Vec<Script> {
     vec![
         Script {
             name: "a-dead-monitor-has-no-vote",
@@ -88,6 +94,11 @@ pub fn all() -> Vec<Script> {
                 })
                 .collect(),
         },
+    ]
+}
+
+fn of_masters_and_sessions() -> Vec<Script> {
+    vec![
         Script {
             name: "who-stood-still-looks-again",
             swarm: Swarm { delay: (30 * MS, 60 * MS), session: 8 * S, ..calm(1) },

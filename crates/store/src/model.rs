@@ -212,6 +212,11 @@ impl Model {
         self.campaigns.get(&campaign)?.leader.as_ref()
     }
 
+    /// The term of who holds the first lock of `group` now, whether he knows it or not.
+    pub fn term(&self, group: &GroupPath) -> Option<Term> {
+        first_lock(&self.tree, &Znodes::new(group.to_string())).map(|(_, leader)| leader.term)
+    }
+
     /// Removes the lock of who leads in `term` in `group`, if that is not over yet.
     pub fn depose(&mut self, group: &GroupPath, term: Term) {
         let znodes = Znodes::new(group.to_string());

@@ -6,7 +6,7 @@ mod admin_links;
 mod clock;
 mod executor;
 mod lead_watch;
-mod leaving;
+mod orders;
 mod prober;
 mod redis_admin;
 mod setup;
@@ -30,8 +30,8 @@ use crate::names::Names;
 use admin_links::{AdminLinks, Keepers};
 use clock::Clock;
 use executor::Executor;
-use leaving::Leaving;
-pub(crate) use leaving::Order;
+use orders::Leaving;
+pub(crate) use orders::Order;
 use prober::{Pace, Probed, Prober};
 pub(crate) use setup::Seed;
 pub use setup::Setup;
@@ -186,18 +186,6 @@ impl<S: Store> Monitor<S> {
         self.decider.close().await;
     }
 
-    fn reseed(&mut self, Seed { nodes, policy }: Seed) {
-        (self.setup.nodes, self.setup.policy) = (nodes.clone(), policy.clone());
-        self.tidings.compare_again();
-        if self.decider.record().is_none() {
-            if let Some(running) = self.running.take() {
-                running.abort();
-            }
-            self.decider.seed(self.clock.now(), nodes, policy.clone());
-            self.watch_by(policy);
-        }
-    }
-
     /// An action of a term that is over, or in doubt, goes no further.
     fn lead(&mut self, leadership: Leadership) {
         if let Some(running) = self.running.take() {
@@ -223,10 +211,7 @@ impl<S: Store> Monitor<S> {
 
     fn wake(&self) -> Moment {
         let others = [self.decider.poll_timeout(), self.lead.poll_timeout()];
-        let next = others
-            .into_iter()
-            .flatten()
-            .fold(self.observer.poll_timeout(), redis_failover_core::Instant::min);
+        let next = others.into_iter().flatten().fold(self.observer.poll_timeout(), Ord::min);
         let next = self.clock.moment(next);
         self.leaving.as_ref().map_or(next, |leaving| next.min(leaving.until))
     }

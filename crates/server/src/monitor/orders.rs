@@ -1,5 +1,6 @@
-//! How a monitor leaves its group for good: it takes its votes back, looks who is left, and has the decider see to what
-//! nobody would look after any more. It decides nothing, and stays for some seconds at most.
+//! What a running monitor is told from outside: another seed, or to leave its group for good. Then it takes its votes
+//! back, looks who is left, and has the decider see to what nobody would look after any more. It decides nothing, and
+//! stays for some seconds at most.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -39,6 +40,18 @@ impl<S: Store> Monitor<S> {
             Order::Reseed(seed) => self.reseed(seed),
             Order::Leave => self.leave(),
             Order::Left(others) => self.left(others),
+        }
+    }
+
+    fn reseed(&mut self, Seed { nodes, policy }: Seed) {
+        (self.setup.nodes, self.setup.policy) = (nodes.clone(), policy.clone());
+        self.tidings.compare_again();
+        if self.decider.record().is_none() {
+            if let Some(running) = self.running.take() {
+                running.abort();
+            }
+            self.decider.seed(self.clock.now(), nodes, policy.clone());
+            self.watch_by(policy);
         }
     }
 
