@@ -187,7 +187,7 @@ impl Decider {
                 self.follow_replicas(now);
                 self.follow_copies(now);
             }
-            Event::Leaving(others) => self.leaving = Some(others),
+            Event::Leaving(others) => self.leave(others),
             Event::Finished(id, outcome) => {
                 if let Some((_, step)) = self.in_flight.take_if(|(expected, _)| *expected == id) {
                     self.finished(now, step, outcome);

@@ -61,10 +61,10 @@ pub(crate) fn lock_prefix(session: i64, campaign: u64) -> String {
     format!("lock-{session:016x}.{campaign}-")
 }
 
-/// The session and the campaign whose lock is called so.
-pub(crate) fn lock_owner(name: &str) -> Option<(i64, u64)> {
-    let (session, campaign) = name.strip_prefix("lock-")?.split_once('-')?.0.split_once('.')?;
-    Some((u64::from_str_radix(session, 16).ok()?.cast_signed(), campaign.parse().ok()?))
+/// The session whose lock is called so.
+pub(crate) fn lock_session(name: &str) -> Option<i64> {
+    let (session, _) = name.strip_prefix("lock-")?.split_once('.')?;
+    u64::from_str_radix(session, 16).ok().map(u64::cast_signed)
 }
 
 /// The request that is called so.
@@ -83,12 +83,12 @@ mod tests {
 
     #[test]
     fn a_locks_name_tells_whose_it_is() {
-        for owner in [(0x1_0000_beef, 0), (-1, 12)] {
-            let name = format!("{}0000000007", lock_prefix(owner.0, owner.1));
-            assert_eq!(lock_owner(&name), Some(owner), "{name}");
+        for (session, campaign) in [(0x1_0000_beef, 0), (-1, 12)] {
+            let name = format!("{}0000000007", lock_prefix(session, campaign));
+            assert_eq!(lock_session(&name), Some(session), "{name}");
             assert_eq!(sequence(&name), Some(7));
         }
-        assert_eq!(lock_owner("lock-x.1-0000000007"), None);
-        assert_eq!(lock_owner("_c_b-lock-0000000007"), None);
+        assert_eq!(lock_session("lock-x.1-0000000007"), None);
+        assert_eq!(lock_session("_c_b-lock-0000000007"), None);
     }
 }

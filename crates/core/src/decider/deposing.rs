@@ -7,15 +7,18 @@ use crate::lead::is_gone;
 use crate::step::{Action, Step};
 use crate::time::Instant;
 
-/// How long after an attempt to remove a leader's lock the next one is made, where the lock still stands.
-const DEPOSE_AGAIN: Duration = Duration::from_secs(1);
+/// How long after an attempt to remove a leader's lock the next one is made, where the lock still stands. The store is
+/// away then: whoever it was has no session either, or not for long.
+const DEPOSE_AGAIN: Duration = Duration::from_secs(2);
 
 impl Decider {
     /// The removal of a leader's lock that stands though a quorum found the leader gone.
     pub(super) fn depose(&mut self, now: Instant) -> Option<Action> {
         let own = self.lead?;
         let record = self.record()?;
-        let idle = self.in_flight.is_none() && self.leaving.is_none();
+        // Whose votes count stands in the record.
+        let known = !self.unreadable && self.loss.is_none();
+        let idle = known && self.in_flight.is_none() && self.leaving.is_none();
         if !idle || !is_gone(&own, &self.me, &self.peers, &record.monitors, &record.policy) {
             return None;
         }

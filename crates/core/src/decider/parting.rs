@@ -1,7 +1,10 @@
 //! A monitor that leaves its group for good. It decides what is left to do, and nothing else any more.
 
+use std::collections::BTreeSet;
+
 use super::Decider;
 use crate::event::Leadership;
+use crate::names::MonitorId;
 use crate::plan::{Next, has_parted, part};
 use crate::step::Step;
 use crate::time::Instant;
@@ -13,12 +16,24 @@ impl Decider {
     /// One that is the last and does not lead has to wait until it does: who leads now may be about to leave, too.
     pub fn has_parted(&self, now: Instant) -> bool {
         let Some(others) = &self.leaving else { return false };
-        let parted = self.facts(now).is_none_or(|facts| {
+        // Who cannot read the record never leads.
+        !others.is_empty() || self.unreadable || self.left_in_order(now)
+    }
+
+    /// Whether nothing is left to do in a group that this monitor, the last, leaves.
+    pub fn left_in_order(&self, now: Instant) -> bool {
+        let in_order = self.facts(now).is_none_or(|facts| {
             let leads = matches!(self.leadership, Leadership::Leading(_)) && !self.must_read;
             has_parted(&facts, &self.progress, leads)
         });
-        // Who cannot read the record never leads.
-        !others.is_empty() || self.unreadable || (self.read.is_some() && parted)
+        self.read.is_some() && !self.unreadable && in_order
+    }
+
+    /// Takes in that this monitor leaves, and who stays.
+    pub(super) fn leave(&mut self, others: BTreeSet<MonitorId>) {
+        self.leaving = Some(others);
+        // What was set before may not stand in the master's file, and nobody sets it again after a restart.
+        self.progress.fence = None;
     }
 
     /// The next step of a monitor that leaves.

@@ -17,42 +17,53 @@ impl Planner<'_> {
         if !self.sees_master() {
             return Next::Wait(None);
         }
-        if self.fences() && record.fenced {
+        if self.fences() && self.let_go_of_all() != *record {
             return Next::Do(self.commit(self.let_go_of_all(), Purpose::Refresh));
         }
         // A master that is still closed is opened, with its operator's number.
         if let Some(open) = self.open() {
             return Next::Do(open);
         }
+        if self.opened().is_none() {
+            // It could not be: what follows would write that it is closed into its file.
+            return Next::Wait(self.progress.rest_until);
+        }
+        // Before others are seen to, which may take its time: who is lost meanwhile must not close it.
+        if let Some(next) = self.give_back() {
+            return next;
+        }
         if let (Some(step), _) = self.gather() {
             return Next::Do(step);
         }
-        if self.fences() {
-            if let Some(run) = record.master_run.clone().filter(|_| !self.is_let_go()) {
-                let tried = self.progress.fence.as_ref().filter(|fence| fence.run == run && !fence.done);
-                let again = tried.filter(|fence| fence.number == 0).map(|fence| fence.at + TELL_AGAIN);
-                return match again.filter(|again| *again > self.facts.now) {
-                    Some(again) => Next::Wait(Some(again)),
-                    None => Next::Do(Step::Fence { node: record.master.clone(), run, number: 0 }),
-                };
-            }
-            // Its file may have been written while it was fenced.
-            if self.progress.unsaved.contains(&record.master) {
-                return Next::Do(Step::Persist { nodes: vec![record.master.clone()] });
-            }
+        // The master's file may have been written while it was fenced.
+        if !self.progress.unsaved.is_empty() {
+            return Next::Do(Step::Persist { nodes: self.progress.unsaved.iter().cloned().collect() });
         }
         Next::Wait(None)
     }
 
-    /// Whether there is nothing left to do: the group has no fence, or who `leads` took it down and the master's file
-    /// knows.
+    /// Sets the master's number to that of its operator, again and again until that is done.
+    fn give_back(&self) -> Option<Next> {
+        let record = self.facts.record;
+        let run = record.master_run.clone().filter(|_| self.fences() && !self.is_let_go())?;
+        let tried = self.progress.fence.as_ref().filter(|fence| fence.run == run && !fence.done);
+        let again = tried.filter(|fence| fence.number == 0).map(|fence| fence.at + TELL_AGAIN);
+        Some(match again.filter(|again| *again > self.facts.now) {
+            Some(again) => Next::Wait(Some(again)),
+            None => Next::Do(Step::Fence { node: record.master.clone(), run, number: 0 }),
+        })
+    }
+
+    /// Whether there is nothing left to do: who `leads` has seen to it that the master takes writes, that the others
+    /// follow it, that its fence is down, and that the files know. Without a fence who does not lead may go.
     pub(super) fn has_parted(&self, leads: bool) -> bool {
         let record = self.facts.record;
-        let gone = self.is_let_go() && !self.progress.unsaved.contains(&record.master);
-        if !self.fences() {
-            return !leads || record.phase == Phase::Steady;
+        if !leads {
+            return !self.fences();
         }
-        leads && record.phase == Phase::Steady && !record.fenced && gone
+        let let_go = !self.fences() || (self.is_let_go() && self.let_go_of_all() == *record);
+        let settled = record.phase == Phase::Steady && self.opened().is_some() && let_go;
+        settled && self.gather().0.is_none() && self.progress.unsaved.is_empty()
     }
 
     /// Whether the group's masters are fenced, and not by a number of their operator's.

@@ -422,7 +422,10 @@ impl World {
         }
         let outcome = match accident {
             Some(Accident::Before) => None,
-            Some(Accident::Lost) => Some(Outcome::Promoted(None)),
+            Some(Accident::Lost) => Some(match &action.step {
+                Step::Promote { .. } => Outcome::Promoted(None),
+                _ => Outcome::Done(BTreeSet::new()),
+            }),
             Some(Accident::Late) => {
                 self.send_late(&action.step);
                 None

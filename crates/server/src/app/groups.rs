@@ -78,6 +78,14 @@ impl Groups {
         // A group whose settings changed is begun only when its former monitor is gone.
         doom(&changed, Fate::Ends);
         gone(changed).await;
+        // So is one of servers that a removed group had: two that command one server undo each other's work.
+        let shares = |running: &Running| {
+            let listed =
+                |config: &GroupConfig| config.nodes.iter().any(|node| running.config.nodes.contains(node));
+            wanted.iter().any(listed)
+        };
+        let (renamed, removed): (Vec<_>, Vec<_>) = removed.into_iter().partition(shares);
+        gone(renamed).await;
         let needed = wanted.iter().chain(removed.iter().map(|running| &running.config));
         let needed: Vec<_> = needed.map(|config| &config.ensemble).collect();
         self.sessions.keep(&needed).await;

@@ -33,6 +33,7 @@ pub(super) struct Watch {
     source: Option<IpAddr>,
     clock: Clock,
     told: mpsc::UnboundedSender<Tried>,
+    leader: Option<Leader>,
     present: Option<Present>,
     /// What the decider was told last.
     said: Option<LeadBallot>,
@@ -41,6 +42,8 @@ pub(super) struct Watch {
 /// The watch over one term.
 struct Present {
     watch: LeadWatch,
+    /// By which it is watched.
+    policy: Policy,
     /// Asks until this is dropped.
     _asker: AbortOnDropHandle<()>,
 }
@@ -53,28 +56,40 @@ impl Watch {
         clock: Clock,
         told: mpsc::UnboundedSender<Tried>,
     ) -> Self {
-        Self { names, source, clock, told, present: None, said: None }
+        Self { names, source, clock, told, leader: None, present: None, said: None }
     }
 
     /// Watches `leader` from now on, if it can be asked anywhere, and nobody else.
     pub(super) fn follow(&mut self, leader: Option<Leader>, policy: &Policy) {
-        let term = leader.as_ref().map(|leader| leader.term);
-        if self.present.as_ref().map(|present| present.watch.term()) == term {
-            return;
+        if self.leader != leader {
+            self.leader = leader;
+            self.begin(policy);
         }
-        self.present = leader.and_then(|leader| {
+    }
+
+    /// Watches by this policy from now on.
+    pub(super) fn watch_by(&mut self, policy: &Policy) {
+        let differs = |present: &Present| present.policy != *policy;
+        if self.present.as_ref().is_some_and(differs) {
+            self.begin(policy);
+        }
+    }
+
+    fn begin(&mut self, policy: &Policy) {
+        self.present = self.leader.as_ref().and_then(|leader| {
             let address: NodeAddr = leader.address.as_deref()?.parse().ok()?;
             let watch = LeadWatch::new(policy, leader.term, address.clone(), self.clock.now());
             let asker = Asker {
                 address,
-                leader,
+                leader: leader.clone(),
                 names: self.names.clone(),
                 source: self.source,
                 pace: (policy.probe_interval(), policy.down_after()),
                 clock: self.clock,
                 told: self.told.clone(),
             };
-            Some(Present { watch, _asker: AbortOnDropHandle::new(tokio::spawn(asker.run())) })
+            let policy = policy.clone();
+            Some(Present { watch, policy, _asker: AbortOnDropHandle::new(tokio::spawn(asker.run())) })
         });
     }
 
@@ -171,15 +186,17 @@ impl Asker {
                     return served;
                 }
             }
-            served = true;
-            self.tell(asked, judge(&line, &self.leader));
+            let said = judge(&line, &self.leader);
+            // Who answers something else, and hangs up, is not called again at once.
+            served |= said == Probe::Alive;
+            self.tell(asked, said);
             tokio::select! {
                 () = sleep(interval) => {}
                 // Nothing comes unasked but the end.
                 _ = reader.fill_buf() => {
                     let now = self.clock.now();
                     self.tell(now, Probe::Lost);
-                    return true;
+                    return served;
                 }
             }
         }

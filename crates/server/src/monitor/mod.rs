@@ -266,6 +266,7 @@ impl<S: Store> Monitor<S> {
 
     fn watch_by(&mut self, policy: Policy) {
         self.policy = policy;
+        self.lead.watch_by(&self.policy);
         self.observer.reconfigure(&self.policy, self.decider.nodes(), self.clock.now());
         self.watch_nodes();
     }

@@ -90,7 +90,16 @@ impl<S: Store> Monitor<S> {
     pub(super) fn tell_parting(&self) {
         let (Some(leaving), Some(record)) = (&self.leaving, self.decider.record()) else { return };
         let (group, master) = (&self.setup.group, &record.master);
-        if record.policy.fencing() == Fencing::Off || record.min_replicas_to_write > 0 {
+        let fenced = record.policy.fencing() != Fencing::Off && record.min_replicas_to_write == 0;
+        let in_order = self.decider.left_in_order(self.clock.now());
+        if !fenced {
+            if matches!(&leaving.others, Some(Ok(others)) if others.is_empty()) && !in_order {
+                warn!(
+                    event = "closed-left", %group,
+                    "the group is left by its last monitor before all was done: {master} may refuse writes \
+                     (min-replicas-to-write 1000000), and others may follow nobody"
+                );
+            }
             return;
         }
         let why = match &leaving.others {
@@ -100,7 +109,7 @@ impl<S: Store> Monitor<S> {
                 info!(event = "left", %group, "the group is left to {others}, and {master} stays fenced");
                 return;
             }
-            _ if self.decider.has_parted(self.clock.now()) => {
+            Some(Ok(_)) if in_order => {
                 info!(
                     event = "unfenced", %group,
                     "this was the last monitor of the group: {master} has min-replicas-to-write 0 again"

@@ -292,7 +292,7 @@ impl Tidings {
             Outcome::Deposed => {
                 warn!(
                     event = "leader-removed", %group,
-                    "a quorum found the leading monitor gone: its lock is removed, and another leads"
+                    "a quorum found the leading monitor gone: its lock is removed, so that another leads"
                 );
             }
             Outcome::NotDeposed => {

@@ -18,7 +18,7 @@ use super::standing::{Held, Standing};
 use super::znodes::{SEQUENTIAL, ensure, failed};
 use crate::Leader;
 use crate::wire::leader_of;
-use crate::znodes::{Znodes, lock_owner, lock_prefix, sequence};
+use crate::znodes::{Znodes, lock_prefix, lock_session, sequence};
 
 /// The rest after something failed.
 const REST: Duration = Duration::from_millis(100);
@@ -81,6 +81,8 @@ impl Candidate {
     /// Gives up the lead, and deletes our lock: until that is done, or the session is another, nobody else can lead.
     async fn leave(&self) {
         self.standing.follow();
+        // Who stands aside does not look.
+        self.standing.another_leads(None);
         let sessions = self.shared.sessions.subscribe();
         let Some(session) = sessions.borrow().clone() else { return };
         let same = || sessions.borrow().as_ref().is_some_and(|now| now.id == session.id);
@@ -265,10 +267,9 @@ impl Candidate {
         }
     }
 
-    /// Whether this is our lock of a session that is given up: nobody leads by it any more.
+    /// Whether this is a lock of a session of this process that is given up, by whichever campaign: nobody leads by it.
     fn is_left_behind(&self, name: &str) -> bool {
-        lock_owner(name)
-            .is_some_and(|(session, campaign)| campaign == self.number && self.shared.was_ours(session))
+        lock_session(name).is_some_and(|session| self.shared.was_ours(session))
     }
 
     fn prefix(&self, session: &Session) -> String {

@@ -142,6 +142,11 @@ impl Shared {
         self.former.lock().unwrap_or_else(PoisonError::into_inner).contains(&session)
     }
 
+    /// Numbers are given anew by an ensemble that was emptied.
+    fn begins(&self, session: i64) {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).retain(|former| *former != session);
+    }
+
     fn is_over(&self, session: i64) {
         let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
         former.push_back(session);
@@ -227,6 +232,7 @@ async fn connect(shared: &Shared) -> Result<Session, Error> {
 async fn live(shared: &Shared, session: &Session) {
     let mut states = session.client.state_watcher();
     let mut state = session.client.state();
+    shared.begins(session.id);
     shared.pulse.set_session_timeout(session.timeout);
     shared.sessions.send_replace(Some(session.clone()));
     let beating = beat(shared, session);
