@@ -1,9 +1,9 @@
 //! What is looked at of the two fences: which leader's commands a server carries out, and when a master takes writes.
 //! It asks what is, not what a leader takes it for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use redis_failover_core::{Epoch, NodeAddr, RunId, Term, Topology};
+use redis_failover_core::{NodeAddr, RunId, Term, Topology};
 
 use crate::queue::{MS, Micros, S};
 use crate::redis::{WriteId, Writes};
@@ -28,8 +28,8 @@ pub(super) struct Fences {
     lowered: BTreeMap<usize, Micros>,
     /// When each server last went on after it had stood still.
     woke: BTreeMap<usize, Micros>,
-    /// The epoch in which the master was let go on without its replicas.
-    let_go: Option<Epoch>,
+    /// Without whom the master was let go on. Who followed it for the first time since then is none of them: it may lead.
+    without: BTreeSet<NodeAddr>,
     /// What it took since then and nobody else can have.
     alone: Writes,
     /// Since when the published master takes no write though nothing hinders its leader.
@@ -57,13 +57,13 @@ impl Fences {
     /// The record was written, and no master was replaced by that.
     pub(super) fn recorded(&mut self, old: &Topology, new: &Topology) {
         if old.fenced && !new.fenced {
-            self.let_go = Some(new.epoch);
+            self.without.extend(new.left.iter().cloned());
         }
     }
 
     /// Another master is published: what the former took alone is given up.
     pub(super) fn published(&mut self) {
-        (self.let_go, self.alone) = (None, Writes::default());
+        (self.without, self.alone) = Default::default();
     }
 }
 
@@ -129,7 +129,7 @@ impl World {
             return self.violate("closes-when-cut-off", &detail);
         }
         let goes_on = self.steady_record().is_some_and(|record| !record.fenced);
-        if goes_on && self.checks.published == Some((n, run)) && self.checks.fences.let_go.is_some() {
+        if goes_on && self.checks.published == Some((n, run)) && !self.checks.fences.without.is_empty() {
             self.checks.fences.alone.insert(id);
         }
     }
@@ -144,12 +144,13 @@ impl World {
         let held = &self.nodes[chosen].server.writes;
         let lacking =
             self.checks.fences.alone.without(held).filter(|id| self.checks.live.contains(*id)).count();
-        if lacking > 0 {
+        let was_left = self.checks.fences.without.contains(&self.nodes[chosen].server.addr);
+        if lacking > 0 && was_left {
             let (addr, left) = (&self.nodes[chosen].server.addr, &old.left);
             let detail = format!("{addr} lacks {lacking} that {} took alone; left {left:?}", old.master);
             self.violate("who-was-left-does-not-lead", &detail);
         }
-        lacking > 0
+        lacking > 0 && was_left
     }
 
     /// Once a second at the master: where it takes no write for want of replicas, and nothing hinders its leader, that
