@@ -28,7 +28,8 @@ pub(super) struct Fences {
     lowered: BTreeMap<usize, Micros>,
     /// When each server last went on after it had stood still.
     woke: BTreeMap<usize, Micros>,
-    /// Without whom the master was let go on. Who followed it for the first time since then is none of them: it may lead.
+    /// Without whom the master was let go on. Who followed it for the first time since then is none of them, and may
+    /// lead.
     without: BTreeSet<NodeAddr>,
     /// What it took since then and nobody else can have.
     alone: Writes,
