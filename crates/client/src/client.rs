@@ -8,11 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use redis::{RedisError, RedisResult};
-use redis_failover_core::topology::Publication;
-use redis_failover_core::{Epoch, Member, NodeAddr};
-use redis_failover_store::{
-    ConnectString, Connection as Session, Feed, Glance, GroupPath, GroupPathError, Store, ZooKeeper,
-};
+use redis_failover_core::NodeAddr;
+use redis_failover_store::{GroupPathError, Store};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,6 +19,7 @@ use crate::follow::follow;
 use crate::outcome::{Outcome, failure};
 use crate::routes::Routes;
 use crate::settings::{BuildError, Builder, Settings};
+use crate::source::Source;
 use crate::topology::{Topologies, Topology};
 
 /// A client of one group. A handle: cheap to clone, all clones are one client.
@@ -31,8 +29,10 @@ use crate::topology::{Topologies, Topology};
 ///
 /// ```no_run
 /// use std::time::Duration;
+/// # #[cfg(feature = "tokio")]
 /// use redis_failover::{Client, ReadFrom};
 ///
+/// # #[cfg(feature = "tokio")]
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = Client::builder().servers("zk1,zk2,zk3").path("/redis/shop").read_from(ReadFrom::Master).build()?;
 /// client.ready(Duration::from_secs(5)).await?;
@@ -74,73 +74,6 @@ struct Callback {
     told: Option<Arc<Topology>>,
 }
 
-/// Where the documents come from.
-#[derive(Clone)]
-pub(crate) enum Source {
-    ZooKeeper { session: Arc<LazySession>, path: GroupPath },
-    Feed(Arc<dyn Fn() -> Feed<Glance> + Send + Sync>),
-}
-
-/// A session with `ZooKeeper` that is opened when it is first needed.
-pub(crate) struct LazySession {
-    servers: ConnectString,
-    timeout: Duration,
-    opened: OnceLock<Result<ZooKeeper, String>>,
-}
-
-impl LazySession {
-    fn open(&self) -> Result<&ZooKeeper, String> {
-        let open =
-            || ZooKeeper::connect(self.servers.clone(), self.timeout).map_err(|error| error.to_string());
-        self.opened.get_or_init(open).as_ref().map_err(Clone::clone)
-    }
-}
-
-impl Source {
-    pub(crate) fn zookeeper(servers: ConnectString, timeout: Duration, path: GroupPath) -> Self {
-        let session = LazySession { servers, timeout, opened: OnceLock::new() };
-        Self::ZooKeeper { session: Arc::new(session), path }
-    }
-
-    pub(crate) fn feed(feed: Arc<dyn Fn() -> Feed<Glance> + Send + Sync>) -> Self {
-        Self::Feed(feed)
-    }
-
-    /// A document that never changes.
-    pub(crate) fn fixed(master: NodeAddr, replicas: Vec<NodeAddr>) -> Self {
-        let member = |addr| Member { addr, ok: true };
-        let publication = Publication {
-            epoch: Epoch(0),
-            steady: true,
-            master: member(master),
-            replicas: replicas.into_iter().map(member).collect(),
-            run: None,
-            replid: None,
-        };
-        let glance = Glance { read: Some(Ok(Some(publication))), order: 1, created: 1 };
-        let sender = watch::Sender::new(glance);
-        Self::Feed(Arc::new(move || sender.subscribe().into()))
-    }
-
-    /// Why nothing was read yet.
-    fn trouble(&self) -> String {
-        let Self::ZooKeeper { session, path } = self else { return "nothing is published yet".to_owned() };
-        let servers = &session.servers;
-        match session.open().map(|zookeeper| zookeeper.state().latest()) {
-            Ok(Session::Connected { .. }) => {
-                format!(
-                    "nothing is published at {path} in ZooKeeper at {servers} (does a monitor run? is the path right?)"
-                )
-            }
-            Ok(Session::Connecting { last_error: Some(error) }) => {
-                format!("there is no session with ZooKeeper at {servers}: {error}")
-            }
-            Ok(_) => format!("there is no session with ZooKeeper at {servers}"),
-            Err(error) => format!("no thread could be started for ZooKeeper: {error}"),
-        }
-    }
-}
-
 impl Client {
     /// What a client is made with.
     pub fn builder() -> Builder {
@@ -155,7 +88,7 @@ impl Client {
     /// When it is no such URL; the error names the part and never shows the password. Whether there is anything at that
     /// address is told by [`Client::ready`], or by the first command after the limit for waiting (10 s).
     pub fn open(url: &str) -> Result<Self, BuildError> {
-        Builder::from_url(url)?.build()
+        Builder::from_url(url)?.client()
     }
 
     /// A client of nodes that never change, without `ZooKeeper`: for development. There is no failover.
@@ -164,15 +97,20 @@ impl Client {
     /// When an address is not of the form `HOST:PORT`.
     ///
     /// ```
+    /// # #[cfg(feature = "tokio")]
+    /// # fn main() -> Result<(), redis_failover::BuildError> {
     /// let client = redis_failover::Client::fixed("localhost:6379", ["localhost:6380"])?;
     /// assert!(client.current_master().is_none(), "nothing is read before it is used");
-    /// # Ok::<(), redis_failover::BuildError>(())
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "tokio"))]
+    /// # fn main() {}
     /// ```
     pub fn fixed(
         master: &str,
         replicas: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> Result<Self, BuildError> {
-        Builder::default().build_fixed(master, replicas)
+        Builder::default().client_fixed(master, replicas)
     }
 
     pub(crate) fn new(source: Source, settings: Arc<Settings>) -> Self {
@@ -203,6 +141,12 @@ impl Client {
         Ok(Self::new(source, Arc::clone(&self.shared.inner.settings)))
     }
 
+    /// What it was made with.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.inner.settings
+    }
+
     /// A connection. It costs next to nothing: all connections of a client share one TCP connection to each node.
     pub fn connection(&self) -> Connection {
         Connection::new(Arc::clone(&self.shared))
@@ -230,6 +174,7 @@ impl Client {
     /// The present topology and all later ones. It does not keep the client: when that ends, so does the stream.
     ///
     /// ```no_run
+    /// # #[cfg(feature = "tokio")]
     /// # async fn example(client: redis_failover::Client) {
     /// let mut topologies = client.topology();
     /// loop {
@@ -267,6 +212,7 @@ impl Client {
     /// client for ever. Within a runtime this counts as the first use of the client.
     ///
     /// ```no_run
+    /// # #[cfg(feature = "tokio")]
     /// # fn example(client: &redis_failover::Client) {
     /// client.on_change(|topology| match &topology.master {
     ///     Some(master) => println!("{master} takes writes since epoch {}", topology.epoch.0),

@@ -35,6 +35,7 @@ const BROKEN_READS: usize = 3;
 /// ```no_run
 /// use redis_failover::redis::{self, AsyncCommands, RedisResult};
 ///
+/// # #[cfg(feature = "tokio")]
 /// # async fn example(client: redis_failover::Client) -> RedisResult<()> {
 /// let mut connection = client.connection();
 /// let _: () = connection.hset("user:1", "name", "Ada").await?;
@@ -143,6 +144,12 @@ impl Connection {
         let mut routes = shared.inner.routes.subscribe();
         routes.mark_changed();
         Self { shared, routes, master: None, readers: Vec::new(), session: None, recent: Recent::default() }
+    }
+
+    /// Whether something lasts on it that began with WATCH or MULTI.
+    #[cfg(feature = "r2d2")]
+    pub(crate) fn is_in_session(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.phase() != Phase::Ended)
     }
 
     /// Where nearly all commands go: whether it only reads, and the link that can take it now. All that is not so

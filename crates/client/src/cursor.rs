@@ -6,6 +6,8 @@
 
 use redis::{Cmd, Value};
 
+use crate::packed::words;
+
 /// How many bits of a cursor are Redis's.
 const BITS: u32 = 48;
 
@@ -22,7 +24,7 @@ impl Cursor {
     /// The cursor that is argument `at` of the command; `None` if there is no number.
     pub(crate) fn of(command: &Cmd, at: usize) -> Option<Self> {
         let packed = command.get_packed_command();
-        let words = words(&packed)?;
+        let (words, _) = words(&packed)?;
         let number: u64 = str::from_utf8(words.get(at)?).ok()?.parse().ok()?;
         let link = u16::try_from(number >> BITS).ok()?;
         Some(Self { link, place: number & ((1 << BITS) - 1) })
@@ -32,7 +34,8 @@ impl Cursor {
     pub(crate) fn untagged(self, command: &Cmd, at: usize) -> Cmd {
         let packed = command.get_packed_command();
         let mut plain = Cmd::new();
-        for (index, word) in words(&packed).unwrap_or_default().into_iter().enumerate() {
+        let words = words(&packed).map(|(words, _)| words);
+        for (index, word) in words.unwrap_or_default().into_iter().enumerate() {
             if index == at {
                 plain.arg(self.place)
             } else {
@@ -62,25 +65,6 @@ pub(crate) fn tagged(reply: Value, link: u16) -> Result<Value, Value> {
         }
     }
     Ok(Value::Array(parts))
-}
-
-/// The words of a packed command. redis-rs tells them all but the cursor that it puts in itself.
-fn words(packed: &[u8]) -> Option<Vec<&[u8]>> {
-    let (count, mut rest) = header(packed, b'*')?;
-    let mut words = Vec::with_capacity(count);
-    for _ in 0..count {
-        let (length, after) = header(rest, b'$')?;
-        words.push(after.get(..length)?);
-        rest = after.get(length + 2..)?;
-    }
-    Some(words)
-}
-
-fn header(bytes: &[u8], kind: u8) -> Option<(usize, &[u8])> {
-    let rest = bytes.strip_prefix(&[kind])?;
-    let end = rest.iter().position(|byte| *byte == b'\r')?;
-    let number = str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
-    Some((number, rest.get(end + 2..)?))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! ```no_run
 //! use redis_failover::redis::AsyncCommands;
 //!
+//! # #[cfg(feature = "tokio")]
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = redis_failover::Client::open("redis+zk://zk1:2181,zk2:2181/redis/cluster")?;
 //! let mut connection = client.connection();
@@ -16,6 +17,17 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | what |
+//! |---|---|
+//! | `tokio` (default) | [`Client`] and [`Connection`], for programs within a tokio runtime |
+//! | `blocking` | the module `blocking`: the same for programs without one |
+//! | `r2d2` | with `blocking`, connection pools of `r2d2`, which is re-exported |
+//!
+//! None of them changes what another does, and none needs a C compiler. tokio itself is needed in any case: the
+//! blocking client is the asynchronous one on a thread of its own.
 //!
 //! # A read may miss what was just written
 //!
@@ -36,11 +48,16 @@
 //!
 //! # Not yet
 //!
-//! A blocking API, pub/sub, TLS, reads by lag or distance. The module [`redis`] is redis-rs with the features `acl`,
-//! `geospatial`, `script` and `streams`; use it rather than a `redis` of your own, whose types may be another
-//! version's.
+//! Pub/sub, TLS, reads by lag or distance, a retry policy for each call. The module [`redis`] is redis-rs with the
+//! features `acl`, `geospatial`, `script` and `streams`; use it rather than a `redis` of your own, whose types may be
+//! another version's.
 //!
 //! # Runtime, threads, `fork`
+//!
+//! No pool of connections is needed: all connections of a client share one TCP connection to each node, over which
+//! commands leave without waiting for the replies to earlier ones, and a connection or a clone of one costs next to
+//! nothing. Only what would hold up or confuse others (WATCH, MULTI, blocking commands) gets a TCP connection of its
+//! own, by itself and for as long as it lasts.
 //!
 //! A client works in the tokio runtime in which it is used first, and ends with it. The session with `ZooKeeper` has
 //! two threads of its own. After a `fork` only the thread that called it exists in the child: create clients after
@@ -48,6 +65,22 @@
 //!
 //! This crate never changes a role, never writes to `ZooKeeper`, and reads nothing there but the published document.
 
+// Within blocking programs alone some of these words have no page to lead to.
+#![cfg_attr(not(feature = "tokio"), allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links))]
+#![cfg_attr(
+    not(feature = "tokio"),
+    allow(
+        dead_code,
+        unreachable_pub,
+        reason = "the asynchronous client drives the blocking one, and is not public then"
+    )
+)]
+
+#[cfg(not(any(feature = "tokio", feature = "blocking")))]
+compile_error!("redis-failover without an API: enable the feature `tokio`, `blocking` or both");
+
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod client;
 mod connection;
 mod cursor;
@@ -56,21 +89,29 @@ mod keeper;
 mod link;
 mod outcome;
 mod own;
+mod packed;
 mod patience;
 mod routes;
 mod session;
 mod settings;
+mod source;
 mod topology;
 mod url;
 mod work;
 
+#[cfg(feature = "r2d2")]
+pub use r2d2;
 pub use redis;
 pub use redis_failover_core::{Epoch, NodeAddr};
 pub use redis_failover_store::{ConnectStringError, GroupPathError, Store};
 
+#[cfg(feature = "tokio")]
 pub use client::Client;
+#[cfg(feature = "tokio")]
 pub use connection::Connection;
 pub use outcome::{Outcome, outcome};
 pub use settings::{BuildError, Builder, ReadFrom};
-pub use topology::{Replica, Topologies, Topology};
+#[cfg(feature = "tokio")]
+pub use topology::Topologies;
+pub use topology::{Replica, Topology};
 pub use url::UrlError;

@@ -42,9 +42,12 @@ impl fmt::Display for Outcome {
 ///
 /// ```no_run
 /// use redis_failover::redis::{AsyncCommands, RedisResult};
-/// use redis_failover::{Connection, Outcome, outcome};
+/// # #[cfg(feature = "tokio")]
+/// use redis_failover::Connection;
+/// use redis_failover::{Outcome, outcome};
 ///
 /// /// Puts an order into the queue, and says whether it is there; `None` if nobody knows.
+/// # #[cfg(feature = "tokio")]
 /// async fn order(connection: &mut Connection, order: &str) -> RedisResult<Option<bool>> {
 ///     match connection.rpush::<_, _, ()>("orders", order).await {
 ///         Ok(()) => Ok(Some(true)),
@@ -83,12 +86,12 @@ fn outcome_of_aborted(error: &RedisError) -> Outcome {
     if without_multi { Outcome::Executed } else { Outcome::NotExecuted }
 }
 
-/// The replies with which Redis refuses a command before it begins.
+/// The replies with which Redis refuses a command before it begins, or ends the waiting of one that took nothing.
 fn outcome_of_code(code: &str) -> Outcome {
     match code {
         "READONLY" | "LOADING" | "MASTERDOWN" | "NOREPLICAS" | "BUSY" | "MISCONF" | "OOM" | "NOAUTH"
         | "NOPERM" | "WRONGPASS" | "NOSCRIPT" | "EXECABORT" | "MOVED" | "ASK" | "TRYAGAIN"
-        | "CLUSTERDOWN" | "CROSSSLOT" => Outcome::NotExecuted,
+        | "CLUSTERDOWN" | "CROSSSLOT" | "UNBLOCKED" => Outcome::NotExecuted,
         _ => Outcome::Executed,
     }
 }
@@ -156,9 +159,15 @@ mod tests {
 
     #[test]
     fn the_servers_refusals_are_told_from_its_answers() {
-        for refusal in
-            ["READONLY You can't write", "LOADING", "NOREPLICAS few", "NOPERM", "EXECABORT", "OOM x"]
-        {
+        for refusal in [
+            "READONLY You can't write",
+            "LOADING",
+            "NOREPLICAS few",
+            "NOPERM",
+            "EXECABORT",
+            "OOM x",
+            "UNBLOCKED it",
+        ] {
             assert_eq!(outcome(&answered(refusal)), Outcome::NotExecuted, "{refusal}");
         }
         let script = "READONLY You can't write against a read only replica. script: f_1, on @user_script:1.";

@@ -9,7 +9,10 @@ use redis_failover_core::NodeAddr;
 use redis_failover_store::{ConnectString, ConnectStringError, GroupPath, GroupPathError, Store};
 use secrecy::SecretString;
 
-use crate::client::{Client, Source};
+#[cfg(feature = "blocking")]
+use crate::blocking;
+use crate::client::Client;
+use crate::source::Source;
 use crate::url::{self, UrlError};
 
 /// Where reads go.
@@ -222,7 +225,21 @@ impl Builder {
     ///
     /// # Errors
     /// When a setting is no setting; the error names it and what would be right.
+    #[cfg(feature = "tokio")]
     pub fn build(self) -> Result<Client, BuildError> {
+        self.client()
+    }
+
+    /// The same client for programs without a runtime.
+    ///
+    /// # Errors
+    /// When a setting is no setting; the error names it and what would be right.
+    #[cfg(feature = "blocking")]
+    pub fn build_blocking(self) -> Result<blocking::Client, BuildError> {
+        self.client().map(blocking::Client::new)
+    }
+
+    pub(crate) fn client(self) -> Result<Client, BuildError> {
         let servers: ConnectString = self.servers.parse()?;
         let path: GroupPath = self.path.parse()?;
         if !(Duration::from_millis(400)..=Duration::from_mins(5)).contains(&self.session_timeout) {
@@ -240,7 +257,21 @@ impl Builder {
     ///
     /// # Errors
     /// When another setting is no setting.
+    #[cfg(feature = "tokio")]
     pub fn build_on(self, store: &impl Store) -> Result<Client, BuildError> {
+        self.client_on(store)
+    }
+
+    /// The same client for programs without a runtime. The store must need no runtime of the caller's.
+    ///
+    /// # Errors
+    /// When another setting is no setting.
+    #[cfg(feature = "blocking")]
+    pub fn build_blocking_on(self, store: &impl Store) -> Result<blocking::Client, BuildError> {
+        self.client_on(store).map(blocking::Client::new)
+    }
+
+    fn client_on(self, store: &impl Store) -> Result<Client, BuildError> {
         let store = store.clone();
         Ok(Client::new(Source::feed(Arc::new(move || store.published())), self.settings.checked()?))
     }
@@ -249,7 +280,29 @@ impl Builder {
     ///
     /// # Errors
     /// When an address is none, or another setting is no setting.
+    #[cfg(feature = "tokio")]
     pub fn build_fixed(
+        self,
+        master: &str,
+        replicas: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Client, BuildError> {
+        self.client_fixed(master, replicas)
+    }
+
+    /// The same client for programs without a runtime: see [`blocking::Client::fixed`].
+    ///
+    /// # Errors
+    /// When an address is none, or another setting is no setting.
+    #[cfg(feature = "blocking")]
+    pub fn build_blocking_fixed(
+        self,
+        master: &str,
+        replicas: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<blocking::Client, BuildError> {
+        self.client_fixed(master, replicas).map(blocking::Client::new)
+    }
+
+    pub(crate) fn client_fixed(
         self,
         master: &str,
         replicas: impl IntoIterator<Item = impl AsRef<str>>,
@@ -309,7 +362,7 @@ mod tests {
 
     #[test]
     fn bad_settings_are_named() {
-        let text = |builder: Builder| builder.build().expect_err("refused").to_string();
+        let text = |builder: Builder| builder.client().expect_err("refused").to_string();
         let builder = Builder::default;
         assert!(text(builder().servers("h1,,h2")).contains("HOST:PORT"));
         assert!(text(builder().path("redis")).contains("/redis/cluster"));
@@ -317,7 +370,7 @@ mod tests {
         assert!(text(builder().username("u")).contains("password"));
         assert!(text(builder().session_timeout(Duration::from_millis(5))).contains("400 ms"));
         assert!(text(builder().response_timeout(Some(Duration::ZERO))).contains("response_timeout"));
-        let fixed = builder().build_fixed("nowhere", [""; 0]).expect_err("refused").to_string();
+        let fixed = builder().client_fixed("nowhere", [""; 0]).expect_err("refused").to_string();
         assert!(fixed.contains("`nowhere`"), "{fixed}");
     }
 

@@ -1,41 +1,17 @@
-//! A master and its replicas of one test, all its own.
+//! The clients of one test's nodes.
 
-use std::time::{Duration, Instant};
+#[path = "../common/stage.rs"]
+mod stage;
+
+use std::time::Instant;
 
 use redis_failover::redis::{AsyncCommands, Value};
 use redis_failover::{Builder, Client, Connection, ReadFrom};
-use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
-use redis_failover_store::{Embedded, EmbeddedSession};
+use redis_failover_lab::Redis;
 
-/// Longer than anything here takes, even on a busy machine.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
-
-/// A master and replicas that hold what it holds.
-pub(crate) struct Nodes {
-    pub(crate) master: Redis,
-    pub(crate) replicas: Vec<Redis>,
-}
+pub(crate) use stage::{LONG, Nodes, Stage, calls, follow, ok, publish, run};
 
 impl Nodes {
-    /// A master and `count` replicas, synced.
-    pub(crate) fn start(count: usize) -> Self {
-        let start = || Redis::builder().option("repl-diskless-sync-delay", "0").start();
-        let master = start();
-        let replicas: Vec<_> = (0..count).map(|_| start()).collect();
-        for replica in &replicas {
-            follow(replica, &master);
-        }
-        let nodes = Self { master, replicas };
-        nodes.await_synced();
-        nodes
-    }
-
-    /// Waits until the replicas hold all that the master holds.
-    pub(crate) fn await_synced(&self) {
-        let count = self.replicas.len();
-        eventually(LONG, "the replicas are synced", || reaches(&self.master, count));
-    }
-
     /// A client of these nodes, with these settings.
     pub(crate) fn client(&self, builder: Builder) -> Client {
         let replicas = self.replicas.iter().map(Redis::addr);
@@ -48,62 +24,11 @@ impl Nodes {
     }
 }
 
-/// Makes `replica` follow `master`.
-pub(crate) fn follow(replica: &Redis, master: &Redis) {
-    ok(replica, &["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
-}
-
-/// The reply, which must be no error.
-pub(crate) fn ok(node: &Redis, words: &[&str]) -> Reply {
-    node.command(words).and_then(Reply::into_result).expect("it obeys")
-}
-
-/// Writes to `master` and waits for `count` replicas to confirm it.
-pub(crate) fn reaches(master: &Redis, count: usize) -> Result<(), String> {
-    let mut connection = master.connect()?;
-    connection.command(&["SET", "reaches", "all"])?.into_result()?;
-    let confirmed = connection.command(&["WAIT", &count.to_string(), "500"])?.into_result()?;
-    ensure_eq(confirmed, Reply::Integer(i64::try_from(count).map_err(|error| error.to_string())?)).map(drop)
-}
-
-/// How often `node` has carried out `command`.
-pub(crate) fn calls(node: &Redis, command: &str) -> u64 {
-    let stats = node.info("commandstats").expect("it answers");
-    let Some(line) = stats.get(&format!("cmdstat_{command}")) else { return 0 };
-    let calls = line.strip_prefix("calls=").and_then(|rest| rest.split(',').next());
-    calls.and_then(|calls| calls.parse().ok()).expect("a number of calls")
-}
-
-/// A group of nodes whose document the test writes itself, in the place of the monitors.
-pub(crate) struct Stage {
-    pub(crate) nodes: Vec<Redis>,
-    embedded: Embedded,
-    session: EmbeddedSession,
-}
-
-/// The path of the only group.
-const PATH: &str = "/redis/cluster";
-
 impl Stage {
-    /// Three nodes; the first leads and the others follow it, as is published in epoch 1.
-    pub(crate) fn start() -> Self {
-        let Nodes { master, replicas } = Nodes::start(2);
-        let embedded = Embedded::new();
-        let nodes = [master].into_iter().chain(replicas).collect();
-        let stage = Self { nodes, session: embedded.session(), embedded };
-        stage.publish(1, 0);
-        stage
-    }
-
     /// A client of the group.
     pub(crate) fn client(&self, builder: Builder) -> Client {
-        let group = self.session.group(&PATH.parse().expect("a path"));
+        let group = self.session.group(&stage::PATH.parse().expect("a path"));
         builder.build_on(&group).expect("good settings")
-    }
-
-    /// Waits until the replicas of node 0 hold all that it holds.
-    pub(crate) fn await_synced(&self) {
-        eventually(LONG, "the replicas are synced", || reaches(&self.nodes[0], self.nodes.len() - 1));
     }
 
     /// Reads until both replicas have been read from.
@@ -118,70 +43,11 @@ impl Stage {
         })
         .await;
     }
-
-    /// Publishes `master` in `epoch`.
-    pub(crate) fn publish(&self, epoch: u64, master: usize) {
-        self.put(&self.document(epoch, master, "steady", &run(&self.nodes[master])));
-    }
-
-    /// Publishes that the master `old` is being replaced, in `epoch`.
-    pub(crate) fn open_epoch(&self, epoch: u64, old: usize) {
-        self.put(&self.document(epoch, old, "failing_over", "whatever"));
-    }
-
-    /// The document with these values.
-    pub(crate) fn document(&self, epoch: u64, master: usize, phase: &str, run: &str) -> String {
-        let replicas = self.nodes.iter().enumerate().filter(|(index, _)| *index != master);
-        let slaves: Vec<_> = replicas
-            .enumerate()
-            .map(|(number, (_, node))| format!(r#""{number}":["{}","OK"]"#, node.addr()))
-            .collect();
-        format!(
-            r#"{{"master":["{}","{}"],"slaves":{{{}}},"format":1,"epoch":{epoch},"phase":"{phase}","run":"{run}"}}"#,
-            self.nodes[master].addr(),
-            if phase == "steady" { "OK" } else { "KO" },
-            slaves.join(",")
-        )
-    }
-
-    /// Writes the document.
-    pub(crate) fn put(&self, document: &str) {
-        self.embedded.meddle(|model| model.put(PATH, document.as_bytes()));
-    }
-
-    /// Deletes the document.
-    pub(crate) fn delete(&self) {
-        self.embedded.meddle(|model| model.delete(PATH));
-    }
-
-    /// Makes `new` the master, and the others follow it, as the monitors would; nothing is published.
-    pub(crate) fn promote(&self, new: usize) {
-        ok(&self.nodes[new], &["REPLICAOF", "NO", "ONE"]);
-        for (index, node) in self.nodes.iter().enumerate() {
-            if index != new && node.role().is_ok() {
-                follow(node, &self.nodes[new]);
-            }
-        }
-    }
-
-    /// How many connections of clients `node` has.
-    pub(crate) fn connections(&self, node: usize) -> usize {
-        let Reply::Bulk(list) = ok(&self.nodes[node], &["CLIENT", "LIST", "TYPE", "normal"]) else {
-            panic!("no list")
-        };
-        // The one that asks is among them.
-        list.lines().filter(|line| !line.contains("cmd=client|list")).count()
-    }
 }
 
 /// A client of this that reads from the master and never gives up on a reply by itself.
 pub(crate) fn patient(stage: &Stage) -> Client {
     stage.client(Client::builder().read_from(ReadFrom::Master).response_timeout(None))
-}
-
-/// The life of a node's process.
-pub(crate) fn run(node: &Redis) -> String {
-    node.info("server").expect("it answers")["run_id"].clone()
 }
 
 /// Waits until `probe` succeeds, without blocking the runtime.

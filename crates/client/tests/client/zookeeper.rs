@@ -5,52 +5,13 @@ use std::time::Duration;
 
 use redis_failover::redis::AsyncCommands;
 use redis_failover::{Client, Outcome, ReadFrom, outcome};
-use redis_failover_core::{Epoch, Leadership, Lineages, Member, Phase, Policy, RunId, Topology};
-use redis_failover_lab::{Process, Redis, ZooKeeper, free_port};
-use redis_failover_store::{Campaign, Store, ZooKeeper as Session};
+use redis_failover_lab::{Process, ZooKeeper, free_port};
+use redis_failover_store::ZooKeeper as Session;
 
-use crate::world::{LONG, Nodes, ok, run, soon};
+use crate::world::{LONG, Nodes, ok, publish, soon};
 
 /// The session time-out of these tests.
 const SESSION: Duration = Duration::from_secs(2);
-
-/// Publishes `nodes` at `path`, as a monitor that leads does.
-async fn publish(session: &Session, path: &str, nodes: &Nodes) {
-    let group = session.group(&path.parse().expect("a path"));
-    let campaign = group.campaign(&"m1".parse().expect("an id"), None);
-    let (mut leadership, mut record) = (campaign.leadership(), group.record());
-    let term = loop {
-        if let Leadership::Leading(term) = leadership.next().await {
-            break term;
-        }
-    };
-    let version = loop {
-        match record.next().await.read {
-            Some(Ok(read)) if read.version.document >= 0 => break read.version,
-            _ => {}
-        }
-    };
-    let addr = |node: &Redis| node.addr().parse().expect("an address");
-    let member = |node: &Redis| Member { addr: addr(node), ok: true };
-    let topology = Topology {
-        epoch: Epoch(1),
-        phase: Phase::Steady,
-        master: addr(&nodes.master),
-        master_run: Some(RunId(run(&nodes.master))),
-        members: std::iter::once(&nodes.master).chain(&nodes.replicas).map(member).collect(),
-        discovered: std::collections::BTreeSet::new(),
-        synced: std::collections::BTreeMap::new(),
-        reached: std::collections::BTreeMap::new(),
-        diverged: std::collections::BTreeMap::new(),
-        fenced: false,
-        left: std::collections::BTreeSet::new(),
-        lineages: Lineages::default(),
-        monitors: ["m1".parse().expect("an id")].into(),
-        policy: Policy::default(),
-        min_replicas_to_write: 0,
-    };
-    campaign.commit(term, version, &topology, None).await.expect("it leads");
-}
 
 #[tokio::test]
 async fn the_example_program_runs() {

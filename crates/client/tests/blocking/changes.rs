@@ -1,0 +1,251 @@
+//! What a blocking caller sees when the master is killed, hangs, or is replaced under a session.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis_failover::blocking::Client;
+use redis_failover::redis::{self, Commands, ConnectionLike, RedisError, RedisResult, cmd, pipe};
+use redis_failover::{Epoch, Outcome, outcome};
+use redis_failover_lab::eventually;
+
+use crate::world::{LONG, Stage, calls, ok, patient};
+
+/// Waits until a client knows that the master is being changed.
+fn is_changing(client: &Client) {
+    eventually(LONG, "the change is known", || {
+        client.current_master().map_or(Ok(()), |it| Err(it.to_string()))
+    });
+}
+
+fn is_blocked(stage: &Stage) {
+    eventually(LONG, "it blocks", || {
+        let blocked = stage.nodes[0].info("clients")?["blocked_clients"].clone();
+        if blocked == "1" { Ok(()) } else { Err(blocked) }
+    });
+}
+
+#[test]
+fn writers_go_on_when_the_master_is_killed_and_no_write_happens_twice() -> RedisResult<()> {
+    let mut stage = Stage::start();
+    let client = patient(&stage);
+    client.connection().set::<_, _, ()>("counter", 0)?;
+    let (killed, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let writers = (0..4).map(|_| {
+        let mut con = client.connection();
+        let (killed, over) = (Arc::clone(&killed), Arc::clone(&over));
+        thread::spawn(move || {
+            let (mut confirmed, mut after, mut unknown) = (0_u64, 0, 0);
+            while !over.load(Ordering::SeqCst) {
+                let begun_after = killed.load(Ordering::SeqCst);
+                match con.incr::<_, _, i64>("counter", 1) {
+                    Ok(_) if begun_after => (confirmed, after) = (confirmed + 1, after + 1),
+                    Ok(_) => confirmed += 1,
+                    Err(error) if outcome(&error) == Outcome::Unknown => unknown += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            (confirmed, after, unknown)
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    eventually(LONG, "they write", || {
+        if calls(&stage.nodes[0], "incrby") > 1_000 { Ok(()) } else { Err("not yet".to_owned()) }
+    });
+    // Nothing in it may be lost, or the sum proves nothing.
+    ok(&stage.nodes[0], &["CLIENT", "PAUSE", "100000", "WRITE"]);
+    let held = stage.nodes[0].get("counter").expect("it answers");
+    eventually(LONG, "the replicas hold it", || {
+        let one = stage.nodes[1].get("counter")?;
+        if one == held { Ok(()) } else { Err(format!("{one:?}")) }
+    });
+    killed.store(true, Ordering::SeqCst);
+    stage.nodes[0].kill();
+    stage.open_epoch(2, 0);
+    stage.promote(1);
+    stage.publish(2, 1);
+    eventually(LONG, "they write to the new master", || {
+        if calls(&stage.nodes[1], "incrby") > 1_000 { Ok(()) } else { Err("not yet".to_owned()) }
+    });
+    over.store(true, Ordering::SeqCst);
+    let (mut confirmed, mut unknown) = (0, 0);
+    for writer in writers {
+        let (all, after, without_reply) = writer.join().expect("no panic");
+        assert!(after > 0, "each went on by itself");
+        assert!(without_reply <= 1, "each had one in flight");
+        (confirmed, unknown) = (confirmed + all, unknown + without_reply);
+    }
+    let counted: u64 = client.connection().get("counter")?;
+    assert!((confirmed..=confirmed + unknown).contains(&counted), "{confirmed} + {unknown}, not {counted}");
+    Ok(())
+}
+
+#[test]
+fn a_write_to_a_master_that_hangs_is_unknown_when_another_is_published() -> RedisResult<()> {
+    let stage = Stage::start();
+    let client = patient(&stage);
+    client.connection().set::<_, _, ()>("a", 7)?;
+    stage.await_synced();
+    let [mut writer, mut reader] = [(); 2].map(|()| client.connection());
+    stage.nodes[0].stop();
+    let writing = thread::spawn(move || (writer.set::<_, _, ()>("b", 1), writer));
+    let reading = thread::spawn(move || reader.get::<_, i64>("a"));
+    stage.open_epoch(2, 0);
+    is_changing(&client);
+    // What begins now waits for the new master.
+    let mut late = client.connection();
+    let later = thread::spawn(move || late.set::<_, _, ()>("c", 3));
+    ok(&stage.nodes[1], &["REPLICAOF", "NO", "ONE"]);
+    stage.publish(2, 1);
+    let published = Instant::now();
+    later.join().expect("no panic")?;
+    assert_eq!(stage.nodes[1].get("c"), Ok(Some("3".into())));
+    let (written, mut writer) = writing.join().expect("no panic");
+    match written {
+        // The old master is still stopped: nothing but the document can have ended it.
+        Err(error) => assert_eq!(outcome(&error), Outcome::Unknown, "{error}"),
+        // On a slow machine it began after the change was known.
+        Ok(()) => assert_eq!(stage.nodes[1].get("b"), Ok(Some("1".into()))),
+    }
+    assert_eq!(reading.join().expect("no panic")?, 7, "a read is repeated on the new master");
+    assert!(published.elapsed() < Duration::from_secs(5), "{:?}", published.elapsed());
+    writer.set::<_, _, ()>("b", 2)?;
+    assert_eq!(stage.nodes[1].get("b"), Ok(Some("2".into())), "the same connection goes on");
+    Ok(())
+}
+
+#[test]
+fn exec_yields_nil_across_an_epoch_and_a_transaction_is_done_again() -> RedisResult<()> {
+    let stage = Stage::start();
+    let client = patient(&stage);
+    let mut con = client.connection();
+    con.set::<_, _, ()>("a", 1)?;
+    stage.await_synced();
+    cmd("WATCH").arg("a").exec(&mut con)?;
+    assert_eq!(con.get::<_, i64>("a")?, 1);
+    stage.promote(1);
+    stage.publish(2, 1);
+    let new = stage.nodes[1].addr();
+    eventually(LONG, "the new master is known", || {
+        let master = client.current_master().map(|it| it.to_string());
+        if master.as_ref() == Some(&new) { Ok(()) } else { Err(format!("{master:?}")) }
+    });
+    let executed: Option<(String,)> = pipe().atomic().set("a", 2).query(&mut con)?;
+    assert_eq!(executed, None, "what was watched is watched by nobody any more");
+    assert_eq!(con.get::<_, i64>("a")?, 1);
+
+    let mut attempts = 0;
+    let (sum,): (i64,) = redis::transaction(&mut con, &["a"], |con, pipe| {
+        attempts += 1;
+        let present: i64 = con.get("a")?;
+        if attempts == 1 {
+            stage.promote(2);
+            stage.publish(3, 2);
+            let topology = client.topology().find(|it| it.epoch == Epoch(3));
+            assert!(topology.is_some());
+        }
+        pipe.set("a", present + 1).ignore().get("a").query(con)
+    })?;
+    assert_eq!((sum, attempts), (2, 2));
+    assert_eq!(stage.nodes[2].get("a"), Ok(Some("2".into())));
+    Ok(())
+}
+
+#[test]
+fn a_blpop_in_flight_is_unknown_when_its_master_goes_and_not_executed_when_it_says_so() -> RedisResult<()> {
+    for how in ["it is deposed", "it is killed", "it is demoted"] {
+        let mut stage = Stage::start();
+        let client = patient(&stage);
+        client.ready(LONG)?;
+        let mut popper = client.connection();
+        let popping = thread::spawn(move || (popper.blpop::<_, (String, i64)>("list", 0.0), popper));
+        is_blocked(&stage);
+        let expected = match how {
+            "it is deposed" => {
+                ok(&stage.nodes[1], &["REPLICAOF", "NO", "ONE"]);
+                Outcome::Unknown
+            }
+            "it is killed" => {
+                stage.nodes[0].kill();
+                stage.promote(1);
+                Outcome::Unknown
+            }
+            _ => {
+                // Redis unblocks all who wait, and says that it took nothing for them.
+                stage.promote(1);
+                Outcome::NotExecuted
+            }
+        };
+        stage.publish(2, 1);
+        let (lost, mut popper) = popping.join().expect("no panic");
+        let error: RedisError = lost.expect_err("its master went");
+        assert_eq!(outcome(&error), expected, "{how}: {error}");
+        // Nobody pops in its name any more, neither here nor there.
+        client.connection().rpush::<_, _, ()>("list", 7)?;
+        assert_eq!(popper.blpop::<_, (String, i64)>("list", 0.0)?, ("list".to_owned(), 7));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_blocking_command_has_no_response_timeout_and_holds_up_nobody() -> RedisResult<()> {
+    let stage = Stage::start();
+    let limit = Duration::from_millis(200);
+    let client = stage.client(Client::builder().response_timeout(Some(limit)));
+    client.ready(LONG)?;
+    let mut popper = client.connection();
+    let popping = thread::spawn(move || popper.blpop::<_, (String, i64)>("list", 0.0));
+    is_blocked(&stage);
+    let (mut con, begun) = (client.connection(), Instant::now());
+    while begun.elapsed() < limit * 2 {
+        con.set::<_, _, ()>("a", 1)?;
+    }
+    assert!(!popping.is_finished());
+    con.rpush::<_, _, ()>("list", 7)?;
+    assert_eq!(popping.join().expect("no panic")?, ("list".to_owned(), 7));
+    Ok(())
+}
+
+#[test]
+fn who_finds_no_master_in_time_is_told_why() {
+    let stage = Stage::start();
+    let limit = Duration::from_millis(100);
+    let client = stage.client(Client::builder().wait_limit(limit).connect_timeout(limit));
+    client.ready(LONG).expect("there is a master");
+    let mut con = client.connection();
+    assert!(con.check_connection() && con.is_open());
+    stage.open_epoch(2, 0);
+    is_changing(&client);
+    let error = con.set::<_, _, ()>("a", 1).expect_err("there is no master");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
+    assert!(error.to_string().contains("is being replaced (epoch 2)"), "{error}");
+    let error = client.ready(limit).expect_err("there is no master");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
+    assert!(!con.check_connection(), "no master answers");
+    assert!(con.is_open(), "and yet it will follow the next one");
+    stage.publish(2, 0);
+    client.ready(LONG).expect("there is a master again");
+    assert!(con.check_connection());
+}
+
+#[test]
+fn topologies_are_told_until_the_client_ends() {
+    let stage = Stage::start();
+    let client = patient(&stage);
+    let mut topologies = client.topology();
+    let first = topologies.next().expect("there is one");
+    assert_eq!((first.epoch, first.steady, first.replicas.len()), (Epoch(1), true, 2));
+    let (told, hears) = std::sync::mpsc::channel();
+    client.on_change(move |topology| {
+        let _ = told.send(topology.epoch.0);
+    });
+    stage.open_epoch(2, 0);
+    let next = topologies.next().expect("there is another");
+    assert_eq!((next.epoch, next.master.clone()), (Epoch(2), None));
+    while hears.recv_timeout(LONG).expect("the callback is called") != 2 {}
+    let listening = thread::spawn(move || topologies.count());
+    drop(client);
+    assert_eq!(listening.join().expect("no panic"), 0, "it ends, and nothing else came");
+    assert!(hears.recv_timeout(LONG).is_err(), "the callback is gone");
+}

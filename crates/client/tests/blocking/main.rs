@@ -1,0 +1,10 @@
+//! The blocking client on real Redis servers. What it does is the asynchronous client's doing, whose tests stand beside
+//! these: here is what a caller without a runtime sees of it, in each of the main faults.
+
+mod anywhere;
+mod changes;
+#[cfg(feature = "r2d2")]
+mod pools;
+mod same;
+mod world;
+mod zookeeper;
