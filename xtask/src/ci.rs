@@ -39,7 +39,7 @@ enum Work {
 }
 
 fn steps(except_tests: bool, has_deny: bool) -> Vec<Step> {
-    let mut doc = cargo("doc --workspace --no-deps --locked");
+    let mut doc = cargo("doc --workspace --all-features --no-deps --locked");
     doc.env("RUSTDOCFLAGS", "-D warnings");
     let deny = if has_deny {
         Work::Program(cargo("deny --locked check"))
@@ -49,6 +49,9 @@ fn steps(except_tests: bool, has_deny: bool) -> Vec<Step> {
     let steps = [
         ("format", Work::Program(cargo("fmt --all --check"))),
         ("clippy", Work::Program(cargo("clippy --workspace --all-targets --locked -- -D warnings"))),
+        // The client's features together; and the one that is not in what is built by default, alone.
+        ("features", Work::Program(cargo(&clippy_of_client("--all-features")))),
+        ("blocking", Work::Program(cargo(&clippy_of_client("--no-default-features --features blocking")))),
         ("doc", Work::Program(doc)),
         ("tidy", Work::Task("cargo xtask tidy", tidy::run)),
         ("docs", Work::Task("cargo xtask docs --check", || docs::run(true))),
@@ -62,6 +65,10 @@ fn steps(except_tests: bool, has_deny: bool) -> Vec<Step> {
     ];
     let wanted = |step: &Step| !(except_tests && step.name == "test");
     steps.into_iter().map(|(name, work)| Step { name, work }).filter(wanted).collect()
+}
+
+fn clippy_of_client(features: &str) -> String {
+    format!("clippy -p redis-failover {features} --all-targets --locked -- -D warnings")
 }
 
 /// The number of the day: each day other faults come, and who sees them fail can play them again.
@@ -108,9 +115,12 @@ mod tests {
         let without = steps(true, true);
         assert_eq!(
             names(&all),
-            ["format", "clippy", "doc", "tidy", "docs", "deny", "simulate", "soak", "test"]
+            [
+                "format", "clippy", "features", "blocking", "doc", "tidy", "docs", "deny", "simulate",
+                "soak", "test"
+            ]
         );
-        assert_eq!(names(&without), names(&all[..8]));
+        assert_eq!(names(&without), names(&all[..10]));
     }
 
     #[test]

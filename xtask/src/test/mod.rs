@@ -33,13 +33,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             "the tests in network namespaces are left out: as root, `cargo xtask test --netns` runs them"
         );
         packages::ensure(&SERVERS)?;
-        return watched(|| run_tests(&[]));
+        return watched(run_all);
     }
     packages::ensure(&[SERVERS.as_slice(), &[&IPROUTE]].concat())?;
     watched(|| {
         let in_namespaces = run_tests(&netns::tests());
         // The others are of use also when these fail.
-        run_tests(&[]).and(in_namespaces)
+        run_all().and(in_namespaces)
     })
 }
 
@@ -73,18 +73,37 @@ fn watched(tests: impl FnOnce() -> Result<()>) -> Result<()> {
     }
 }
 
-/// Without arguments the whole workspace is tested, for the root manifest is virtual. Saying `--workspace` would
-/// make `-p` in the arguments mean nothing.
-fn run_tests(arguments: &[String]) -> Result<()> {
-    if !command::succeeds(&mut cargo("nextest --version")) {
-        let arguments = for_cargo_test(arguments);
-        return command::run(cargo("test --locked --no-fail-fast").args(arguments));
-    }
-    if arguments.is_empty() {
+/// Everything, with all that the client can do, and then the client with each of its APIs alone: one must not be
+/// missed where only the other is there.
+fn run_all() -> Result<()> {
+    let whole = words(WHOLE);
+    if command::succeeds(&mut cargo("nextest --version")) {
         // nextest does not run the examples in the documentation.
-        command::run(&mut cargo("test --locked --doc --quiet"))?;
+        command::run(cargo("test --locked --doc --quiet").args(&whole))?;
     }
-    command::run(cargo("nextest run --locked").args(arguments))
+    // The others are of use also when one fails.
+    ALONE.iter().fold(run_tests(&whole), |outcome, alone| outcome.and(run_tests(&words(alone))))
+}
+
+/// The root manifest is virtual, so this is the whole workspace. Saying `--workspace` would make `-p` in somebody's
+/// arguments mean nothing.
+const WHOLE: &str = "--features redis-failover/r2d2";
+
+/// The client's APIs, each without the other.
+const ALONE: [&str; 2] = [
+    "-p redis-failover --no-default-features --features tokio",
+    "-p redis-failover --no-default-features --features blocking",
+];
+
+fn words(arguments: &str) -> Vec<String> {
+    arguments.split(' ').map(str::to_owned).collect()
+}
+
+fn run_tests(arguments: &[String]) -> Result<()> {
+    if command::succeeds(&mut cargo("nextest --version")) {
+        return command::run(cargo("nextest run --locked").args(arguments));
+    }
+    command::run(cargo("test --locked --no-fail-fast").args(for_cargo_test(arguments)))
 }
 
 /// `cargo test` knows no test groups: two at a time in all, because each may start a world of servers.
