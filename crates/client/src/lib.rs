@@ -66,7 +66,7 @@
 //! This crate never changes a role, never writes to `ZooKeeper`, and reads nothing there but the published document.
 
 // Within blocking programs alone some of these words have no page to lead to.
-#![cfg_attr(not(feature = "tokio"), allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links))]
+#![cfg_attr(not(feature = "tokio"), allow(rustdoc::broken_intra_doc_links))]
 #![cfg_attr(
     not(feature = "tokio"),
     allow(
@@ -78,6 +78,11 @@
 
 #[cfg(not(any(feature = "tokio", feature = "blocking")))]
 compile_error!("redis-failover without an API: enable the feature `tokio`, `blocking` or both");
+
+/// The Rust on that page must compile.
+#[cfg(all(doctest, feature = "tokio", feature = "r2d2"))]
+#[doc = include_str!("../../../docs/client.md")]
+struct ComingToTheClient;
 
 #[cfg(feature = "blocking")]
 pub mod blocking;
