@@ -15,6 +15,10 @@ const DOWN_AFTER: Duration = Duration::from_secs(1);
 /// How much longer than a node a leader may be silent.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Within this time a master that is cut off takes no write any more, and what wakes or is back is demoted.
+const CLOSES: Duration = Duration::from_secs(4);
+const WAKES: Duration = Duration::from_secs(1);
+
 /// One kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(super) enum Kind {
@@ -80,6 +84,8 @@ pub(super) struct Promise {
     pub silence: Duration,
     /// Whether writes may also stop for as long as the fault lasts.
     pub stops_writes: bool,
+    /// How long two nodes may take writes.
+    pub two: Duration,
 }
 
 impl Kind {
@@ -154,14 +160,18 @@ impl Kind {
             loss: Loss::Nothing,
             silence: Duration::ZERO,
             stops_writes: false,
+            two: WAKES,
         };
         let replaced = Promise { change: Change::Always, loss: Loss::Turn, ..left_alone };
         match self {
             Self::MasterKilled | Self::LeaderAndMasterKilled => replaced,
-            Self::MasterHangs | Self::MasterCutOff | Self::MasterNotHeard => {
-                Promise { silence: DOWN_AFTER, ..replaced }
+            Self::MasterHangs => Promise { silence: DOWN_AFTER, ..replaced },
+            Self::MasterCutOff | Self::MasterNotHeard => {
+                Promise { silence: DOWN_AFTER, two: CLOSES, ..replaced }
             }
-            Self::MasterLostByBoth => Promise { loss: Loss::UntilPublished, silence: DOWN_AFTER, ..replaced },
+            Self::MasterLostByBoth => {
+                Promise { loss: Loss::UntilPublished, silence: DOWN_AFTER, two: CLOSES, ..replaced }
+            }
             Self::LeaderAndMasterHang => Promise { silence: DOWN_AFTER + GRACE, ..replaced },
             Self::ZooKeeperLostAndMasterKilled => {
                 Promise { silence: SESSION, stops_writes: true, ..replaced }

@@ -16,6 +16,9 @@ const TURN: usize = 2;
 /// What all the round trips of a change may take, on a machine that has other things to do.
 const ROUND_TRIPS: Duration = Duration::from_secs(5);
 
+/// How long a client may be held up by what it is not to notice, on such a machine.
+const UNNOTICED: Duration = Duration::from_secs(3);
+
 /// The verdict on most days.
 const HELD: &str = "All that docs/guarantees.md promises of these faults held.";
 
@@ -83,7 +86,7 @@ impl Episode {
 
     /// What is not as promised.
     fn wrongs(&self) -> Vec<String> {
-        let Promise { change, silence, stops_writes, .. } = self.kind.promise();
+        let Promise { change, silence, stops_writes, two, .. } = self.kind.promise();
         let mut wrongs = Vec::new();
         if let Some(trouble) = &self.trouble {
             wrongs.push(format!("it is not well within {} s: {trouble}", WELL_WITHIN.as_secs()));
@@ -99,10 +102,15 @@ impl Episode {
             wrongs.push(format!("{} confirmed writes are lost, {allowed} may be", self.lost));
         }
         let fault = if stops_writes { self.lasted } else { Duration::ZERO };
-        let bound = silence + fault + ROUND_TRIPS;
+        let round_trips = if change == Change::Never { UNNOTICED } else { ROUND_TRIPS };
+        let bound = silence + fault + round_trips;
         if self.no_writes > bound {
             let (time, bound) = (millis(self.no_writes), millis(bound));
             wrongs.push(format!("no writes for {time}, {bound} is allowed"));
+        }
+        if self.two_took_writes > two {
+            let (time, bound) = (millis(self.two_took_writes), millis(two));
+            wrongs.push(format!("two nodes took writes for {time}, {bound} is allowed"));
         }
         wrongs
     }
@@ -321,6 +329,7 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(wrongs(kind, |_| ()), Vec::<String>::new(), "{kind:?}");
             assert_eq!(wrongs(kind, |it| it.no_writes = MS(30_000)).len(), 1, "{kind:?}");
+            assert_eq!(wrongs(kind, |it| it.two_took_writes = MS(5_000)).len(), 1, "{kind:?}");
             assert_eq!(wrongs(kind, |it| it.trouble = Some("it hangs".to_owned())).len(), 1, "{kind:?}");
             let Promise { change, loss, .. } = kind.promise();
             let may_change = wrongs(kind, |it| it.changes = 1).is_empty();
