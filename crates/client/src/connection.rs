@@ -1,5 +1,6 @@
 //! A connection as redis-rs knows it. It finds a link for each command, and decides what may be sent again.
 
+mod persist;
 mod scan;
 
 use std::fmt;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, ServerError, Value};
+use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use redis_failover_core::routing::{Refusal, Route, Step};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};
@@ -22,10 +23,6 @@ use crate::patience::{Deadline, LONGEST_REST, rests};
 use crate::routes::Routes;
 use crate::session::{Phase, Session};
 use crate::work::{Recent, Reply, Verdict, Work};
-
-/// How often a read is sent again whose connection broke: what breaks each connection that it comes on breaks them for
-/// all others as well.
-const BROKEN_READS: usize = 3;
 
 /// A connection to the group: writes go to the master, reads where [`crate::ReadFrom`] says.
 ///
@@ -79,6 +76,8 @@ pub struct Connection {
     readers: Vec<Seat>,
     session: Option<Arc<Session>>,
     recent: Recent,
+    /// Whether a write may be executed twice.
+    retry_unknown: bool,
 }
 
 /// A link, and this connection's handle of it.
@@ -96,7 +95,7 @@ impl Seat {
 impl Clone for Connection {
     fn clone(&self) -> Self {
         let session = self.session.clone().filter(|session| session.phase() != Phase::Ended);
-        Self { session, ..Self::new(Arc::clone(&self.shared)) }
+        Self { session, retry_unknown: self.retry_unknown, ..Self::new(Arc::clone(&self.shared)) }
     }
 }
 
@@ -143,7 +142,35 @@ impl Connection {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let mut routes = shared.inner.routes.subscribe();
         routes.mark_changed();
-        Self { shared, routes, master: None, readers: Vec::new(), session: None, recent: Recent::default() }
+        let retry_unknown = shared.inner.settings.retry_unknown;
+        Self {
+            shared,
+            routes,
+            master: None,
+            readers: Vec::new(),
+            session: None,
+            recent: Recent::default(),
+            retry_unknown,
+        }
+    }
+
+    /// Whether what is sent on this connection may be executed twice: see [`crate::Builder::retry_unknown`], which says
+    /// it for all connections of a client. For single calls take a clone.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "tokio")]
+    /// # async fn example(connection: redis_failover::Connection) -> redis_failover::redis::RedisResult<()> {
+    /// use redis_failover::redis::AsyncCommands;
+    ///
+    /// let mut repeating = connection.clone().retry_unknown(true);
+    /// let _: () = repeating.hset("user:1", "name", "Ada").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn retry_unknown(mut self, retry: bool) -> Self {
+        self.retry_unknown = retry;
+        self
     }
 
     /// Whether something lasts on it that began with WATCH or MULTI.
@@ -228,51 +255,6 @@ impl Connection {
             self.take_seats();
         }
         Ok(())
-    }
-
-    /// Sends it until a node takes it, as long as it surely was not executed, or only reads. Yields the number of the
-    /// link that took it as well.
-    ///
-    /// `last` is the outcome of a first attempt.
-    async fn persist(
-        &mut self,
-        work: Work<'_>,
-        read: bool,
-        mut last: Option<(Arc<Link>, Verdict)>,
-    ) -> RedisResult<(u16, Reply)> {
-        let shared = Arc::clone(&self.shared);
-        let (deadline, mut rests, mut broken) = (self.deadline(), rests(), 0);
-        loop {
-            match last.take() {
-                None => {}
-                Some((link, Verdict::Done(reply))) => return reply.map(|reply| (link.number, reply)),
-                Some((link, Verdict::Refused(error))) => {
-                    deadline.check(&format!("{} answered: {error}", link.node))?;
-                    // A master that was promoted a moment ago is about to be opened; others are looked at again.
-                    if !is_about_to_open(&error) {
-                        link.doubt();
-                    }
-                    // Who rests waits, too.
-                    let _place = shared.inner.enter_queue()?;
-                    sleep(rests.next().unwrap_or(LONGEST_REST)).await;
-                }
-                Some((link, Verdict::Broken(error))) => {
-                    if error.is_timeout() {
-                        link.doubt();
-                    }
-                    broken += 1;
-                    if !read || broken > BROKEN_READS || deadline.is_over() {
-                        return Err(unknown(&link.node, &error));
-                    }
-                    // The link's end is told in another task.
-                    tokio::task::yield_now().await;
-                }
-            }
-            self.wait_for_seat(read, deadline).await?;
-            let Some(seat) = self.seat(read) else { continue };
-            let reply = work.send(&mut seat.connection).await;
-            last = Some((Arc::clone(&seat.link), work.judge(reply)));
-        }
     }
 
     async fn on_own_terms(&mut self, work: Work<'_>, route: Route) -> RedisResult<Reply> {
@@ -362,10 +344,6 @@ impl Connection {
     fn deadline(&self) -> Deadline {
         Deadline::after(self.shared.inner.settings.wait_limit)
     }
-}
-
-fn is_about_to_open(refusal: &ServerError) -> bool {
-    refusal.code() == "NOREPLICAS" || refusal.details().is_some_and(|why| why.contains("NOREPLICAS"))
 }
 
 fn refused(refusal: Refusal) -> RedisError {

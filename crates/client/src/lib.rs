@@ -39,8 +39,8 @@
 //! - While there is no master, writes wait, and reads where they go to the master: by default up to 10 s, up to 10,000
 //!   of them; then they fail with [`Outcome::NotExecuted`].
 //! - A write is sent again only when it surely was not executed. One that was in flight when its master went is never
-//!   sent again by this crate: it fails with [`Outcome::Unknown`] as soon as that is known, at the latest when the new
-//!   master is published. Reads are repeated elsewhere.
+//!   sent again by this crate, unless [`Builder::retry_unknown`] says so: it fails with [`Outcome::Unknown`] as soon as
+//!   that is known, at the latest when the new master is published. Reads are repeated elsewhere.
 //! - [`outcome`] tells the three cases apart; the texts of this crate's own errors say the same word.
 //! - A master that was restarted since it was published is not written to until a monitor has confirmed it: it may have
 //!   lost its memory.
@@ -48,9 +48,8 @@
 //!
 //! # Not yet
 //!
-//! Pub/sub, TLS, reads by lag or distance, a retry policy for each call. The module [`redis`] is redis-rs with the
-//! features `acl`, `geospatial`, `script` and `streams`; use it rather than a `redis` of your own, whose types may be
-//! another version's.
+//! Pub/sub, TLS, reads by lag or distance. The module [`redis`] is redis-rs with the features `acl`, `geospatial`,
+//! `script` and `streams`; use it rather than a `redis` of your own, whose types may be another version's.
 //!
 //! # Runtime, threads, `fork`
 //!

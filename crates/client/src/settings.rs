@@ -85,6 +85,7 @@ pub enum BuildError {
 /// | `wait_limit`, `queue_limit` | 10 s, 10,000 commands |
 /// | `response_timeout`, `connect_timeout` | 10 s, 2 s |
 /// | `session_timeout` | 10 s |
+/// | `retry_unknown` | no |
 /// | `nodelay` | no |
 /// | `source_address` | the system's choice |
 #[derive(Clone, Debug)]
@@ -107,6 +108,7 @@ pub(crate) struct Settings {
     pub(crate) queue_limit: usize,
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) connect_timeout: Duration,
+    pub(crate) retry_unknown: bool,
     pub(crate) nodelay: bool,
     pub(crate) source_address: Option<IpAddr>,
 }
@@ -126,6 +128,7 @@ impl Default for Builder {
                 queue_limit: 10_000,
                 response_timeout: Some(Duration::from_secs(10)),
                 connect_timeout: Duration::from_secs(2),
+                retry_unknown: false,
                 nodelay: false,
                 source_address: None,
             },
@@ -195,6 +198,19 @@ impl Builder {
     /// How long connecting to one node may take, with the handshake; default 2 s. It is tried again for ever.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.settings.connect_timeout = limit;
+        self
+    }
+
+    /// Whether writes may be executed twice; default no. Then one whose reply did not come is sent again, to the new
+    /// master if there is one, three times at most and not after the limit for waiting. If no reply comes in the end,
+    /// the error is [`crate::Outcome::Unknown`] as without.
+    ///
+    /// It is for writes that do the same when they are repeated (`SET`, `HSET`, `DEL`, and not `INCR` or `RPUSH`), and
+    /// that nobody overwrites meanwhile: what was sent first may be executed late, after what came behind it. Blocking
+    /// commands, and what is sent between WATCH or MULTI and EXEC, are never sent again.
+    /// A connection's own `retry_unknown` says it for that one.
+    pub fn retry_unknown(mut self, retry: bool) -> Self {
+        self.settings.retry_unknown = retry;
         self
     }
 

@@ -72,6 +72,14 @@ impl Connection {
         Self { driven: Some(client.driven.connection()), client }
     }
 
+    /// Whether what is sent on this connection may be executed twice: see [`crate::Builder::retry_unknown`], which says
+    /// it for all connections of a client. For single calls make a connection.
+    #[must_use]
+    pub fn retry_unknown(mut self, retry: bool) -> Self {
+        self.driven = self.driven.map(|driven| driven.retry_unknown(retry));
+        self
+    }
+
     fn call(&mut self, call: Call) -> RedisResult<Reply> {
         // Before it is taken: who may not wait keeps what lasts on it.
         engine::may_wait()?;

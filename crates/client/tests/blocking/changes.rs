@@ -91,6 +91,8 @@ fn a_write_to_a_master_that_hangs_is_unknown_when_another_is_published() -> Redi
     stage.nodes[0].stop();
     let writing = thread::spawn(move || (writer.set::<_, _, ()>("b", 1), writer));
     let reading = thread::spawn(move || reader.get::<_, i64>("a"));
+    let mut repeating = client.connection().retry_unknown(true);
+    let repeated = thread::spawn(move || repeating.set::<_, _, ()>("d", 4));
     stage.open_epoch(2, 0);
     is_changing(&client);
     // What begins now waits for the new master.
@@ -108,6 +110,12 @@ fn a_write_to_a_master_that_hangs_is_unknown_when_another_is_published() -> Redi
         // On a slow machine it began after the change was known.
         Ok(()) => assert_eq!(stage.nodes[1].get("b"), Ok(Some("1".into()))),
     }
+    repeated.join().expect("no panic")?;
+    assert_eq!(
+        stage.nodes[1].get("d"),
+        Ok(Some("4".into())),
+        "who said that it may be repeated need not care"
+    );
     assert_eq!(reading.join().expect("no panic")?, 7, "a read is repeated on the new master");
     assert!(published.elapsed() < Duration::from_secs(5), "{:?}", published.elapsed());
     writer.set::<_, _, ()>("b", 2)?;

@@ -111,6 +111,68 @@ async fn a_write_in_flight_waits_for_the_new_master_and_is_unknown_then() -> Red
 }
 
 #[tokio::test]
+async fn a_write_that_may_be_executed_twice_is_sent_to_the_new_master() -> RedisResult<()> {
+    let stage = Stage::start();
+    let client = patient(&stage);
+    client.ready(LONG).await?;
+    stage.nodes[0].stop();
+    let mut writer = client.connection().retry_unknown(true);
+    let mut clone = writer.clone();
+    let mut other = client.connection();
+    let repeated = [
+        tokio::spawn(async move { writer.set::<_, _, ()>("a", 1).await }),
+        tokio::spawn(async move { pipe().atomic().set("b", 2).exec_async(&mut clone).await }),
+    ];
+    let unsaid = tokio::spawn(async move { other.set::<_, _, ()>("c", 3).await });
+    tokio::task::yield_now().await;
+    ok(&stage.nodes[1], &["REPLICAOF", "NO", "ONE"]);
+    stage.publish(2, 1);
+    for write in repeated {
+        write.await.expect("no panic")?;
+    }
+    for (key, value) in [("a", "1"), ("b", "2")] {
+        assert_eq!(stage.nodes[1].get(key), Ok(Some(value.into())));
+    }
+    let error = unsaid.await.expect("no panic").expect_err("nobody said so of this one");
+    assert_eq!(outcome(&error), Outcome::Unknown);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_unknown_once_is_never_called_not_executed() -> RedisResult<()> {
+    let mut stage = Stage::start();
+    let builder = Client::builder().retry_unknown(true).response_timeout(None);
+    let client = stage.client(builder.wait_limit(Duration::from_millis(500)));
+    client.ready(LONG).await?;
+    stage.nodes[0].stop();
+    let mut con = client.connection();
+    let writing = tokio::spawn(async move { con.set::<_, _, ()>("a", 1).await });
+    tokio::task::yield_now().await;
+    stage.nodes[0].kill();
+    // It was sent, its connection ended, and then there was no master in time.
+    let error = writing.await.expect("no panic").expect_err("there is no master");
+    assert_eq!(outcome(&error), Outcome::Unknown, "{error}");
+    assert!(error.to_string().contains("sent before without a reply") && error.is_timeout(), "{error}");
+
+    // One that was refused as it was sent again.
+    let client = patient(&stage);
+    stage.promote(1);
+    stage.publish(2, 1);
+    client.ready(LONG).await?;
+    stage.nodes[1].stop();
+    let mut con = client.connection().retry_unknown(true);
+    let writing = tokio::spawn(async move { con.set::<_, _, ()>("a", 1).await });
+    tokio::task::yield_now().await;
+    ok(&stage.nodes[2], &["CONFIG", "SET", "maxmemory", "1"]);
+    ok(&stage.nodes[2], &["REPLICAOF", "NO", "ONE"]);
+    stage.publish(3, 2);
+    let error = writing.await.expect("no panic").expect_err("no memory is left");
+    assert_eq!(outcome(&error), Outcome::Unknown, "{error}");
+    assert!(error.to_string().contains("OOM"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_blocks_on_a_connection_of_its_own_ends_with_the_masters_tenure() -> RedisResult<()> {
     let stage = Stage::start();
     let client = patient(&stage);

@@ -1,0 +1,99 @@
+//! What is sent again, how often, and what may be assumed when it is given up.
+
+use std::io;
+use std::sync::Arc;
+
+use redis::{RedisError, RedisResult, ServerError, Value};
+use tokio::time::sleep;
+
+use super::Connection;
+use crate::link::Link;
+use crate::outcome::{Outcome, failure, outcome, unknown};
+use crate::patience::{LONGEST_REST, rests};
+use crate::work::{Reply, Verdict, Work};
+
+/// How often what may be executed twice is sent again because its connection broke: what breaks each connection that it
+/// comes on breaks them for all others as well.
+const REPEATS: usize = 3;
+
+impl Connection {
+    /// Sends it until a node takes it, as long as it surely was not executed, or may be executed again: it only reads,
+    /// or the caller said so. Yields the number of the link that took it as well.
+    ///
+    /// `last` is the outcome of a first attempt.
+    pub(super) async fn persist(
+        &mut self,
+        work: Work<'_>,
+        read: bool,
+        last: Option<(Arc<Link>, Verdict)>,
+    ) -> RedisResult<(u16, Reply)> {
+        let mut broken = 0;
+        let reply = self.attempt(work, read, last, &mut broken).await;
+        if read || broken == 0 {
+            return reply;
+        }
+        // Whatever became of the last attempt, an earlier one may have been executed.
+        let error = match &reply {
+            Err(error) => error.clone(),
+            Ok((_, Reply::One(Value::ServerError(error)))) => error.clone().into(),
+            Ok(_) => return reply,
+        };
+        match outcome(&error) {
+            Outcome::NotExecuted => Err(after_unknown(&error)),
+            Outcome::Unknown | Outcome::Executed => reply,
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        work: Work<'_>,
+        read: bool,
+        mut last: Option<(Arc<Link>, Verdict)>,
+        broken: &mut usize,
+    ) -> RedisResult<(u16, Reply)> {
+        let shared = Arc::clone(&self.shared);
+        let (deadline, mut rests) = (self.deadline(), rests());
+        loop {
+            match last.take() {
+                None => {}
+                Some((link, Verdict::Done(reply))) => return reply.map(|reply| (link.number, reply)),
+                Some((link, Verdict::Refused(error))) => {
+                    deadline.check(&format!("{} answered: {error}", link.node))?;
+                    // A master that was promoted a moment ago is about to be opened; others are looked at again.
+                    if !is_about_to_open(&error) {
+                        link.doubt();
+                    }
+                    // Who rests waits, too.
+                    let _place = shared.inner.enter_queue()?;
+                    sleep(rests.next().unwrap_or(LONGEST_REST)).await;
+                }
+                Some((link, Verdict::Broken(error))) => {
+                    if error.is_timeout() {
+                        link.doubt();
+                    }
+                    *broken += 1;
+                    let again = read || self.retry_unknown;
+                    if !again || *broken > REPEATS || deadline.is_over() {
+                        return Err(unknown(&link.node, &error));
+                    }
+                    // The link's end is told in another task.
+                    tokio::task::yield_now().await;
+                }
+            }
+            self.wait_for_seat(read, deadline).await?;
+            let Some(seat) = self.seat(read) else { continue };
+            let reply = work.send(&mut seat.connection).await;
+            last = Some((Arc::clone(&seat.link), work.judge(reply)));
+        }
+    }
+}
+
+fn is_about_to_open(refusal: &ServerError) -> bool {
+    refusal.code() == "NOREPLICAS" || refusal.details().is_some_and(|why| why.contains("NOREPLICAS"))
+}
+
+/// Of what was sent again because no reply came, and was given up without one.
+fn after_unknown(last: &RedisError) -> RedisError {
+    let kind = if last.is_timeout() { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
+    failure(Outcome::Unknown, kind, format!("it was sent before without a reply, and then: {last}"))
+}
