@@ -1,7 +1,10 @@
 //! `bench client`: what following the master costs while there is nothing to follow.
 //!
 //! The library's connection and redis-rs's multiplexed connection send the same commands to the same server, from as
-//! many tasks. They are measured in pairs, one right after the other, and each pair begins with the other side.
+//! many tasks; then the blocking connections of both, from as many threads. They are measured in pairs, one right after
+//! the other, and each pair begins with the other side.
+
+mod blocking;
 
 use std::fs;
 use std::path::PathBuf;
@@ -30,6 +33,9 @@ const VALUE: usize = 64;
 /// From how many tasks it is measured.
 const TASKS: [usize; 3] = [1, 16, 128];
 
+/// From how many threads the blocking one is.
+const THREADS: [usize; 2] = [1, 16];
+
 /// What the measurement is told.
 #[derive(Args, Debug)]
 pub(super) struct ClientArgs {
@@ -43,6 +49,15 @@ pub(super) struct ClientArgs {
     json: Option<PathBuf>,
 }
 
+/// How a connection is used.
+#[derive(Clone, Copy, Debug)]
+enum Api {
+    /// From tasks of a runtime.
+    Tasks,
+    /// From threads without one.
+    Threads,
+}
+
 /// Which command is measured.
 #[derive(Clone, Copy, Debug)]
 enum Operation {
@@ -53,7 +68,9 @@ enum Operation {
 /// One line of the table: operations per second of both sides, pair by pair.
 #[derive(Debug)]
 struct Cell {
+    api: Api,
     operation: Operation,
+    /// How many tasks or threads.
     tasks: usize,
     ours: Vec<f64>,
     theirs: Vec<f64>,
@@ -69,14 +86,19 @@ enum Side {
 /// Measures, and prints the table.
 pub(super) async fn run(args: ClientArgs) -> Result<(), Failure> {
     let redis = attempt(Redis::start)?;
-    println!("{} pairs for each line, about {} ms each side; 2 threads\n", args.runs, AIM.as_millis());
-    println!("{HEAD}");
+    println!("{} pairs for each line, about {} ms each side", args.runs, AIM.as_millis());
     let mut cells = Vec::new();
-    for operation in [Operation::Set, Operation::Get] {
-        for tasks in TASKS {
-            let cell = measure_cell(&redis.addr(), operation, tasks, args.runs).await?;
-            println!("{}", cell.line());
-            cells.push(cell);
+    for (api, title, counts) in [
+        (Api::Tasks, "from tasks, on 2 threads", TASKS.as_slice()),
+        (Api::Threads, "from threads without a runtime (the blocking client)", THREADS.as_slice()),
+    ] {
+        println!("\n{title}\n{HEAD}");
+        for operation in [Operation::Set, Operation::Get] {
+            for tasks in counts {
+                let cell = measure_cell(&redis.addr(), api, operation, *tasks, args.runs).await?;
+                println!("{}", cell.line());
+                cells.push(cell);
+            }
         }
     }
     println!("{NOTES}");
@@ -89,9 +111,22 @@ pub(super) async fn run(args: ClientArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn measure_cell(address: &str, operation: Operation, tasks: usize, runs: u32) -> Result<Cell, Failure> {
-    let mut cell = Cell { operation, tasks, ours: Vec::new(), theirs: Vec::new() };
-    let measure = |side, each| measure(address, side, operation, tasks, each);
+async fn measure_cell(
+    address: &str,
+    api: Api,
+    operation: Operation,
+    tasks: usize,
+    runs: u32,
+) -> Result<Cell, Failure> {
+    let mut cell = Cell { api, operation, tasks, ours: Vec::new(), theirs: Vec::new() };
+    let measure = async |side, each| match api {
+        Api::Tasks => measure(address, side, operation, tasks, each).await,
+        Api::Threads => {
+            let address = address.to_owned();
+            let work = move || blocking::measure(&address, side, operation, tasks, each);
+            tokio::task::spawn_blocking(work).await.map_err(Failure::new)?
+        }
+    };
     // So many rounds that the faster side takes about the wanted time.
     let mut each = 1_000 / tasks + 1;
     for _ in 0..3 {
@@ -203,12 +238,12 @@ async fn work(
 }
 
 const HEAD: &str =
-    "         tasks   redis-failover, ops/s (quartiles)   redis-rs, ops/s (quartiles)      ratio (95 %)";
+    "         count   redis-failover, ops/s (quartiles)   redis-rs, ops/s (quartiles)      ratio (95 %)";
 
 const NOTES: &str = "
-ops/s: the median and, in parentheses, the quartiles. ratio: the median of the pairs' ratios,
-redis-failover / redis-rs, and its 95 % confidence interval by order statistics (no distribution
-is assumed).";
+count: of tasks or of threads. ops/s: the median and, in parentheses, the quartiles. ratio: the median
+of the pairs' ratios, redis-failover / redis-rs, and its 95 % confidence interval by order statistics
+(no distribution is assumed).";
 
 impl Cell {
     /// The library's rate in redis-rs's, pair by pair.
@@ -239,6 +274,7 @@ impl Cell {
         let Confident { low, median, high } = confident(&self.ratios());
         json!({
             "operation": self.word(),
+            "api": match self.api { Api::Tasks => "tokio", Api::Threads => "blocking" },
             "tasks": self.tasks,
             "redis_failover_ops_per_second": side(&self.ours),
             "redis_rs_ops_per_second": side(&self.theirs),
