@@ -1,12 +1,11 @@
 //! The example program, on a real `ZooKeeper`.
 
-use std::process::Command;
 use std::time::Duration;
 
 use redis_failover_lab::{Process, ZooKeeper};
 use redis_failover_store::ZooKeeper as Session;
 
-use crate::world::{LONG, Nodes, publish};
+use crate::world::{LONG, Nodes, example, publish};
 
 #[test]
 fn the_blocking_example_runs() {
@@ -17,20 +16,7 @@ fn the_blocking_example_runs() {
     runtime.block_on(publish(&session, "/redis/cluster", &nodes));
     let directory = tempfile::tempdir().expect("a directory");
     let log = directory.path().join("log");
-    // As its documentation says, but with the features that this test was built with, so that it is built already.
-    let features = [("tokio", cfg!(feature = "tokio")), ("r2d2", cfg!(feature = "r2d2")), ("blocking", true)];
-    let features: Vec<_> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
-    let mut command = Command::new(env!("CARGO"));
-    command.args([
-        "run",
-        "--quiet",
-        "--locked",
-        "-p",
-        "redis-failover",
-        "--no-default-features",
-        "--features",
-    ]);
-    command.args([&features.join(","), "--example", "blocking", "--"]);
+    let mut command = example("blocking");
     command.arg(format!("redis+zk://{}/redis/cluster", zookeeper.connect_string()));
     let mut process = Process::spawn("example", command, &log);
     let status = process.wait_exit(LONG * 6);

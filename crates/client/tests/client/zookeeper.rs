@@ -1,6 +1,5 @@
 //! The client on a real `ZooKeeper`: the example program, one session for many groups, and no session at all.
 
-use std::process::Command;
 use std::time::Duration;
 
 use redis_failover::redis::AsyncCommands;
@@ -8,7 +7,7 @@ use redis_failover::{Client, Outcome, ReadFrom, outcome};
 use redis_failover_lab::{Process, ZooKeeper, free_port};
 use redis_failover_store::ZooKeeper as Session;
 
-use crate::world::{LONG, Nodes, ok, publish, soon};
+use crate::world::{LONG, Nodes, example, ok, publish, soon};
 
 /// The session time-out of these tests.
 const SESSION: Duration = Duration::from_secs(2);
@@ -21,9 +20,7 @@ async fn the_example_program_runs() {
     publish(&session, "/redis/cluster", &nodes).await;
     let directory = tempfile::tempdir().expect("a directory");
     let log = directory.path().join("log");
-    // As its documentation says; it is built already where all tests are run.
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--quiet", "--locked", "-p", "redis-failover", "--example", "quickstart", "--"]);
+    let mut command = example("quickstart");
     command.arg(format!("redis+zk://{}/redis/cluster", zookeeper.connect_string()));
     let mut process = Process::spawn("example", command, &log);
     let status = tokio::task::spawn_blocking(move || process.wait_exit(LONG * 6)).await.expect("no panic");

@@ -1,5 +1,6 @@
 //! A master and its replicas of one test, all its own. No client is known here.
 
+use std::process::Command;
 use std::time::Duration;
 
 use redis_failover_core::{Epoch, Leadership, Lineages, Member, Phase, Policy, RunId, Topology};
@@ -184,4 +185,13 @@ pub(crate) async fn publish(session: &ZooKeeper, path: &str, nodes: &Nodes) {
         min_replicas_to_write: 0,
     };
     campaign.commit(term, version, &topology, None).await.expect("it leads");
+}
+
+/// The example program of this name, which is built wherever all tests are. Cargo is not asked to run it: for one
+/// package it chooses other features of what all depend on, and builds half of it again.
+pub(crate) fn example(name: &str) -> Command {
+    let test = std::env::current_exe().expect("the path of this test");
+    let program = test.ancestors().nth(2).expect("it is in target/PROFILE/deps").join("examples").join(name);
+    assert!(program.exists(), "{} is missing: cargo build -p redis-failover --examples", program.display());
+    Command::new(program)
 }
