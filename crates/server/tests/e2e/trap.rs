@@ -106,7 +106,12 @@ impl Relay {
                 // Where nobody listens the caller is hung up on.
                 if let Ok(far) = TcpStream::connect(&target) {
                     join(&near, &far, &target, &trap).expect("sockets have a second handle to give");
-                    callers.lock().unwrap_or_else(PoisonError::into_inner).push(near);
+                    let mut callers = callers.lock().unwrap_or_else(PoisonError::into_inner);
+                    if ended.load(Ordering::SeqCst) {
+                        // It came while the others were hung up on.
+                        let _ = near.shutdown(Shutdown::Both);
+                    }
+                    callers.push(near);
                 }
             }
         });
@@ -115,6 +120,8 @@ impl Relay {
 
     /// Ends it for all callers.
     pub(crate) fn cut(self) {
+        // First: who is hung up on calls again at once.
+        self.ended.store(true, Ordering::SeqCst);
         for caller in self.callers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // It may have ended already.
             let _ = caller.shutdown(Shutdown::Both);
