@@ -75,6 +75,11 @@ fn leader_is_late(servers: &Servers, step: &Step) {
     let master = group.await_successor(servers, 0);
     group.redis[0].restart();
     group.await_steady(servers, master);
+    eventually(DEADLINE, "its fence stands, too", || {
+        let number = group.redis[master].command(&["CONFIG", "GET", "min-replicas-to-write"])?;
+        let number = number.into_result()?;
+        if format!("{number:?}").contains("\"1\"") { Ok(()) } else { Err(format!("{number:?}")) }
+    });
     let settled = standing(&group, servers).expect("all answer");
     let unchanged = || ensure_eq(standing(&group, servers)?, settled.clone());
     trap.release();
