@@ -28,8 +28,7 @@ pub(super) struct Fences {
     lowered: BTreeMap<usize, Micros>,
     /// When each server last went on after it had stood still.
     woke: BTreeMap<usize, Micros>,
-    /// Without whom the master was let go on. Who followed it for the first time since then is none of them, and may
-    /// lead.
+    /// Without whom the master was let go on: who followed it before. Who did so only since then may lead.
     without: BTreeSet<NodeAddr>,
     /// What it took since then and nobody else can have.
     alone: Writes,
@@ -58,7 +57,9 @@ impl Fences {
     /// The record was written, and no master was replaced by that.
     pub(super) fn recorded(&mut self, old: &Topology, new: &Topology) {
         if old.fenced && !new.fenced {
-            self.without.extend(new.left.iter().cloned());
+            // Not asked of `left`: whether that names them is the question.
+            let followed = old.synced.keys().filter(|node| **node != new.master);
+            self.without.extend(followed.cloned());
         }
     }
 
