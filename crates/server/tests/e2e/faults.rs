@@ -25,11 +25,7 @@ fn a_leader_that_is_killed_disturbs_nobody() {
     let writer = Writer::start(&servers, &group, "leader");
     let first = group.leader(&servers);
     group.monitors.get_mut(&first).expect("the leader is one of them").kill();
-    let second = eventually(DEADLINE, "another monitor leads", || {
-        let leader = group.leader(&servers);
-        if leader == first { Err(leader) } else { Ok(leader) }
-    });
-    assert_ne!(first, second);
+    group.await_another_leader(&servers, &first);
     writer.write_more();
     group.await_steady(&servers, 0);
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);

@@ -39,13 +39,6 @@ fn await_watched(group: &Group, servers: &Servers) -> String {
     })
 }
 
-fn await_another_leader(group: &Group, servers: &Servers, old: &str) -> String {
-    eventually(DEADLINE, "another monitor leads", || {
-        let leader = group.leader(servers);
-        if leader == old { Err(leader) } else { Ok(leader) }
-    })
-}
-
 #[test]
 fn leader_and_master_killed_together_do_not_wait_for_the_session() {
     let servers = Servers::start();
@@ -106,7 +99,7 @@ fn a_leader_that_only_its_peers_do_not_reach_is_replaced_and_follows() {
     let writer = Writer::start(&servers, &group, "unreached");
     let first = await_watched(&group, &servers);
     ways.remove(&first).expect("the leader is one of them").cut();
-    let second = await_another_leader(&group, &servers, &first);
+    let second = group.await_another_leader(&servers, &first);
     // It stands behind the others now, and watches whoever leads like anybody.
     assert_eq!(group.logged_by(&first, "event=\"leader-removed\""), 0);
     writer.write_more();
@@ -114,7 +107,7 @@ fn a_leader_that_only_its_peers_do_not_reach_is_replaced_and_follows() {
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
     await_watched(&group, &servers);
     group.monitors.get_mut(&second).expect("the leader is one of them").kill();
-    await_another_leader(&group, &servers, &second);
+    group.await_another_leader(&servers, &second);
     writer.write_more();
     assert_sound(&writer.finish(&group.redis[0]), 0, 0);
 }

@@ -313,6 +313,14 @@ impl Group {
         })
     }
 
+    /// Waits until a monitor other than `old` leads, and returns its id.
+    pub(crate) fn await_another_leader(&self, servers: &Servers, old: &str) -> String {
+        eventually(DEADLINE, "another monitor leads", || {
+            let leader = self.leader(servers);
+            if leader == old { Err(leader) } else { Ok(leader) }
+        })
+    }
+
     /// Waits until the document says that node `master` leads and all running nodes are OK, and the nodes are so.
     ///
     /// Exactly one running node is a master then, it takes writes, and the others have all that it has.
