@@ -52,8 +52,9 @@ use redis::RedisResult;
 use redis_failover_core::NodeAddr;
 use redis_failover_store::GroupPathError;
 
+use crate::builder::Builder;
 use crate::client::Client as Driven;
-use crate::settings::{BuildError, Builder};
+use crate::settings::BuildError;
 use crate::topology::{Topologies as DrivenTopologies, Topology};
 pub use connection::Connection;
 use engine::Engine;

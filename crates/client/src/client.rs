@@ -14,11 +14,12 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::builder::Builder;
 use crate::connection::Connection;
 use crate::follow::follow;
 use crate::outcome::{Outcome, failure};
 use crate::routes::Routes;
-use crate::settings::{BuildError, Builder, Settings};
+use crate::settings::{BuildError, Settings};
 use crate::source::Source;
 use crate::topology::{Topologies, Topology};
 

@@ -85,6 +85,7 @@ struct ComingToTheClient;
 
 #[cfg(feature = "blocking")]
 pub mod blocking;
+mod builder;
 mod client;
 mod connection;
 mod cursor;
@@ -109,12 +110,13 @@ pub use redis;
 pub use redis_failover_core::{Epoch, NodeAddr};
 pub use redis_failover_store::{ConnectStringError, GroupPathError, Store};
 
+pub use builder::Builder;
 #[cfg(feature = "tokio")]
 pub use client::Client;
 #[cfg(feature = "tokio")]
 pub use connection::Connection;
 pub use outcome::{Outcome, outcome};
-pub use settings::{BuildError, Builder, ReadFrom};
+pub use settings::{BuildError, ReadFrom};
 #[cfg(feature = "tokio")]
 pub use topology::Topologies;
 pub use topology::{Replica, Topology};
