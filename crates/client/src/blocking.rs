@@ -54,6 +54,7 @@ use redis_failover_store::GroupPathError;
 
 use crate::builder::Builder;
 use crate::client::Client as Driven;
+use crate::metrics::Metrics;
 use crate::settings::BuildError;
 use crate::topology::{Topologies as DrivenTopologies, Topology};
 pub use connection::Connection;
@@ -179,6 +180,11 @@ impl Client {
     /// The published replicas that are healthy, in the operator's order; empty until a document was read.
     pub fn current_replicas(&self) -> Vec<NodeAddr> {
         self.driven.current_replicas()
+    }
+
+    /// What it has done since it was made, and how it stands.
+    pub fn metrics(&self) -> Metrics {
+        self.driven.metrics()
     }
 
     /// Has `callback` called with the present topology, if one is known, and with later ones. Changes that follow each

@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{RedisError, RedisResult};
 use redis_failover_core::NodeAddr;
@@ -13,10 +13,12 @@ use redis_failover_store::{GroupPathError, Store};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use crate::builder::Builder;
 use crate::connection::Connection;
 use crate::follow::follow;
+use crate::metrics::{Counters, Metrics};
 use crate::outcome::{Outcome, failure};
 use crate::routes::Routes;
 use crate::settings::{BuildError, Settings};
@@ -51,18 +53,21 @@ pub struct Client {
 pub(crate) struct Shared {
     pub(crate) inner: Arc<Inner>,
     source: Source,
-    tasks: OnceLock<[AbortOnDropHandle<()>; 2]>,
+    tasks: OnceLock<Vec<AbortOnDropHandle<()>>>,
 }
 
 /// What the client's own tasks need. It does not keep them alive.
 pub(crate) struct Inner {
     pub(crate) settings: Arc<Settings>,
+    /// What the group is called where there are several: its path, or nothing.
+    pub(crate) group: String,
     pub(crate) routes: watch::Sender<Arc<Routes>>,
     pub(crate) topology: watch::Sender<Option<Arc<Topology>>>,
     /// How many commands wait for a node.
     pub(crate) waiting: AtomicUsize,
     /// Whose turn it is to be read from.
     pub(crate) turn: AtomicUsize,
+    pub(crate) counters: Counters,
     callbacks: Mutex<Vec<Callback>>,
     called_back: Notify,
 }
@@ -117,10 +122,12 @@ impl Client {
     pub(crate) fn new(source: Source, settings: Arc<Settings>) -> Self {
         let inner = Inner {
             settings,
+            group: source.name(),
             routes: watch::Sender::default(),
             topology: watch::Sender::default(),
             waiting: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
+            counters: Counters::default(),
             callbacks: Mutex::default(),
             called_back: Notify::new(),
         };
@@ -202,6 +209,26 @@ impl Client {
         replicas.iter().filter(|replica| replica.healthy).map(|replica| replica.addr.clone()).collect()
     }
 
+    /// What it has done since it was made, and how it stands.
+    ///
+    /// ```
+    /// # #[cfg(feature = "tokio")]
+    /// # fn main() -> Result<(), redis_failover::BuildError> {
+    /// let client = redis_failover::Client::fixed("localhost:6379", ["localhost:6380"])?;
+    /// let metrics = client.metrics();
+    /// println!("{} commands wait, {} have failed with unknown outcome", metrics.waiting, metrics.unknown);
+    /// for (node, figures) in &metrics.nodes {
+    ///     println!("{node}: {} commands", figures.commands);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "tokio"))]
+    /// # fn main() {}
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        self.shared.inner.metrics()
+    }
+
     /// Has `callback` called with the present topology, if one is known, and with later ones. Changes that follow each
     /// other quickly are one: the time without a master may be too short to be told.
     ///
@@ -243,7 +270,8 @@ impl Shared {
         self.tasks.get_or_init(|| {
             let (follower, callbacks) = (Arc::clone(&self.inner), Arc::clone(&self.inner));
             let source = self.source.clone();
-            let following = tokio::spawn(async move {
+            let span = tracing::info_span!("follow", group = self.inner.group);
+            let following = async move {
                 match source {
                     Source::Feed(feed) => follow(follower, feed()).await,
                     Source::ZooKeeper { session, path } => {
@@ -254,9 +282,14 @@ impl Shared {
                         follow(follower, group.published()).await;
                     }
                 }
-            });
-            let calling = tokio::spawn(call_back(callbacks));
-            [following, calling].map(AbortOnDropHandle::new)
+            };
+            let tasks = [
+                tokio::spawn(following.instrument(span)),
+                tokio::spawn(call_back(callbacks)),
+                #[cfg(feature = "metrics")]
+                tokio::spawn(crate::facade::report(Arc::clone(&self.inner))),
+            ];
+            tasks.map(AbortOnDropHandle::new).into()
         });
     }
 
@@ -301,9 +334,30 @@ impl Inner {
             .collect()
     }
 
+    /// Something has waited so long for a node.
+    fn waited(&self, time: Duration) {
+        self.counters.waited(time);
+        #[cfg(feature = "metrics")]
+        crate::facade::waited(&self.group, time);
+    }
+
+    /// Whether there is a master to write to from now on.
+    pub(crate) fn serves(&self, served: bool) {
+        if let Some(gap) = self.counters.serves(served, Instant::now()) {
+            tracing::info!(?gap, "there is a master to write to again");
+            #[cfg(feature = "metrics")]
+            crate::facade::gap(&self.group, gap);
+        }
+    }
+
+    /// The figures now.
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.counters.snapshot(self.waiting.load(Ordering::Relaxed), Instant::now())
+    }
+
     /// Takes a place in the queue.
     pub(crate) fn enter_queue(&self) -> RedisResult<Place<'_>> {
-        let place = Place(&self.waiting);
+        let place = Place { inner: self, since: Instant::now() };
         if self.waiting.fetch_add(1, Ordering::Relaxed) < self.settings.queue_limit {
             return Ok(place);
         }
@@ -314,11 +368,15 @@ impl Inner {
 }
 
 /// A place in the queue.
-pub(crate) struct Place<'a>(&'a AtomicUsize);
+pub(crate) struct Place<'a> {
+    inner: &'a Inner,
+    since: Instant,
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.inner.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.inner.waited(self.since.elapsed());
     }
 }
 

@@ -13,15 +13,18 @@ use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use redis_failover_core::routing::{Refusal, Route, Step};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};
+use tracing::Instrument;
 
 use crate::client::Shared;
 use crate::cursor::Cursor;
 use crate::link::Link;
-use crate::outcome::{Outcome, failure, unknown};
+use crate::metrics::count;
+use crate::outcome::{Outcome, failure, outcome, unknown};
 use crate::own::Own;
 use crate::patience::{Deadline, LONGEST_REST, rests};
 use crate::routes::Routes;
 use crate::session::{Phase, Session};
+use crate::spans;
 use crate::work::{Recent, Reply, Verdict, Work};
 
 /// A connection to the group: writes go to the master, reads where [`crate::ReadFrom`] says.
@@ -110,15 +113,16 @@ impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let Some((read, seat)) = self.straight(command) else {
-                return Box::pin(self.carry_out(Work::Command(command))).await.map(Reply::into_one);
+                return Box::pin(self.accompany(Work::Command(command))).await.map(Reply::into_one);
             };
+            count(&seat.link.counters.commands);
             let reply = seat.connection.send_packed_command(command).await;
             if matches!(&reply, Ok(value) if !matches!(value, Value::ServerError(_))) {
                 return reply;
             }
             let first = (Arc::clone(&seat.link), Work::Command(command).judge(reply.map(Reply::One)));
             let persisted = Box::pin(self.persist(Work::Command(command), read, Some(first))).await;
-            persisted.map(|(_, reply)| reply.into_one())
+            self.counted(persisted).map(|(_, reply)| reply.into_one())
         })
     }
 
@@ -129,7 +133,7 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            self.carry_out(Work::Pipeline(pipeline, offset, count)).await.map(Reply::into_many)
+            self.accompany(Work::Pipeline(pipeline, offset, count)).await.map(Reply::into_many)
         })
     }
 
@@ -182,7 +186,7 @@ impl Connection {
     /// Where nearly all commands go: whether it only reads, and the link that can take it now. All that is not so
     /// simple is boxed, to keep the future of what is as small as redis-rs's own.
     fn straight(&mut self, command: &Cmd) -> Option<(bool, &mut Seat)> {
-        if self.session.is_some() {
+        if self.session.is_some() || spans::are_seen() {
             return None;
         }
         let read = match self.recent.route(command) {
@@ -191,6 +195,29 @@ impl Connection {
             _ => return None,
         };
         self.seat(read).map(|seat| (read, seat))
+    }
+
+    /// Carries it out, seen by those who count and by those who listen.
+    async fn accompany(&mut self, work: Work<'_>) -> RedisResult<Reply> {
+        if !spans::are_seen() {
+            let reply = self.carry_out(work).await;
+            return self.counted(reply);
+        }
+        let span = spans::command(work);
+        let reply = self.carry_out(work).instrument(span.clone()).await;
+        spans::ended(&span, &reply);
+        self.counted(reply)
+    }
+
+    /// The reply as it is, counted where it is an error.
+    fn counted<T>(&self, reply: RedisResult<T>) -> RedisResult<T> {
+        let counters = &self.shared.inner.counters;
+        match reply.as_ref().err().map(outcome) {
+            Some(Outcome::NotExecuted) => count(&counters.not_executed),
+            Some(Outcome::Unknown) => count(&counters.unknown),
+            Some(Outcome::Executed) | None => {}
+        }
+        reply
     }
 
     async fn carry_out(&mut self, work: Work<'_>) -> RedisResult<Reply> {
@@ -248,8 +275,10 @@ impl Connection {
             return Err(shared.not_in_time(deadline.limit));
         }
         let _place = shared.inner.enter_queue()?;
+        let waiting = spans::wait();
         while !self.is_served(read) {
-            if timeout_at(deadline.at, self.routes.changed()).await.is_err() {
+            let changed = timeout_at(deadline.at, self.routes.changed());
+            if changed.instrument(waiting.clone()).await.is_err() {
                 return Err(shared.not_in_time(deadline.limit));
             }
             self.take_seats();

@@ -10,10 +10,12 @@ use redis_failover_store::{Feed, Glance};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use crate::client::Inner;
 use crate::keeper::{Keeper, State, Told};
 use crate::link::Link;
+use crate::metrics::count;
 use crate::routes::Routes;
 use crate::settings::ReadFrom;
 use crate::topology::Topology;
@@ -93,6 +95,7 @@ impl Following {
         let members: Vec<_> =
             [&publication.master].into_iter().chain(&publication.replicas).cloned().collect();
         self.nodes.retain(|addr, _| members.iter().any(|member| member.addr == *addr));
+        self.inner.counters.keep_nodes(|addr| self.nodes.contains_key(addr));
         for member in &members {
             self.keep(&member.addr);
         }
@@ -108,6 +111,7 @@ impl Following {
         self.inner.topology.send_replace(Some(topology));
         // Only now: whoever fails finds the new master.
         if let Some((old, tenure)) = deposed {
+            count(&self.inner.counters.changes);
             tenure.cancel();
             self.cut(&old);
         }
@@ -130,10 +134,13 @@ impl Following {
             settings: Arc::clone(&self.inner.settings),
             orders: self.orders.subscribe(),
             numbers: Arc::clone(&self.numbers),
+            counters: self.inner.counters.node(addr),
             told: self.told.clone(),
         };
         let node = || Node {
-            _keeper: AbortOnDropHandle::new(tokio::spawn(keeper().run())),
+            _keeper: AbortOnDropHandle::new(tokio::spawn(
+                keeper().run().instrument(tracing::debug_span!("keep", node = %addr)),
+            )),
             link: None,
             trouble: "it is being connected".to_owned(),
         };
@@ -168,6 +175,7 @@ impl Following {
             Ok(link) => (Some(link), String::new()),
             Err(why) => (None, why),
         };
+        self.inner.serves(master.is_some());
         let readers = match self.inner.settings.read_from {
             ReadFrom::Replica => self.replicas(),
             ReadFrom::Master => Vec::new(),

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::link::{Link, Wire};
+use crate::metrics::{NodeCounters, count};
 use crate::patience::growing;
 use crate::settings::Settings;
 
@@ -41,6 +42,7 @@ pub(crate) struct Keeper {
     /// The document that is believed. A new one is a reason to try again at once.
     pub(crate) orders: watch::Receiver<i64>,
     pub(crate) numbers: Arc<AtomicU16>,
+    pub(crate) counters: Arc<NodeCounters>,
     pub(crate) told: mpsc::UnboundedSender<Told>,
 }
 
@@ -81,7 +83,9 @@ impl Keeper {
         };
         match timeout(limit, work).await {
             Ok(Ok((wire, identity))) => {
-                Ok(Some((Link::new(self.node.clone(), self.number(), wire), identity)))
+                count(&self.counters.connects);
+                let counters = Arc::clone(&self.counters);
+                Ok(Some((Link::new(self.node.clone(), self.number(), wire, counters), identity)))
             }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {limit:?}")),
@@ -125,6 +129,7 @@ impl Keeper {
     }
 
     fn tell(&self, state: State) {
+        self.counters.connected.store(matches!(state, State::Linked(..)), Ordering::Relaxed);
         // The client may have ended meanwhile.
         let _ = self.told.send(Told { node: self.node.clone(), state });
     }

@@ -25,6 +25,7 @@
 //! | `tokio` (default) | [`Client`] and [`Connection`], for programs within a tokio runtime |
 //! | `blocking` | the module `blocking`: the same for programs without one |
 //! | `r2d2` | with `blocking`, connection pools of `r2d2`, which is re-exported |
+//! | `metrics` | the figures of [`Client::metrics`] for the recorder of the crate `metrics`, too |
 //!
 //! None of them changes what another does, and none needs a C compiler. tokio itself is needed in any case: the
 //! blocking client is the asynchronous one on a thread of its own.
@@ -50,6 +51,11 @@
 //!
 //! Pub/sub, TLS, reads by lag or distance. The module [`redis`] is redis-rs with the features `acl`, `geospatial`,
 //! `script` and `streams`; use it rather than a `redis` of your own, whose types may be another version's.
+//!
+//! # Metrics and tracing
+//!
+//! [`Client::metrics`] is a snapshot of what a client has done. Commands have spans of `tracing`, of the level DEBUG
+//! and the target `redis_failover::command`, with neither keys nor values in them. All names are in `docs/client.md`.
 //!
 //! # Runtime, threads, `fork`
 //!
@@ -89,9 +95,12 @@ mod builder;
 mod client;
 mod connection;
 mod cursor;
+#[cfg(feature = "metrics")]
+mod facade;
 mod follow;
 mod keeper;
 mod link;
+mod metrics;
 mod outcome;
 mod own;
 mod packed;
@@ -100,6 +109,7 @@ mod routes;
 mod session;
 mod settings;
 mod source;
+mod spans;
 mod topology;
 mod url;
 mod work;
@@ -115,6 +125,7 @@ pub use builder::Builder;
 pub use client::Client;
 #[cfg(feature = "tokio")]
 pub use connection::Connection;
+pub use metrics::{Metrics, NodeMetrics};
 pub use outcome::{Outcome, outcome};
 pub use settings::{BuildError, ReadFrom};
 #[cfg(feature = "tokio")]

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDrop, AbortOnDropHandle};
 
+use crate::metrics::NodeCounters;
 use crate::settings::Settings;
 
 /// When the kernel begins to ask after a peer that is silent, and how often it asks again.
@@ -146,13 +148,15 @@ pub(crate) struct Link {
     /// Told apart by it from this client's other links, for cursors: never 0.
     pub(crate) number: u16,
     pub(crate) wire: Wire,
+    /// Those of its node.
+    pub(crate) counters: Arc<NodeCounters>,
     doubted: AtomicBool,
     doubt: Notify,
 }
 
 impl Link {
-    pub(crate) fn new(node: NodeAddr, number: u16, wire: Wire) -> Self {
-        Self { node, number, wire, doubted: AtomicBool::new(false), doubt: Notify::new() }
+    pub(crate) fn new(node: NodeAddr, number: u16, wire: Wire, counters: Arc<NodeCounters>) -> Self {
+        Self { node, number, wire, counters, doubted: AtomicBool::new(false), doubt: Notify::new() }
     }
 
     /// Whether commands may be sent over it.

@@ -2,16 +2,20 @@
 //! blocking command that timed out here would live on in the server and swallow what it waited for.
 
 use std::io;
+use std::sync::Arc;
 
 use redis::{RedisError, RedisResult};
 use redis_failover_core::NodeAddr;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDrop;
+use tracing::Instrument;
 
 use crate::link::{Link, Wire};
+use crate::metrics::{NodeCounters, count};
 use crate::routes::Routes;
 use crate::settings::Settings;
+use crate::spans;
 use crate::work::{Reply, Work};
 
 /// One open connection to the master. Dropping it closes it, and ends what still blocks on it.
@@ -20,6 +24,7 @@ pub(crate) struct Own {
     pub(crate) node: NodeAddr,
     wire: Wire,
     tenure: CancellationToken,
+    counters: Arc<NodeCounters>,
 }
 
 impl Own {
@@ -42,7 +47,8 @@ impl Own {
             .may_write(&said)
             .inspect_err(|_| link.doubt())
             .map_err(|doubt| RedisError::from(io::Error::other(format!("{node} {doubt}"))))?;
-        Ok(Self { node: node.clone(), wire, tenure: routes.tenure.clone() })
+        let counters = Arc::clone(&link.counters);
+        Ok(Self { node: node.clone(), wire, tenure: routes.tenure.clone(), counters })
     }
 
     /// Whether it is open and its node is the master of these routes, in the same tenure.
@@ -58,9 +64,10 @@ impl Own {
 
     /// Sends this, and waits for the reply for as long as the node is the master.
     pub(crate) async fn send(&mut self, work: Work<'_>) -> RedisResult<Reply> {
+        count(&self.counters.commands);
         tokio::select! {
             biased;
-            reply = work.send(&mut self.wire.connection) => reply,
+            reply = work.send(&mut self.wire.connection).instrument(spans::attempt(&self.node)) => reply,
             () = self.tenure.cancelled() => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
         }
     }

@@ -57,6 +57,14 @@ impl Source {
         Self::Feed(Arc::new(move || sender.subscribe().into()))
     }
 
+    /// The group's path, where there is one.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::ZooKeeper { path, .. } => path.to_string(),
+            Self::Feed(_) => String::new(),
+        }
+    }
+
     /// Why nothing was read yet.
     pub(crate) fn trouble(&self) -> String {
         let Self::ZooKeeper { session, path } = self else { return "nothing is published yet".to_owned() };

@@ -77,6 +77,15 @@ impl Recent {
 }
 
 impl Work<'_> {
+    /// The command's name as it was given, or what stands for a pipeline.
+    pub(crate) fn name(&self) -> &[u8] {
+        match self {
+            Self::Command(command) => name(command).unwrap_or_default(),
+            Self::Pipeline(pipeline, ..) if pipeline.is_transaction() => b"MULTI",
+            Self::Pipeline(..) => b"PIPELINE",
+        }
+    }
+
     /// Where it may go.
     pub(crate) fn route(self, recent: &mut Recent) -> Route {
         match self {

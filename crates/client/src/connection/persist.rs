@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use redis::{RedisError, RedisResult, ServerError, Value};
 use tokio::time::sleep;
+use tracing::Instrument;
 
 use super::Connection;
 use crate::link::Link;
+use crate::metrics::count;
 use crate::outcome::{Outcome, failure, outcome, unknown};
 use crate::patience::{LONGEST_REST, rests};
+use crate::spans;
 use crate::work::{Reply, Verdict, Work};
 
 /// How often what may be executed twice is sent again because its connection broke: what breaks each connection that it
@@ -66,6 +69,7 @@ impl Connection {
                     // Who rests waits, too.
                     let _place = shared.inner.enter_queue()?;
                     sleep(rests.next().unwrap_or(LONGEST_REST)).await;
+                    count(&shared.inner.counters.repeats);
                 }
                 Some((link, Verdict::Broken(error))) => {
                     if error.is_timeout() {
@@ -78,11 +82,13 @@ impl Connection {
                     }
                     // The link's end is told in another task.
                     tokio::task::yield_now().await;
+                    count(&shared.inner.counters.repeats);
                 }
             }
             self.wait_for_seat(read, deadline).await?;
             let Some(seat) = self.seat(read) else { continue };
-            let reply = work.send(&mut seat.connection).await;
+            count(&seat.link.counters.commands);
+            let reply = work.send(&mut seat.connection).instrument(spans::attempt(&seat.link.node)).await;
             last = Some((Arc::clone(&seat.link), work.judge(reply)));
         }
     }

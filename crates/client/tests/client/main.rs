@@ -2,6 +2,7 @@
 
 mod changes;
 mod commands;
+mod figures;
 mod sessions;
 mod troubles;
 mod world;
