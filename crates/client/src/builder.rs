@@ -239,8 +239,21 @@ impl Builder {
         Ok(Client::new(Source::fixed(master, replicas), self.settings.checked()?))
     }
 
-    /// The builder that a URL describes.
-    pub(crate) fn from_url(text: &str) -> Result<Self, BuildError> {
+    /// What a URL describes, to be changed before it is built: see [`Client::open`].
+    ///
+    /// # Errors
+    /// When it is no such URL; the error names the part and never shows the password.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), redis_failover::BuildError> {
+    /// let builder = redis_failover::Builder::from_url("redis+zk://zk1,zk2/redis/cluster")?;
+    /// let builder = builder.wait_limit(Duration::from_secs(2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_url(text: &str) -> Result<Self, BuildError> {
         let parts = url::parse(text)?;
         let mut builder = Self::default().servers(parts.servers).path(parts.path);
         builder.settings.username = parts.username;

@@ -118,6 +118,11 @@ impl Process {
         self.signal(Signal::SIGTERM);
     }
 
+    /// Asks the process to end as Ctrl-C does (`SIGINT`); see [`Process::wait_exit`].
+    pub fn interrupt(&self) {
+        self.signal(Signal::SIGINT);
+    }
+
     /// Asks the process to read its configuration again (`SIGHUP`).
     pub fn hang_up(&self) {
         self.signal(Signal::SIGHUP);

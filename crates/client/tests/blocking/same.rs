@@ -6,145 +6,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fastrand::Rng;
 use redis_failover::ReadFrom;
 use redis_failover::blocking::Client;
-use redis_failover::redis::{self, Cmd, Commands, ConnectionLike, RedisResult, Script, Value, cmd, pipe};
+use redis_failover::redis::{self, Commands, ConnectionLike, RedisResult, Script, Value, cmd, pipe};
+
+#[path = "../common/draws.rs"]
+mod draws;
 
 use crate::world::Nodes;
+use draws::{Draw, seen};
 
 /// How many commands, pipelines, transactions and scripts are drawn for one seed.
 const DRAWS: usize = 3_000;
 
-/// Commands whose replies are the same whoever asks, with their arguments: `k` a key, `f` a field, `n` a number, `v` a
-/// value. A key may hold anything, so many are refused with WRONGTYPE, and some are wrong in themselves.
-const FORMS: &[&str] = &[
-    "SET k v",
-    "SET k n",
-    "SET k v NX",
-    "SET k v GET",
-    "GET k",
-    "GETDEL k",
-    "APPEND k v",
-    "STRLEN k",
-    "INCR k",
-    "INCRBY k n",
-    "DECRBY k n",
-    "SETRANGE k 3 v",
-    "GETRANGE k 0 n",
-    "MSET k v k v",
-    "MGET k k k",
-    "DEL k",
-    "DEL k k",
-    "EXISTS k k",
-    "TYPE k",
-    "RENAME k k",
-    "COPY k k",
-    "PERSIST k",
-    "EXPIRE k 1000",
-    "HSET k f v f v",
-    "HGET k f",
-    "HDEL k f",
-    "HLEN k",
-    "HINCRBY k f n",
-    "HEXISTS k f",
-    "HMGET k f f",
-    "LPUSH k v v",
-    "RPUSH k v",
-    "LPOP k",
-    "RPOP k 2",
-    "LLEN k",
-    "LRANGE k 0 -1",
-    "LINDEX k n",
-    "LSET k 0 v",
-    "LMOVE k k LEFT RIGHT",
-    "SADD k f f",
-    "SREM k f",
-    "SISMEMBER k f",
-    "SCARD k",
-    "SMISMEMBER k f f",
-    "ZADD k n f n f",
-    "ZSCORE k f",
-    "ZRANGE k 0 -1",
-    "ZRANGE k 0 -1 WITHSCORES",
-    "ZINCRBY k n f",
-    "ZRANK k f",
-    "ZCARD k",
-    "SETBIT k n 1",
-    "GETBIT k n",
-    "BITCOUNT k",
-    "PFADD k f f",
-    "PFCOUNT k",
-    "XLEN k",
-    "XADD k n-1 f v",
-    "XRANGE k - +",
-    "DBSIZE",
-    "ECHO v",
-    "PING",
-    "PING v",
-    "BLPOP k k 0.001",
-    "XREAD BLOCK 1 STREAMS k 0-0",
-    "GET",
-    "SET k",
-    "INCRBY k v",
-    "NOSUCHCOMMAND f",
-    "GET k k",
-    "OBJECT ENCODING k",
-    "TTL v",
-    "LRANGE k v v",
-    "EVAL return{ok=ARGV[1]} 0 f",
-    "EVAL return#KEYS 2 k k",
-];
-
-struct Draw(Rng);
-
-impl Draw {
-    /// A key that commands like `name` use mostly, or any.
-    fn key(&mut self, name: &str) -> String {
-        let kind =
-            if self.0.u8(..4) > 0 { name.bytes().next() } else { self.0.choice(b"SHLZXP".iter().copied()) };
-        format!("key:{}:{}", char::from(kind.unwrap_or(b'S')), self.0.u8(..3))
-    }
-
-    fn value(&mut self) -> Vec<u8> {
-        let length = match self.0.u8(..20) {
-            0 => 0,
-            1 => self.0.usize(..100_000),
-            _ => self.0.usize(..30),
-        };
-        (0..length).map(|_| self.0.u8(..)).collect()
-    }
-
-    fn command(&mut self) -> Cmd {
-        let form = FORMS[self.0.usize(..FORMS.len())];
-        let mut words = form.split(' ');
-        let mut command = cmd(words.next().expect("a name"));
-        for word in words {
-            match word {
-                "k" => command.arg(self.key(form)),
-                "f" => command.arg(format!("field:{}", self.0.u8(..6))),
-                "n" => command.arg(self.0.i16(-50..200)),
-                "v" => command.arg(self.value()),
-                other => command.arg(
-                    other
-                        .strip_prefix('n')
-                        .filter(|_| other == "n-1")
-                        .map_or_else(|| other.to_owned(), |rest| format!("{}{rest}", self.0.u16(1..))),
-                ),
-            };
-        }
-        command
-    }
-}
-
-/// What a caller gets to see.
-fn seen(reply: &RedisResult<Value>) -> String {
-    match reply {
-        Ok(value) => format!("{value:?}"),
-        Err(error) => format!("refused, {:?}: {error}", error.kind()),
-    }
-}
-
 /// One draw, on one connection. The numbers are the same for both.
 fn play(mut draw: Draw, con: &mut impl ConnectionLike) -> Vec<String> {
-    match draw.0.u8(..20) {
+    match draw.random.u8(..20) {
         0..10 => vec![seen(&draw.command().query(con))],
         // As bytes: what redis-rs's own traits allow.
         10 => {
@@ -153,16 +28,16 @@ fn play(mut draw: Draw, con: &mut impl ConnectionLike) -> Vec<String> {
         }
         11..15 => {
             let mut pipeline = pipe();
-            for _ in 0..draw.0.u8(..8) {
+            for _ in 0..draw.random.u8(..8) {
                 pipeline.add_command(draw.command());
-                if draw.0.bool() {
+                if draw.random.bool() {
                     pipeline.ignore();
                 }
             }
-            if draw.0.bool() {
+            if draw.random.bool() {
                 pipeline.atomic();
             }
-            if draw.0.bool() {
+            if draw.random.bool() {
                 pipeline.ignore_errors();
             }
             vec![seen(&pipeline.query(con))]
@@ -180,7 +55,7 @@ fn play(mut draw: Draw, con: &mut impl ConnectionLike) -> Vec<String> {
             let script = Script::new(
                 "redis.call('HSET', 'script', ARGV[1], #KEYS) return redis.call('HLEN', 'script')",
             );
-            vec![seen(&script.key(draw.key("SET")).arg(draw.0.u8(..6)).invoke(con))]
+            vec![seen(&script.key(draw.key("SET")).arg(draw.random.u8(..6)).invoke(con))]
         }
         18 => scan(con),
         _ => typed(&mut draw, con),
@@ -190,14 +65,14 @@ fn play(mut draw: Draw, con: &mut impl ConnectionLike) -> Vec<String> {
 /// MULTI without a pipeline, to EXEC or DISCARD, or an end without a beginning.
 fn by_hand(draw: &mut Draw, con: &mut impl ConnectionLike) -> Vec<String> {
     let mut seen_all = Vec::new();
-    let begins: &[&str] = [&["MULTI"][..], &["WATCH", "key:S:1"], &[]][draw.0.usize(..3)];
+    let begins: &[&str] = [&["MULTI"][..], &["WATCH", "key:S:1"], &[]][draw.random.usize(..3)];
     if let [name, keys @ ..] = begins {
         seen_all.push(seen(&cmd(name).arg(keys).query(con)));
     }
-    for _ in 0..draw.0.u8(..4) {
+    for _ in 0..draw.random.u8(..4) {
         seen_all.push(seen(&draw.command().query(con)));
     }
-    let end = ["EXEC", "DISCARD", "UNWATCH"][draw.0.usize(..3)];
+    let end = ["EXEC", "DISCARD", "UNWATCH"][draw.random.usize(..3)];
     seen_all.push(seen(&cmd(end).query(con)));
     // Whatever has not ended by now.
     let _: RedisResult<()> = cmd("DISCARD").query(con);
@@ -233,7 +108,7 @@ fn play_all(seed: u64, con: &mut impl ConnectionLike) -> RedisResult<Vec<Vec<Str
     cmd("FLUSHALL").exec(con)?;
     cmd("SCRIPT").arg("FLUSH").exec(con)?;
     let mut seeds = Rng::with_seed(seed);
-    Ok((0..DRAWS).map(|_| play(Draw(Rng::with_seed(seeds.u64(..))), con)).collect())
+    Ok((0..DRAWS).map(|_| play(Draw::new(seeds.u64(..), ""), con)).collect())
 }
 
 #[test]

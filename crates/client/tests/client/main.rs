@@ -2,7 +2,9 @@
 
 mod changes;
 mod commands;
+mod examples;
 mod figures;
+mod same;
 mod sessions;
 mod troubles;
 mod world;

@@ -1,35 +1,16 @@
-//! The client on a real `ZooKeeper`: the example program, one session for many groups, and no session at all.
+//! The client on a real `ZooKeeper`: one session for many groups, and no session at all.
 
 use std::time::Duration;
 
 use redis_failover::redis::AsyncCommands;
 use redis_failover::{Client, Outcome, ReadFrom, outcome};
-use redis_failover_lab::{Process, ZooKeeper, free_port};
+use redis_failover_lab::{ZooKeeper, free_port};
 use redis_failover_store::ZooKeeper as Session;
 
-use crate::world::{LONG, Nodes, example, ok, publish, soon};
+use crate::world::{LONG, Nodes, ok, publish, soon};
 
 /// The session time-out of these tests.
 const SESSION: Duration = Duration::from_secs(2);
-
-#[tokio::test]
-async fn the_example_program_runs() {
-    let (zookeeper, nodes) = (ZooKeeper::start(1), Nodes::start(1));
-    let session =
-        Session::connect(zookeeper.connect_string().parse().expect("servers"), SESSION).expect("a thread");
-    publish(&session, "/redis/cluster", &nodes).await;
-    let directory = tempfile::tempdir().expect("a directory");
-    let log = directory.path().join("log");
-    let mut command = example("quickstart");
-    command.arg(format!("redis+zk://{}/redis/cluster", zookeeper.connect_string()));
-    let mut process = Process::spawn("example", command, &log);
-    let status = tokio::task::spawn_blocking(move || process.wait_exit(LONG * 6)).await.expect("no panic");
-    let text = std::fs::read_to_string(&log).expect("a log");
-    assert!(status.success(), "{text}");
-    for line in ["epoch 1: master ", "this is visit 1", "a replica knows of ", "1 today, 1 in all"] {
-        assert!(text.contains(line), "{text}");
-    }
-}
 
 #[tokio::test]
 async fn many_groups_share_a_session_and_none_needs_it_to_go_on() {
