@@ -1,4 +1,4 @@
-//! Three monitors in this process, on a store in this process: a group that needs no `ZooKeeper`.
+//! Three monitors in this process; on a store in this process, too, they are a group that needs no `ZooKeeper`.
 //!
 //! They are the monitors that the program runs, and end when they are dropped. It starts no Redis server and harms
 //! none.
@@ -10,7 +10,7 @@ use redis_failover::{Client, ReadFrom};
 use redis_failover_core::{NodeAddr, Policy};
 use redis_failover_lab::Redis;
 use redis_failover_server::{Credentials, Monitor, Setup};
-use redis_failover_store::{Embedded, GroupPath};
+use redis_failover_store::{Embedded, GroupPath, Store};
 use tokio::task::JoinSet;
 
 use crate::failure::Failure;
@@ -31,12 +31,8 @@ pub(crate) struct Monitors {
 impl Monitors {
     /// Starts them over these servers, with the default policy.
     pub(crate) fn start(redis: &[Redis]) -> Result<Self, Failure> {
-        let store = Embedded::new();
-        let mut tasks = JoinSet::new();
-        for name in NAMES {
-            let (monitor, inbox) = Monitor::new(setup(name, redis)?, store.session().group(&path()?));
-            tasks.spawn(monitor.run(inbox, pending()));
-        }
+        let (store, path) = (Embedded::new(), path()?);
+        let tasks = spawn(redis, || Ok(store.session().group(&path)))?;
         Ok(Self { store, _tasks: tasks })
     }
 
@@ -46,6 +42,19 @@ impl Monitors {
             Client::builder().path(PATH).read_from(reads).build_on(&self.store.session().group(&path()?));
         client.map_err(|error| Failure::new(format!("no client: {error}")))
     }
+}
+
+/// Starts the monitors over these servers, each on a store of its own; dropping what this yields ends them.
+pub(crate) fn spawn<S: Store>(
+    redis: &[Redis],
+    mut store: impl FnMut() -> Result<S, Failure>,
+) -> Result<JoinSet<()>, Failure> {
+    let mut tasks = JoinSet::new();
+    for name in NAMES {
+        let (monitor, inbox) = Monitor::new(setup(name, redis)?, store()?);
+        tasks.spawn(monitor.run(inbox, pending()));
+    }
+    Ok(tasks)
 }
 
 fn setup(name: &str, redis: &[Redis]) -> Result<Setup, Failure> {
@@ -64,6 +73,7 @@ fn setup(name: &str, redis: &[Redis]) -> Result<Setup, Failure> {
     })
 }
 
-fn path() -> Result<GroupPath, Failure> {
+/// The path, as a store wants it.
+pub(crate) fn path() -> Result<GroupPath, Failure> {
     PATH.parse().map_err(Failure::new)
 }

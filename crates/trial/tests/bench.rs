@@ -25,6 +25,49 @@ fn figures(arguments: &[&str]) -> (Value, String) {
 }
 
 #[test]
+fn pipelines_are_measured_beside_redis_rs_with_a_runtime_and_without() {
+    let (figures, text) = figures(&["client", "--part", "pipelines"]);
+    let cells = figures["cells"].as_array().unwrap();
+    let count = |api: &str| cells.iter().filter(|cell| cell["api"] == api).count();
+    assert_eq!((count("tokio"), count("blocking"), cells.len()), (4, 2, 6), "{figures:#}");
+    for cell in cells {
+        for side in ["redis_failover_ops_per_second", "redis_rs_ops_per_second"] {
+            assert_eq!(cell[side]["runs"].as_array().unwrap().len(), 6, "the fewest that give an interval");
+            assert!(cell[side]["median"].as_f64().unwrap() > 0.0, "{figures:#}");
+        }
+    }
+    assert!(text.contains("from threads without a runtime") && text.contains("100 SET"), "{text}");
+}
+
+#[test]
+fn idle_clients_are_weighed() {
+    let (figures, text) = figures(&["client", "--part", "footprint"]);
+    let descriptors = |name: &str| {
+        let lines = figures["footprint"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["client"] == name).expect(name);
+        assert!(line["resident_kib"]["median"].as_f64().unwrap() > 0.0, "{text}");
+        line["descriptors"]["median"].as_f64().unwrap()
+    };
+    // One for each node, and not a fraction more.
+    for (name, nodes) in [("redis-failover, 1 node", 1.0), ("redis-failover, 3 nodes", 3.0)] {
+        assert!((descriptors(name) - nodes).abs() < 0.01, "{text}");
+    }
+    assert!((descriptors("redis-rs, multiplexed") - 1.0).abs() < 0.01, "{text}");
+}
+
+#[test]
+fn many_clients_follow_one_change() {
+    let (figures, text) = figures(&["client", "--part", "following", "--clients", "20"]);
+    let line = &figures["following"][0];
+    let at = |name: &str| line[name]["median"].as_f64().unwrap();
+    assert_eq!(line["clients"], 20, "{text}");
+    assert!(
+        0.0 < at("first_ms") && at("first_ms") <= at("middle_ms") && at("middle_ms") <= at("last_ms"),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_guard_is_measured_in_the_cells_that_are_asked_for() {
     let (figures, text) = figures(&["guard", "--cell", "none,50ms,disk", "--cell", "aof,0ms,at-once"]);
     let cells = figures["cells"].as_array().unwrap();

@@ -1,16 +1,19 @@
-//! `bench client`: what following the master costs while there is nothing to follow.
+//! `bench client`: what following the master costs while there is nothing to follow, what an idle client costs, and how
+//! soon many clients follow.
 //!
 //! The library's connection and redis-rs's multiplexed connection send the same commands to the same server, from as
 //! many tasks; then the blocking connections of both, from as many threads. They are measured in pairs, one right after
 //! the other, and each pair begins with the other side.
 
 mod blocking;
+mod following;
+mod footprint;
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis_failover::{Client, ReadFrom};
 use redis_failover_lab::Redis;
@@ -36,18 +39,57 @@ const TASKS: [usize; 3] = [1, 16, 128];
 /// From how many threads the blocking one is.
 const THREADS: [usize; 2] = [1, 16];
 
+/// How many commands a pipeline has.
+const PIPELINES: [usize; 2] = [16, 100];
+
+/// From how many tasks pipelines are sent, and from how many threads: more do not fill what these fill.
+const FEW: (&[usize], &[usize]) = (&[1, 16], &[1]);
+
 /// What the measurement is told.
 #[derive(Args, Debug)]
 pub(super) struct ClientArgs {
-    /// How many pairs are measured for each line of the table.
-    #[arg(long, value_name = "NUMBER", default_value_t = 40,
-          value_parser = clap::value_parser!(u32).range(FEWEST as i64..=10_000))]
-    runs: u32,
+    /// How often each line is measured; without it 40 pairs of rates, 10 footprints, 5 changes.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    runs: Option<u32>,
+
+    /// Only this, several separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    part: Vec<Part>,
+
+    /// How many clients follow one change.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..))]
+    clients: u16,
+
+    /// Beside the change that they follow, one that clients of Redis Sentinel follow.
+    #[arg(long, value_enum)]
+    vs: Option<Other>,
 
     /// Write the figures to this file, each measurement too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// How many commands get through, beside redis-rs.
+    Rates,
+    /// The same for pipelines of 16 and of 100 commands.
+    Pipelines,
+    /// What an idle client costs, beside redis-rs's.
+    Footprint,
+    /// How soon many clients write to a new master.
+    Following,
+}
+
+/// What to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Other {
+    /// Redis Sentinel: three, a quorum of two, `down-after-milliseconds` as our own, else as it comes.
+    Sentinel,
+}
+
+pub(super) use footprint::{IdleArgs, idle};
 
 /// How a connection is used.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +105,8 @@ enum Api {
 enum Operation {
     Get,
     Set,
+    /// A pipeline of so many SETs. Its commands are what is counted.
+    Pipeline(usize),
 }
 
 /// One line of the table: operations per second of both sides, pair by pair.
@@ -83,32 +127,62 @@ enum Side {
     Theirs,
 }
 
-/// Measures, and prints the table.
+/// Measures, and prints the tables.
 pub(super) async fn run(args: ClientArgs) -> Result<(), Failure> {
+    let wanted = |part| args.part.is_empty() || args.part.contains(&part);
+    let mut figures = json!({ "value_bytes": VALUE, "keys": KEYS });
+    let single = [Operation::Set, Operation::Get];
+    let pipelines = PIPELINES.map(Operation::Pipeline);
+    let mut cells = Vec::new();
+    if wanted(Part::Rates) {
+        cells.extend(measure_rates(&args, &single, &TASKS, &THREADS).await?);
+    }
+    if wanted(Part::Pipelines) {
+        cells.extend(measure_rates(&args, &pipelines, FEW.0, FEW.1).await?);
+    }
+    if !cells.is_empty() {
+        println!("{NOTES}");
+        figures["cells"] = cells.iter().map(Cell::json).collect();
+    }
+    if wanted(Part::Footprint) {
+        figures["footprint"] = footprint::measure(args.runs.unwrap_or(10))?.into();
+    }
+    if wanted(Part::Following) {
+        let (clients, beside) = (usize::from(args.clients), args.vs.is_some());
+        figures["following"] = following::measure(clients, args.runs.unwrap_or(5), beside).await?.into();
+    }
+    if let Some(file) = &args.json {
+        fs::write(file, format!("{figures:#}\n"))
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", file.display())))?;
+    }
+    Ok(())
+}
+
+/// These operations, from so many tasks and from so many threads.
+async fn measure_rates(
+    args: &ClientArgs,
+    operations: &[Operation],
+    tasks: &[usize],
+    threads: &[usize],
+) -> Result<Vec<Cell>, Failure> {
+    let runs = args.runs.unwrap_or(40).max(u32::try_from(FEWEST).map_err(Failure::new)?);
     let redis = attempt(Redis::start)?;
-    println!("{} pairs for each line, about {} ms each side", args.runs, AIM.as_millis());
+    println!("{runs} pairs for each line, about {} ms each side", AIM.as_millis());
     let mut cells = Vec::new();
     for (api, title, counts) in [
-        (Api::Tasks, "from tasks, on 2 threads", TASKS.as_slice()),
-        (Api::Threads, "from threads without a runtime (the blocking client)", THREADS.as_slice()),
+        (Api::Tasks, "from tasks, on 2 threads", tasks),
+        (Api::Threads, "from threads without a runtime (the blocking client)", threads),
     ] {
         println!("\n{title}\n{HEAD}");
-        for operation in [Operation::Set, Operation::Get] {
+        for operation in operations {
             for tasks in counts {
-                let cell = measure_cell(&redis.addr(), api, operation, *tasks, args.runs).await?;
+                let cell = measure_cell(&redis.addr(), api, *operation, *tasks, runs).await?;
                 println!("{}", cell.line());
                 cells.push(cell);
             }
         }
     }
-    println!("{NOTES}");
-    if let Some(file) = &args.json {
-        let cells: Vec<_> = cells.iter().map(Cell::json).collect();
-        let text = format!("{:#}\n", json!({ "value_bytes": VALUE, "keys": KEYS, "cells": cells }));
-        fs::write(file, text)
-            .map_err(|error| Failure::new(format!("cannot write {}: {error}", file.display())))?;
-    }
-    Ok(())
+    Ok(cells)
 }
 
 async fn measure_cell(
@@ -129,8 +203,9 @@ async fn measure_cell(
     };
     // So many rounds that the faster side takes about the wanted time.
     let mut each = 1_000 / tasks + 1;
+    let commands = tasks * operation.commands();
     for _ in 0..3 {
-        each = rounds(measure(Side::Ours, each).await?.max(measure(Side::Theirs, each).await?), tasks);
+        each = rounds(measure(Side::Ours, each).await?.max(measure(Side::Theirs, each).await?), commands);
     }
     for run in 0..runs {
         if run % 2 == 0 {
@@ -187,14 +262,14 @@ async fn warm_rate(
     rate(operation, tasks, each, connection).await
 }
 
-/// How many commands each task must send for a measurement of the wanted length.
+/// How many rounds of so many commands make a measurement of the wanted length.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a positive count far below 2^32"
 )]
-fn rounds(rate: f64, tasks: usize) -> usize {
-    ((rate * AIM.as_secs_f64()) as usize / tasks).max(1)
+fn rounds(rate: f64, commands: usize) -> usize {
+    ((rate * AIM.as_secs_f64()) as usize / commands).max(1)
 }
 
 /// Operations per second of `tasks` tasks that send `each` commands, each on a clone of the connection.
@@ -212,7 +287,7 @@ async fn rate(
     while let Some(done) = running.join_next().await {
         done.map_err(Failure::new)?.map_err(|error| Failure::new(format!("{operation:?}: {error}")))?;
     }
-    let operations = u32::try_from(tasks * each).map_err(Failure::new)?;
+    let operations = u32::try_from(tasks * each * operation.commands()).map_err(Failure::new)?;
     Ok(f64::from(operations) / began.elapsed().as_secs_f64())
 }
 
@@ -232,6 +307,13 @@ async fn work(
             Operation::Get => {
                 let _: Vec<u8> = redis::cmd("GET").arg(key).query_async(&mut connection).await?;
             }
+            Operation::Pipeline(commands) => {
+                let mut pipeline = redis::Pipeline::with_capacity(commands);
+                for number in 0..commands {
+                    pipeline.set(format!("{key}:{number}"), &value).ignore();
+                }
+                let _: () = pipeline.query_async(&mut connection).await?;
+            }
         }
     }
     Ok(())
@@ -245,16 +327,27 @@ count: of tasks or of threads. ops/s: the median and, in parentheses, the quarti
 of the pairs' ratios, redis-failover / redis-rs, and its 95 % confidence interval by order statistics
 (no distribution is assumed).";
 
+impl Operation {
+    /// How many commands one round sends.
+    fn commands(self) -> usize {
+        match self {
+            Self::Get | Self::Set => 1,
+            Self::Pipeline(commands) => commands,
+        }
+    }
+}
+
 impl Cell {
     /// The library's rate in redis-rs's, pair by pair.
     fn ratios(&self) -> Vec<f64> {
         self.ours.iter().zip(&self.theirs).map(|(ours, theirs)| ours / theirs).collect()
     }
 
-    fn word(&self) -> &'static str {
+    fn word(&self) -> String {
         match self.operation {
-            Operation::Get => "GET",
-            Operation::Set => "SET",
+            Operation::Get => "GET".to_owned(),
+            Operation::Set => "SET".to_owned(),
+            Operation::Pipeline(commands) => format!("{commands} SET"),
         }
     }
 

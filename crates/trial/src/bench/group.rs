@@ -5,14 +5,16 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use redis_failover::{Client, ReadFrom};
-use redis_failover_lab::{Account, Redis, RedisBuilder, Reply, Sentinel};
+use redis_failover::{Builder, Client, ReadFrom};
+use redis_failover_lab::{Account, Redis, RedisBuilder, Reply, Sentinel, ZooKeeper};
+use redis_failover_store::ZooKeeper as Session;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::finder::Finder;
 use crate::attempt::attempt;
 use crate::failure::Failure;
-use crate::monitors::Monitors;
+use crate::monitors::{self, Monitors};
 use crate::servers::all_follow;
 
 /// How long anything may take that is not what is measured.
@@ -23,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How long a master may be silent before it counts as down: the default of our policy, and given to Sentinel, too.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
+
+/// The time-out of sessions with `ZooKeeper`: the default of the client.
+const SESSION: Duration = Duration::from_secs(10);
 
 /// A master, two replicas, and three who watch over them.
 #[derive(Debug)]
@@ -46,6 +51,8 @@ pub(super) enum Wiring {
 enum Guardian {
     /// Our monitors, in this process.
     Monitors { _monitors: Monitors, client: Client },
+    /// The same on a `ZooKeeper` that each of them, and each client, has a session with.
+    Ensemble { _monitors: JoinSet<()>, client: Client, zookeeper: ZooKeeper },
     /// Redis Sentinel.
     Sentinels(Vec<Sentinel>),
 }
@@ -59,6 +66,22 @@ impl Group {
         let client = monitors.client(ReadFrom::Master)?;
         client.ready(LIMIT).await.map_err(Failure::new)?;
         let group = Self { guardian: Guardian::Monitors { _monitors: monitors, client }, redis };
+        group.steady("at the start").await?;
+        Ok(group)
+    }
+
+    /// The same with the record in a `ZooKeeper` of one server.
+    pub(super) async fn with_zookeeper(options: &[(&str, &str)]) -> Result<Self, Failure> {
+        let start = |index| attempt(|| builder(options, Wiring::Direct, index).start());
+        let redis: Vec<_> = (0..3).map(start).collect::<Result<_, _>>()?;
+        let zookeeper = attempt(|| ZooKeeper::start(1))?;
+        let (servers, path) = (zookeeper.connect_string().parse().map_err(Failure::new)?, monitors::path()?);
+        let session = || Session::connect(Clone::clone(&servers), SESSION).map_err(Failure::new);
+        let running = monitors::spawn(&redis, || Ok(session()?.group(&path)))?;
+        let client = builder_of_clients(&zookeeper).build().map_err(Failure::new)?;
+        client.ready(LIMIT).await.map_err(Failure::new)?;
+        let guardian = Guardian::Ensemble { _monitors: running, client, zookeeper };
+        let group = Self { guardian, redis };
         group.steady("at the start").await?;
         Ok(group)
     }
@@ -77,7 +100,9 @@ impl Group {
     /// How an application finds the master.
     pub(super) fn finder(&self) -> Finder {
         match &self.guardian {
-            Guardian::Monitors { client, .. } => Finder::Published(client.clone()),
+            Guardian::Monitors { client, .. } | Guardian::Ensemble { client, .. } => {
+                Finder::Published(client.clone())
+            }
             Guardian::Sentinels(sentinels) => {
                 Finder::Sentinels(sentinels.iter().map(Sentinel::addr).collect())
             }
@@ -87,8 +112,18 @@ impl Group {
     /// The client library, where our monitors publish for it.
     pub(super) fn client(&self) -> Option<&Client> {
         match &self.guardian {
-            Guardian::Monitors { client, .. } => Some(client),
+            Guardian::Monitors { client, .. } | Guardian::Ensemble { client, .. } => Some(client),
             Guardian::Sentinels(_) => None,
+        }
+    }
+
+    /// One more client with a session of its own, where there is a `ZooKeeper`.
+    pub(super) fn another_client(&self) -> Result<Option<Client>, Failure> {
+        match &self.guardian {
+            Guardian::Ensemble { zookeeper, .. } => {
+                builder_of_clients(zookeeper).build().map(Some).map_err(Failure::new)
+            }
+            Guardian::Monitors { .. } | Guardian::Sentinels(_) => Ok(None),
         }
     }
 
@@ -178,6 +213,11 @@ impl Group {
         };
         attempt(write)?.map_err(|error| Failure::new(format!("cannot write: {error}")))
     }
+}
+
+fn builder_of_clients(zookeeper: &ZooKeeper) -> Builder {
+    let builder = Client::builder().servers(zookeeper.connect_string()).path(monitors::PATH);
+    builder.session_timeout(SESSION).read_from(ReadFrom::Master)
 }
 
 fn builder(options: &[(&str, &str)], wiring: Wiring, index: u8) -> RedisBuilder {

@@ -25,8 +25,11 @@ pub(crate) struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 enum Subject {
-    /// The client library's connection beside the one of redis-rs that it is made of, on the same server.
+    /// The client library beside redis-rs, of which it is made: rates, footprint, and how soon many clients follow.
     Client(client::ClientArgs),
+    /// One process of `client --part footprint`.
+    #[command(hide = true)]
+    Idle(client::IdleArgs),
     /// A master that is killed and comes back without its memory: how often it takes its replicas' data with it.
     Guard(guard::GuardArgs),
     /// What faults of the master cost in acknowledged writes, beside Redis Sentinel with `--vs sentinel`.
@@ -41,6 +44,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
     let mut interrupt = Interrupt::new()?;
     match args.subject {
         Subject::Client(args) => interrupt.or(client::run(args)).await,
+        Subject::Idle(args) => interrupt.or(client::idle(args)).await,
         Subject::Guard(args) => interrupt.or(guard::run(args)).await,
         Subject::Loss(args) => interrupt.or(loss::run(args)).await,
     }

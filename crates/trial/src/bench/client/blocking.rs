@@ -51,7 +51,7 @@ fn rate(
     each: usize,
     connections: &mut [impl ConnectionLike + Send],
 ) -> Result<f64, Failure> {
-    let operations = u32::try_from(connections.len() * each).map_err(Failure::new)?;
+    let operations = u32::try_from(connections.len() * each * operation.commands()).map_err(Failure::new)?;
     let began = Instant::now();
     thread::scope(|scope| {
         let working = connections.iter_mut().enumerate();
@@ -78,6 +78,13 @@ fn work(
         match operation {
             Operation::Set => connection.set::<_, _, ()>(key, &value)?,
             Operation::Get => drop(connection.get::<_, Vec<u8>>(key)?),
+            Operation::Pipeline(commands) => {
+                let mut pipeline = redis::Pipeline::with_capacity(commands);
+                for number in 0..commands {
+                    pipeline.set(format!("{key}:{number}"), &value).ignore();
+                }
+                pipeline.exec(connection)?;
+            }
         }
     }
     Ok(())
