@@ -26,6 +26,7 @@ pub mod request;
 pub mod routing;
 pub mod start;
 pub mod step;
+pub mod subscriptions;
 pub mod time;
 pub mod topology;
 pub mod verdict;

@@ -61,8 +61,8 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Subscribes => {
-                "it would turn this shared connection into a subscriber's: subscribe with `redis::Client` at the \
-                 address of `current_master()`, and again after each change"
+                "it would turn this shared connection into a subscriber's: subscribe with `pubsub()` of the client, \
+                 which has a connection of its own and follows the master"
             }
             Self::Streams => {
                 "it would turn this shared connection into a stream: open a connection with `redis::Client` at the \
