@@ -22,6 +22,7 @@ use crate::url;
 /// | `username`, `password` | none |
 /// | `read_from` | the replicas |
 /// | `wait_limit`, `queue_limit` | 10 s, 10,000 commands |
+/// | `pubsub_buffer` | 1,000 events |
 /// | `response_timeout`, `connect_timeout` | 10 s, 2 s |
 /// | `session_timeout` | 10 s |
 /// | `retry_unknown` | no |
@@ -95,6 +96,13 @@ impl Builder {
     /// [`crate::Outcome::NotExecuted`].
     pub fn queue_limit(mut self, limit: usize) -> Self {
         self.settings.queue_limit = limit;
+        self
+    }
+
+    /// How many events of a [`crate::PubSub`] wait for its reader; default 1,000. When so many wait, no more is read
+    /// from the server until the reader has taken some.
+    pub fn pubsub_buffer(mut self, events: usize) -> Self {
+        self.settings.pubsub_buffer = events;
         self
     }
 
@@ -282,6 +290,7 @@ mod tests {
         assert!(text(builder().db(-1)).contains("db cannot be -1"));
         assert!(text(builder().username("u")).contains("password"));
         assert!(text(builder().session_timeout(Duration::from_millis(5))).contains("400 ms"));
+        assert!(text(builder().pubsub_buffer(0)).contains("pubsub_buffer cannot be 0"));
         assert!(text(builder().response_timeout(Some(Duration::ZERO))).contains("response_timeout"));
         let fixed = builder().client_fixed("nowhere", [""; 0]).expect_err("refused").to_string();
         assert!(fixed.contains("`nowhere`"), "{fixed}");

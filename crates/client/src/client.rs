@@ -20,6 +20,7 @@ use crate::connection::Connection;
 use crate::follow::follow;
 use crate::metrics::{Counters, Metrics};
 use crate::outcome::{Outcome, failure};
+use crate::pubsub::PubSub;
 use crate::routes::Routes;
 use crate::settings::{BuildError, Settings};
 use crate::source::Source;
@@ -158,6 +159,11 @@ impl Client {
     /// A connection. It costs next to nothing: all connections of a client share one TCP connection to each node.
     pub fn connection(&self) -> Connection {
         Connection::new(Arc::clone(&self.shared))
+    }
+
+    /// A subscriber, which hears what is published on the master. Nothing is connected before its first subscription.
+    pub fn pubsub(&self) -> PubSub {
+        PubSub::new(Arc::clone(&self.shared))
     }
 
     /// Waits until the master can be written to.

@@ -47,10 +47,16 @@
 //!   lost its memory.
 //! - Without `ZooKeeper` the client goes on with what it knows. It never picks a master by itself.
 //!
+//! # Pub/sub
+//!
+//! `pubsub()` of the client yields a [`PubSub`] that subscribes on the master, whichever node that is, and says with
+//! [`Event::Missed`] where something may be missing.
+//!
 //! # Not yet
 //!
-//! Pub/sub, TLS, reads by lag or distance. The module [`redis`] is redis-rs with the features `acl`, `geospatial`,
-//! `script` and `streams`; use it rather than a `redis` of your own, whose types may be another version's.
+//! TLS, reads by lag or distance, client-side caching. The module [`redis`] is redis-rs with the features `acl`,
+//! `geospatial`, `script` and `streams`; use it rather than a `redis` of your own, whose types may be another
+//! version's.
 //!
 //! # Metrics and tracing
 //!
@@ -105,6 +111,7 @@ mod outcome;
 mod own;
 mod packed;
 mod patience;
+mod pubsub;
 mod routes;
 mod session;
 mod settings;
@@ -127,6 +134,9 @@ pub use client::Client;
 pub use connection::Connection;
 pub use metrics::{Metrics, NodeMetrics};
 pub use outcome::{Outcome, outcome};
+pub use pubsub::Event;
+#[cfg(feature = "tokio")]
+pub use pubsub::{PubSub, PubSubSink, PubSubStream};
 pub use settings::{BuildError, ReadFrom};
 #[cfg(feature = "tokio")]
 pub use topology::Topologies;

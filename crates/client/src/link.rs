@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value};
 use redis_failover_core::follower::{Identity, Manner};
 use redis_failover_core::{NodeAddr, RunId};
 use secrecy::ExposeSecret;
@@ -44,25 +44,8 @@ impl Wire {
         settings: &Settings,
         response_timeout: Option<Duration>,
     ) -> RedisResult<Self> {
-        let stream = connect(node, settings.source_address).await?;
-        stream.set_nodelay(settings.nodelay)?;
-        // A peer whose host is gone sends nothing, not even an end.
-        let socket = SockRef::from(&stream);
-        let keepalive =
-            TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(KEEPALIVES);
-        socket.set_tcp_keepalive(&keepalive)?;
-        // The same for what was sent and is not confirmed; Linux would try for a quarter of an hour.
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(KEEPALIVE * (KEEPALIVES + 1)))?;
-        let mut info = RedisConnectionInfo::default()
-            .set_db(settings.db)
-            .set_lib_name("redis-failover", env!("CARGO_PKG_VERSION"));
-        if let Some(username) = &settings.username {
-            info = info.set_username(username);
-        }
-        if let Some(password) = &settings.password {
-            info = info.set_password(password.expose_secret());
-        }
+        let stream = dial(node, settings).await?;
+        let info = introduction(settings);
         let config = AsyncConnectionConfig::new().set_response_timeout(response_timeout);
         let (connection, driver) = MultiplexedConnection::new_with_config(&info, stream, config).await?;
         let ended = CancellationToken::new();
@@ -82,11 +65,41 @@ impl Wire {
 
     /// What the node is. `order` is the document that is believed now.
     pub(crate) async fn look(&self, order: i64) -> RedisResult<Identity> {
-        let mut questions = redis::pipe();
-        questions.cmd("PING").cmd("INFO").arg("server").cmd("INFO").arg("replication");
-        let answers = self.connection.clone().req_packed_commands(&questions, 0, 3).await?;
+        let answers = self.connection.clone().req_packed_commands(&questions(), 0, 3).await?;
         identity(&answers, order)
     }
+}
+
+/// A connection's own stream of bytes.
+pub(crate) type Stream = TcpStream;
+
+/// Connects as the settings say. Nothing is sent.
+pub(crate) async fn dial(node: &NodeAddr, settings: &Settings) -> RedisResult<Stream> {
+    let stream = connect(node, settings.source_address).await?;
+    stream.set_nodelay(settings.nodelay)?;
+    // A peer whose host is gone sends nothing, not even an end.
+    let socket = SockRef::from(&stream);
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(KEEPALIVES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // The same for what was sent and is not confirmed; Linux would try for a quarter of an hour.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(KEEPALIVE * (KEEPALIVES + 1)))?;
+    Ok(stream)
+}
+
+/// What is said first on each connection.
+pub(crate) fn introduction(settings: &Settings) -> RedisConnectionInfo {
+    let mut info = RedisConnectionInfo::default()
+        .set_db(settings.db)
+        .set_lib_name("redis-failover", env!("CARGO_PKG_VERSION"));
+    if let Some(username) = &settings.username {
+        info = info.set_username(username);
+    }
+    if let Some(password) = &settings.password {
+        info = info.set_password(password.expose_secret());
+    }
+    info
 }
 
 /// A TCP connection, from the source address if there is one.
@@ -110,8 +123,15 @@ async fn connect(node: &NodeAddr, source: Option<IpAddr>) -> io::Result<TcpStrea
     Err(last)
 }
 
-/// What the answers to PING, INFO server and INFO replication say.
-fn identity(answers: &[Value], order: i64) -> RedisResult<Identity> {
+/// What a node is asked to know what it is.
+pub(crate) fn questions() -> Pipeline {
+    let mut questions = redis::pipe();
+    questions.cmd("PING").cmd("INFO").arg("server").cmd("INFO").arg("replication");
+    questions
+}
+
+/// What the answers to these questions say. `order` is the document that was believed when they were asked.
+pub(crate) fn identity(answers: &[Value], order: i64) -> RedisResult<Identity> {
     let [ping, server, replication] = answers else {
         return Err(io::Error::from(io::ErrorKind::InvalidData).into());
     };

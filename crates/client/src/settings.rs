@@ -80,6 +80,7 @@ pub(crate) struct Settings {
     pub(crate) read_from: ReadFrom,
     pub(crate) wait_limit: Duration,
     pub(crate) queue_limit: usize,
+    pub(crate) pubsub_buffer: usize,
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) connect_timeout: Duration,
     pub(crate) retry_unknown: bool,
@@ -96,6 +97,7 @@ impl Default for Settings {
             read_from: ReadFrom::Replica,
             wait_limit: Duration::from_secs(10),
             queue_limit: 10_000,
+            pubsub_buffer: 1_000,
             response_timeout: Some(Duration::from_secs(10)),
             connect_timeout: Duration::from_secs(2),
             retry_unknown: false,
@@ -113,6 +115,14 @@ impl Settings {
         }
         if self.username.is_some() && self.password.is_none() {
             return refuse("username", "without a password".to_owned(), "give the password as well");
+        }
+        // The largest that a channel may have room for.
+        if self.pubsub_buffer == 0 || self.pubsub_buffer > tokio::sync::Semaphore::MAX_PERMITS {
+            return refuse(
+                "pubsub_buffer",
+                self.pubsub_buffer.to_string(),
+                "one event at least has to fit in",
+            );
         }
         for (setting, limit) in
             [("connect_timeout", Some(self.connect_timeout)), ("response_timeout", self.response_timeout)]

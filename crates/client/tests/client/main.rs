@@ -4,6 +4,7 @@ mod changes;
 mod commands;
 mod examples;
 mod figures;
+mod pubsub;
 mod same;
 mod sessions;
 mod troubles;
