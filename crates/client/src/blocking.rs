@@ -42,6 +42,7 @@ mod engine;
 mod packed;
 #[cfg(feature = "r2d2")]
 mod pool;
+mod pubsub;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -59,6 +60,7 @@ use crate::settings::BuildError;
 use crate::topology::{Topologies as DrivenTopologies, Topology};
 pub use connection::Connection;
 use engine::Engine;
+pub use pubsub::{Events, PubSub, PubSubSink};
 
 /// A client of one group for programs without a runtime. A handle: cheap to clone, all clones are one client.
 ///
@@ -144,6 +146,11 @@ impl Client {
     /// A connection. It costs next to nothing: all connections of a client share one TCP connection to each node.
     pub fn connection(&self) -> Connection {
         Connection::new(self.clone())
+    }
+
+    /// A subscriber, which hears what is published on the master. Nothing is connected before its first subscription.
+    pub fn pubsub(&self) -> PubSub {
+        PubSub::new(self.driven.pubsub(), &self.engine)
     }
 
     /// Waits until the master can be written to.

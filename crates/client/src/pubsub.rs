@@ -276,7 +276,8 @@ impl PubSubSink {
     }
 }
 
-fn gone() -> RedisError {
+/// Of who asks when nothing will be heard any more.
+pub(crate) fn gone() -> RedisError {
     let what = "nobody hears what is subscribed to: its stream was dropped, or its client has ended";
     failure(Outcome::NotExecuted, io::ErrorKind::NotConnected, what)
 }
@@ -286,6 +287,12 @@ impl PubSubStream {
     pub async fn next(&mut self) -> Option<Event> {
         self.start.start();
         self.events.recv().await
+    }
+
+    /// What was heard already.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn take(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
     }
 }
 

@@ -5,6 +5,7 @@ mod anywhere;
 mod changes;
 #[cfg(feature = "r2d2")]
 mod pools;
+mod pubsub;
 mod same;
 mod world;
 mod zookeeper;
