@@ -2,20 +2,20 @@
 
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use redis::{RedisError, RedisResult};
 use redis_failover_core::NodeAddr;
 use redis_failover_store::{GroupPathError, Store};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use crate::builder::Builder;
+use crate::callbacks::{Callbacks, call_back};
 use crate::connection::Connection;
 use crate::follow::follow;
 use crate::metrics::{Counters, Metrics};
@@ -69,16 +69,7 @@ pub(crate) struct Inner {
     /// Whose turn it is to be read from.
     pub(crate) turn: AtomicUsize,
     pub(crate) counters: Counters,
-    callbacks: Mutex<Vec<Callback>>,
-    called_back: Notify,
-}
-
-type Call = dyn Fn(&Topology) + Send + Sync;
-
-/// Somebody who wants to be called, and what they were told last.
-struct Callback {
-    call: Arc<Call>,
-    told: Option<Arc<Topology>>,
+    pub(crate) callbacks: Callbacks,
 }
 
 impl Client {
@@ -129,8 +120,7 @@ impl Client {
             waiting: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
             counters: Counters::default(),
-            callbacks: Mutex::default(),
-            called_back: Notify::new(),
+            callbacks: Callbacks::default(),
         };
         Self { shared: Arc::new(Shared { inner: Arc::new(inner), source, tasks: OnceLock::new() }) }
     }
@@ -255,8 +245,7 @@ impl Client {
     /// # }
     /// ```
     pub fn on_change(&self, callback: impl Fn(&Topology) + Send + Sync + 'static) {
-        self.shared.inner.callbacks().push(Callback { call: Arc::new(callback), told: None });
-        self.shared.inner.called_back.notify_one();
+        self.shared.inner.callbacks.add(callback);
         if tokio::runtime::Handle::try_current().is_ok() {
             self.shared.start();
         }
@@ -321,25 +310,6 @@ impl Shared {
 }
 
 impl Inner {
-    fn callbacks(&self) -> std::sync::MutexGuard<'_, Vec<Callback>> {
-        // Whole between any two statements.
-        self.callbacks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Who was not told of `topology`. They are taken for told from now on.
-    fn untold(&self, topology: &Arc<Topology>) -> Vec<Arc<Call>> {
-        let mut callbacks = self.callbacks();
-        let untold = callbacks
-            .iter_mut()
-            .filter(|it| !it.told.as_ref().is_some_and(|told| Arc::ptr_eq(told, topology)));
-        untold
-            .map(|callback| {
-                callback.told = Some(Arc::clone(topology));
-                Arc::clone(&callback.call)
-            })
-            .collect()
-    }
-
     /// Something has waited so long for a node.
     fn waited(&self, time: Duration) {
         self.counters.waited(time);
@@ -383,24 +353,5 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.inner.waiting.fetch_sub(1, Ordering::Relaxed);
         self.inner.waited(self.since.elapsed());
-    }
-}
-
-/// Calls everybody who wants it, each in the order of the changes.
-async fn call_back(inner: Arc<Inner>) {
-    let mut topologies = inner.topology.subscribe();
-    loop {
-        let present = topologies.borrow_and_update().clone();
-        for call in present.iter().flat_map(|topology| inner.untold(topology)) {
-            let called =
-                catch_unwind(AssertUnwindSafe(|| present.iter().for_each(|topology| call(topology))));
-            if called.is_err() {
-                tracing::error!("a callback for changes of the topology panicked; it will be called again");
-            }
-        }
-        tokio::select! {
-            changed = topologies.changed() => if changed.is_err() { return },
-            () = inner.called_back.notified() => {}
-        }
     }
 }

@@ -98,6 +98,7 @@ struct ComingToTheClient;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod builder;
+mod callbacks;
 mod client;
 mod connection;
 mod cursor;
