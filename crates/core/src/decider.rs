@@ -303,7 +303,7 @@ impl Decider {
             sightings: &self.observation.sightings,
             doubt: self.doubt.as_ref(),
             followed: &self.followed,
-            postponed_until: self.postponed_until(now, &record.policy),
+            postponed_until: self.postponed_until(now, record),
         })
     }
 

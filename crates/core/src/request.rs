@@ -33,6 +33,8 @@ pub enum Request {
         /// A node that is held back because that could not be saved yet.
         node: NodeAddr,
     },
+    /// Begin the failover that is due now, although it waits as the third within ten minutes.
+    Failover,
     /// Something that this version does not know.
     Unknown(String),
 }
@@ -43,6 +45,7 @@ impl fmt::Display for Request {
             Self::Adopt { master } => write!(f, "adopt {master}"),
             Self::Forget { monitor } => write!(f, "forget {monitor}"),
             Self::Resync { node } => write!(f, "resync {node}"),
+            Self::Failover => f.write_str("failover"),
             Self::Unknown(word) => f.write_str(word),
         }
     }

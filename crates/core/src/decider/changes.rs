@@ -6,9 +6,9 @@
 use super::Decider;
 use super::reading::steady_epoch;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
-use crate::policy::{FLAPPING_WINDOW, Policy};
+use crate::policy::FLAPPING_WINDOW;
 use crate::time::Instant;
-use crate::topology::{Found, Reason};
+use crate::topology::{Found, Reason, Topology};
 
 /// So many failovers within the window are hurried.
 const HURRIED: usize = 2;
@@ -32,10 +32,13 @@ impl Decider {
     }
 
     /// Until when a failover that is due now waits; `None` where nobody needs to wait.
-    pub(super) fn postponed_until(&self, now: Instant, policy: &Policy) -> Option<Instant> {
+    pub(super) fn postponed_until(&self, now: Instant, record: &Topology) -> Option<Instant> {
+        if self.is_hurried(record.epoch) {
+            return None;
+        }
         let lately = self.changes.iter().filter(|change| now.since(**change) < FLAPPING_WINDOW).count();
         let since = self.lost_since.filter(|_| lately >= HURRIED)?;
-        Some(since + policy.third_failover_waits()).filter(|until| *until > now)
+        Some(since + record.policy.third_failover_waits()).filter(|until| *until > now)
     }
 }
 
@@ -53,7 +56,9 @@ mod tests {
 
     use super::*;
     use crate::names::{Epoch, NodeAddr};
-    use crate::topology::{Member, Phase, Topology, Version, Versioned};
+    use crate::policy::Policy;
+    use crate::request::{Request, RequestId};
+    use crate::topology::{Member, Phase, Version, Versioned};
 
     fn at(seconds: u64) -> Instant {
         Instant::from_millis(1_000_000 + seconds * 1_000)
@@ -93,7 +98,7 @@ mod tests {
         let postponed = |published: &[(u64, u64)], lost: u64| {
             let mut decider = decider(published);
             decider.lost_since = Some(at(lost));
-            decider.postponed_until(at(lost), &Policy::default())
+            decider.postponed_until(at(lost), decider.record().expect("it was read"))
         };
         assert_eq!(postponed(&[(0, 1), (10, 2)], 20), None, "the second");
         assert_eq!(postponed(&[(0, 1), (10, 2), (20, 3)], 30), Some(at(90)));
@@ -107,10 +112,23 @@ mod tests {
     fn the_minute_counts_from_when_the_master_was_lost() {
         let mut decider = decider(&[(0, 1), (10, 2), (20, 3)]);
         decider.lost_since = Some(at(30));
-        let policy = Policy::default();
-        assert_eq!(decider.postponed_until(at(89), &policy), Some(at(90)));
-        assert_eq!(decider.postponed_until(at(90), &policy), None);
-        let hurried = policy.with_third_failover_waiting(Duration::ZERO);
-        assert_eq!(decider.postponed_until(at(30), &hurried), None);
+        let record = decider.record().expect("it was read").clone();
+        assert_eq!(decider.postponed_until(at(89), &record), Some(at(90)));
+        assert_eq!(decider.postponed_until(at(90), &record), None);
+        let policy = Policy::default().with_third_failover_waiting(Duration::ZERO);
+        assert_eq!(decider.postponed_until(at(30), &Topology { policy, ..record }), None);
+    }
+
+    #[test]
+    fn an_operator_hurries_the_failover_of_one_epoch_and_for_as_long_as_the_request_stands() {
+        let mut decider = decider(&[(0, 1), (10, 2), (20, 3)]);
+        decider.lost_since = Some(at(30));
+        let record = decider.record().expect("it was read").clone();
+        decider.asked.hurried = Some((RequestId(7), Epoch(3)));
+        assert_eq!(decider.postponed_until(at(31), &record), Some(at(90)), "it was withdrawn");
+        decider.requests = [(RequestId(7), Request::Failover)].into();
+        assert_eq!(decider.postponed_until(at(31), &record), None);
+        let next = Topology { epoch: Epoch(4), ..record };
+        assert_eq!(decider.postponed_until(at(31), &next), Some(at(90)));
     }
 }

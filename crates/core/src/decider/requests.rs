@@ -26,6 +26,8 @@ pub(super) struct Asked {
     pub(super) rest_until: Option<Instant>,
     /// The request for which all nodes are looked at, and what they said once they were.
     pub(super) look: Option<(RequestId, Option<BTreeMap<NodeAddr, Evidence>>)>,
+    /// The request that hurries the next failover, and the epoch that this ends.
+    pub(super) hurried: Option<(RequestId, Epoch)>,
 }
 
 impl Decider {
@@ -46,6 +48,7 @@ impl Decider {
             Request::Forget { monitor } => self.forget_monitor(id, monitor),
             Request::Adopt { master } => self.adopt_master(now, id, master),
             Request::Resync { node } => self.resync(id, node),
+            Request::Failover => self.hurry_failover(now, id),
             Request::Unknown(word) => {
                 Err(Answer::Refused(format!("the leading monitor {} does not know `{word}`", self.me)))
             }
@@ -72,6 +75,36 @@ impl Decider {
         };
         divergence.keeping = Keeping::Discarded;
         Ok(self.commit_as_asked(id, record))
+    }
+
+    /// The failover that waits begins; a master that serves is not taken away from anybody.
+    fn hurry_failover(&mut self, now: Instant, id: RequestId) -> Result<Option<Step>, Answer> {
+        let Some(record) = self.steady_record()? else { return Ok(None) };
+        let (epoch, master) = (record.epoch, record.master.clone());
+        if self.asked.hurried.is_some_and(|(of, before)| of == id && before < epoch) {
+            return Err(Answer::Done(format!("{master} is the master of epoch {epoch}")));
+        }
+        if self.stuck.is_some() {
+            let hint = "`status` says why not, and `adopt` takes one all the same";
+            return Err(Answer::Refused(format!("nobody may take over from {master}: {hint}")));
+        }
+        match self.facts(now).map(|facts| diagnose(&facts)) {
+            Some(Diagnosis::MasterLost(_)) => {
+                self.asked.hurried = Some((id, epoch));
+                Ok(None)
+            }
+            Some(Diagnosis::Healthy) => {
+                Err(Answer::Refused(format!("{master} serves as the master of epoch {epoch}")))
+            }
+            // It will be known in a moment.
+            Some(Diagnosis::AwaitingVotes(_) | Diagnosis::AwaitingWitness(_)) | None => Ok(None),
+            Some(other) => Err(Answer::Refused(format!("{master} is not found lost: {other}"))),
+        }
+    }
+
+    /// Whether an operator has asked not to wait with the failover that ends this epoch.
+    pub(super) fn is_hurried(&self, epoch: Epoch) -> bool {
+        self.asked.hurried.is_some_and(|(id, of)| of == epoch && self.requests.contains_key(&id))
     }
 
     fn forget_monitor(&self, id: RequestId, monitor: &MonitorId) -> Result<Option<Step>, Answer> {

@@ -3,6 +3,7 @@
 mod adopt;
 mod ask;
 mod check_config;
+mod failover;
 mod history;
 mod monitor;
 mod replay;
@@ -66,6 +67,8 @@ enum Command {
     Explain(history::ExplainArgs),
     /// Say which node is the master, where several could be or the record in `ZooKeeper` was lost.
     Adopt(adopt::AdoptArgs),
+    /// Do now the failover that waits because it is the third within ten minutes.
+    Failover(failover::FailoverArgs),
     /// Give up what a node alone holds, which is held back until that is saved: it becomes a copy of the master.
     Resync(resync::ResyncArgs),
     /// A group's monitors; without a command the same as `run`.
@@ -90,6 +93,7 @@ impl Cli {
             Command::History(args) => history::list(&args),
             Command::Explain(args) => history::explain(&args),
             Command::Adopt(args) => adopt::run(args),
+            Command::Failover(args) => failover::run(&args),
             Command::Resync(args) => resync::run(args),
             Command::Monitor(args) => monitor::run(args),
             Command::Replay(args) => replay::run(&args),

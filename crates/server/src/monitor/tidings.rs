@@ -145,7 +145,7 @@ impl Tidings {
             warn!(
                 event = "+flapping", %group,
                 "the master was replaced twice within ten minutes: this failover waits, in case it is not the \
-                 master that fails (third-failover-waits)"
+                 master that fails (third-failover-waits); `redis-failover failover` begins it now"
             );
         }
         self.postponed = postponed;

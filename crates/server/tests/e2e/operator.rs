@@ -164,6 +164,34 @@ fn the_third_failover_within_ten_minutes_waits_and_says_so() {
 }
 
 #[test]
+fn an_operator_does_not_wait_with_the_third_failover() {
+    let servers = Servers::start();
+    let mut group = Group::of("/redis/hurried", (0..3).map(|_| fast()).collect());
+    group.flags = vec!["--third-failover-waits", "10m"];
+    assert_says(&operator(&servers, &group, &["failover"]), 1, &["no monitor leads"]);
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    let refusal = format!("refused: {} serves as the master of epoch 1", group.redis[0].addr());
+    assert_says(&operator(&servers, &group, &["failover"]), 1, &[&refusal]);
+    let mut master = 0;
+    for _ in 0..2 {
+        group.redis[master].kill();
+        let next = group.await_successor(&servers, master);
+        group.redis[master].restart();
+        group.await_steady(&servers, next);
+        master = next;
+    }
+    group.redis[master].kill();
+    eventually(DEADLINE, "the third one waits", || match group.logged("+flapping") {
+        0 => Err("not yet"),
+        _ => Ok(()),
+    });
+    let done = operator(&servers, &group, &["failover"]);
+    let next = group.await_successor(&servers, master);
+    assert_says(&done, 0, &[&format!("done: {} is the master of epoch 4", group.redis[next].addr())]);
+}
+
+#[test]
 fn beside_a_living_monitor_of_the_predecessor_nobody_leads_unless_told_to() {
     let servers = Servers::start();
     let predecessor = servers.predecessor_in_the_lead();

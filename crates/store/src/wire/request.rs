@@ -28,6 +28,7 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
         Request::Adopt { master } => ("adopt", Some(("master", master.to_string()))),
         Request::Forget { monitor } => ("forget", Some(("monitor", monitor.to_string()))),
         Request::Resync { node } => ("resync", Some(("node", node.to_string()))),
+        Request::Failover => ("failover", None),
         Request::Unknown(word) => (word.as_str(), None),
     };
     let mut object = Map::new();
@@ -57,6 +58,7 @@ pub(crate) fn parse_request(bytes: &[u8]) -> (Request, Option<Answer>) {
         ("resync", Some(node), _) => node.parse().ok().map(|node| Request::Resync { node }),
         ("adopt", Some(master), _) => master.parse().ok().map(|master| Request::Adopt { master }),
         ("forget", _, Some(monitor)) => monitor.parse().ok().map(|monitor| Request::Forget { monitor }),
+        ("failover", ..) => Some(Request::Failover),
         (word, ..) => Some(Request::Unknown(word.to_owned())),
     };
     let text = read.text.unwrap_or_default();
@@ -81,7 +83,8 @@ mod tests {
         assert_eq!(text(&request_bytes(&forget)), r#"{"format":1,"request":"forget","monitor":"m1"}"#);
         let resync = Request::Resync { node: "h:6379".parse().expect("a node") };
         assert_eq!(text(&request_bytes(&resync)), r#"{"format":1,"request":"resync","node":"h:6379"}"#);
-        for request in [adopt, forget, resync] {
+        assert_eq!(text(&request_bytes(&Request::Failover)), r#"{"format":1,"request":"failover"}"#);
+        for request in [adopt, forget, resync, Request::Failover] {
             let bytes = request_bytes(&request);
             assert_eq!(parse_request(&bytes), (request.clone(), None));
             for answer in [Answer::Done("so".to_owned()), Answer::Refused("because".to_owned())] {

@@ -216,6 +216,7 @@ fn accident_of(word: &str) -> Result<Accident, String> {
 fn request_of(words: &[&str]) -> Result<Request, String> {
     match words {
         ["adopt", node] => Ok(Request::Adopt { master: addr(node) }),
+        ["failover"] => Ok(Request::Failover),
         ["resync", node] => Ok(Request::Resync { node: addr(node) }),
         ["forget", monitor] => {
             let monitor = monitor.parse().map_err(|_| "no name of a monitor")?;

@@ -184,6 +184,7 @@ fn events(story: &Story) -> Vec<Event> {
         (RequestId(-1), Request::Adopt { master: node("a") }),
         (RequestId(2), Request::Forget { monitor: "m9".parse().expect("an id") }),
         (RequestId(4), Request::Resync { node: node("a") }),
+        (RequestId(5), Request::Failover),
         (RequestId(3), Request::Unknown("sing \"loud\"\n".into())),
     ]);
     let peer = Peer { ballots: story.observation().ballots, ..Peer::default() };
