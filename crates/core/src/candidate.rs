@@ -139,6 +139,7 @@ pub fn rank_candidates(
             Err(reason) => drop(ranking.dropped.insert(node.clone(), reason)),
         }
     }
+    let_in_who_lacks_nothing(&mut ranking, evidence, &lineages);
     let masters_name = evidence
         .get(&record.master)
         .filter(|it| record.master_run.as_ref() == Some(&it.run))
@@ -156,6 +157,22 @@ pub fn rank_candidates(
         ranking.chosen = nothing_better(record, evidence, &lineages, &ranking.dropped);
     }
     ranking
+}
+
+/// Who was left behind, and is as far as one that may lead, lacks nothing that this one has.
+fn let_in_who_lacks_nothing(
+    ranking: &mut Ranking,
+    evidence: &BTreeMap<NodeAddr, Evidence>,
+    lineages: &Lineages,
+) {
+    let Some(least) = ranking.positions.values().min().copied() else { return };
+    let Ranking { positions, dropped, .. } = ranking;
+    dropped.retain(|node, why| {
+        let left = (*why == Dropped::LeftBehind).then(|| lineages.locate(&evidence[node].history));
+        let position = left.flatten().filter(|position| *position >= least);
+        positions.extend(position.map(|position| (node.clone(), position)));
+        position.is_none()
+    });
 }
 
 fn judge(
