@@ -92,6 +92,16 @@ bugs! {
         "Nodes that came back are told to follow before what they hold beyond is recorded.";
     FillsAllAtOnce, "fills-all-at-once", "one-copy-at-a-time",
         "All nodes that need a full copy are told to follow at once, whatever host they share.";
+    LeavesFenced, "leaves-fenced", "a-group-is-left-in-order",
+        "A monitor that leaves is gone as soon as it knows who stays, though it is the last.";
+    LooksBeforeItWithdraws, "looks-before-it-withdraws", "a-group-is-left-in-order",
+        "A monitor that leaves is told who stays before its own report is gone.";
+    LeadsOnAsItLeaves, "leads-on-as-it-leaves", "who-leaves-begins-nothing-new",
+        "A monitor that leaves goes on as if it stayed, until it is gone.";
+    OpensAClosedPromotion, "opens-a-closed-promotion", "closed-until-published",
+        "The last monitor that leaves opens a node that it promoted, and then publishes it.";
+    SaysAllIsDone, "says-all-is-done", "what-is-left-is-named",
+        "The last monitor that leaves takes the master's number for given back, and does not do it.";
     NeverOpens, "never-opens", "liveness",
         "A published master stays closed.";
     NeverRepoints, "never-repoints", "liveness",
@@ -170,6 +180,11 @@ impl World {
                 let run = record.master_run.clone().unwrap_or(RunId(String::new()));
                 Step::Fence { node: record.master, run, number: 0 }
             }
+            Step::Commit { record, purpose: Purpose::Publish, .. } if self.opens_first(m) => {
+                self.monitors[m].planted.distorted = true;
+                let run = record.master_run.clone().unwrap_or(RunId(String::new()));
+                Step::Open { node: record.master, run, min_replicas_to_write: 0, first: true }
+            }
             Step::Commit { expected, mut record, purpose, entry }
                 if purpose == Purpose::OpenEpoch || self.bug == Some(Bug::IgnoresLeft) =>
             {
@@ -219,6 +234,12 @@ impl World {
         monitor.planted.lowered
     }
 
+    /// Whether the last monitor, which leaves, is about to publish for the first time; it tries again.
+    fn opens_first(&mut self, m: usize) -> bool {
+        let wanted = self.bug == Some(Bug::OpensAClosedPromotion) && self.is_last(Some(m));
+        wanted && !std::mem::replace(&mut self.monitors[m].planted.lowered, wanted)
+    }
+
     fn distort_epoch(&self, m: usize, record: &mut Topology) {
         let monitor = &self.monitors[m];
         let epoch = record.epoch;
@@ -247,8 +268,11 @@ impl World {
     }
 
     /// What a driver with a planted bug says that it did, without doing it.
-    pub(crate) fn pretend(&self, step: &Step) -> Option<Outcome> {
+    pub(crate) fn pretend(&self, m: usize, step: &Step) -> Option<Outcome> {
         match (self.bug?, step) {
+            (Bug::SaysAllIsDone, Step::Fence { node, number: 0, .. }) if self.is_last(Some(m)) => {
+                Some(Outcome::Done([node.clone()].into()))
+            }
             (Bug::NeverOpens, Step::Open { node, .. }) => Some(Outcome::Done([node.clone()].into())),
             (Bug::NeverLetsGo, Step::Fence { node, number: 0, .. })
             | (Bug::NeverCloses, Step::Fence { node, number: 1.., .. }) => {

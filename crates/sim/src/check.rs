@@ -2,6 +2,7 @@
 //! all is in docs/testing.md. It changes nothing in the world.
 
 mod fences;
+mod parting;
 mod record;
 mod returns;
 mod writes;
@@ -15,6 +16,7 @@ use crate::queue::Micros;
 use crate::redis::{Server, WriteId, Writes, named};
 use crate::wires::Ask;
 use fences::Fences;
+use parting::Partings;
 use returns::Returns;
 
 /// One that is checked, for the table in docs/testing.md.
@@ -73,7 +75,7 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "closed-until-published",
-        what: "a promoted node takes no write before it is published",
+        what: "a promoted node takes no write before it is published, and is not told to",
     },
     Invariant { name: "follow-only-the-published", what: "no node is pointed at one that is not published" },
     Invariant {
@@ -112,6 +114,24 @@ pub const INVARIANTS: &[Invariant] = &[
         what: "one crash at a time, of a process or a host, with replication caught up and a monitor that leads, loses \
                no acknowledged write",
     },
+    Invariant {
+        name: "who-leaves-begins-nothing-new",
+        what: "a monitor that leaves others behind begins nothing any more, and the last one no change of master",
+    },
+    Invariant {
+        name: "who-leaves-is-gone-in-time",
+        what: "a monitor that leaves is gone after 5 s of its own time, unless it stands still",
+    },
+    Invariant {
+        name: "a-group-is-left-in-order",
+        what: "where nothing hinders the last one that leaves, the master takes writes without replicas, by its file, \
+               too, all follow it, and the record says that it may go on without them",
+    },
+    Invariant {
+        name: "what-is-left-is-named",
+        what: "who leaves last, and does not say that something is left, has given the master's number back, in its \
+               file, too, and recorded it",
+    },
     Invariant { name: "executed-once", what: "no write is executed twice" },
     Invariant { name: "client-epoch-grows", what: "a client never goes back to an older document" },
     Invariant { name: "predecessor-reads-it", what: "the document has the predecessor's keys in its format" },
@@ -145,6 +165,8 @@ pub struct Counts {
     pub commits: u64,
     /// Leaders whose locks the others removed.
     pub deposed: u64,
+    /// Monitors that left the group, those of them that were the last, and those of these that said what is left.
+    pub left: (u64, u64, u64),
     /// Writes that the published master acknowledged.
     pub acknowledged: u64,
     /// Those of them that the last published master lacks.
@@ -194,6 +216,7 @@ pub struct Checks {
     replica_at: Vec<Option<Micros>>,
     fences: Fences,
     returns: Returns,
+    partings: Partings,
     /// When the node that was chosen for the latest epoch was asked to freeze.
     chosen_since: Micros,
     /// When an operator changed what a server follows.
@@ -237,6 +260,7 @@ impl Checks {
             replica_at: vec![None; nodes],
             fences: Fences::default(),
             returns: Returns::default(),
+            partings: Partings::default(),
             chosen_since: 0,
             meddled_at: vec![None; nodes],
             forced: Vec::new(),

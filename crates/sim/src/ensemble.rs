@@ -1,19 +1,21 @@
 //! `ZooKeeper` as the monitors see it: sessions over connections that break, news that come late, replies that get
 //! lost. What stands in it, and by which rules it changes, is `redis_failover_store::model`.
 
-use std::collections::BTreeMap;
+mod leaving;
+mod messages;
 
 use redis_failover_core::{
-    ActionId, Answer, Entry, Instant, Leadership, MonitorId, Outcome, Report, RequestId, Requests, Term,
-    Topology, Version, Versioned,
+    Entry, Instant, Leadership, MonitorId, Outcome, Term, Topology, Version, Versioned,
 };
 use redis_failover_store::model::{CampaignId, Model, SessionId};
-use redis_failover_store::{CommitError, Contact, Glance, GroupPath, Leader};
+use redis_failover_store::{CommitError, Contact, Glance, GroupPath};
 
 use crate::bugs::Bug;
 use crate::queue::{MS, Micros};
-use crate::wires::{ConnId, Host};
+use crate::wires::Host;
 use crate::world::{Event, World};
+
+pub(crate) use messages::{Down, Snapshot, Up};
 
 /// The servers, as one.
 #[derive(Clone, Debug)]
@@ -47,61 +49,6 @@ pub(crate) struct ServerSide {
     expired: bool,
     /// It was told that something is new, and has not asked yet.
     told: bool,
-}
-
-/// What a monitor sends.
-#[derive(Clone, Debug)]
-pub(crate) enum Up {
-    /// I am here, at this time of mine.
-    Ping(u64),
-    /// I come over a new connection.
-    Hello,
-    /// What stands there?
-    Look,
-    /// My report.
-    Publish(Box<Report>),
-    /// Write this.
-    Commit(ActionId, Term, Version, Box<Topology>, Option<Box<Entry>>),
-    /// Do I lead? For the connection to a node.
-    Confirm(ConnId, Term),
-    /// Remove the lock of who leads in this term.
-    Depose(ActionId, Term),
-    /// Answer this.
-    Answer(ActionId, Term, RequestId, Answer),
-}
-
-/// What it is sent.
-#[derive(Clone, Debug)]
-pub(crate) enum Down {
-    /// You were heard, as of that time of yours.
-    Pong(u64),
-    /// Something is new.
-    Changed,
-    /// Your session has ended.
-    Expired,
-    /// What stands there.
-    Snapshot(Box<Snapshot>),
-    /// Whether it leads, for the connection to a node.
-    Confirmed(ConnId, bool),
-    /// What came of an action.
-    Finished(ActionId, Outcome),
-}
-
-/// What stands there.
-#[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
-    /// When it was looked at.
-    pub(crate) at: Micros,
-    /// Whether the monitor leads.
-    pub(crate) leadership: Leadership,
-    /// Who else leads.
-    pub(crate) leader: Option<Leader>,
-    /// The record.
-    pub(crate) record: Option<Versioned>,
-    /// The reports, and which writing of each.
-    pub(crate) reports: BTreeMap<MonitorId, (Report, i64)>,
-    /// What operators ask.
-    pub(crate) requests: Requests,
 }
 
 impl Ensemble {
@@ -247,6 +194,8 @@ impl World {
                 model.depose(group, term);
                 self.send_down(m, connection, 0, Down::Finished(id, Outcome::Deposed));
             }
+            Up::Leave => self.monitor_leaves(m, connection),
+            Up::Bye => self.monitor_is_gone(m),
             Up::Answer(id, term, request, answer) => {
                 let campaign = self.ensemble.sessions[m].campaign;
                 let outcome = match self.ensemble.model.answer(campaign, term, request, &answer) {

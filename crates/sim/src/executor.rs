@@ -103,6 +103,7 @@ impl World {
     /// Begins an action.
     pub(crate) fn begin(&mut self, m: usize, action: Action) {
         let Action { id, term, step } = action;
+        self.check_leaver(m, &step);
         if step == Step::Depose {
             return self.begin_deposing(m, id, term);
         }
@@ -119,7 +120,7 @@ impl World {
             Step::Fence { node, run, number } => Some((node.clone(), run.clone(), *number, real)),
             _ => None,
         };
-        if let Some(outcome) = self.pretend(&step) {
+        if let Some(outcome) = self.pretend(m, &step) {
             self.monitors[m].running = Some(start(What::Store, Duration::ZERO));
             return self.finish(m, outcome);
         }

@@ -209,7 +209,7 @@ impl World {
         match fault {
             Fault::DeadNode(n, empty) => self.start_node(n, empty),
             Fault::StoppedNode(n) => self.wake_node(n),
-            Fault::DeadMonitor(m) => self.start_monitor(m),
+            Fault::DeadMonitor(m) => self.restart_monitor(m),
             Fault::Cut(ways) => {
                 for (from, to) in ways {
                     self.wires.way_mut(from, to).cuts -= 1;
@@ -238,10 +238,23 @@ impl World {
 
     /// The faults are over, or are about to be: all is looked at until it is well.
     pub(crate) fn calm(&mut self) {
-        if self.active == 0 && self.all_is_well() && self.is_guarded() && self.checks.acked_since_calm >= 3 {
-            self.checks.is_well = true;
-            self.checks.counts.calm_after = self.queue.now() - self.hostile_until;
-            return;
+        if self.is_ending() {
+            if self.all_have_left() {
+                self.check_all_left();
+                self.checks.is_well = true;
+                return;
+            }
+        } else if self.active == 0
+            && self.all_is_well()
+            && self.is_guarded()
+            && self.checks.acked_since_calm >= 3
+        {
+            let after = &mut self.checks.counts.calm_after;
+            *after = if *after == 0 { self.queue.now() - self.hostile_until } else { *after };
+            if !self.all_are_to_leave() {
+                self.checks.is_well = true;
+                return;
+            }
         }
         self.quiet = false;
         self.queue.after(100 * MS, Event::Calm);
@@ -272,6 +285,10 @@ impl World {
 
     /// The world did not come to rest.
     pub(crate) fn not_well(&mut self) {
+        if self.is_ending() {
+            let detail = self.why_not_well();
+            return self.violate("who-leaves-is-gone-in-time", &detail);
+        }
         if self.is_for_an_operator() {
             self.checks.counts.waits += 1;
             return;

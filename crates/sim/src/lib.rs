@@ -7,6 +7,7 @@
 pub mod bugs;
 pub mod check;
 mod clients;
+mod departures;
 mod ensemble;
 mod executor;
 pub mod exhaustive;

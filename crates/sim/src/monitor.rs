@@ -3,6 +3,7 @@
 //! rate of its own, and it may stand still.
 
 mod lead;
+mod leaving;
 mod session;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::queue::{MS, Micros};
 use crate::world::{Event, World};
 
 pub(crate) use lead::contact;
+use session::Session;
 
 /// How fast nodes are asked while something is in doubt, and in its first moments.
 const PACES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(2));
@@ -72,6 +74,10 @@ pub(crate) struct Monitor {
     reported: Option<(Ballots, Option<LeadBallot>, Option<Epoch>)>,
     /// The watch over who leads.
     pub(crate) lead: lead::Lead,
+    /// It is about to leave its group.
+    pub(crate) leaving: Option<leaving::Leaving>,
+    /// It has left: its process runs, without this group.
+    pub(crate) has_left: bool,
     writings: BTreeMap<MonitorId, (i64, Instant)>,
     peers: Peers,
     /// For planted bugs.
@@ -96,26 +102,6 @@ pub(crate) struct Planted {
     pub(crate) lowered: bool,
     /// Whoever was heard of once.
     pub(crate) peers: Peers,
-}
-
-/// A session as its user knows it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Session {
-    /// Which connection it uses.
-    pub(crate) connection: u32,
-    /// The last one that leads nowhere.
-    pub(crate) broken: u32,
-    /// The newest one that takes nothing any more: what is sent over it is lost, what was sent before is not.
-    pub(crate) severed: u32,
-    connected: bool,
-    /// The lead was in doubt, and its user has not been told: he is told only the latest.
-    unseen: bool,
-    heard: u64,
-    /// When it asked what was answered last: what lies in a socket when it wakes is no proof that it is alive.
-    alive: u64,
-    hello_at: u64,
-    ping_at: u64,
-    pub(crate) busy: [Micros; 2],
 }
 
 impl Monitor {
@@ -150,11 +136,13 @@ impl Monitor {
             judged: BTreeMap::new(),
             frozen_at: BTreeMap::new(),
             looked_at: BTreeMap::new(),
-            zk: Session { connection: life * 10_000, ..Session::default() },
+            zk: Session::new(life),
             leadership: Leadership::Following,
             reread_at: 0,
             reported: None,
             lead: lead::Lead::default(),
+            leaving: None,
+            has_left: false,
             writings: BTreeMap::new(),
             peers: Peers::new(),
             planted: Planted::default(),
@@ -275,6 +263,9 @@ impl World {
         if std::mem::take(&mut self.monitors[m].observed) {
             self.show_observed(m, now);
         }
+        if self.is_gone(m, now) {
+            return self.go(m);
+        }
         self.act(m, now);
         self.sleep(m);
     }
@@ -317,7 +308,7 @@ impl World {
         let monitor = &mut self.monitors[m];
         let said = monitor.lead.said();
         let told = (ballots.clone(), said, monitor.decider.remembers());
-        if !monitor.zk.connected || monitor.reported.as_ref() == Some(&told) {
+        if !monitor.zk.connected || monitor.leaving.is_some() || monitor.reported.as_ref() == Some(&told) {
             return;
         }
         let lead = said.map(|it| (it.term, it.ballot.vote, now.since(it.ballot.since)));
@@ -378,7 +369,9 @@ impl World {
         let running = monitor.running.iter().filter_map(|running| running.deadline);
         let session = Instant::from_millis(self.session_due(m));
         let lead = monitor.lead.due(self.policy.down_after()).into_iter();
-        for at in timers.chain(lead).chain(probes).chain(visits).chain(running).chain([session]) {
+        let leaves = monitor.leaving.iter().map(|leaving| leaving.until);
+        for at in timers.chain(lead).chain(leaves).chain(probes).chain(visits).chain(running).chain([session])
+        {
             next = next.min(at);
         }
         let at = monitor.real(next).max(now + 1);

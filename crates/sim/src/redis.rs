@@ -194,6 +194,11 @@ impl Server {
     pub fn rewrite(&mut self) {
         self.filed = (self.follows.clone(), self.min_replicas_to_write);
     }
+
+    /// Its `min_replicas_to_write` as its configuration file has it.
+    pub fn filed_number(&self) -> u32 {
+        self.filed.1
+    }
 }
 
 /// What it is told.

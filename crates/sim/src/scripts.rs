@@ -16,6 +16,8 @@ pub struct Script {
     /// Its name.
     pub name: &'static str,
     pub(crate) swarm: Swarm,
+    /// All monitors leave when all is well at the end, one after the other with so much time between them.
+    pub(crate) all_leave: Option<Micros>,
     pub(crate) steps: Vec<(Micros, Step)>,
 }
 
@@ -44,12 +46,17 @@ pub(crate) enum Step {
     KillReplicas(Micros),
     /// The first master is cut off from the other servers for so long.
     StallFirst(Micros),
+    /// All monitors leave the group, and are back after so long.
+    AllLeave(Micros),
+    /// As soon as a change of master is begun all monitors leave the group, and are back after so long.
+    AllLeaveInAChange(Micros),
 }
 
 /// All of them.
 pub fn all() -> Vec<Script> {
     let mut all = of_votes_and_terms();
     all.extend(of_masters_and_sessions());
+    all.extend(of_those_who_leave());
     all
 }
 
@@ -58,6 +65,7 @@ fn of_votes_and_terms() -> Vec<Script> {
         Script {
             name: "a-dead-monitor-has-no-vote",
             swarm: calm(3),
+            all_leave: None,
             steps: vec![
                 (5 * S, Step::BlindFollower(4 * S)),
                 (8 * S, Step::KillFollower(20 * S)),
@@ -68,6 +76,7 @@ fn of_votes_and_terms() -> Vec<Script> {
         Script {
             name: "what-was-given-up-is-behind",
             swarm: calm(3),
+            all_leave: None,
             steps: vec![
                 (5 * S, Step::StallReplication(5 * S)),
                 (8 * S + 500 * MS, Step::StopMaster(1_600 * MS)),
@@ -78,6 +87,7 @@ fn of_votes_and_terms() -> Vec<Script> {
         Script {
             name: "what-was-given-up-is-longer",
             swarm: calm(3),
+            all_leave: None,
             steps: vec![
                 (5 * S, Step::StallReplication(12 * S)),
                 (6 * S + 500 * MS, Step::StopMaster(1_500 * MS)),
@@ -87,6 +97,7 @@ fn of_votes_and_terms() -> Vec<Script> {
         Script {
             name: "a-new-term-begins-anew",
             swarm: calm(1),
+            all_leave: None,
             steps: (0..3)
                 .flat_map(|n| {
                     let at = (5 + 11 * n) * S;
@@ -102,11 +113,13 @@ fn of_masters_and_sessions() -> Vec<Script> {
         Script {
             name: "who-stood-still-looks-again",
             swarm: Swarm { delay: (30 * MS, 60 * MS), session: 8 * S, ..calm(1) },
+            all_leave: None,
             steps: (0..9).map(|n| ((5 + 4 * n) * S + n * 37 * MS, Step::StopMonitors(1_700 * MS))).collect(),
         },
         Script {
             name: "a-restarted-monitor-is-held-to-its-last-vote",
             swarm: calm(3),
+            all_leave: None,
             steps: vec![
                 (5 * S, Step::BlindFollower(3_100 * MS)),
                 (7 * S, Step::StallReplication(4 * S)),
@@ -117,6 +130,7 @@ fn of_masters_and_sessions() -> Vec<Script> {
         Script {
             name: "who-outslept-its-session-says-nothing-old",
             swarm: Swarm { lag: 0, ..calm(3) },
+            all_leave: None,
             steps: (0..3)
                 .flat_map(|n| {
                     let at = (5 + 13 * n) * S;
@@ -132,12 +146,48 @@ fn of_masters_and_sessions() -> Vec<Script> {
         Script {
             name: "a-master-that-is-alone-goes-on",
             swarm: Swarm { hosts: 2, disks: vec![Persistence::Nothing; 3], ..calm(3) },
+            all_leave: None,
             steps: vec![
                 (6 * S, Step::KillReplicas(10 * S)),
                 // Both are back without anything, and need full copies.
                 (20 * S, Step::StallReplication(8 * S)),
                 (27 * S, Step::KillMaster(5 * S)),
             ],
+        },
+    ]
+}
+
+fn of_those_who_leave() -> Vec<Script> {
+    let brief = |monitors| Swarm { hostile: 10 * S, ..calm(monitors) };
+    vec![
+        Script {
+            name: "all-leave-at-once",
+            swarm: brief(3),
+            all_leave: Some(0),
+            steps: vec![(8 * S, Step::StallReplication(4 * S))],
+        },
+        Script {
+            name: "one-leaves-after-the-other",
+            swarm: brief(2),
+            all_leave: Some(2 * S),
+            steps: vec![(6 * S, Step::KillReplicas(4 * S))],
+        },
+        Script {
+            name: "the-master-dies-when-all-have-left",
+            swarm: brief(1),
+            all_leave: None,
+            steps: vec![(8 * S, Step::AllLeave(4 * S)), (9 * S, Step::KillMaster(5 * S))],
+        },
+        Script {
+            name: "the-last-leaves-in-the-middle-of-a-change",
+            swarm: calm(1),
+            all_leave: None,
+            steps: (0..6)
+                .flat_map(|n| {
+                    let at = (5 + 6 * n) * S;
+                    [(at, Step::KillMaster(3 * S)), (at, Step::AllLeaveInAChange(2 * S))]
+                })
+                .collect(),
         },
     ]
 }
@@ -176,11 +226,19 @@ fn calm(monitors: usize) -> Swarm {
 impl World {
     /// Carries out a step of a script.
     pub(crate) fn carry_out(&mut self, step: Step) {
+        if !self.is_hostile() {
+            return;
+        }
         self.say(|| format!("! {step:?}"));
         let leads = |m: &usize| matches!(self.monitors[*m].leadership, Leadership::Leading(_));
-        let Some(leader) = (0..self.monitors.len()).find(leads) else { return };
+        let left = |m: &usize| self.monitors[*m].has_left;
+        let all = 0..self.monitors.len();
+        let Some(leader) = all.clone().find(leads).or_else(|| all.clone().find(left)) else { return };
         let follower = (0..self.monitors.len()).rev().find(|m| *m != leader).unwrap_or(leader);
         let Some(master) = self.steady_record().and_then(|record| self.node_of(&record.master)) else {
+            if let Step::AllLeaveInAChange(lasts) = step {
+                self.all_leave(lasts);
+            }
             return;
         };
         let both = |a: Host, b: Host| [(a, b), (b, a)];
@@ -221,9 +279,18 @@ impl World {
                     self.queue.after(lasts, Event::Heal(Fault::DeadNode(n, false)));
                 }
             }
+            Step::AllLeave(lasts) => self.all_leave(lasts),
+            Step::AllLeaveInAChange(_) => self.queue.after(MS, Event::Step(step)),
             Step::StopMonitors(lasts) => {
                 (0..self.monitors.len()).for_each(|m| self.stop_monitor(m, lasts));
             }
+        }
+    }
+
+    fn all_leave(&mut self, lasts: Micros) {
+        for m in 0..self.monitors.len() {
+            self.list_group(m, false);
+            self.queue.after(lasts, Event::Listed { m, listed: true });
         }
     }
 

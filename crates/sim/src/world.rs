@@ -11,6 +11,7 @@ use redis_failover_store::Glance;
 use crate::bugs::Bug;
 use crate::check::Checks;
 use crate::clients::Client;
+use crate::departures::Departures;
 use crate::ensemble::{Down, Ensemble, Up};
 use crate::faults::Fault;
 use crate::monitor::Monitor;
@@ -44,6 +45,10 @@ pub(crate) enum Event {
     Greet { to: usize, from: usize, life: u32, number: u64 },
     /// It is answered, in which life, or nobody listens.
     Greeted { m: usize, life: u32, number: u64, answer: Option<u32> },
+    /// The group is taken out of a monitor's file, or put back in.
+    Listed { m: usize, listed: bool },
+    /// A monitor is told to leave.
+    Leave { m: usize, life: u32 },
     /// Sessions may be over.
     Expire,
     /// A client's turn.
@@ -78,7 +83,9 @@ pub struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) glances: Vec<Glance>,
     pub(crate) checks: Checks,
+    pub(crate) departures: Departures,
     pub(crate) hostile_until: Micros,
+    pub(crate) ends_at: Micros,
     pub(crate) active: u32,
     pub(crate) quiet: bool,
     pub(crate) last_write: u32,
@@ -112,19 +119,28 @@ impl World {
     pub fn new(seed: u64, bug: Option<Bug>, traced: bool) -> Self {
         let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed);
         let swarm = Swarm::draw(&mut rng);
-        Self::with(seed, swarm, rng, bug, traced)
+        let departures = Departures::draw(seed, &swarm);
+        Self::with(seed, (swarm, departures), rng, bug, traced)
     }
 
     /// A script's world.
     pub fn scripted(script: &Script, bug: Option<Bug>, traced: bool) -> Self {
-        let mut world = Self::with(0, script.swarm.clone(), Rng::with_seed(0), bug, traced);
+        let departures = Departures::none(script.swarm.monitors, script.all_leave);
+        let drawn = (script.swarm.clone(), departures);
+        let mut world = Self::with(0, drawn, Rng::with_seed(0), bug, traced);
         for (at, step) in &script.steps {
             world.queue.at(*at, Event::Step(*step));
         }
         world
     }
 
-    fn with(seed: u64, swarm: Swarm, rng: Rng, bug: Option<Bug>, traced: bool) -> Self {
+    fn with(
+        seed: u64,
+        (swarm, departures): (Swarm, Departures),
+        rng: Rng,
+        bug: Option<Bug>,
+        traced: bool,
+    ) -> Self {
         let ms = |time: Micros| Duration::from_millis(time / MS);
         let policy = Policy::new(None, ms(swarm.down_after), ms(swarm.probe_interval))
             .unwrap_or_default()
@@ -152,7 +168,9 @@ impl World {
             ensemble: Ensemble::new(group),
             clients: Vec::new(),
             glances: Vec::new(),
+            departures,
             hostile_until,
+            ends_at: hostile_until + CALM + swarm.third_failover_waits * 3,
             active: 0,
             quiet: false,
             last_write: 0,
@@ -188,9 +206,9 @@ impl World {
             self.queue.at(5 * S, Event::Strike);
         }
         self.queue.at(self.hostile_until, Event::Calm);
-        let end = self.hostile_until + CALM + self.swarm.third_failover_waits * 3;
+        self.plan_departures();
         while self.checks.violation.is_none() && !self.checks.is_well {
-            let Some(event) = self.queue.next(end) else {
+            let Some(event) = self.queue.next(self.ends_at) else {
                 self.not_well();
                 break;
             };
@@ -225,6 +243,7 @@ impl World {
             | Event::Keep { m, life, .. }
             | Event::Down { m, life, .. }
             | Event::Greeted { m, life, .. }
+            | Event::Leave { m, life }
             | Event::LateUp { m, life, .. } => (m, Some(life)),
             Event::Arrive { conn, to: End::Caller, .. } => {
                 match self.wires.get(conn).map(|conn| conn.owner) {
@@ -284,6 +303,8 @@ impl World {
             Event::Down { m, connection, down, .. } => self.down_arrives(m, connection, down),
             Event::Greet { to, from, life, number } => self.greeted(to, (from, life, number)),
             Event::Greeted { m, number, answer, .. } => self.leader_answers(m, number, answer),
+            Event::Listed { m, listed } => self.list_group(m, listed),
+            Event::Leave { m, .. } => self.leave_group(m),
             Event::Expire => self.expire_sessions(),
             Event::Client { c } => self.client_turn(c),
             Event::Document { c, glance } => self.client_reads(c, *glance),

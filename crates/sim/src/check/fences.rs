@@ -54,9 +54,9 @@ impl Fences {
         }
     }
 
-    /// The record was written, and no master was replaced by that.
-    pub(super) fn recorded(&mut self, old: &Topology, new: &Topology) {
-        if old.fenced && !new.fenced {
+    /// The record was written, and no master was replaced by that; by the last monitor, which `leaves`, or another.
+    pub(super) fn recorded(&mut self, old: &Topology, new: &Topology, leaves: bool) {
+        if (old.fenced || leaves) && !new.fenced {
             // Not asked of `left`: whether that names them is the question.
             let followed = old.synced.keys().filter(|node| **node != new.master);
             self.without.extend(followed.cloned());
@@ -179,14 +179,16 @@ impl World {
         }
     }
 
-    /// Whether a monitor leads, and all of them reach that node and `ZooKeeper`.
+    /// Whether a monitor leads, and all of them that have not left reach that node and `ZooKeeper`.
     fn nothing_hinders(&self, n: usize) -> bool {
+        // Who has left the group hinders nobody.
         let open = |m: usize| {
             let there = self.wires.way(Host::Monitor(m), Host::Ensemble);
             let back = self.wires.way(Host::Ensemble, Host::Monitor(m));
             let monitor = &self.monitors[m];
             let runs = monitor.alive && monitor.stopped_until.is_none() && self.reaches(m, n);
-            runs && [there, back].iter().all(|way| way.cuts == 0 && way.slowed == 0)
+            let open = [there, back].iter().all(|way| way.cuts == 0 && way.slowed == 0);
+            monitor.has_left || (runs && open)
         };
         self.ensemble.up && self.somebody_leads() && (0..self.monitors.len()).all(open)
     }

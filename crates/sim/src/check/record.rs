@@ -45,7 +45,10 @@ impl World {
         match &new.phase {
             Phase::FailingOver(_) if new.epoch > old.epoch => self.check_opened(&old, &new),
             Phase::Steady if old.phase != Phase::Steady => self.check_published(&old, &new),
-            Phase::Steady => self.checks.fences.recorded(&old, &new),
+            Phase::Steady => {
+                let leaves = self.is_last(self.checks.committer);
+                self.checks.fences.recorded(&old, &new, leaves);
+            }
             Phase::FailingOver(_) => {}
         }
     }

@@ -1,5 +1,6 @@
 //! What is looked at when a write is answered and when a command is sent.
 
+use redis_failover_core::plan::CLOSED;
 use redis_failover_core::{Leadership, Phase, Term, Topology};
 
 use super::{brief, is_failing};
@@ -85,6 +86,16 @@ impl World {
         if let Some(term) = term.filter(|_| !forced) {
             self.check_lowered(n, m, ask);
             self.check_filled(m, n, term, ask);
+        }
+    }
+
+    /// A server is told to take writes: it is none that was promoted and is not published.
+    pub(crate) fn check_told_to_open(&mut self, n: usize, ask: &Ask) {
+        let server = &self.nodes[n].server;
+        let run = server.run();
+        let closed = server.min_replicas_to_write == CLOSED;
+        if matches!(ask, Ask::Open { .. }) && closed && self.checks.promoted[n].as_ref() == Some(&run) {
+            self.violate("closed-until-published", &format!("{run:?} is told to take writes"));
         }
     }
 

@@ -119,7 +119,8 @@ impl World {
             monitor.later.push(Event::Greet { to, from, life, number });
             return;
         }
-        let answer = monitor.alive.then_some(monitor.life);
+        // A process that has left the group answers all the same.
+        let answer = (monitor.alive || monitor.has_left).then_some(monitor.life);
         if let Some(at) = self.way_between(to, from) {
             self.queue.at(at, Event::Greeted { m: from, life, number, answer });
         }

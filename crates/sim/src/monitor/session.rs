@@ -5,8 +5,35 @@ use redis_failover_core::{Event as Fact, Instant, Leadership, Outcome, Peers};
 use crate::bugs::Bug;
 use crate::ensemble::{Down, Snapshot, Up};
 use crate::executor::Running;
-use crate::queue::MS;
+use crate::queue::{MS, Micros};
 use crate::world::World;
+
+/// A session as its user knows it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Session {
+    /// Which connection it uses.
+    pub(crate) connection: u32,
+    /// The last one that leads nowhere.
+    pub(crate) broken: u32,
+    /// The newest one that takes nothing any more: what is sent over it is lost, what was sent before is not.
+    pub(crate) severed: u32,
+    pub(super) connected: bool,
+    /// The lead was in doubt, and its user has not been told: he is told only the latest.
+    unseen: bool,
+    heard: u64,
+    /// When it asked what was answered last: what lies in a socket when it wakes is no proof that it is alive.
+    pub(super) alive: u64,
+    hello_at: u64,
+    ping_at: u64,
+    pub(crate) busy: [Micros; 2],
+}
+
+impl Session {
+    /// The session of a process in this life.
+    pub(super) fn new(life: u32) -> Self {
+        Self { connection: life * 10_000, ..Self::default() }
+    }
+}
 
 /// Its session.
 impl World {
@@ -46,6 +73,7 @@ impl World {
         monitor.zk.broken = monitor.zk.connection;
         monitor.reported = None;
         self.shut_unconfirmed(m);
+        self.may_never_hear_who_stays(m);
         if self.monitors[m].running.as_ref().is_some_and(Running::deposes) {
             self.finish(m, Outcome::NotDeposed);
         }
@@ -96,7 +124,10 @@ impl World {
         monitor.zk.heard = now;
         match down {
             Down::Pong(at) => self.monitors[m].zk.alive = self.monitors[m].zk.alive.max(at),
-            Down::Changed => self.send_up(m, Up::Look),
+            Down::Changed => {
+                self.send_up(m, Up::Look);
+                self.look_who_stays(m);
+            }
             Down::Expired => {
                 self.lose_session(m);
                 self.lead(m, Leadership::Following);
@@ -106,10 +137,12 @@ impl World {
                     self.monitors[m].observed = true;
                     let zk = &mut self.monitors[m].zk;
                     zk.alive = zk.alive.max(zk.hello_at);
+                    self.look_who_stays(m);
                 }
                 self.take_in(m, *snapshot);
             }
             Down::Confirmed(conn, leads) => self.door_is_confirmed(m, conn, leads),
+            Down::Standing(standing) => self.hear_who_stays(m, standing),
             Down::Finished(id, outcome) => {
                 if self.monitors[m].running.as_ref().is_some_and(|running| running.id == id) {
                     self.finish(m, outcome);

@@ -19,6 +19,7 @@ impl World {
                 self.check_counted(n, m, master);
             }
         }
+        self.check_told_to_open(n, &ask);
         self.checks.obeyed(n, &ask, self.queue.now());
         match ask {
             Ask::Freeze { cut } => {

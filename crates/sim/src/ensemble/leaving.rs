@@ -1,0 +1,33 @@
+//! What `ZooKeeper` does for a monitor that leaves its group: it orders the deletions of those that leave at the same
+//! time, so that one of them is the last.
+
+use super::instant;
+use crate::ensemble::{Down, Ensemble};
+use crate::world::World;
+
+impl World {
+    /// Whether nothing stands any more of monitors that are gone, and those that are there do not stand still.
+    pub(crate) fn nothing_is_left_behind(&self) -> bool {
+        let standing = self.ensemble.model.remaining(&self.ensemble.group);
+        let mut gone = self.monitors.iter().filter(|monitor| !monitor.alive);
+        let still = self.monitors.iter().any(|monitor| monitor.stopped_until.is_some());
+        let stands = gone.any(|monitor| standing.contains(&monitor.id));
+        self.ensemble.orphans.is_empty() && self.somebody_leads() && !stands && !still
+    }
+
+    /// A monitor takes its report back, and is told whose stand after that.
+    pub(super) fn monitor_leaves(&mut self, m: usize, connection: u32) {
+        let now = instant(self.queue.now());
+        let Ensemble { model, group, sessions, .. } = &mut self.ensemble;
+        let session = sessions[m].session;
+        model.withdraw(session, group);
+        model.attend(session, now);
+        let standing = model.remaining(group);
+        self.send_down(m, connection, 0, Down::Standing(standing));
+    }
+
+    /// A monitor that has left gives up the lead, and the session with it.
+    pub(super) fn monitor_is_gone(&mut self, m: usize) {
+        self.ensemble.model.close(self.ensemble.sessions[m].session);
+    }
+}
