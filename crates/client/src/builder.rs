@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis_failover_core::NodeAddr;
 use redis_failover_store::{ConnectString, GroupPath, Store};
 use secrecy::SecretString;
 
 #[cfg(feature = "blocking")]
 use crate::blocking;
 use crate::client::Client;
-use crate::settings::{BuildError, ReadFrom, Settings, node};
+use crate::settings::{BuildError, OwnZone, ReadFrom, Settings, node};
 use crate::source::Source;
 use crate::url;
 
@@ -21,6 +22,10 @@ use crate::url;
 /// | `servers`, `path`, `db` | `localhost:2181`, `/redis/cluster`, 0 |
 /// | `username`, `password` | none |
 /// | `read_from` | the replicas |
+/// | `max_lag` | 10 s |
+/// | `latency_tolerance` | 1 ms |
+/// | `own_zone` | none |
+/// | `read_your_writes` | no |
 /// | `wait_limit`, `queue_limit` | 10 s, 10,000 commands |
 /// | `pubsub_buffer` | 1,000 events |
 /// | `response_timeout`, `connect_timeout` | 10 s, 2 s |
@@ -81,7 +86,71 @@ impl Builder {
 
     /// Where reads go; default [`ReadFrom::Replica`].
     pub fn read_from(mut self, read_from: ReadFrom) -> Self {
-        self.settings.read_from = read_from;
+        self.settings.rules.read_from = read_from;
+        self
+    }
+
+    /// By how much the answer of a node may take longer than the nearest one's for [`ReadFrom::Nearest`] to read from
+    /// it, too; default 1 ms.
+    ///
+    /// What counts is the smoothed round trip of a question that the client asks each node once a second, over the
+    /// connection that commands use. Within one site round trips take tenths of a millisecond, and differ by as much
+    /// from chance: less than 1 ms would have all reads go to whichever node chance prefers. Between sites far from
+    /// each other use more, such as 15 ms.
+    pub fn latency_tolerance(mut self, tolerance: Duration) -> Self {
+        self.settings.rules.tolerance = tolerance;
+        self
+    }
+
+    /// For how long a replica may have heard nothing of its master and still be read from; default 10 s, `None` for
+    /// ever.
+    ///
+    /// The client asks each node once a second. One that has not answered yet, or that is being filled with a copy, is
+    /// not read from at all. One that does not answer counts as silent, and so does one whose link to the master is
+    /// down: since it was heard of last. So reads from replicas go on for that long while the master is being changed.
+    /// Where no replica is left, they go to the master.
+    ///
+    /// Redis counts in whole seconds, so two seconds are given in addition. An idle master speaks every
+    /// `repl-ping-replica-period` (1 s under the monitors of redis-failover, else 10 s): with less than that its
+    /// replicas seem silent.
+    ///
+    /// A replica that hears its master may still be behind: by what it has received and not applied yet. Where the user
+    /// may not call INFO nothing is known, and what the monitors publish decides alone, as with `None`.
+    pub fn max_lag(mut self, limit: Option<Duration>) -> Self {
+        self.settings.rules.max_lag = limit;
+        self
+    }
+
+    /// Which nodes are in the program's own zone: reads stay among them while one of them can be read from, and go
+    /// elsewhere only then. Default: there are no zones.
+    ///
+    /// It goes together with each [`ReadFrom`] but the master, which says first which nodes are read from: with
+    /// [`ReadFrom::Replica`] reads leave the zone rather than going to a master in it. The function is called once for
+    /// each node that joins the group, must not block, and is given the address as it is published.
+    ///
+    /// ```
+    /// # use redis_failover::Client;
+    /// let builder = Client::builder().own_zone(|node| node.host().starts_with("10.1."));
+    /// ```
+    pub fn own_zone(mut self, is_in_it: impl Fn(&NodeAddr) -> bool + Send + Sync + 'static) -> Self {
+        self.settings.own_zone = Some(OwnZone::new(is_in_it));
+        self
+    }
+
+    /// Whether reads find what was written before on the same connection, or on a clone of it; default no. Then a
+    /// replica is read from only when it surely holds all of that, and the master otherwise.
+    ///
+    /// A write counts when it was answered, or when its future was dropped. A read that is sent before is not covered.
+    /// What the replicas hold is asked once a second, and within some milliseconds where a read had to go to the
+    /// master: no more often than reads do, and a hundred times a second at most. Where the user may not call INFO
+    /// nothing is ever proved, and after its first write a connection reads from the master.
+    ///
+    /// A failover may lose writes that were acknowledged: these are not found any more, by anybody. A replica that is
+    /// filled anew with a copy older than the write, and ready again before the client asks it, is not noticed.
+    ///
+    /// A connection's own `read_your_writes` says it for that one, and for the clones that are made of it.
+    pub fn read_your_writes(mut self, read_own: bool) -> Self {
+        self.settings.read_your_writes = read_own;
         self
     }
 
@@ -270,7 +339,7 @@ impl Builder {
             builder.settings.db = db;
         }
         if let Some(read_from) = parts.read_from {
-            builder.settings.read_from = read_from;
+            builder.settings.rules.read_from = read_from;
         }
         builder.settings.source_address = parts.source_address;
         Ok(builder)

@@ -20,6 +20,7 @@ use crate::connection::Connection;
 use crate::follow::follow;
 use crate::metrics::{Counters, Metrics};
 use crate::outcome::{Outcome, failure};
+use crate::own_writes::Questions;
 use crate::pubsub::PubSub;
 use crate::routes::Routes;
 use crate::settings::{BuildError, Settings};
@@ -70,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) turn: AtomicUsize,
     pub(crate) counters: Counters,
     pub(crate) callbacks: Callbacks,
+    /// What the nodes are asked, for those who read what they wrote.
+    pub(crate) questions: Arc<Questions>,
 }
 
 impl Client {
@@ -121,6 +124,7 @@ impl Client {
             turn: AtomicUsize::new(0),
             counters: Counters::default(),
             callbacks: Callbacks::default(),
+            questions: Arc::default(),
         };
         Self { shared: Arc::new(Shared { inner: Arc::new(inner), source, tasks: OnceLock::new() }) }
     }

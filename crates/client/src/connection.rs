@@ -1,14 +1,16 @@
 //! A connection as redis-rs knows it. It finds a link for each command, and decides what may be sent again.
 
 mod persist;
+mod reads;
 mod scan;
 
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use redis_failover_core::routing::{Refusal, Route, Step};
 use tokio::sync::watch;
@@ -17,15 +19,16 @@ use tracing::Instrument;
 
 use crate::client::Shared;
 use crate::cursor::Cursor;
-use crate::link::Link;
 use crate::metrics::count;
 use crate::outcome::{Outcome, failure, outcome, unknown};
 use crate::own::Own;
+use crate::own_writes::OwnWrites;
 use crate::patience::{Deadline, LONGEST_REST, rests};
 use crate::routes::Routes;
 use crate::session::{Phase, Session};
 use crate::spans;
 use crate::work::{Recent, Reply, Verdict, Work};
+use reads::Seat;
 
 /// A connection to the group: writes go to the master, reads where [`crate::ReadFrom`] says.
 ///
@@ -81,24 +84,15 @@ pub struct Connection {
     recent: Recent,
     /// Whether a write may be executed twice.
     retry_unknown: bool,
-}
-
-/// A link, and this connection's handle of it.
-struct Seat {
-    link: Arc<Link>,
-    connection: MultiplexedConnection,
-}
-
-impl Seat {
-    fn take(link: &Arc<Link>) -> Self {
-        Self { link: Arc::clone(link), connection: link.wire.connection.clone() }
-    }
+    /// What was written, where reads must find it.
+    own_writes: Option<Arc<OwnWrites>>,
 }
 
 impl Clone for Connection {
     fn clone(&self) -> Self {
         let session = self.session.clone().filter(|session| session.phase() != Phase::Ended);
-        Self { session, retry_unknown: self.retry_unknown, ..Self::new(Arc::clone(&self.shared)) }
+        let (retry_unknown, own_writes) = (self.retry_unknown, self.own_writes.clone());
+        Self { session, retry_unknown, own_writes, ..Self::new(Arc::clone(&self.shared)) }
     }
 }
 
@@ -112,10 +106,12 @@ impl fmt::Debug for Connection {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
+            let own_writes = self.own_writes.clone();
             let Some((read, seat)) = self.straight(command) else {
                 return Box::pin(self.accompany(Work::Command(command))).await.map(Reply::into_one);
             };
             count(&seat.link.counters.commands);
+            let _writing = own_writes.filter(|_| !read).map(|it| it.note_on_drop());
             let reply = seat.connection.send_packed_command(command).await;
             if matches!(&reply, Ok(value) if !matches!(value, Value::ServerError(_))) {
                 return reply;
@@ -146,7 +142,9 @@ impl Connection {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let mut routes = shared.inner.routes.subscribe();
         routes.mark_changed();
-        let retry_unknown = shared.inner.settings.retry_unknown;
+        let (settings, questions) = (&shared.inner.settings, &shared.inner.questions);
+        let retry_unknown = settings.retry_unknown;
+        let own_writes = settings.read_your_writes.then(|| OwnWrites::new(questions, None));
         Self {
             shared,
             routes,
@@ -155,6 +153,7 @@ impl Connection {
             session: None,
             recent: Recent::default(),
             retry_unknown,
+            own_writes,
         }
     }
 
@@ -221,10 +220,13 @@ impl Connection {
     }
 
     async fn carry_out(&mut self, work: Work<'_>) -> RedisResult<Reply> {
+        let route = work.route(&mut self.recent);
+        let reads = self.session.is_none() && matches!(route, Route::Read | Route::Cursor(_));
+        let _writing = self.own_writes.clone().filter(|_| !reads).map(|own| own.note_on_drop());
         if self.session.is_some() {
             return self.within_session(work).await;
         }
-        match work.route(&mut self.recent) {
+        match route {
             Route::Read => self.persist(work, true, None).await.map(|(_, reply)| reply),
             Route::Master => self.persist(work, false, None).await.map(|(_, reply)| reply),
             other => self.on_own_terms(work, other).await,
@@ -235,10 +237,15 @@ impl Connection {
     fn seat(&mut self, read: bool) -> Option<&mut Seat> {
         self.look_at_routes();
         if read && !self.readers.is_empty() {
+            let needed = self.needed();
             let turn = self.shared.inner.turn.fetch_add(1, Ordering::Relaxed);
             let count = self.readers.len();
-            let next = (0..count).map(|step| turn.wrapping_add(step) % count);
-            if let Some(found) = next.into_iter().find(|index| self.readers[*index].link.is_usable()) {
+            let mut next = (0..count).map(|step| turn.wrapping_add(step) % count);
+            let found = next.find(|index| self.readers[*index].serves(needed));
+            if needed > 0 && found != Some(turn % count) {
+                self.want_proof();
+            }
+            if let Some(found) = found {
                 return self.readers.get_mut(found);
             }
         }
@@ -253,14 +260,16 @@ impl Connection {
 
     fn take_seats(&mut self) {
         let routes = Arc::clone(&self.routes.borrow_and_update());
-        self.master = routes.master.as_ref().map(Seat::take);
-        self.readers = routes.readers.iter().map(Seat::take).collect();
+        self.master = routes.master.as_ref().map(|link| Seat::take(link, true));
+        let leads = |link| routes.master.as_ref().is_some_and(|master| Arc::ptr_eq(master, link));
+        self.readers = routes.readers.iter().map(|link| Seat::take(link, leads(link))).collect();
     }
 
     /// Whether there is a link now. It takes no turn.
     fn is_served(&self, read: bool) -> bool {
         let readers = if read { self.readers.as_slice() } else { &[] };
-        readers.iter().chain(&self.master).any(|seat| seat.link.is_usable())
+        let needed = self.needed();
+        readers.iter().chain(&self.master).any(|seat| seat.serves(needed))
     }
 
     /// Waits for a link until `deadline`, in the queue.
@@ -276,14 +285,24 @@ impl Connection {
         }
         let _place = shared.inner.enter_queue()?;
         let waiting = spans::wait();
-        while !self.is_served(read) {
-            let changed = timeout_at(deadline.at, self.routes.changed());
-            if changed.instrument(waiting.clone()).await.is_err() {
+        loop {
+            let more_is_proved = pin!(shared.inner.questions.more_is_proved());
+            let mut more_is_proved = more_is_proved;
+            more_is_proved.as_mut().enable();
+            if self.is_served(read) {
+                return Ok(());
+            }
+            let changed = async {
+                tokio::select! {
+                    _ = self.routes.changed() => {}
+                    () = more_is_proved => {}
+                }
+            };
+            if timeout_at(deadline.at, changed.instrument(waiting.clone())).await.is_err() {
                 return Err(shared.not_in_time(deadline.limit));
             }
             self.take_seats();
         }
-        Ok(())
     }
 
     async fn on_own_terms(&mut self, work: Work<'_>, route: Route) -> RedisResult<Reply> {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 
 use redis_failover_core::follower::{Doubt, Follower, Identity};
+use redis_failover_core::reading::{QUESTION_PERIOD, ReadFrom};
 use redis_failover_core::{Member, NodeAddr};
 use redis_failover_store::{Feed, Glance};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -17,13 +19,13 @@ use crate::keeper::{Keeper, State, Told};
 use crate::link::Link;
 use crate::metrics::count;
 use crate::routes::Routes;
-use crate::settings::ReadFrom;
 use crate::topology::Topology;
 
 /// One node of the group. Dropping it closes its connection.
 struct Node {
     _keeper: AbortOnDropHandle<()>,
     link: Option<(Arc<Link>, Identity)>,
+    own_zone: bool,
     /// Why there is no link.
     trouble: String,
 }
@@ -61,10 +63,15 @@ pub(crate) async fn follow(inner: Arc<Inner>, mut documents: Feed<Glance>) {
         numbers: Arc::default(),
         told,
     };
+    // Answers that do not come change who is read from, too.
+    let mut reviews = interval(QUESTION_PERIOD);
+    reviews.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let reads_elsewhere = following.inner.settings.rules.read_from != ReadFrom::Master;
     loop {
         tokio::select! {
             glance = documents.next() => following.read(glance),
             Some(told) = inbox.recv() => following.told(told),
+            _ = reviews.tick(), if reads_elsewhere => following.review(),
         }
     }
 }
@@ -136,12 +143,16 @@ impl Following {
             numbers: Arc::clone(&self.numbers),
             counters: self.inner.counters.node(addr),
             told: self.told.clone(),
+            questions: Arc::clone(&self.inner.questions),
+            routes: self.inner.routes.subscribe(),
         };
+        let own_zone = || self.inner.settings.own_zone.as_ref().is_some_and(|zone| zone.holds(addr));
         let node = || Node {
             _keeper: AbortOnDropHandle::new(tokio::spawn(
                 keeper().run().instrument(tracing::debug_span!("keep", node = %addr)),
             )),
             link: None,
+            own_zone: own_zone(),
             trouble: "it is being connected".to_owned(),
         };
         self.nodes.entry(addr.clone()).or_insert_with(node);
@@ -165,6 +176,7 @@ impl Following {
                 node.link = None;
                 node.trouble = why;
             }
+            State::Heard => return self.review(),
         }
         self.route();
     }
@@ -176,17 +188,40 @@ impl Following {
             Err(why) => (None, why),
         };
         self.inner.serves(master.is_some());
-        let readers = match self.inner.settings.read_from {
-            ReadFrom::Replica => self.replicas(),
+        let replicas = match self.inner.settings.rules.read_from {
             ReadFrom::Master => Vec::new(),
+            _ => self.replicas(),
         };
         self.inner.routes.send_replace(Arc::new(Routes {
+            readers: self.readers(master.as_ref(), &replicas),
             master,
-            readers,
+            replicas,
             tenure: self.tenure.clone(),
             follower: Arc::new(self.follower.clone()),
             why: why.into(),
         }));
+    }
+
+    /// Chooses anew who is read from, and tells it if that is somebody else.
+    fn review(&self) {
+        let routes = Arc::clone(&self.inner.routes.borrow());
+        let readers = self.readers(routes.master.as_ref(), &routes.replicas);
+        let same = |(one, other): (&Arc<Link>, &Arc<Link>)| Arc::ptr_eq(one, other);
+        if readers.len() != routes.readers.len() || !readers.iter().zip(&routes.readers).all(same) {
+            self.inner.routes.send_replace(Arc::new(Routes { readers, ..Routes::clone(&routes) }));
+        }
+    }
+
+    /// Of the master and these replicas, the links that reads take in turn.
+    fn readers(&self, master: Option<&Arc<Link>>, replicas: &[Arc<Link>]) -> Vec<Arc<Link>> {
+        let links: Vec<_> =
+            replicas.iter().map(|link| (link, false)).chain(master.map(|link| (link, true))).collect();
+        let known = links.iter().map(|(link, leads)| {
+            let own_zone = self.nodes.get(&link.node).is_some_and(|node| node.own_zone);
+            link.sounding.reader(*leads, link.is_usable(), own_zone)
+        });
+        let chosen = self.inner.settings.rules.choose(&known.collect::<Vec<_>>());
+        chosen.into_iter().map(|index| Arc::clone(links[index].0)).collect()
     }
 
     fn master(&self) -> Result<Arc<Link>, String> {

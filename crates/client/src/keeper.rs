@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use backon::ExponentialBackoff;
+use futures_util::future::OptionFuture;
 use redis::RedisResult;
 use redis_failover_core::NodeAddr;
 use redis_failover_core::follower::Identity;
@@ -13,8 +14,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::link::{Link, Wire};
 use crate::metrics::{NodeCounters, count};
+use crate::own_writes::Questions;
 use crate::patience::growing;
-use crate::settings::Settings;
+use crate::routes::Routes;
+use crate::settings::{ReadFrom, Settings};
+use crate::sounding::Asker;
 
 /// A doubt that comes this long after the last one is a new one: it is looked into quickly.
 const CALM: Duration = Duration::from_secs(1);
@@ -33,6 +37,8 @@ pub(crate) enum State {
     Linked(Arc<Link>, Identity),
     /// It can't be used, and why.
     Unlinked(String),
+    /// It said how it is: see its link.
+    Heard,
 }
 
 /// One node's keeper.
@@ -44,6 +50,8 @@ pub(crate) struct Keeper {
     pub(crate) numbers: Arc<AtomicU16>,
     pub(crate) counters: Arc<NodeCounters>,
     pub(crate) told: mpsc::UnboundedSender<Told>,
+    pub(crate) questions: Arc<Questions>,
+    pub(crate) routes: watch::Receiver<Arc<Routes>>,
 }
 
 impl Keeper {
@@ -57,7 +65,11 @@ impl Keeper {
                     while let Some((link, identity)) = found.take() {
                         let link = Arc::new(link);
                         self.tell(State::Linked(Arc::clone(&link), identity));
-                        found = self.stay(&link).await;
+                        let asker = self.asker(&link);
+                        found = tokio::select! {
+                            found = self.stay(&link) => found,
+                            Some(never) = OptionFuture::from(asker.map(Asker::run)) => match never {},
+                        };
                     }
                     self.tell(State::Unlinked("the connection ended".to_owned()));
                     if begun.elapsed() > CALM {
@@ -121,6 +133,18 @@ impl Keeper {
                 },
             }
         }
+    }
+
+    /// Who asks the node how it is, for those who read from it.
+    fn asker(&self, link: &Arc<Link>) -> Option<Asker> {
+        let rules = self.settings.rules;
+        (rules.read_from != ReadFrom::Master).then(|| Asker {
+            link: Arc::clone(link),
+            questions: Arc::clone(&self.questions),
+            routes: self.routes.clone(),
+            each_second: rules.ask_each_second(),
+            told: self.told.clone(),
+        })
     }
 
     fn number(&self) -> u16 {

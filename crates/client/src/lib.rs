@@ -33,7 +33,9 @@
 //! # A read may miss what was just written
 //!
 //! Reads go to a replica by default, and replication is asynchronous: a GET right after a SET may not find it. Where
-//! that matters read from the master, with [`ReadFrom::Master`] or `?read=master`.
+//! that matters read from the master, with [`ReadFrom::Master`] or `?read=master`, or have reads find at least what
+//! was written on the same connection, with [`Builder::read_your_writes`] or [`Connection::read_your_writes`]. A
+//! replica that has heard nothing of its master for 10 s is not read from: [`Builder::max_lag`].
 //!
 //! # What happens when the master changes
 //!
@@ -54,9 +56,8 @@
 //!
 //! # Not yet
 //!
-//! TLS, reads by lag or distance, client-side caching. The module [`redis`] is redis-rs with the features `acl`,
-//! `geospatial`, `script` and `streams`; use it rather than a `redis` of your own, whose types may be another
-//! version's.
+//! TLS, client-side caching. The module [`redis`] is redis-rs with the features `acl`, `geospatial`, `script` and
+//! `streams`; use it rather than a `redis` of your own, whose types may be another version's.
 //!
 //! # Metrics and tracing
 //!
@@ -110,12 +111,14 @@ mod link;
 mod metrics;
 mod outcome;
 mod own;
+mod own_writes;
 mod packed;
 mod patience;
 mod pubsub;
 mod routes;
 mod session;
 mod settings;
+mod sounding;
 mod source;
 mod spans;
 mod topology;

@@ -21,6 +21,7 @@ use tokio_util::task::{AbortOnDrop, AbortOnDropHandle};
 
 use crate::metrics::NodeCounters;
 use crate::settings::Settings;
+use crate::sounding::Sounding;
 
 /// When the kernel begins to ask after a peer that is silent, and how often it asks again.
 const KEEPALIVE: Duration = Duration::from_secs(5);
@@ -150,7 +151,7 @@ pub(crate) fn identity(answers: &[Value], order: i64) -> RedisResult<Identity> {
 }
 
 /// The value of a line of INFO; `None` also where the user may not ask.
-fn field<'a>(answer: &'a Value, name: &str) -> RedisResult<Option<&'a str>> {
+pub(crate) fn field<'a>(answer: &'a Value, name: &str) -> RedisResult<Option<&'a str>> {
     let text = match answer {
         Value::BulkString(bytes) => str::from_utf8(bytes).unwrap_or_default(),
         Value::VerbatimString { text, .. } => text,
@@ -170,13 +171,16 @@ pub(crate) struct Link {
     pub(crate) wire: Wire,
     /// Those of its node.
     pub(crate) counters: Arc<NodeCounters>,
+    /// What is known of the node since it was connected.
+    pub(crate) sounding: Sounding,
     doubted: AtomicBool,
     doubt: Notify,
 }
 
 impl Link {
     pub(crate) fn new(node: NodeAddr, number: u16, wire: Wire, counters: Arc<NodeCounters>) -> Self {
-        Self { node, number, wire, counters, doubted: AtomicBool::new(false), doubt: Notify::new() }
+        let sounding = Sounding::default();
+        Self { node, number, wire, counters, sounding, doubted: AtomicBool::new(false), doubt: Notify::new() }
     }
 
     /// Whether commands may be sent over it.

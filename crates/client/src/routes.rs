@@ -12,8 +12,10 @@ use crate::link::Link;
 pub(crate) struct Routes {
     /// The link to the master, if there is one that takes writes.
     pub(crate) master: Option<Arc<Link>>,
-    /// The links that reads take in turn; the master's is not among them unless reads go there.
+    /// The links that reads take in turn, the master's among them where it is read like the others. None: the master.
     pub(crate) readers: Vec<Arc<Link>>,
+    /// The links to all replicas that serve, chosen to be read from or not.
+    pub(crate) replicas: Vec<Arc<Link>>,
     /// Ends when another master is published. What is in flight on connections of their own ends with it.
     pub(crate) tenure: CancellationToken,
     /// What is believed.

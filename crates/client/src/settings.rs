@@ -2,39 +2,43 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::NodeAddr;
+use redis_failover_core::reading::Rules;
 use redis_failover_store::{ConnectStringError, GroupPathError};
 use secrecy::SecretString;
 
 use crate::url::UrlError;
 
-/// Where reads go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReadFrom {
-    /// To the healthy replicas in turn, to the master when there is none. A read may miss what was just written.
-    #[default]
-    Replica,
-    /// To the master, like the writes.
-    Master,
-}
+pub use redis_failover_core::reading::ReadFrom;
 
-impl ReadFrom {
-    /// The place that a URL calls so.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::Replica, Self::Master].into_iter().find(|it| it.to_string() == name)
+/// Says which nodes are in the program's own zone.
+#[derive(Clone)]
+pub(crate) struct OwnZone(Arc<IsInIt>);
+
+type IsInIt = dyn Fn(&NodeAddr) -> bool + Send + Sync;
+
+impl OwnZone {
+    pub(crate) fn new(is_in_it: impl Fn(&NodeAddr) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_in_it))
+    }
+
+    pub(crate) fn holds(&self, node: &NodeAddr) -> bool {
+        // The caller's own code, in the task that follows.
+        let held = catch_unwind(AssertUnwindSafe(|| (self.0)(node)));
+        held.unwrap_or_else(|_| {
+            tracing::error!(%node, "the function that was given as `own_zone` panicked; the node counts as outside");
+            false
+        })
     }
 }
 
-impl fmt::Display for ReadFrom {
+impl fmt::Debug for OwnZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Replica => "replica",
-            Self::Master => "master",
-        })
+        f.debug_struct("OwnZone").finish_non_exhaustive()
     }
 }
 
@@ -77,7 +81,10 @@ pub(crate) struct Settings {
     pub(crate) db: i64,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<SecretString>,
-    pub(crate) read_from: ReadFrom,
+    /// How reads choose among the nodes.
+    pub(crate) rules: Rules,
+    pub(crate) own_zone: Option<OwnZone>,
+    pub(crate) read_your_writes: bool,
     pub(crate) wait_limit: Duration,
     pub(crate) queue_limit: usize,
     pub(crate) pubsub_buffer: usize,
@@ -94,7 +101,13 @@ impl Default for Settings {
             db: 0,
             username: None,
             password: None,
-            read_from: ReadFrom::Replica,
+            rules: Rules {
+                read_from: ReadFrom::default(),
+                max_lag: Some(Duration::from_secs(10)),
+                tolerance: Duration::from_millis(1),
+            },
+            own_zone: None,
+            read_your_writes: false,
             wait_limit: Duration::from_secs(10),
             queue_limit: 10_000,
             pubsub_buffer: 1_000,

@@ -93,7 +93,7 @@ fn parameter(parts: &mut Parts, key: &str, value: &str) -> Result<(), UrlError> 
         "read" if parts.read_from.is_none() => {
             let wrong = || UrlError {
                 why: format!("`read={value}` is no place to read from"),
-                hint: "use read=replica or read=master".into(),
+                hint: format!("use {}", ReadFrom::ALL.map(|it| format!("read={it}")).join(", ")).into(),
             };
             parts.read_from = Some(ReadFrom::named(value).ok_or_else(wrong)?);
         }
@@ -162,7 +162,7 @@ mod tests {
             ("redis+zk://u:hunter2@h/", "no group"),
             ("redis+zk://u:hunter2@h/g?db=x", "`db=x`"),
             ("redis+zk://u:hunter2@h/g?db=-1", "`db=-1`"),
-            ("redis+zk://u:hunter2@h/g?read=nearest", "read=master"),
+            ("redis+zk://u:hunter2@h/g?read=nearby", "read=replica, read=master, read=any, read=nearest"),
             ("redis+zk://u:hunter2@h/g?raed=master", "did you mean `read`"),
             ("redis+zk://u:hunter2@h/g?timeout=1", "(there are: db, read, source_address)"),
             ("redis+zk://u:hunter2@h/g?db=1&db=2", "twice"),

@@ -80,6 +80,14 @@ impl Connection {
         self
     }
 
+    /// Whether reads on this connection find what was written on it before: see [`crate::Builder::read_your_writes`],
+    /// which says it for all connections of a client.
+    #[must_use]
+    pub fn read_your_writes(mut self, read_own: bool) -> Self {
+        self.driven = self.driven.map(|driven| driven.read_your_writes(read_own));
+        self
+    }
+
     fn call(&mut self, call: Call) -> RedisResult<Reply> {
         // Before it is taken: who may not wait keeps what lasts on it.
         engine::may_wait()?;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use redis::{Cmd, RedisResult};
 use tokio::time::timeout_at;
 
-use super::{Connection, Seat};
+use super::Connection;
 use crate::cursor::{self, Cursor};
+use crate::link::Link;
 use crate::outcome::{Outcome, failure};
 use crate::work::{Reply, Verdict, Work};
 
@@ -38,12 +39,11 @@ impl Connection {
         let deadline = self.deadline();
         loop {
             self.look_at_routes();
-            let Some(seat) = self.seat_numbered(number) else {
+            let Some(link) = self.link_numbered(number) else {
                 return lost("the node that gave this cursor can't be asked any more");
             };
-            if seat.link.is_usable() {
-                let link = Arc::clone(&seat.link);
-                let reply = work.send(&mut seat.connection).await;
+            if link.is_usable() {
+                let reply = work.send(&mut link.wire.connection.clone()).await;
                 match work.judge(reply) {
                     Verdict::Done(reply) => return reply,
                     Verdict::Refused(_) => link.doubt(),
@@ -60,9 +60,11 @@ impl Connection {
         }
     }
 
-    fn seat_numbered(&mut self, number: u16) -> Option<&mut Seat> {
-        let mut seats = self.readers.iter_mut().chain(&mut self.master);
-        seats.find(|seat| seat.link.number == number && !seat.link.wire.ended.is_cancelled())
+    /// Also of a node that others read from no more, because it lags or another is nearer.
+    fn link_numbered(&self, number: u16) -> Option<Arc<Link>> {
+        let routes = self.routes.borrow();
+        let mut links = routes.replicas.iter().chain(&routes.master);
+        links.find(|link| link.number == number && !link.wire.ended.is_cancelled()).cloned()
     }
 }
 

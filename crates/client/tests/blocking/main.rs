@@ -3,6 +3,7 @@
 
 mod anywhere;
 mod changes;
+mod own_writes;
 #[cfg(feature = "r2d2")]
 mod pools;
 mod pubsub;

@@ -1,10 +1,11 @@
 //! A master and its replicas of one test, all its own. No client is known here.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
 use redis_failover_core::{Epoch, Leadership, Lineages, Member, Phase, Policy, RunId, Topology};
-use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
+use redis_failover_lab::{Redis, Reply, Traffic, ensure_eq, eventually};
 use redis_failover_store::{Campaign, Embedded, EmbeddedSession, Store, ZooKeeper};
 
 /// Longer than anything here takes, even on a busy machine.
@@ -70,6 +71,11 @@ pub(crate) struct Stage {
     embedded: Embedded,
 }
 
+/// From where a node of [`Stage::linked`] calls its master.
+fn source(node: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 1, u8::try_from(node).expect("few nodes") + 1)
+}
+
 /// The path of the only group.
 pub(crate) const PATH: &str = "/redis/cluster";
 
@@ -77,11 +83,32 @@ impl Stage {
     /// Three nodes; the first leads and the others follow it, as is published in epoch 1.
     pub(crate) fn start() -> Self {
         let Nodes { master, replicas } = Nodes::start(2);
+        Self::of([master].into_iter().chain(replicas).collect())
+    }
+
+    /// The same behind links, each with a source address for its own calls, [`source`]; a master speaks once a second.
+    pub(crate) fn linked() -> Self {
+        let start = |node| {
+            let builder = Redis::builder().option("repl-diskless-sync-delay", "0");
+            builder.option("repl-ping-replica-period", "1").linked(source(node)).start()
+        };
+        let nodes: Vec<_> = (0..3).map(start).collect();
+        nodes[1..].iter().for_each(|replica| follow(replica, &nodes[0]));
+        let stage = Self::of(nodes);
+        stage.await_synced();
+        stage
+    }
+
+    fn of(nodes: Vec<Redis>) -> Self {
         let embedded = Embedded::new();
-        let nodes = [master].into_iter().chain(replicas).collect();
         let stage = Self { nodes, session: embedded.session(), embedded };
         stage.publish(1, 0);
         stage
+    }
+
+    /// What the master sends to this replica.
+    pub(crate) fn replication(&self, master: usize, replica: usize) -> Traffic<'_> {
+        self.nodes[master].link().of([source(replica)]).replies()
     }
 
     /// Waits until the replicas of node 0 hold all that it holds.
