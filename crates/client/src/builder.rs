@@ -26,7 +26,7 @@ use crate::url;
 /// | `latency_tolerance` | 1 ms |
 /// | `own_zone` | none |
 /// | `read_your_writes` | no |
-/// | `wait_limit`, `queue_limit` | 10 s, 10,000 commands |
+/// | `wait_limit`, `queue_limit`, `queue_bytes` | 10 s, 10,000 commands, 64 MiB |
 /// | `pubsub_buffer` | 1,000 events |
 /// | `response_timeout`, `connect_timeout` | 10 s, 2 s |
 /// | `session_timeout` | 10 s |
@@ -165,6 +165,13 @@ impl Builder {
     /// [`crate::Outcome::NotExecuted`].
     pub fn queue_limit(mut self, limit: usize) -> Self {
         self.settings.queue_limit = limit;
+        self
+    }
+
+    /// How many bytes the commands of this client that wait may have together, as they are sent; default 64 MiB. One
+    /// that would be too many fails at once, with [`crate::Outcome::NotExecuted`].
+    pub fn queue_bytes(mut self, limit: usize) -> Self {
+        self.settings.queue_bytes = limit;
         self
     }
 

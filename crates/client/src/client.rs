@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use crate::metrics::{Counters, Metrics};
 use crate::outcome::{Outcome, failure};
 use crate::own_writes::Questions;
 use crate::pubsub::PubSub;
+use crate::queue::Queue;
 use crate::routes::Routes;
 use crate::settings::{BuildError, Settings};
 use crate::source::Source;
@@ -65,8 +66,8 @@ pub(crate) struct Inner {
     pub(crate) group: String,
     pub(crate) routes: watch::Sender<Arc<Routes>>,
     pub(crate) topology: watch::Sender<Option<Arc<Topology>>>,
-    /// How many commands wait for a node.
-    pub(crate) waiting: AtomicUsize,
+    /// Those who wait for a node.
+    pub(crate) queue: Queue,
     /// Whose turn it is to be read from.
     pub(crate) turn: AtomicUsize,
     pub(crate) counters: Counters,
@@ -120,7 +121,7 @@ impl Client {
             group: source.name(),
             routes: watch::Sender::default(),
             topology: watch::Sender::default(),
-            waiting: AtomicUsize::new(0),
+            queue: Queue::default(),
             turn: AtomicUsize::new(0),
             counters: Counters::default(),
             callbacks: Callbacks::default(),
@@ -315,7 +316,7 @@ impl Shared {
 
 impl Inner {
     /// Something has waited so long for a node.
-    fn waited(&self, time: Duration) {
+    pub(crate) fn waited(&self, time: Duration) {
         self.counters.waited(time);
         #[cfg(feature = "metrics")]
         crate::facade::waited(&self.group, time);
@@ -332,30 +333,6 @@ impl Inner {
 
     /// The figures now.
     pub(crate) fn metrics(&self) -> Metrics {
-        self.counters.snapshot(self.waiting.load(Ordering::Relaxed), Instant::now())
-    }
-
-    /// Takes a place in the queue.
-    pub(crate) fn enter_queue(&self) -> RedisResult<Place<'_>> {
-        let place = Place { inner: self, since: Instant::now() };
-        if self.waiting.fetch_add(1, Ordering::Relaxed) < self.settings.queue_limit {
-            return Ok(place);
-        }
-        let limit = self.settings.queue_limit;
-        let what = format!("{limit} commands wait for a node already, and no more may (`queue_limit`)");
-        Err(failure(Outcome::NotExecuted, io::ErrorKind::WouldBlock, what))
-    }
-}
-
-/// A place in the queue.
-pub(crate) struct Place<'a> {
-    inner: &'a Inner,
-    since: Instant,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.inner.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.inner.waited(self.since.elapsed());
+        self.counters.snapshot(self.queue.length(), Instant::now())
     }
 }

@@ -273,7 +273,7 @@ impl Connection {
     }
 
     /// Waits for a link until `deadline`, in the queue.
-    async fn wait_for_seat(&mut self, read: bool, deadline: Deadline) -> RedisResult<()> {
+    async fn wait_for_seat(&mut self, work: Work<'_>, read: bool, deadline: Deadline) -> RedisResult<()> {
         self.look_at_routes();
         if self.is_served(read) {
             return Ok(());
@@ -283,7 +283,7 @@ impl Connection {
         if shared.has_ended() {
             return Err(shared.not_in_time(deadline.limit));
         }
-        let _place = shared.inner.enter_queue()?;
+        let _place = shared.inner.enter_queue(work.size())?;
         let waiting = spans::wait();
         loop {
             let more_is_proved = pin!(shared.inner.questions.more_is_proved());
@@ -313,7 +313,7 @@ impl Connection {
             (Route::Session(_), _) => {
                 let begins = |step: &Step| matches!(step, Step::Watch | Step::Multi);
                 if work.steps().iter().any(begins) {
-                    let own = self.own(self.deadline()).await?;
+                    let own = self.own(work, self.deadline()).await?;
                     self.session = Some(Arc::new(Session::new(own)));
                     return self.within_session(work).await;
                 }
@@ -361,7 +361,7 @@ impl Connection {
     async fn block(&mut self, work: Work<'_>) -> RedisResult<Reply> {
         let (deadline, mut rests) = (self.deadline(), rests());
         loop {
-            let mut own = self.own(deadline).await?;
+            let mut own = self.own(work, deadline).await?;
             let reply = own.send(work).await;
             match work.judge(reply) {
                 Verdict::Done(reply) => return reply,
@@ -374,11 +374,11 @@ impl Connection {
         }
     }
 
-    /// A connection of its own to the master.
-    async fn own(&mut self, deadline: Deadline) -> RedisResult<Own> {
+    /// A connection of its own to the master, for this.
+    async fn own(&mut self, work: Work<'_>, deadline: Deadline) -> RedisResult<Own> {
         let mut rests = rests();
         loop {
-            self.wait_for_seat(false, deadline).await?;
+            self.wait_for_seat(work, false, deadline).await?;
             let routes = Arc::clone(&self.routes.borrow());
             let Some(link) = &routes.master else { continue };
             match Own::open(&routes, link, &self.shared.inner.settings).await {

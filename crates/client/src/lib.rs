@@ -40,7 +40,7 @@
 //! # What happens when the master changes
 //!
 //! - While there is no master, writes wait, and reads where they go to the master: by default up to 10 s, up to 10,000
-//!   of them; then they fail with [`Outcome::NotExecuted`].
+//!   of them and 64 MiB; then they fail with [`Outcome::NotExecuted`].
 //! - A write is sent again only when it surely was not executed. One that was in flight when its master went is never
 //!   sent again by this crate, unless [`Builder::retry_unknown`] says so: it fails with [`Outcome::Unknown`] as soon as
 //!   that is known, at the latest when the new master is published. Reads are repeated elsewhere.
@@ -115,6 +115,7 @@ mod own_writes;
 mod packed;
 mod patience;
 mod pubsub;
+mod queue;
 mod routes;
 mod session;
 mod settings;

@@ -111,6 +111,18 @@ impl Work<'_> {
         }
     }
 
+    /// How many bytes it is on its way to the server.
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::Command(command) => size(command),
+            Self::Pipeline(pipeline, ..) => {
+                let wrapped = ["MULTI", "EXEC"].map(|word| size(&redis::cmd(word)));
+                let around = if pipeline.is_transaction() { wrapped.iter().sum() } else { 0 };
+                around + pipeline.cmd_iter().map(size).sum::<usize>()
+            }
+        }
+    }
+
     /// Sends it once.
     pub(crate) async fn send(self, connection: &mut MultiplexedConnection) -> RedisResult<Reply> {
         match self {
@@ -197,6 +209,24 @@ fn name(command: &Cmd) -> Option<&[u8]> {
     }
 }
 
+/// How long the packed command is, without packing it.
+fn size(command: &Cmd) -> usize {
+    let header = |number: usize| "*".len() + digits(number) + "\r\n".len();
+    let words = command.args_iter().map(|word| {
+        let length = match word {
+            redis::Arg::Simple(word) => word.len(),
+            // A cursor, which redis-rs keeps elsewhere, is a number of 64 bits.
+            _ => digits(usize::MAX),
+        };
+        header(length) + length + "\r\n".len()
+    });
+    header(words.len()) + words.sum::<usize>()
+}
+
+fn digits(number: usize) -> usize {
+    number.checked_ilog10().map_or(1, |digits| digits as usize + 1)
+}
+
 fn route_command(command: &Cmd) -> Route {
     let words = command.args_iter().skip(1).map(|word| match word {
         redis::Arg::Simple(word) => word,
@@ -204,4 +234,31 @@ fn route_command(command: &Cmd) -> Route {
         _ => b"0".as_slice(),
     });
     name(command).map_or(Route::Refused(Refusal::SaysNothing), |name| route(name, words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_is_what_is_sent() {
+        let mut commands = vec![redis::cmd("PING")];
+        for length in [0, 1, 9, 10, 99, 100, 12345] {
+            let mut set = redis::cmd("SET");
+            set.arg("k").arg(vec![b'x'; length]);
+            commands.push(set);
+        }
+        let mut long = redis::cmd("MGET");
+        long.arg((0..100).collect::<Vec<_>>());
+        commands.push(long);
+        let mut pipeline = redis::pipe();
+        for command in commands {
+            assert_eq!(Work::Command(&command).size(), command.get_packed_command().len());
+            pipeline.add_command(command);
+        }
+        let size = |pipeline: &Pipeline| Work::Pipeline(pipeline, 0, 1).size();
+        assert_eq!(size(&pipeline), pipeline.get_packed_pipeline().len());
+        pipeline.atomic();
+        assert_eq!(size(&pipeline), pipeline.get_packed_pipeline().len());
+    }
 }

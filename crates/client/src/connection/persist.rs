@@ -67,7 +67,7 @@ impl Connection {
                         link.doubt();
                     }
                     // Who rests waits, too.
-                    let _place = shared.inner.enter_queue()?;
+                    let _place = shared.inner.enter_queue(work.size())?;
                     sleep(rests.next().unwrap_or(LONGEST_REST)).await;
                     count(&shared.inner.counters.repeats);
                 }
@@ -85,7 +85,7 @@ impl Connection {
                     count(&shared.inner.counters.repeats);
                 }
             }
-            self.wait_for_seat(read, deadline).await?;
+            self.wait_for_seat(work, read, deadline).await?;
             let Some(seat) = self.seat(read) else { continue };
             count(&seat.link.counters.commands);
             let reply = work.send(&mut seat.connection).instrument(spans::attempt(&seat.link.node)).await;

@@ -73,6 +73,38 @@ async fn who_waits_too_long_or_in_too_long_a_queue_is_told() {
 }
 
 #[tokio::test]
+async fn the_queue_has_room_for_so_many_bytes() -> RedisResult<()> {
+    let stage = Stage::start();
+    let client = stage.client(Client::builder().queue_bytes(1_000));
+    let mut con = client.connection();
+    let large = "x".repeat(2_000);
+    client.ready(LONG).await?;
+    // What does not wait may be of any size.
+    let _: () = con.set("a", &large).await?;
+    stage.open_epoch(2, 0);
+    is_changing(&client).await;
+    let error = con.set::<_, _, ()>("a", &large).await.expect_err("there is no room for it");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
+    assert!(error.to_string().contains("queue_bytes"), "{error}");
+    let half = "x".repeat(500);
+    let mut writer = client.connection();
+    let writing = tokio::spawn(async move { pipe().set("b", &half).exec_async(&mut writer).await });
+    tokio::task::yield_now().await;
+    let error = con.set::<_, _, ()>("a", &large[..600]).await.expect_err("half of the room is taken");
+    assert!(error.to_string().contains("queue_bytes"), "{error}");
+    stage.publish(2, 0);
+    writing.await.expect("no panic")?;
+    // It gave its room back.
+    stage.open_epoch(3, 0);
+    is_changing(&client).await;
+    let mut writer = client.connection();
+    let writing = tokio::spawn(async move { writer.set::<_, _, ()>("c", &large[..900]).await });
+    tokio::task::yield_now().await;
+    stage.publish(3, 0);
+    writing.await.expect("no panic")
+}
+
+#[tokio::test]
 async fn a_write_in_flight_waits_for_the_new_master_and_is_unknown_then() -> RedisResult<()> {
     let stage = Stage::start();
     let client = patient(&stage);
