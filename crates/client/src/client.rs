@@ -304,8 +304,17 @@ impl Shared {
             let what = "the runtime in which this client was used first has ended, and the client with it";
             return failure(Outcome::NotExecuted, io::ErrorKind::NotConnected, what);
         }
-        let why = Arc::clone(&self.inner.routes.borrow().why);
-        let why = if why.is_empty() { self.source.trouble() } else { why.to_string() };
+        let (master, why) = {
+            let routes = self.inner.routes.borrow();
+            (routes.master.as_ref().map(|link| link.node.clone()), Arc::clone(&routes.why))
+        };
+        let why = match master {
+            Some(master) => {
+                format!("the master {master} refused it, or could not be connected to, until now")
+            }
+            None if why.is_empty() => self.source.trouble(),
+            None => why.to_string(),
+        };
         failure(
             Outcome::NotExecuted,
             io::ErrorKind::TimedOut,

@@ -3,12 +3,15 @@
 mod persist;
 mod reads;
 mod scan;
+mod seen;
+mod timed;
 
 use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
@@ -20,7 +23,7 @@ use tracing::Instrument;
 use crate::client::Shared;
 use crate::cursor::Cursor;
 use crate::metrics::count;
-use crate::outcome::{Outcome, failure, outcome, unknown};
+use crate::outcome::{Outcome, failure, unknown};
 use crate::own::Own;
 use crate::own_writes::OwnWrites;
 use crate::patience::{Deadline, LONGEST_REST, rests};
@@ -86,13 +89,18 @@ pub struct Connection {
     retry_unknown: bool,
     /// What was written, where reads must find it.
     own_writes: Option<Arc<OwnWrites>>,
+    /// How long a call may take.
+    limit: Option<Duration>,
+    /// Whether something of the present call was sent, and may have been executed.
+    in_doubt: bool,
 }
 
 impl Clone for Connection {
     fn clone(&self) -> Self {
         let session = self.session.clone().filter(|session| session.phase() != Phase::Ended);
-        let (retry_unknown, own_writes) = (self.retry_unknown, self.own_writes.clone());
-        Self { session, retry_unknown, own_writes, ..Self::new(Arc::clone(&self.shared)) }
+        let own_writes = self.own_writes.clone();
+        let (retry_unknown, limit) = (self.retry_unknown, self.limit);
+        Self { session, retry_unknown, own_writes, limit, ..Self::new(Arc::clone(&self.shared)) }
     }
 }
 
@@ -154,6 +162,8 @@ impl Connection {
             recent: Recent::default(),
             retry_unknown,
             own_writes,
+            limit: None,
+            in_doubt: false,
         }
     }
 
@@ -185,7 +195,7 @@ impl Connection {
     /// Where nearly all commands go: whether it only reads, and the link that can take it now. All that is not so
     /// simple is boxed, to keep the future of what is as small as redis-rs's own.
     fn straight(&mut self, command: &Cmd) -> Option<(bool, &mut Seat)> {
-        if self.session.is_some() || spans::are_seen() {
+        if self.session.is_some() || self.limit.is_some() || spans::are_seen() {
             return None;
         }
         let read = match self.recent.route(command) {
@@ -194,29 +204,6 @@ impl Connection {
             _ => return None,
         };
         self.seat(read).map(|seat| (read, seat))
-    }
-
-    /// Carries it out, seen by those who count and by those who listen.
-    async fn accompany(&mut self, work: Work<'_>) -> RedisResult<Reply> {
-        if !spans::are_seen() {
-            let reply = self.carry_out(work).await;
-            return self.counted(reply);
-        }
-        let span = spans::command(work);
-        let reply = self.carry_out(work).instrument(span.clone()).await;
-        spans::ended(&span, &reply);
-        self.counted(reply)
-    }
-
-    /// The reply as it is, counted where it is an error.
-    fn counted<T>(&self, reply: RedisResult<T>) -> RedisResult<T> {
-        let counters = &self.shared.inner.counters;
-        match reply.as_ref().err().map(outcome) {
-            Some(Outcome::NotExecuted) => count(&counters.not_executed),
-            Some(Outcome::Unknown) => count(&counters.unknown),
-            Some(Outcome::Executed) | None => {}
-        }
-        reply
     }
 
     async fn carry_out(&mut self, work: Work<'_>) -> RedisResult<Reply> {
@@ -313,7 +300,7 @@ impl Connection {
             (Route::Session(_), _) => {
                 let begins = |step: &Step| matches!(step, Step::Watch | Step::Multi);
                 if work.steps().iter().any(begins) {
-                    let own = self.own(work, self.deadline()).await?;
+                    let own = self.own(work, self.patience()).await?;
                     self.session = Some(Arc::new(Session::new(own)));
                     return self.within_session(work).await;
                 }
@@ -348,6 +335,7 @@ impl Connection {
         }
         let steps = work.steps();
         let routes = Arc::clone(&self.routes.borrow());
+        self.sending();
         let reply = session.carry_out(work, &steps, &routes).await;
         // One that was lost is kept until this connection was told and ends it, too.
         let left = session.phase() == Phase::Lost && !steps.is_empty();
@@ -359,14 +347,16 @@ impl Connection {
 
     /// Sends it on a connection of its own, for as long as it takes.
     async fn block(&mut self, work: Work<'_>) -> RedisResult<Reply> {
-        let (deadline, mut rests) = (self.deadline(), rests());
+        let (deadline, mut rests) = (self.patience(), rests());
         loop {
             let mut own = self.own(work, deadline).await?;
+            let before = self.sending();
             let reply = own.send(work).await;
             match work.judge(reply) {
                 Verdict::Done(reply) => return reply,
                 Verdict::Broken(error) => return Err(unknown(&own.node, &error)),
                 Verdict::Refused(error) => {
+                    self.not_sent(before);
                     deadline.check(&format!("{} answered: {error}", own.node))?;
                     sleep(rests.next().unwrap_or(LONGEST_REST)).await;
                 }
@@ -389,7 +379,8 @@ impl Connection {
         }
     }
 
-    fn deadline(&self) -> Deadline {
+    /// When what waits for a node gives up.
+    fn patience(&self) -> Deadline {
         Deadline::after(self.shared.inner.settings.wait_limit)
     }
 }

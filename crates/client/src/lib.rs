@@ -45,6 +45,7 @@
 //!   sent again by this crate, unless [`Builder::retry_unknown`] says so: it fails with [`Outcome::Unknown`] as soon as
 //!   that is known, at the latest when the new master is published. Reads are repeated elsewhere.
 //! - [`outcome`] tells the three cases apart; the texts of this crate's own errors say the same word.
+//! - A connection's own `deadline` ends each call in time, whatever it waits for, and tells these cases apart, too.
 //! - A master that was restarted since it was published is not written to until a monitor has confirmed it: it may have
 //!   lost its memory.
 //! - Without `ZooKeeper` the client goes on with what it knows. It never picks a master by itself.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use redis::aio::ConnectionLike as _;
 use redis::{Cmd, ConnectionLike, Pipeline, RedisError, RedisResult, Value};
@@ -85,6 +86,20 @@ impl Connection {
     #[must_use]
     pub fn read_your_writes(mut self, read_own: bool) -> Self {
         self.driven = self.driven.map(|driven| driven.read_your_writes(read_own));
+        self
+    }
+
+    /// How long a call on this connection may take as a whole: waiting for a node, all attempts, the reply; default no
+    /// limit but the client's own ones. For single calls make a connection.
+    ///
+    /// A call that is not over by then fails: with [`Outcome::NotExecuted`](crate::Outcome) if nothing was sent that
+    /// may have been executed, else with [`Outcome::Unknown`](crate::Outcome), reads too, for which that is harmless.
+    /// It also ends what has no other limit: a blocking command's connection is closed, so that it takes nothing from
+    /// a list any more, and a session (WATCH, MULTI) ends with its connection. What was sent on the shared connection
+    /// may still be executed.
+    #[must_use]
+    pub fn deadline(mut self, limit: Option<Duration>) -> Self {
+        self.driven = self.driven.map(|driven| driven.deadline(limit));
         self
     }
 

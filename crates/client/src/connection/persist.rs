@@ -55,7 +55,7 @@ impl Connection {
         broken: &mut usize,
     ) -> RedisResult<(u16, Reply)> {
         let shared = Arc::clone(&self.shared);
-        let (deadline, mut rests) = (self.deadline(), rests());
+        let (deadline, mut rests) = (self.patience(), rests());
         loop {
             match last.take() {
                 None => {}
@@ -86,10 +86,18 @@ impl Connection {
                 }
             }
             self.wait_for_seat(work, read, deadline).await?;
-            let Some(seat) = self.seat(read) else { continue };
+            let before = self.sending();
+            let Some(seat) = self.seat(read) else {
+                self.not_sent(before);
+                continue;
+            };
             count(&seat.link.counters.commands);
             let reply = work.send(&mut seat.connection).instrument(spans::attempt(&seat.link.node)).await;
-            last = Some((Arc::clone(&seat.link), work.judge(reply)));
+            let (link, verdict) = (Arc::clone(&seat.link), work.judge(reply));
+            if matches!(verdict, Verdict::Refused(_)) {
+                self.not_sent(before);
+            }
+            last = Some((link, verdict));
         }
     }
 }

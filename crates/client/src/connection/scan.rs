@@ -36,9 +36,10 @@ impl Connection {
 
     /// A page from the link of this number, which is waited for while it exists.
     async fn next_page(&mut self, work: Work<'_>, number: u16) -> RedisResult<Reply> {
-        let deadline = self.deadline();
+        let deadline = self.patience();
         loop {
             self.look_at_routes();
+            let before = self.sending();
             let Some(link) = self.link_numbered(number) else {
                 return lost("the node that gave this cursor can't be asked any more");
             };
@@ -53,6 +54,7 @@ impl Connection {
                     }
                 }
             }
+            self.not_sent(before);
             if timeout_at(deadline.at, self.routes.changed()).await.is_err() {
                 return lost("the node that gave this cursor does not answer");
             }

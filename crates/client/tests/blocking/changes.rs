@@ -257,3 +257,29 @@ fn topologies_are_told_until_the_client_ends() {
     assert_eq!(listening.join().expect("no panic"), 0, "it ends, and nothing else came");
     assert!(hears.recv_timeout(LONG).is_err(), "the callback is gone");
 }
+
+#[test]
+fn a_call_with_a_deadline_ends_in_time() -> RedisResult<()> {
+    let stage = Stage::start();
+    let client = patient(&stage);
+    client.ready(LONG)?;
+    let limit = Duration::from_millis(200);
+    let mut con = client.connection().deadline(Some(limit));
+    let begun = Instant::now();
+    let error = con.blpop::<_, (String, i64)>("list", 0.0).expect_err("it is empty");
+    assert_eq!(outcome(&error), Outcome::Unknown);
+    stage.nodes[0].stop();
+    let error = con.set::<_, _, ()>("a", 1).expect_err("it hangs");
+    assert_eq!(outcome(&error), Outcome::Unknown);
+    stage.nodes[0].cont();
+    stage.open_epoch(2, 0);
+    is_changing(&client);
+    let error = con.set::<_, _, ()>("a", 1).expect_err("there is no master");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
+    assert!(
+        (limit * 3..limit * 3 + Duration::from_secs(3)).contains(&begun.elapsed()),
+        "{:?}",
+        begun.elapsed()
+    );
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 mod changes;
 mod commands;
+mod deadlines;
 mod examples;
 mod figures;
 mod own_writes;
