@@ -17,6 +17,7 @@
 //! privileges but for a [`Network`].
 
 mod account;
+mod authority;
 mod eventually;
 mod flavour;
 mod link;
@@ -29,6 +30,7 @@ mod sentinel;
 mod zookeeper;
 
 pub use account::{Account, Write};
+pub use authority::{Authority, Issued};
 pub use eventually::{ensure_eq, eventually};
 pub use flavour::Flavour;
 pub use link::{Link, Traffic};

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{Connection, Flavour, Link, Process, Reply, eventually, free_port};
+use crate::{Authority, Connection, Flavour, Issued, Link, Process, Reply, eventually, free_port};
 
 const START_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -22,6 +22,9 @@ const CONFIGURATION: &str = "redis.conf";
 
 /// What it prints, in its directory.
 const LOG: &str = "redis.log";
+
+/// Where the lab reaches a server that speaks nothing but TLS, in its directory.
+const SOCKET: &str = "redis.sock";
 
 /// A running Redis server; dropping it kills it and deletes its directory.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Redis {
     address: IpAddr,
     port: u16,
     password: Option<String>,
+    /// Whether it speaks TLS there.
+    tls: bool,
     link: Option<Link>,
     flavour: Flavour,
 }
@@ -44,6 +49,7 @@ pub struct RedisBuilder {
     address: IpAddr,
     options: Vec<(String, String)>,
     password: Option<String>,
+    tls: bool,
     source: Option<Ipv4Addr>,
     flavour: Flavour,
 }
@@ -71,6 +77,19 @@ impl RedisBuilder {
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
         self
+    }
+
+    /// Speaks nothing but TLS, with this certificate, to clients and to its master. Who calls it must show a
+    /// certificate of the `authority` where `mutual` says so. Commands of the lab itself reach it through a socket in
+    /// its directory.
+    pub fn tls(mut self, authority: &Authority, issued: &Issued, mutual: bool) -> Self {
+        self.tls = true;
+        self.option("tls-ca-cert-file", authority.roots().display().to_string())
+            .option("tls-cert-file", issued.certificate.display().to_string())
+            .option("tls-key-file", issued.key.display().to_string())
+            .option("tls-auth-clients", if mutual { "yes" } else { "no" })
+            .option("tls-replication", "yes")
+            .option("unixsocket", SOCKET)
     }
 
     /// Starts a server of this version instead of the one that is installed.
@@ -102,8 +121,8 @@ impl RedisBuilder {
         });
         fs::write(directory.path().join(CONFIGURATION), self.config(port)).expect("the directory is ours");
         let process = spawn(self.flavour, directory.path(), (self.address, port).into(), &[]);
-        let Self { address, password, flavour, .. } = self;
-        let mut redis = Redis { process, directory, address, port, password, link, flavour };
+        let Self { address, password, tls, flavour, .. } = self;
+        let mut redis = Redis { process, directory, address, port, password, tls, link, flavour };
         redis.await_answer();
         if redis.link.is_some() {
             eventually(START_DEADLINE, "its link has found it", || Connection::open(redis.public_address()));
@@ -122,7 +141,7 @@ impl RedisBuilder {
     fn config(&self, port: u16) -> String {
         let mut lines = vec![
             format!("bind {}", self.address),
-            format!("port {port}"),
+            if self.tls { format!("port 0\ntls-port {port}") } else { format!("port {port}") },
             // Else it would refuse strangers from other addresses while there is no password.
             "protected-mode no".to_owned(),
             "save \"\"".to_owned(),
@@ -149,6 +168,7 @@ impl Redis {
             address: Ipv4Addr::LOCALHOST.into(),
             options: Vec::new(),
             password: None,
+            tls: false,
             source: None,
             flavour: Flavour::default(),
         }
@@ -251,7 +271,11 @@ impl Redis {
     ///
     /// When the server does not answer, or refuses the password.
     pub fn connect(&self) -> Result<Connection, String> {
-        let mut connection = Connection::open(self.socket_address())?;
+        let mut connection = if self.tls {
+            Connection::open_socket(&self.directory.path().join(SOCKET))?
+        } else {
+            Connection::open(self.socket_address())?
+        };
         if let Some(password) = &self.password {
             connection.command(&["AUTH", password])?.into_result()?;
         }

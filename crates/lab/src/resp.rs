@@ -5,6 +5,8 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::link::connect_from;
@@ -45,7 +47,39 @@ impl Reply {
 /// After an error from any of its methods it must not be used any more.
 #[derive(Debug)]
 pub struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
+}
+
+/// A way to a server.
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Socket(UnixStream),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Socket(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Socket(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.flush(),
+            Self::Socket(stream) => stream.flush(),
+        }
+    }
 }
 
 impl Connection {
@@ -56,7 +90,23 @@ impl Connection {
     /// When nothing accepts the connection.
     pub fn open(address: SocketAddr) -> Result<Self, String> {
         let stream = connect(address).map_err(|error| describe(&error))?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self { stream: BufReader::new(Stream::Tcp(stream)) })
+    }
+
+    /// Connects to a server of this host through its socket.
+    ///
+    /// # Errors
+    ///
+    /// When nothing accepts the connection.
+    pub fn open_socket(path: &Path) -> Result<Self, String> {
+        let open = || {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_write_timeout(Some(TIMEOUT))?;
+            Ok(stream)
+        };
+        let stream = open().map_err(|error: io::Error| describe(&error))?;
+        Ok(Self { stream: BufReader::new(Stream::Socket(stream)) })
     }
 
     /// Connects to a server, which sees `source` as the caller: any of 127.0.0.0/8.
@@ -66,7 +116,7 @@ impl Connection {
     /// When nothing accepts the connection.
     pub fn open_from(source: Ipv4Addr, address: SocketAddr) -> Result<Self, String> {
         let stream = connect_from(source, address, TIMEOUT).and_then(impatient);
-        Ok(Self { stream: BufReader::new(stream.map_err(|error| describe(&error))?) })
+        Ok(Self { stream: BufReader::new(Stream::Tcp(stream.map_err(|error| describe(&error))?)) })
     }
 
     /// Sends one command and reads its reply.

@@ -14,6 +14,12 @@ pub mod model;
 mod names;
 mod own_report;
 mod raw;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+mod tls_error;
 pub mod wire;
 mod znodes;
 mod zookeeper;
@@ -31,6 +37,8 @@ pub use embedded::{Embedded, EmbeddedCampaign, EmbeddedGroup, EmbeddedSession};
 pub use feed::Feed;
 pub use history::{KEPT, RETURNS_KEPT};
 pub use names::{ConnectString, ConnectStringError, GroupPath, GroupPathError};
+pub use tls::{Tls, tls_refusal};
+pub use tls_error::TlsError;
 pub use wire::Unreadable;
 pub use zookeeper::{Connection, Snapshot, StoreError, ZooKeeper, ZooKeeperCampaign, ZooKeeperGroup};
 
