@@ -49,9 +49,10 @@ fn steps(except_tests: bool, has_deny: bool) -> Vec<Step> {
     let steps = [
         ("format", Work::Program(cargo("fmt --all --check"))),
         ("clippy", Work::Program(cargo("clippy --workspace --all-targets --locked -- -D warnings"))),
-        // The client's features together; and the one that is not in what is built by default, alone.
+        // The client's features together; and those that are not in what is built by default, alone.
         ("features", Work::Program(cargo(&clippy_of_client("--all-features")))),
         ("blocking", Work::Program(cargo(&clippy_of_client("--no-default-features --features blocking")))),
+        ("tls", Work::Program(cargo(&clippy_of_client("--no-default-features --features blocking,tls")))),
         ("doc", Work::Program(doc)),
         ("tidy", Work::Task("cargo xtask tidy", tidy::run)),
         ("docs", Work::Task("cargo xtask docs --check", || docs::run(true))),
@@ -116,11 +117,11 @@ mod tests {
         assert_eq!(
             names(&all),
             [
-                "format", "clippy", "features", "blocking", "doc", "tidy", "docs", "deny", "simulate",
+                "format", "clippy", "features", "blocking", "tls", "doc", "tidy", "docs", "deny", "simulate",
                 "soak", "test"
             ]
         );
-        assert_eq!(names(&without), names(&all[..10]));
+        assert_eq!(names(&without), names(&all[..11]));
     }
 
     #[test]

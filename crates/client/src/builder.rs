@@ -1,4 +1,7 @@
-//! How a client is made. Strings are checked in [`Builder::build`] and nowhere later; nothing is opened here.
+//! How a client is made. Strings are checked in [`Builder::build`] and nowhere later; nothing is opened here
+//! but the files of TLS.
+
+mod identity;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,7 +9,6 @@ use std::time::Duration;
 
 use redis_failover_core::NodeAddr;
 use redis_failover_store::{ConnectString, GroupPath, Store};
-use secrecy::SecretString;
 
 #[cfg(feature = "blocking")]
 use crate::blocking;
@@ -20,7 +22,8 @@ use crate::url;
 /// | setting | default |
 /// |---|---|
 /// | `servers`, `path`, `db` | `localhost:2181`, `/redis/cluster`, 0 |
-/// | `username`, `password` | none |
+/// | `username`, `password`, `credentials` | none |
+/// | `tls` | no |
 /// | `read_from` | the replicas |
 /// | `max_lag` | 10 s |
 /// | `latency_tolerance` | 1 ms |
@@ -69,18 +72,6 @@ impl Builder {
     /// The database; default 0.
     pub fn db(mut self, db: i64) -> Self {
         self.settings.db = db;
-        self
-    }
-
-    /// The ACL user on the Redis servers; default Redis's own default user.
-    pub fn username(mut self, username: impl Into<String>) -> Self {
-        self.settings.username = Some(username.into());
-        self
-    }
-
-    /// The password on the Redis servers. It appears in no log, no error and no `Debug`.
-    pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.settings.password = Some(SecretString::from(password.into()));
         self
     }
 
@@ -342,6 +333,10 @@ impl Builder {
         let mut builder = Self::default().servers(parts.servers).path(parts.path);
         builder.settings.username = parts.username;
         builder.settings.password = parts.password;
+        #[cfg(feature = "tls")]
+        if parts.tls {
+            builder = builder.tls(crate::Tls::new());
+        }
         if let Some(db) = parts.db {
             builder.settings.db = db;
         }
@@ -374,6 +369,11 @@ mod tests {
 
     #[test]
     fn a_password_is_not_shown() {
+        let asked = Builder::default()
+            .password("hunter2")
+            .credentials(|| async { Err::<crate::Credentials, _>("none") });
+        let error = asked.client().expect_err("one of the two").to_string();
+        assert!(error.contains("credentials") && !error.contains("hunter2"), "{error}");
         let builder = Builder::default().username("u").password("hunter2");
         assert!(!format!("{builder:?}").contains("hunter2"));
         let builder = Builder::from_url("redis+zk://u:hunter2@h/g").expect("a URL");

@@ -84,7 +84,8 @@ impl Client {
 
     /// The client that a URL describes:
     /// `redis+zk://USER:PASS@HOST:PORT,HOST:PORT/ABSOLUTE/PATH?db=0&read=replica`. User, password, ports and parameters
-    /// may be left out; what would end a part is written as in all URLs (`@` as `%40`).
+    /// may be left out; what would end a part is written as in all URLs (`@` as `%40`). With the feature `tls`,
+    /// `rediss+zk://` calls the nodes over TLS, trusting whom this system trusts.
     ///
     /// # Errors
     /// When it is no such URL; the error names the part and never shows the password. Whether there is anything at that

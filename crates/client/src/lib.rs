@@ -26,8 +26,9 @@
 //! | `blocking` | the module `blocking`: the same for programs without one |
 //! | `r2d2` | with `blocking`, connection pools of `r2d2`, which is re-exported |
 //! | `metrics` | the figures of [`Client::metrics`] for the recorder of the crate `metrics`, too |
+//! | `tls` | TLS to the nodes and to `ZooKeeper`: `Tls`, `Builder::tls`, URLs with `rediss+zk://` |
 //!
-//! None of them changes what another does, and none needs a C compiler. tokio itself is needed in any case: the
+//! None of them changes what another does, and only `tls` needs a C compiler. tokio itself is needed in any case: the
 //! blocking client is the asynchronous one on a thread of its own.
 //!
 //! # A read may miss what was just written
@@ -57,7 +58,7 @@
 //!
 //! # Not yet
 //!
-//! TLS, client-side caching. The module [`redis`] is redis-rs with the features `acl`, `geospatial`, `script` and
+//! Client-side caching. The module [`redis`] is redis-rs with the features `acl`, `geospatial`, `script` and
 //! `streams`; use it rather than a `redis` of your own, whose types may be another version's.
 //!
 //! # Metrics and tracing
@@ -103,6 +104,7 @@ mod builder;
 mod callbacks;
 mod client;
 mod connection;
+mod credentials;
 mod cursor;
 #[cfg(feature = "metrics")]
 mod facade;
@@ -132,12 +134,15 @@ pub use r2d2;
 pub use redis;
 pub use redis_failover_core::{Epoch, NodeAddr};
 pub use redis_failover_store::{ConnectStringError, GroupPathError, Store};
+#[cfg(feature = "tls")]
+pub use redis_failover_store::{Tls, TlsError};
 
 pub use builder::Builder;
 #[cfg(feature = "tokio")]
 pub use client::Client;
 #[cfg(feature = "tokio")]
 pub use connection::Connection;
+pub use credentials::Credentials;
 pub use metrics::{Metrics, NodeMetrics};
 pub use outcome::{Outcome, outcome};
 pub use pubsub::Event;

@@ -2,6 +2,7 @@
 //!
 //! A link never reconnects and never judges the node: it is open until it ends, and doubted or not.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,16 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisError, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Pipeline, RedisError, RedisResult, Value};
 use redis_failover_core::follower::{Identity, Manner};
 use redis_failover_core::{NodeAddr, RunId};
-use secrecy::ExposeSecret;
+use redis_failover_store::{TlsError, tls_refusal};
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDrop, AbortOnDropHandle};
 
+use crate::credentials::introduction;
 use crate::metrics::NodeCounters;
 use crate::settings::Settings;
 use crate::sounding::Sounding;
@@ -45,10 +48,11 @@ impl Wire {
         settings: &Settings,
         response_timeout: Option<Duration>,
     ) -> RedisResult<Self> {
+        let info = introduction(settings).await?;
         let stream = dial(node, settings).await?;
-        let info = introduction(settings);
         let config = AsyncConnectionConfig::new().set_response_timeout(response_timeout);
-        let (connection, driver) = MultiplexedConnection::new_with_config(&info, stream, config).await?;
+        let begun = MultiplexedConnection::new_with_config(&info, stream, config).await;
+        let (connection, driver) = begun.map_err(explained)?;
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
         let driver = tokio::spawn(async move {
@@ -71,10 +75,15 @@ impl Wire {
     }
 }
 
-/// A connection's own stream of bytes.
-pub(crate) type Stream = TcpStream;
+/// A connection's own stream of bytes, over TLS where the settings say so.
+pub(crate) type Stream = Box<dyn Bytes>;
 
-/// Connects as the settings say. Nothing is sent.
+/// What bytes come and go by.
+pub(crate) trait Bytes: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Bytes for T {}
+
+/// Connects as the settings say, and makes sure of the other end where there is TLS. Nothing is said yet.
 pub(crate) async fn dial(node: &NodeAddr, settings: &Settings) -> RedisResult<Stream> {
     let stream = connect(node, settings.source_address).await?;
     stream.set_nodelay(settings.nodelay)?;
@@ -86,21 +95,18 @@ pub(crate) async fn dial(node: &NodeAddr, settings: &Settings) -> RedisResult<St
     // The same for what was sent and is not confirmed; Linux would try for a quarter of an hour.
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(KEEPALIVE * (KEEPALIVES + 1)))?;
-    Ok(stream)
+    match &settings.tls {
+        None => Ok(Box::new(stream)),
+        Some(tls) => Ok(Box::new(tls.connect(node.host(), stream).await.map_err(TlsError::into_io)?)),
+    }
 }
 
-/// What is said first on each connection.
-pub(crate) fn introduction(settings: &Settings) -> RedisConnectionInfo {
-    let mut info = RedisConnectionInfo::default()
-        .set_db(settings.db)
-        .set_lib_name("redis-failover", env!("CARGO_PKG_VERSION"));
-    if let Some(username) = &settings.username {
-        info = info.set_username(username);
+/// The error with what a server said of our certificate, which it says only once it was asked something.
+pub(crate) fn explained(error: RedisError) -> RedisError {
+    match tls_refusal(&error) {
+        Some(words) => TlsError::Refused(words).into_io().into(),
+        None => error,
     }
-    if let Some(password) = &settings.password {
-        info = info.set_password(password.expose_secret());
-    }
-    info
 }
 
 /// A TCP connection, from the source address if there is one.

@@ -1,4 +1,5 @@
-//! What the parts of a client need to know, and why something is no setting. Nothing is opened here.
+//! What the parts of a client need to know, and why something is no setting. Nothing is opened here but
+//! the files of TLS.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,9 +9,10 @@ use std::time::Duration;
 
 use redis_failover_core::NodeAddr;
 use redis_failover_core::reading::Rules;
-use redis_failover_store::{ConnectStringError, GroupPathError};
+use redis_failover_store::{ConnectStringError, GroupPathError, Tls};
 use secrecy::SecretString;
 
+use crate::credentials::Callback;
 use crate::url::UrlError;
 
 pub use redis_failover_core::reading::ReadFrom;
@@ -63,6 +65,9 @@ pub enum BuildError {
     /// The URL.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// The files of TLS.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// Another setting.
     #[error("{setting} cannot be {value}: {hint}")]
     Setting {
@@ -81,6 +86,8 @@ pub(crate) struct Settings {
     pub(crate) db: i64,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<SecretString>,
+    pub(crate) credentials: Option<Callback>,
+    pub(crate) tls: Option<Tls>,
     /// How reads choose among the nodes.
     pub(crate) rules: Rules,
     pub(crate) own_zone: Option<OwnZone>,
@@ -102,6 +109,8 @@ impl Default for Settings {
             db: 0,
             username: None,
             password: None,
+            credentials: None,
+            tls: None,
             rules: Rules {
                 read_from: ReadFrom::default(),
                 max_lag: Some(Duration::from_secs(10)),
@@ -138,6 +147,13 @@ impl Settings {
                 self.pubsub_buffer.to_string(),
                 "one event at least has to fit in",
             );
+        }
+        if self.credentials.is_some() && self.password.is_some() {
+            let hint = "say who the client is in one way: a callback, or a password";
+            return refuse("credentials", "asked for beside a password".to_owned(), hint);
+        }
+        if let Some(tls) = &self.tls {
+            tls.check().map_err(|error| BuildError::Tls(error.to_string()))?;
         }
         for (setting, limit) in
             [("connect_timeout", Some(self.connect_timeout)), ("response_timeout", self.response_timeout)]

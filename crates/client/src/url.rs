@@ -1,4 +1,5 @@
-//! The URL of a group: `redis+zk://USER:PASS@h1:2181,h2:2181/ABSOLUTE/PATH?db=0&read=replica`. It is taken apart here;
+//! The URL of a group: `redis+zk://USER:PASS@h1:2181,h2:2181/ABSOLUTE/PATH?db=0&read=replica`, or `rediss+zk://` for
+//! TLS to the nodes. It is taken apart here;
 //! what its parts mean is checked where they go. No error repeats the part before the `@`.
 
 use std::borrow::Cow;
@@ -10,6 +11,8 @@ use url::Url;
 use crate::settings::ReadFrom;
 
 const SCHEME: &str = "redis+zk://";
+/// The same over TLS to the nodes.
+const TLS_SCHEME: &str = "rediss+zk://";
 const FORM: &str = "write redis+zk://USER:PASS@HOST:PORT,HOST:PORT/ABSOLUTE/PATH?db=0&read=replica";
 const PARAMETERS: [&str; 3] = ["db", "read", "source_address"];
 
@@ -30,6 +33,12 @@ impl UrlError {
 /// The parts of a URL.
 #[derive(Debug)]
 pub(crate) struct Parts {
+    /// Whether the nodes are called over TLS.
+    #[cfg_attr(
+        not(feature = "tls"),
+        allow(dead_code, reason = "without the feature such a URL is refused")
+    )]
+    pub(crate) tls: bool,
     pub(crate) servers: String,
     pub(crate) path: String,
     pub(crate) username: Option<String>,
@@ -43,7 +52,16 @@ pub(crate) fn parse(text: &str) -> Result<Parts, UrlError> {
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(UrlError::new("it contains a space or a character that cannot be printed"));
     }
-    let rest = text.strip_prefix(SCHEME).ok_or_else(|| other_scheme(text))?;
+    let (rest, tls) = match text.strip_prefix(TLS_SCHEME) {
+        Some(rest) => (rest, true),
+        None => (text.strip_prefix(SCHEME).ok_or_else(|| other_scheme(text))?, false),
+    };
+    if tls && !cfg!(feature = "tls") {
+        return Err(UrlError {
+            why: format!("`{TLS_SCHEME}` is TLS, which this program was built without"),
+            hint: "enable the feature `tls` of redis-failover".into(),
+        });
+    }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
     // Otherwise a part of the password could be taken for a server, and shown in an error.
@@ -69,6 +87,7 @@ pub(crate) fn parse(text: &str) -> Result<Parts, UrlError> {
     }
     let present = |text: &str| if text.is_empty() { Ok(None) } else { decoded(text).map(Some) };
     let mut parts = Parts {
+        tls,
         servers: servers.to_owned(),
         path: decoded(url.path())?,
         username: present(url.username())?,
@@ -119,7 +138,9 @@ fn other_scheme(text: &str) -> UrlError {
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     let harmless = scheme.filter(|scheme| scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+'));
     match harmless {
-        Some(scheme) => UrlError::new(format!("`{scheme}://` is another scheme than `{SCHEME}`")),
+        Some(scheme) => {
+            UrlError::new(format!("`{scheme}://` is another scheme than `{SCHEME}` and `{TLS_SCHEME}`"))
+        }
         None => UrlError::new(format!("it does not begin with `{SCHEME}`")),
     }
 }
@@ -150,6 +171,22 @@ mod tests {
         let parts = parse("redis+zk://h/g?source_address=::1").expect("a URL");
         assert_eq!(parts.source_address, Some(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])));
         assert!(parse("redis+zk://:secret@h/g").expect("a URL").password.is_some());
+        assert!(!parse("redis+zk://h/g").expect("a URL").tls);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn tls_is_in_the_scheme() {
+        let parts = parse("rediss+zk://u:p@h1,h2/g?db=1").expect("a URL");
+        assert!(parts.tls);
+        assert_eq!((parts.servers.as_str(), parts.path.as_str(), parts.db), ("h1,h2", "/g", Some(1)));
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_tls_its_scheme_is_refused_with_the_feature() {
+        let error = parse("rediss+zk://u:hunter2@h/g").expect_err("refused").to_string();
+        assert!(error.contains("feature `tls`") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

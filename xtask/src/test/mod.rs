@@ -87,7 +87,7 @@ fn run_all() -> Result<()> {
 
 /// The root manifest is virtual, so this is the whole workspace. Saying `--workspace` would make `-p` in somebody's
 /// arguments mean nothing.
-const WHOLE: &str = "--features redis-failover/r2d2,redis-failover/metrics";
+const WHOLE: &str = "--features redis-failover/r2d2,redis-failover/metrics,redis-failover/tls";
 
 /// The client's APIs, each without the other.
 const ALONE: [&str; 2] = [

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::frames::Frames;
-use crate::link::{Link, Stream, dial, identity, introduction, questions};
+use crate::credentials::introduction;
+use crate::link::{Link, Stream, dial, explained, identity, questions};
 use crate::routes::Routes;
 use crate::settings::Settings;
 
@@ -64,7 +65,7 @@ impl Listener {
                 asked: now,
                 write_limit: limit,
             };
-            listener.introduce(settings).await?;
+            listener.introduce(settings).await.map_err(explained)?;
             let answers = listener.ask(&questions().cmd_iter().cloned().collect::<Vec<_>>()).await?;
             RedisResult::Ok((listener, identity(&answers, routes.follower.order())?))
         };
@@ -80,7 +81,7 @@ impl Listener {
 
     /// Says who we are. Databases make no difference to what is published.
     async fn introduce(&mut self, settings: &Settings) -> RedisResult<()> {
-        let info = introduction(settings);
+        let info = introduction(settings).await?;
         if let Some(password) = info.password() {
             let mut auth = redis::cmd("AUTH");
             auth.arg(info.username()).arg(password);

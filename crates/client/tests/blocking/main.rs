@@ -8,5 +8,7 @@ mod own_writes;
 mod pools;
 mod pubsub;
 mod same;
+#[cfg(feature = "tls")]
+mod secure;
 mod world;
 mod zookeeper;

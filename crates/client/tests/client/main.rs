@@ -2,6 +2,7 @@
 
 mod changes;
 mod commands;
+mod credentials;
 mod deadlines;
 mod examples;
 mod figures;
@@ -9,6 +10,8 @@ mod own_writes;
 mod pubsub;
 mod reads;
 mod same;
+#[cfg(feature = "tls")]
+mod secure;
 mod sessions;
 mod troubles;
 mod world;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use redis_failover_core::{Epoch, Leadership, Lineages, Member, Phase, Policy, RunId, Topology};
-use redis_failover_lab::{Redis, Reply, Traffic, ensure_eq, eventually};
+use redis_failover_lab::{Redis, RedisBuilder, Reply, Traffic, ensure_eq, eventually};
 use redis_failover_store::{Campaign, Embedded, EmbeddedSession, Store, ZooKeeper};
 
 /// Longer than anything here takes, even on a busy machine.
@@ -20,7 +20,12 @@ pub(crate) struct Nodes {
 impl Nodes {
     /// A master and `count` replicas, synced.
     pub(crate) fn start(count: usize) -> Self {
-        let start = || Redis::builder().option("repl-diskless-sync-delay", "0").start();
+        Self::start_as(count, || Redis::builder().option("repl-diskless-sync-delay", "0"))
+    }
+
+    /// The same of servers that are built so.
+    pub(crate) fn start_as(count: usize, build: impl Fn() -> RedisBuilder) -> Self {
+        let start = || build().start();
         let master = start();
         let replicas: Vec<_> = (0..count).map(|_| start()).collect();
         for replica in &replicas {
@@ -82,8 +87,7 @@ pub(crate) const PATH: &str = "/redis/cluster";
 impl Stage {
     /// Three nodes; the first leads and the others follow it, as is published in epoch 1.
     pub(crate) fn start() -> Self {
-        let Nodes { master, replicas } = Nodes::start(2);
-        Self::of([master].into_iter().chain(replicas).collect())
+        Self::of(Nodes::start(2))
     }
 
     /// The same behind links, each with a source address for its own calls, [`source`]; a master speaks once a second.
@@ -92,14 +96,18 @@ impl Stage {
             let builder = Redis::builder().option("repl-diskless-sync-delay", "0");
             builder.option("repl-ping-replica-period", "1").linked(source(node)).start()
         };
-        let nodes: Vec<_> = (0..3).map(start).collect();
-        nodes[1..].iter().for_each(|replica| follow(replica, &nodes[0]));
-        let stage = Self::of(nodes);
+        let (master, replicas) = (start(0), vec![start(1), start(2)]);
+        for replica in &replicas {
+            follow(replica, &master);
+        }
+        let stage = Self::of(Nodes { master, replicas });
         stage.await_synced();
         stage
     }
 
-    fn of(nodes: Vec<Redis>) -> Self {
+    /// The same of these nodes.
+    pub(crate) fn of(Nodes { master, replicas }: Nodes) -> Self {
+        let nodes = [master].into_iter().chain(replicas).collect();
         let embedded = Embedded::new();
         let stage = Self { nodes, session: embedded.session(), embedded };
         stage.publish(1, 0);
