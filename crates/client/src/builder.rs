@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::NodeAddr;
-use redis_failover_store::{ConnectString, GroupPath, Store};
+use redis_failover_store::{Access, ConnectString, GroupPath, Store};
 
 #[cfg(feature = "blocking")]
 use crate::blocking;
@@ -33,6 +33,7 @@ use crate::url;
 /// | `pubsub_buffer` | 1,000 events |
 /// | `response_timeout`, `connect_timeout` | 10 s, 2 s |
 /// | `session_timeout` | 10 s |
+/// | `zookeeper_auth`, `zookeeper_tls` | nobody, no |
 /// | `retry_unknown` | no |
 /// | `nodelay` | no |
 /// | `source_address` | the system's choice |
@@ -42,6 +43,7 @@ pub struct Builder {
     servers: String,
     path: String,
     session_timeout: Duration,
+    access: Access,
     pub(crate) settings: Settings,
 }
 
@@ -51,6 +53,7 @@ impl Default for Builder {
             servers: "localhost:2181".to_owned(),
             path: "/redis/cluster".to_owned(),
             session_timeout: Duration::from_secs(10),
+            access: Access::default(),
             settings: Settings::default(),
         }
     }
@@ -251,7 +254,9 @@ impl Builder {
                 hint: "use 400 ms to 5 minutes; ZooKeeper grants 2 to 20 of its ticks",
             });
         }
-        Ok(Client::new(Source::zookeeper(servers, self.session_timeout, path), self.settings.checked()?))
+        self.access.check(&servers).map_err(|error| BuildError::Tls(format!("ZooKeeper: {error}")))?;
+        let source = Source::zookeeper(servers, self.session_timeout, self.access, path);
+        Ok(Client::new(source, self.settings.checked()?))
     }
 
     /// A client of a group in a store that is open already, such as one of `redis-failover-store`'s. Servers, path and
@@ -375,6 +380,8 @@ mod tests {
         let error = asked.client().expect_err("one of the two").to_string();
         assert!(error.contains("credentials") && !error.contains("hunter2"), "{error}");
         let builder = Builder::default().username("u").password("hunter2");
+        assert!(!format!("{builder:?}").contains("hunter2"));
+        let builder = Builder::default().zookeeper_auth("u", "hunter2");
         assert!(!format!("{builder:?}").contains("hunter2"));
         let builder = Builder::from_url("redis+zk://u:hunter2@h/g").expect("a URL");
         assert!(!format!("{builder:?}").contains("hunter2"));

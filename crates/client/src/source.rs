@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use redis_failover_core::topology::Publication;
 use redis_failover_core::{Epoch, Member, NodeAddr};
-use redis_failover_store::{ConnectString, Connection as Session, Feed, Glance, GroupPath, ZooKeeper};
+use redis_failover_store::{
+    Access, ConnectString, Connection as Session, Feed, Glance, GroupPath, ZooKeeper,
+};
 use tokio::sync::watch;
 
 /// Where the documents come from.
@@ -20,20 +22,26 @@ pub(crate) enum Source {
 pub(crate) struct LazySession {
     servers: ConnectString,
     timeout: Duration,
+    access: Access,
     opened: OnceLock<Result<ZooKeeper, String>>,
 }
 
 impl LazySession {
     pub(crate) fn open(&self) -> Result<&ZooKeeper, String> {
-        let open =
-            || ZooKeeper::connect(self.servers.clone(), self.timeout).map_err(|error| error.to_string());
+        let connect = || ZooKeeper::connect_with(self.servers.clone(), self.timeout, &self.access);
+        let open = || connect().map_err(|error| error.to_string());
         self.opened.get_or_init(open).as_ref().map_err(Clone::clone)
     }
 }
 
 impl Source {
-    pub(crate) fn zookeeper(servers: ConnectString, timeout: Duration, path: GroupPath) -> Self {
-        let session = LazySession { servers, timeout, opened: OnceLock::new() };
+    pub(crate) fn zookeeper(
+        servers: ConnectString,
+        timeout: Duration,
+        access: Access,
+        path: GroupPath,
+    ) -> Self {
+        let session = LazySession { servers, timeout, access, opened: OnceLock::new() };
         Self::ZooKeeper { session: Arc::new(session), path }
     }
 
@@ -79,7 +87,7 @@ impl Source {
                 format!("there is no session with ZooKeeper at {servers}: {error}")
             }
             Ok(_) => format!("there is no session with ZooKeeper at {servers}"),
-            Err(error) => format!("no thread could be started for ZooKeeper: {error}"),
+            Err(error) => format!("no session could be begun with ZooKeeper: {error}"),
         }
     }
 }

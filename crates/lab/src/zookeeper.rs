@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::process::find_program;
 use crate::resp::{connect, describe};
-use crate::{Process, eventually, free_port};
+use crate::{Authority, Issued, Process, eventually, free_port};
 
 const START_DEADLINE: Duration = Duration::from_secs(40);
 
@@ -41,6 +41,7 @@ pub struct ZooKeeper {
 pub struct ZooKeeperBuilder {
     address: IpAddr,
     force_sync: bool,
+    tls: Option<String>,
 }
 
 #[derive(Debug)]
@@ -48,6 +49,8 @@ struct Server {
     process: Process,
     directory: PathBuf,
     client: SocketAddr,
+    /// Where it speaks TLS, if it does.
+    secure: Option<SocketAddr>,
 }
 
 impl ZooKeeperBuilder {
@@ -63,6 +66,28 @@ impl ZooKeeperBuilder {
     /// lose writes that were acknowledged, and no test outlives that.
     pub fn force_sync(mut self) -> Self {
         self.force_sync = true;
+        self
+    }
+
+    /// Speaks TLS on ports of its own, too, with this certificate: see [`ZooKeeper::secure_connect_string`]. Who calls
+    /// there must show a certificate of the `authority` where `mutual` says so.
+    ///
+    /// # Panics
+    ///
+    /// When the certificate can't be read.
+    pub fn tls(mut self, authority: &Authority, issued: &Issued, mutual: bool) -> Self {
+        // It wants both in one file.
+        let both = issued.certificate.with_extension("both.pem");
+        let read = |file: &Path| fs::read_to_string(file).expect("it was issued");
+        fs::write(&both, read(&issued.key) + &read(&issued.certificate)).expect("the directory is ours");
+        self.tls = Some(format!(
+            "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+             ssl.keyStore.type=PEM\nssl.keyStore.location={}\n\
+             ssl.trustStore.type=PEM\nssl.trustStore.location={}\nssl.clientAuth={}\n",
+            both.display(),
+            authority.roots().display(),
+            if mutual { "need" } else { "none" }
+        ));
         self
     }
 
@@ -88,17 +113,22 @@ impl ZooKeeperBuilder {
         let client = SocketAddr::from((self.address, free_port()));
         fs::create_dir_all(&data).expect("the directory is ours");
         fs::write(data.join("myid"), id.to_string()).expect("the directory is ours");
+        let secure = self.tls.as_ref().map(|_| SocketAddr::from((self.address, free_port())));
+        let tls = secure.zip(self.tls.as_ref()).map(|(address, tls)| {
+            format!("secureClientPortAddress={}\nsecureClientPort={}\n{tls}", address.ip(), address.port())
+        });
+        let tls = tls.unwrap_or_default();
         // Ticks of 200 ms, with limits in ticks: 4 s to join, 2 s to notice a frozen leader.
         let config = format!(
             "tickTime=200\ninitLimit=20\nsyncLimit=10\nminSessionTimeout=400\nmaxSessionTimeout=40000\n\
              dataDir={}\nclientPortAddress={}\nclientPort={}\nmaxClientCnxns=0\n\
-             admin.enableServer=false\n4lw.commands.whitelist=*\n{members}",
+             admin.enableServer=false\n4lw.commands.whitelist=*\n{tls}{members}",
             data.display(),
             client.ip(),
             client.port()
         );
         fs::write(directory.join("zoo.cfg"), config).expect("the directory is ours");
-        Server { process: self.spawn(&directory, client), directory, client }
+        Server { process: self.spawn(&directory, client), directory, client, secure }
     }
 
     fn spawn(&self, directory: &Path, client: SocketAddr) -> Process {
@@ -121,7 +151,7 @@ impl ZooKeeperBuilder {
 impl ZooKeeper {
     /// Describes an ensemble that is not yet started.
     pub fn builder() -> ZooKeeperBuilder {
-        ZooKeeperBuilder { address: Ipv4Addr::LOCALHOST.into(), force_sync: false }
+        ZooKeeperBuilder { address: Ipv4Addr::LOCALHOST.into(), force_sync: false, tls: None }
     }
 
     /// Starts an ensemble of `size` servers on 127.0.0.1.
@@ -136,6 +166,16 @@ impl ZooKeeper {
     /// The addresses of all servers, as clients want them: `127.0.0.1:PORT,127.0.0.1:PORT,…`.
     pub fn connect_string(&self) -> String {
         self.servers.iter().map(|server| server.client.to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The addresses at which the servers speak TLS, as clients want them.
+    ///
+    /// # Panics
+    ///
+    /// When they were not built to.
+    pub fn secure_connect_string(&self) -> String {
+        let secure = |server: &Server| server.secure.expect("servers that were built with `tls`").to_string();
+        self.servers.iter().map(secure).collect::<Vec<_>>().join(",")
     }
 
     /// How many servers there are, running or not.
@@ -305,8 +345,9 @@ fn class_path() -> String {
         );
         return format!("{home}/conf:{home}/lib/*");
     }
-    // The first jar names all others in its manifest, but none that prints the log.
-    let jars = ["zookeeper.jar", "slf4j-simple.jar"].map(|jar| format!("{DEBIAN_JARS}/{jar}"));
+    // The first jar names all others in its manifest, but none that prints the log, and not all that TLS takes.
+    let jars =
+        ["zookeeper.jar", "slf4j-simple.jar", "netty-codec.jar"].map(|jar| format!("{DEBIAN_JARS}/{jar}"));
     for jar in &jars {
         assert!(
             Path::new(jar).is_file(),

@@ -7,6 +7,7 @@
 //! with a check of the leader's lock. Only the module `zookeeper` knows the `ZooKeeper` client; only `wire`
 //! knows the JSON.
 
+mod access;
 mod embedded;
 mod feed;
 mod history;
@@ -33,6 +34,7 @@ use redis_failover_core::{
     Version, Versioned,
 };
 
+pub use access::Access;
 pub use embedded::{Embedded, EmbeddedCampaign, EmbeddedGroup, EmbeddedSession};
 pub use feed::Feed;
 pub use history::{KEPT, RETURNS_KEPT};

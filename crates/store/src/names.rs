@@ -41,6 +41,20 @@ impl ConnectString {
         servers(self) == servers(others) && self.absolute(group) == others.absolute(other_group)
     }
 
+    /// The servers, each a host and a port.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = (&str, u16)> {
+        self.hosts.iter().map(|(host, port)| (host.as_str(), *port))
+    }
+
+    /// What the client is given for TLS: it verifies the servers by what it is given, so nothing can be hidden from it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn for_tls_client(&self) -> String {
+        let host = |(host, port)| {
+            if str::contains(host, ':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        };
+        self.hosts().map(host).collect::<Vec<_>>().join(",")
+    }
+
     /// What the client is given: without the chroot, IPv4 addresses as plain numbers, and IPv6 addresses in the zone 0.
     ///
     /// A literal address that cannot be reached makes the client spin without yielding (docs/design/0002,
@@ -214,6 +228,8 @@ mod tests {
     fn literal_addresses_are_hidden_from_the_client() {
         let parsed: ConnectString = "127.0.0.1:5,h2,[::1]:7/x".parse().expect("valid");
         assert_eq!(parsed.for_client(), "2130706433:5,h2:2181,[::1%0]:7");
+        #[cfg(feature = "tls")]
+        assert_eq!(parsed.for_tls_client(), "127.0.0.1:5,h2:2181,[::1]:7");
         assert_eq!(parsed.absolute(&"/a".parse().expect("valid")), "/x/a");
     }
 

@@ -16,7 +16,8 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::tls_error::TlsError;
-use files::{Material, Seen, look};
+pub(crate) use files::Material;
+use files::{Seen, look};
 
 /// Whom connections over TLS trust, and who they are to the other side.
 ///
@@ -56,6 +57,13 @@ struct Loaded {
     /// As they were when they were last looked at, well or not.
     seen: Seen,
     config: Arc<ClientConfig>,
+    material: Arc<Material>,
+}
+
+impl Loaded {
+    fn both(&self) -> (Arc<ClientConfig>, Arc<Material>) {
+        (Arc::clone(&self.config), Arc::clone(&self.material))
+    }
 }
 
 impl std::fmt::Debug for Loaded {
@@ -118,6 +126,11 @@ impl Tls {
         self.load().map(drop)
     }
 
+    /// Whether a certificate can name this host.
+    pub(crate) fn check_host(&self, host: &str) -> Result<(), TlsError> {
+        server_name(self.said.server_name.as_deref().unwrap_or(host)).map(drop)
+    }
+
     /// Shakes hands over a connection to `host`.
     ///
     /// # Errors
@@ -128,31 +141,35 @@ impl Tls {
         stream: S,
     ) -> Result<TlsStream<S>, TlsError> {
         let name = server_name(self.said.server_name.as_deref().unwrap_or(host))?;
-        let connected = TlsConnector::from(self.load()?).connect(name, stream).await;
+        let connected = TlsConnector::from(self.load()?.0).connect(name, stream).await;
         connected.map_err(|error| match words::of(&error) {
             Some(words) => TlsError::Refused(words),
             None => TlsError::Broken(error),
         })
     }
 
-    fn load(&self) -> Result<Arc<ClientConfig>, TlsError> {
+    /// What the files hold now.
+    pub(crate) fn material(&self) -> Result<Arc<Material>, TlsError> {
+        self.load().map(|loaded| loaded.1)
+    }
+
+    fn load(&self) -> Result<(Arc<ClientConfig>, Arc<Material>), TlsError> {
         // Whole between any two statements.
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = look(&self.said);
         if let Some(known) = loaded.as_ref().filter(|known| known.seen == seen) {
-            return Ok(Arc::clone(&known.config));
+            return Ok(known.both());
         }
-        let read = Material::read(&self.said).and_then(|material| material.config());
+        let read = Material::read(&self.said).and_then(|material| Ok((material.config()?, material)));
         match (read, loaded.as_mut()) {
-            (Ok(config), _) => {
-                let config = Arc::new(config);
-                *loaded = Some(Loaded { seen, config: Arc::clone(&config) });
-                Ok(config)
+            (Ok((config, material)), _) => {
+                let (config, material) = (Arc::new(config), Arc::new(material));
+                Ok(loaded.insert(Loaded { seen, config, material }).both())
             }
             (Err(error), Some(known)) => {
                 tracing::warn!("the certificates of before are used: {error}");
                 known.seen = seen;
-                Ok(Arc::clone(&known.config))
+                Ok(known.both())
             }
             (Err(error), None) => Err(error),
         }
@@ -169,7 +186,7 @@ pub fn tls_refusal(error: &(dyn Error + 'static)) -> Option<String> {
 ///
 /// # Errors
 /// When it is neither a name nor an IP address.
-pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
+fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))
 }
 

@@ -20,6 +20,11 @@ pub enum TlsError {
     /// No certificate can name such a host.
     #[error("`{0}` is a host that no certificate can name")]
     Name(String),
+    /// The client library of `ZooKeeper` can't.
+    #[error(
+        "ZooKeeper's servers are verified by the hosts that they are called by alone: leave the server name out"
+    )]
+    NoServerName,
     /// The server answered, and one of us does not take the other.
     #[error("{0}")]
     Refused(String),
@@ -35,7 +40,9 @@ impl TlsError {
     /// The same for who knows I/O errors only.
     pub fn into_io(self) -> io::Error {
         let kind = match &self {
-            Self::File { .. } | Self::System(_) | Self::Name(_) => io::ErrorKind::InvalidInput,
+            Self::File { .. } | Self::System(_) | Self::Name(_) | Self::NoServerName => {
+                io::ErrorKind::InvalidInput
+            }
             Self::Refused(_) => io::ErrorKind::InvalidData,
             Self::NotBuilt => io::ErrorKind::Unsupported,
             Self::Broken(error) => error.kind(),

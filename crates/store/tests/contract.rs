@@ -11,6 +11,7 @@ mod contract {
     pub(crate) mod subject;
     pub(crate) mod world;
 
+    mod access;
     mod commits;
     mod elections;
     mod history;

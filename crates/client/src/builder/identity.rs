@@ -64,4 +64,23 @@ impl Builder {
         self.settings.tls = Some(tls);
         self
     }
+
+    /// Who this client is to `ZooKeeper`, in its scheme `digest`; default nobody in particular. It is needed only where
+    /// the published document may not be read by everybody: our monitors let everybody read. The password appears in
+    /// no log, no error and no `Debug`.
+    pub fn zookeeper_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.access = self.access.credentials(user, SecretString::from(password.into()));
+        self
+    }
+
+    /// Calls `ZooKeeper` over TLS, at the ports that are given in [`Builder::servers`]; default no. Each server is
+    /// verified by the host that stands there, a name or an IP address.
+    ///
+    /// The library below takes rustls's provider of cryptography from the process. Where the program has installed none
+    /// when the client is first used, aws-lc-rs is installed.
+    #[cfg(feature = "tls")]
+    pub fn zookeeper_tls(mut self, tls: Tls) -> Self {
+        self.access = self.access.tls(tls);
+        self
+    }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use redis_failover::redis::{AsyncCommands, RedisResult, pipe};
 use redis_failover::{Builder, Client, Outcome, ReadFrom, Tls, outcome};
-use redis_failover_lab::{Authority, Issued, Redis};
+use redis_failover_lab::{self as lab, Authority, Issued, Redis};
+use redis_failover_store::{Access, ZooKeeper};
 
-use crate::world::{LONG, Nodes, Stage, ok, soon};
+use crate::world::{LONG, Nodes, Stage, ok, publish, soon};
 
 /// Three nodes that speak nothing but TLS, for who has a certificate where `mutual` says so.
 fn stage(authority: &Authority, hosts: &[&str], mutual: bool) -> Stage {
@@ -198,5 +199,34 @@ async fn without_roots_of_its_own_it_trusts_whom_the_system_trusts() -> RedisRes
     test.args(["--exact", name]).env(INNER, node.addr()).env("SSL_CERT_FILE", authority.roots());
     assert!(test.output().expect("it runs").status.success());
     assert_eq!(node.get("a"), Ok(Some("1".into())));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_reads_over_tls_what_monitors_with_credentials_published() -> RedisResult<()> {
+    let authority = Authority::new();
+    let issued = authority.issue(&["127.0.0.1"]);
+    let zookeeper = lab::ZooKeeper::builder().tls(&authority, &issued, true).start(1);
+    let nodes = Nodes::start(0);
+    let servers = zookeeper.secure_connect_string();
+    let tls = as_one(trusting(&authority), &issued);
+    let timeout = Duration::from_secs(2);
+    let access = Access::default().tls(tls.clone()).credentials("monitors", "secret".into());
+    let session =
+        ZooKeeper::connect_with(servers.parse().expect("servers"), timeout, &access).expect("a thread");
+    publish(&session, "/redis/cluster", &nodes).await;
+
+    // Nobody to ZooKeeper, and somebody else.
+    let builder = || Client::builder().servers(&servers).session_timeout(timeout).read_from(ReadFrom::Master);
+    for builder in [builder(), builder().zookeeper_auth("app", "other")] {
+        let client = builder.zookeeper_tls(tls.clone()).build().expect("good settings");
+        client.connection().set::<_, _, ()>("a", 1).await?;
+    }
+    let untrusted =
+        builder().zookeeper_tls(Tls::new()).wait_limit(timeout * 2).build().expect("good settings");
+    let error = untrusted.connection().set::<_, _, ()>("a", 1).await.expect_err("it is not trusted");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
+    let text = error.to_string();
+    assert!(text.contains(&servers) && text.contains("signed by nobody whom we trust"), "{text}");
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -56,6 +58,19 @@ impl Material {
             Ok::<_, TlsError>(Identity { certificate: read(certificate)?, key: read(key)? })
         });
         Ok(Self { roots, identity: identity.transpose()? })
+    }
+
+    /// Whom to trust, in PEM.
+    pub(crate) fn roots_pem(&self) -> String {
+        match &self.roots {
+            Roots::File(_, text) => text.clone(),
+            Roots::System(roots) => roots.iter().map(pem).collect(),
+        }
+    }
+
+    /// The certificate to show and its key, in PEM.
+    pub(crate) fn identity_pem(&self) -> Option<(&str, &str)> {
+        self.identity.as_ref().map(|it| (it.certificate.1.as_str(), it.key.1.as_str()))
     }
 
     /// What rustls makes of it.
@@ -127,4 +142,31 @@ fn certificates(file: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, 
 
 fn unusable(file: &str, why: &str) -> TlsError {
     TlsError::File { file: file.to_owned(), why: why.to_owned() }
+}
+
+fn pem(certificate: &CertificateDer<'_>) -> String {
+    let text = BASE64_STANDARD.encode(certificate);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_trusts_is_said_in_pem_as_it_was() {
+        let der: Vec<u8> = (0..=255).collect();
+        let text = pem(&CertificateDer::from(der.clone()));
+        assert!(text.lines().all(|line| line.len() <= 64), "{text}");
+        assert_eq!(certificates("f", &text).expect("PEM")[0].as_ref(), der);
+    }
 }

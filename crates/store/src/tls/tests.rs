@@ -10,20 +10,23 @@ fn tls(authority: &Authority, issued: &Issued) -> Tls {
     Tls::new().roots_file(authority.roots()).identity_files(&issued.certificate, &issued.key)
 }
 
+/// For all that one says before it hears the other.
+const ROOM: usize = 64 << 10;
+
 #[test]
 fn files_are_read_again_only_when_they_have_changed() {
     let authority = Authority::new();
     let issued = authority.issue(&["app"]);
     let tls = tls(&authority, &issued);
-    let first = tls.load().expect("good files");
-    assert!(Arc::ptr_eq(&first, &tls.clone().load().expect("good files")), "a clone is the same");
+    let first = tls.load().expect("good files").0;
+    assert!(Arc::ptr_eq(&first, &tls.clone().load().expect("good files").0), "a clone is the same");
     authority.issue_into(&issued, &["app"]);
-    let second = tls.load().expect("good files");
+    let second = tls.load().expect("good files").0;
     assert!(!Arc::ptr_eq(&first, &second));
     fs::write(&issued.key, "no key").expect("it is ours");
-    assert!(Arc::ptr_eq(&second, &tls.load().expect("those of before")));
+    assert!(Arc::ptr_eq(&second, &tls.load().expect("those of before").0));
     authority.issue_into(&issued, &["app"]);
-    assert!(!Arc::ptr_eq(&second, &tls.load().expect("good files")));
+    assert!(!Arc::ptr_eq(&second, &tls.load().expect("good files").0));
 }
 
 #[test]
@@ -44,12 +47,12 @@ fn no_key_is_shown() {
 async fn a_connection_that_breaks_is_no_refusal_and_what_is_no_tls_is_one() {
     let authority = Authority::new();
     let tls = tls(&authority, &authority.issue(&["app"]));
-    let (ours, theirs) = tokio::io::duplex(1024);
+    let (ours, theirs) = tokio::io::duplex(ROOM);
     drop(theirs);
     let broken = tls.connect("localhost", ours).await.expect_err("nobody is there");
     assert!(matches!(broken, TlsError::Broken(_)), "{broken}");
 
-    let (ours, mut theirs) = tokio::io::duplex(1024);
+    let (ours, mut theirs) = tokio::io::duplex(ROOM);
     tokio::io::AsyncWriteExt::write_all(&mut theirs, b"-ERR what?\r\n").await.expect("there is room");
     let refused = tls.connect("localhost", ours).await.expect_err("that is no TLS");
     assert!(matches!(&refused, TlsError::Refused(why) if why.contains("no TLS")), "{refused}");

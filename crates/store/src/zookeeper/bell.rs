@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use zookeeper_client::{Error, OneshotWatcher};
 
 use super::session::Session;
+use super::znodes::why;
 
 /// The rest after something failed.
 const REST: Duration = Duration::from_millis(100);
@@ -72,7 +73,8 @@ pub(super) async fn follow<W: Future<Output = Result<Infallible, Error>>>(
         let Err(error) = watch_and_read().await;
         failures += 1;
         if failures % 100 == 3 {
-            tracing::warn!(path = znode, %error, "cannot read {what}; trying on");
+            let error = why(&error);
+            tracing::warn!(path = znode, error, "cannot read {what}; trying on");
         }
         sleep(REST).await;
     }

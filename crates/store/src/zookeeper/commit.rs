@@ -11,7 +11,7 @@ use super::history::{self, History};
 use super::record::Record;
 use super::session::{Session, Shared};
 use super::standing::Held;
-use super::znodes::{failed, persistent};
+use super::znodes::failed;
 use crate::CommitError;
 use crate::history::Told;
 use crate::raw::{Changes, Raw};
@@ -152,13 +152,13 @@ impl Writing<'_> {
                 writer.add_check_version(&znodes.document, raw.version.document)?;
             }
             match raw.version.state {
-                None => writer.add_create(&znodes.state, &changes.state, &persistent())?,
+                None => writer.add_create(&znodes.state, &changes.state, &session.persistent())?,
                 Some(version) if changes.state_differs => {
                     writer.add_set_data(&znodes.state, &changes.state, Some(version))?;
                 }
                 Some(version) => writer.add_check_version(&znodes.state, version)?,
             }
-            told.map_or(Ok(()), |told| history::add_to(&mut writer, znodes, told))?;
+            told.map_or(Ok(()), |told| history::add_to(&mut writer, session, znodes, told))?;
             Ok(writer)
         })();
         let refused = |error: Error| Unwritten::For(CommitError::Refused(failed(session, lock, &error)));

@@ -15,7 +15,7 @@ use super::StoreError;
 use super::history::History;
 use super::session::{Session, Shared};
 use super::standing::{Held, Standing};
-use super::znodes::{SEQUENTIAL, ensure, failed};
+use super::znodes::{ensure, failed, warn_if_open, why};
 use crate::Leader;
 use crate::wire::leader_of;
 use crate::znodes::{Znodes, lock_prefix, lock_session, sequence};
@@ -149,7 +149,8 @@ impl Candidate {
                     self.standing.suspend();
                     failures += 1;
                     if failures == 3 {
-                        tracing::warn!(path = self.znodes.leader, %error, "cannot stand; trying on");
+                        let error = why(&error);
+                        tracing::warn!(path = self.znodes.leader, error, "cannot stand; trying on");
                     }
                     sleep(REST).await;
                 }
@@ -260,8 +261,11 @@ impl Candidate {
 
     async fn create(&self, session: &Session) -> Result<(), Error> {
         let prefix = self.znodes.lock(&self.prefix(session));
-        match session.limited(session.client.create(&prefix, &self.data, &SEQUENTIAL)).await {
-            Ok(_) => Ok(()),
+        match session.limited(session.client.create(&prefix, &self.data, &session.sequential())).await {
+            Ok(_) => {
+                warn_if_open(session, &self.znodes.document).await;
+                Ok(())
+            }
             Err(Error::NoNode) => ensure(session, &self.znodes.leader).await,
             Err(error) => Err(error),
         }

@@ -14,7 +14,7 @@ use super::StoreError;
 use super::commit::refusal;
 use super::record::content;
 use super::session::{Session, Shared};
-use super::znodes::{failed, persistent};
+use super::znodes::failed;
 use crate::history::{Told, Written, epoch_of, told_before};
 use crate::wire::{entry_bytes, parse_entry};
 use crate::znodes::Znodes;
@@ -114,13 +114,18 @@ impl Kept {
 }
 
 /// Adds to a transaction what writes the entry.
-pub(super) fn add_to(writer: &mut CheckWriter<'_>, znodes: &Znodes, told: &Told) -> Result<(), Error> {
+pub(super) fn add_to(
+    writer: &mut CheckWriter<'_>,
+    session: &Session,
+    znodes: &Znodes,
+    told: &Told,
+) -> Result<(), Error> {
     match told {
         Told::New { written, gone, first, .. } => {
             if *first {
-                writer.add_create(&znodes.history, b"", &persistent())?;
+                writer.add_create(&znodes.history, b"", &session.persistent())?;
             }
-            writer.add_create(&written.znode, &written.data, &persistent())?;
+            writer.add_create(&written.znode, &written.data, &session.persistent())?;
             gone.iter().try_for_each(|name| writer.add_delete(&znodes.entry(name), None))
         }
         Told::More { znode, data, version } => writer.add_set_data(znode, data, Some(*version)),

@@ -18,6 +18,11 @@ mod pulse;
 mod record;
 mod reports;
 mod requests;
+#[cfg(feature = "tls")]
+mod secure;
+#[cfg(not(feature = "tls"))]
+#[path = "no_secure.rs"]
+mod secure;
 mod session;
 mod snapshot;
 mod standing;
@@ -30,8 +35,10 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
+use crate::access::Access;
 use crate::feed::Feed;
 use crate::names::{ConnectString, GroupPath};
+use crate::tls_error::TlsError;
 pub use campaign::ZooKeeperCampaign;
 pub use group::ZooKeeperGroup;
 use session::Shared;
@@ -122,10 +129,23 @@ impl ZooKeeper {
     /// # Errors
     /// When the operating system grants no thread or no file descriptor.
     pub fn connect(servers: ConnectString, session_timeout: Duration) -> io::Result<Self> {
+        Self::connect_with(servers, session_timeout, &Access::default())
+    }
+
+    /// The same, over TLS and with credentials where `access` says so.
+    ///
+    /// # Errors
+    /// As above, and when a file of TLS can't be used or a server can't be verified.
+    pub fn connect_with(
+        servers: ConnectString,
+        session_timeout: Duration,
+        access: &Access,
+    ) -> io::Result<Self> {
+        access.check(&servers).map_err(TlsError::into_io)?;
         // A thread of its own: the client can spin without yielding (Z4), and nobody else must freeze with
         // it.
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let shared = Arc::new(Shared::new(servers, session_timeout, runtime.handle().clone()));
+        let shared = Arc::new(Shared::new(servers, session_timeout, access, runtime.handle().clone()));
         let (session, watchdog) = (Arc::clone(&shared), Arc::clone(&shared));
         thread::Builder::new().name("zookeeper".to_owned()).spawn(move || {
             runtime.block_on(session::run(&session));

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use zookeeper_client::{Error, OneshotWatcher, SessionState, StateWatcher};
 
 use super::session::{Session, Shared};
-use super::znodes::{EPHEMERAL, ensure};
+use super::znodes::{ensure, why};
 use crate::own_report;
 use crate::wire::report_bytes;
 use crate::znodes::Znodes;
@@ -64,7 +64,8 @@ async fn publish_in(
         };
         failures += 1;
         if failures % 100 == 3 {
-            tracing::warn!(path = znodes.monitors, %error, "cannot write this monitor's report; trying on");
+            let error = why(&error);
+            tracing::warn!(path = znodes.monitors, error, "cannot write this monitor's report; trying on");
         }
         sleep(REST).await;
     }
@@ -132,7 +133,7 @@ async fn keep_written(
 async fn create(session: &Session, znodes: &Znodes, znode: &str, latest: &Published) -> Result<bool, Error> {
     loop {
         let bytes = report_bytes(&latest.now());
-        match session.limited(session.client.create(znode, &bytes, &EPHEMERAL)).await {
+        match session.limited(session.client.create(znode, &bytes, &session.ephemeral())).await {
             Ok(_) => return Ok(true),
             Err(Error::NodeExists) => return Ok(false),
             Err(Error::NoNode) => ensure(session, &znodes.monitors).await?,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redis_failover_core::{Answer, Request, RequestId, Requests};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use zookeeper_client::{Acls, CheckWriteError, CreateMode, CreateOptions, Error, EventType};
+use zookeeper_client::{CheckWriteError, Error, EventType};
 
 use super::session::{Session, Shared};
 use super::znodes::{ensure, failed};
@@ -14,9 +14,6 @@ use super::{StoreError, bell, commit};
 use crate::CommitError;
 use crate::wire::{answered_bytes, parse_request, request_bytes};
 use crate::znodes::{Znodes, request_id};
-
-/// A request vanishes with the session of who asks: nobody is left to hear the answer.
-const REQUEST: CreateOptions<'static> = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
 
 /// Follows the requests that nobody has answered, until nobody needs them any more, or the store is
 /// gone.
@@ -70,7 +67,8 @@ pub(super) async fn ask(session: Session, znodes: Znodes, request: Request) -> R
     let bytes = request_bytes(&request);
     let id = loop {
         let prefix = znodes.request_prefix();
-        match session.limited(session.client.create(&prefix, &bytes, &REQUEST)).await {
+        // It vanishes with the session of who asks: nobody is left to hear the answer.
+        match session.limited(session.client.create(&prefix, &bytes, &session.sequential())).await {
             Ok((_, sequence)) => break RequestId(sequence.into_i64()),
             Err(Error::NoNode) => ensure(&session, &znodes.requests).await.map_err(failed)?,
             Err(error) => return Err(failed(error)),

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -13,8 +14,10 @@ use tokio::time::{sleep, timeout};
 use zookeeper_client::{Client, Error, SessionState};
 
 use super::pulse::Pulse;
+use super::secure::Secured;
 use super::standing::Standing;
 use super::{CLOSE_LIMIT, Connection, StoreError};
+use crate::access::Access;
 use crate::names::ConnectString;
 
 /// The rest between two attempts to connect.
@@ -27,6 +30,9 @@ const REMEMBERED: usize = 8;
 pub(super) struct Shared {
     pub(super) servers: ConnectString,
     asked: Duration,
+    secured: Option<Secured>,
+    /// What the servers are told of who we are.
+    digest: Option<SecretString>,
     handle: Handle,
     pub(super) pulse: Pulse,
     pub(super) sessions: watch::Sender<Option<Session>>,
@@ -52,6 +58,8 @@ pub(super) struct Session {
     pub(super) id: i64,
     /// As negotiated.
     pub(super) timeout: Duration,
+    /// Whether what it makes belongs to who has our credentials.
+    pub(super) owns: bool,
 }
 
 impl Session {
@@ -65,10 +73,12 @@ impl Session {
 }
 
 impl Shared {
-    pub(super) fn new(servers: ConnectString, asked: Duration, handle: Handle) -> Self {
+    pub(super) fn new(servers: ConnectString, asked: Duration, access: &Access, handle: Handle) -> Self {
         Self {
             servers,
             asked,
+            secured: access.over().map(Secured::new),
+            digest: access.digest().map(SecretString::from),
             handle,
             pulse: Pulse::new(asked),
             sessions: watch::Sender::new(None),
@@ -198,7 +208,7 @@ pub(super) async fn run(shared: &Shared) {
                     live(shared, &session).await;
                     shared.is_over(session.id);
                 }
-                Err(error) => last_error = Some(error.to_string()),
+                Err(error) => last_error = Some(error),
             }
             shared.suspend_all();
             shared.sessions.send_replace(None);
@@ -219,13 +229,31 @@ pub(super) async fn run(shared: &Shared) {
     }
 }
 
-async fn connect(shared: &Shared) -> Result<Session, Error> {
-    let connector = Client::connector().with_session_timeout(shared.asked).with_fail_eagerly();
+async fn connect(shared: &Shared) -> Result<Session, String> {
+    let mut connector = Client::connector().with_session_timeout(shared.asked).with_fail_eagerly();
+    if let Some(digest) = &shared.digest {
+        connector = connector.with_auth("digest", digest.expose_secret().as_bytes());
+    }
+    let connecting = async {
+        if let Some(secured) = &shared.secured {
+            return secured.connect(connector, &shared.servers).await;
+        }
+        let servers = shared.servers.for_client();
+        connector.connect(&servers).await.map_err(|error| error.to_string())
+    };
     // Slow servers may take the whole time-out; the client's own deadline is not to be relied upon (Z4).
-    let servers = shared.servers.for_client();
-    let connected = connector.connect(&servers);
-    let client = timeout(shared.asked * 2, connected).await.unwrap_or(Err(Error::Timeout))?;
-    Ok(Session { id: client.session_id().0, timeout: client.session_timeout(), client })
+    let connected = timeout(shared.asked * 2, connecting).await;
+    match (connected.unwrap_or_else(|_| Err(Error::Timeout.to_string())), &shared.secured) {
+        (Ok(client), _) => Ok(Session {
+            id: client.session_id().0,
+            timeout: client.session_timeout(),
+            owns: shared.digest.is_some(),
+            client,
+        }),
+        // The library does not say what TLS says.
+        (Err(error), Some(secured)) => Err(secured.trouble(&shared.servers).await.unwrap_or(error)),
+        (Err(error), None) => Err(error),
+    }
 }
 
 /// Tells everybody of the session, and returns when it is over.
@@ -266,6 +294,8 @@ async fn beat(shared: &Shared, session: &Session) {
         let unbroken = last.is_some_and(|last| now - last <= shared.pulse.limit());
         if session.client.state() != SessionState::SyncConnected {
             last = None;
+            // The library connects again by itself; the certificate may be a new one meanwhile.
+            shared.secured.iter().for_each(Secured::refresh);
         } else if unbroken {
             shared.pulse.beat(now);
             last = Some(now);

@@ -1,32 +1,74 @@
 //! How znodes come into being, and what is said when they do not. Nothing is ever deleted here.
 
-use zookeeper_client::{Acls, CreateMode, CreateOptions, Error};
+use zookeeper_client::{Acl, Acls, CreateMode, CreateOptions, Error, Permission};
 
 use super::StoreError;
 use super::session::Session;
 
-/// Everybody may do everything, as with the predecessor.
-const PERSISTENT: CreateOptions<'static> = CreateMode::Persistent.with_acls(Acls::anyone_all());
-/// As above, and it vanishes with its session.
-pub(super) const EPHEMERAL: CreateOptions<'static> = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
-/// As above, and the server numbers it.
-pub(super) const SEQUENTIAL: CreateOptions<'static> =
-    CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
+/// With credentials: who has the same ones may do everything, all others may read, as clients and people do.
+static OWNED: [Acl; 2] =
+    [Acl::new_const(Permission::ALL, "auth", ""), Acl::new_const(Permission::READ, "world", "anyone")];
+
+impl Session {
+    /// How a znode of this kind is made. Without credentials everybody may do everything, as with the predecessor.
+    fn options(&self, mode: CreateMode) -> CreateOptions<'static> {
+        mode.with_acls(if self.owns { Acls::new(&OWNED) } else { Acls::anyone_all() })
+    }
+
+    /// Of one that stays.
+    pub(super) fn persistent(&self) -> CreateOptions<'static> {
+        self.options(CreateMode::Persistent)
+    }
+
+    /// Of one that vanishes with this session.
+    pub(super) fn ephemeral(&self) -> CreateOptions<'static> {
+        self.options(CreateMode::Ephemeral)
+    }
+
+    /// Of one that vanishes with this session, and that the server numbers.
+    pub(super) fn sequential(&self) -> CreateOptions<'static> {
+        self.options(CreateMode::EphemeralSequential)
+    }
+}
 
 /// Makes the persistent znode `path` and all above it, empty, where they are missing.
 pub(super) async fn ensure(session: &Session, path: &str) -> Result<(), Error> {
-    session.limited(session.client.mkdir(path, &PERSISTENT)).await
+    session.limited(session.client.mkdir(path, &session.persistent())).await
 }
 
-/// Creation of the state inside a transaction.
-pub(super) fn persistent() -> CreateOptions<'static> {
-    PERSISTENT
+/// Warns where others than those with our credentials may change the znode though we have some: it was made without.
+pub(super) async fn warn_if_open(session: &Session, path: &str) {
+    if !session.owns {
+        return;
+    }
+    let Ok((acls, _)) = session.limited(session.client.get_acl(path)).await else { return };
+    let changes =
+        |acl: &Acl| acl.scheme() == "world" && (acl.permission() | Permission::READ) != Permission::READ;
+    if acls.iter().any(changes) {
+        tracing::warn!(
+            path,
+            "everybody may change this znode: it was made without credentials, and stays as it is. Once all monitors \
+             have them, set its ACL and that of all below it (zkCli.sh: setAcl -R PATH auth::cdrwa,world:anyone:r)"
+        );
+    }
+}
+
+/// What an error says, in words that say what to do.
+pub(super) fn why(error: &Error) -> String {
+    match error {
+        Error::NoAuth => {
+            "not authorized: the znode's ACL does not let us (are the user and the password for \
+                          ZooKeeper those of the group's other monitors?)"
+                .to_owned()
+        }
+        error => error.to_string(),
+    }
 }
 
 /// An error for callers that do not know the client library.
 pub(super) fn failed(session: &Session, znode: &str, error: &Error) -> StoreError {
     match error {
         Error::Timeout => StoreError::NoAnswer(session.timeout),
-        error => StoreError::Failed { znode: znode.to_owned(), why: error.to_string() },
+        error => StoreError::Failed { znode: znode.to_owned(), why: why(error) },
     }
 }

@@ -30,6 +30,27 @@ impl OnZooKeeper {
         (transaction, line("Received:").parse().unwrap())
     }
 
+    /// The ACLs of `znode` and of all below it, as people write them.
+    pub(crate) async fn acls(&self, znode: &str) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for path in self.branch(znode).await {
+            let (acls, _) = self.raw.get_acl(&path).await.unwrap();
+            let acl = |acl: &zookeeper_client::Acl| {
+                let who = acl.id().split(':').next().unwrap_or_default();
+                format!("{}:{who}:{}", acl.scheme(), acl.permission())
+            };
+            found.push((path, acls.iter().map(acl).collect::<Vec<_>>().join(",")));
+        }
+        found
+    }
+
+    /// The same on this server.
+    pub(crate) async fn on(server: lab::ZooKeeper) -> Self {
+        let servers = server.connect_string();
+        let raw = Client::connector().with_session_timeout(LONG).connect(&servers).await.unwrap();
+        Self { server, raw }
+    }
+
     /// The paths of `znode` and of all below it, the deepest of each branch first.
     async fn branch(&self, znode: &str) -> Vec<String> {
         let mut found = vec![znode.to_owned()];
@@ -48,10 +69,7 @@ impl Subject for OnZooKeeper {
     type Group = ZooKeeperGroup;
 
     async fn start() -> Self {
-        let server = lab::ZooKeeper::start(1);
-        let servers = server.connect_string();
-        let raw = Client::connector().with_session_timeout(LONG).connect(&servers).await.unwrap();
-        Self { server, raw }
+        Self::on(lab::ZooKeeper::start(1)).await
     }
 
     fn open(&self, timeout: Duration) -> ZooKeeper {
