@@ -216,7 +216,7 @@ async fn what_would_confuse_others_is_refused_with_a_hint() {
     let mut con = nodes.master_only();
     for (command, hint) in [
         (vec!["SELECT", "1"], "db(N)"),
-        (vec!["SUBSCRIBE", "c"], "current_master()"),
+        (vec!["SUBSCRIBE", "c"], "pubsub()"),
         (vec!["MONITOR"], "redis::Client"),
         (vec!["CLIENT", "REPLY", "OFF"], "builder"),
         (vec!["WAIT", "1", "0"], "pipeline"),
