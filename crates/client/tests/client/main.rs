@@ -1,5 +1,6 @@
 //! The client on real Redis servers: what goes where, and what happens when who is who changes.
 
+mod blocking_commands;
 mod changes;
 mod commands;
 mod credentials;

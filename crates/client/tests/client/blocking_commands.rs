@@ -1,0 +1,82 @@
+//! Commands that block, when their master goes: what each is called, whichever way it went.
+
+use redis_failover::redis::{Pipeline, RedisResult, cmd, pipe};
+use redis_failover::{Outcome, outcome};
+use tokio::task::JoinHandle;
+
+use crate::world::{LONG, Stage, follow, ok, patient, run, soon};
+
+/// How a master goes.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// Another is published, and it lives on.
+    Deposed,
+    Killed,
+    Hung,
+    /// It becomes a replica, and no other is published yet.
+    Demoted,
+}
+
+/// Everything that blocks: alone, and behind a write.
+const ALONE: [&[&str]; 3] = [
+    &["BLPOP", "list", "0"],
+    &["XREAD", "BLOCK", "0", "STREAMS", "stream", "$"],
+    &["XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "stream", ">"],
+];
+
+/// More replicas than there are are waited for.
+fn confirmed_write() -> Pipeline {
+    let mut pipeline = pipe();
+    pipeline.set("written", 1).cmd("WAIT").arg(7).arg(0);
+    pipeline
+}
+
+fn end_master(stage: &mut Stage, how: End) {
+    match how {
+        End::Deposed => {}
+        End::Killed => stage.nodes[0].kill(),
+        End::Hung => stage.nodes[0].stop(),
+        // What it says is heard before anything is published.
+        End::Demoted => return stage.promote(1),
+    }
+    ok(&stage.nodes[1], &["REPLICAOF", "NO", "ONE"]);
+    follow(&stage.nodes[2], &stage.nodes[1]);
+    let document = stage.document(2, 1, "steady", &run(&stage.nodes[1]));
+    stage.put(&document);
+}
+
+#[tokio::test]
+async fn what_blocks_is_unknown_when_its_master_goes_unless_that_says_what_became_of_it() -> RedisResult<()> {
+    for how in [End::Deposed, End::Killed, End::Hung, End::Demoted] {
+        let mut stage = Stage::start();
+        let client = patient(&stage);
+        client.ready(LONG).await?;
+        let mut con = client.connection();
+        cmd("XGROUP").arg(&["CREATE", "stream", "g", "$", "MKSTREAM"]).exec_async(&mut con).await?;
+        let mut in_flight: Vec<(_, JoinHandle<RedisResult<()>>)> = Vec::new();
+        for words in ALONE {
+            let mut con = client.connection();
+            let blocked = async move { cmd(words[0]).arg(&words[1..]).exec_async(&mut con).await };
+            in_flight.push((words[0], tokio::spawn(blocked)));
+        }
+        in_flight.push(("WAIT", tokio::spawn(async move { confirmed_write().exec_async(&mut con).await })));
+        let count = in_flight.len().to_string();
+        soon("all block", async || {
+            let blocked = stage.nodes[0].info("clients").expect("it answers")["blocked_clients"].clone();
+            if blocked == count { Ok(()) } else { Err(blocked) }
+        })
+        .await;
+        end_master(&mut stage, how);
+        for (name, blocked) in in_flight {
+            let error = blocked.await.expect("no panic").expect_err("its master went");
+            let expected = match (how, name) {
+                // Redis lets all go that wait, and says so. The write before was carried out.
+                (End::Demoted, "WAIT") => Outcome::Executed,
+                (End::Demoted, _) => Outcome::NotExecuted,
+                _ => Outcome::Unknown,
+            };
+            assert_eq!(outcome(&error), expected, "{name}, {how:?}: {error}");
+        }
+    }
+    Ok(())
+}
