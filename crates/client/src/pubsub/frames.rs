@@ -16,10 +16,21 @@ pub(super) struct Frames {
 /// More than a reply needs to be known as one of which more is to come.
 const DEEPEST: usize = 8;
 
+/// How much is read at a time.
+const ROOM: usize = 16 << 10;
+
+/// What one large message took is given back.
+const KEPT: usize = 1 << 20;
+
 impl Frames {
     /// Where what comes next goes: behind what is there.
     pub(super) fn space(&mut self) -> &mut Vec<u8> {
         self.bytes.drain(..std::mem::take(&mut self.start));
+        if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        }
+        // Many small messages are read at a time.
+        self.bytes.reserve(ROOM);
         &mut self.bytes
     }
 
@@ -103,6 +114,17 @@ mod tests {
         for at_a_time in 1..20 {
             assert_eq!(read(bytes, at_a_time), whole, "{at_a_time} at a time");
         }
+    }
+
+    #[test]
+    fn there_is_room_for_many_small_messages_and_none_is_kept_after_a_large_one() {
+        let mut frames = Frames::default();
+        assert!(frames.space().capacity() >= ROOM);
+        let large = format!("${}\r\n{}\r\n", 2 * KEPT, "x".repeat(2 * KEPT));
+        frames.space().extend_from_slice(large.as_bytes());
+        assert!(frames.next().expect("a reply").is_some());
+        let space = frames.space();
+        assert!((ROOM..KEPT).contains(&space.capacity()), "{}", space.capacity());
     }
 
     #[test]
