@@ -179,6 +179,23 @@ impl Client {
         Topologies { driven: Some(self.driven.topology()), engine: Arc::downgrade(&self.engine) }
     }
 
+    /// Closes the client, for all its handles and connections at once: no call begins any more, those that wait or are
+    /// in flight are waited for, for so long at most, and then all is closed: the connections, the subscribers, the
+    /// client's tasks, and the session with `ZooKeeper` if no other group's client uses it. Yields how many calls were
+    /// not waited for. The client's thread, which then has nothing to do, ends with the last handle.
+    ///
+    /// What comes later fails with [`Outcome::NotExecuted`](crate::Outcome). What was not waited for fails at once,
+    /// writes that were in flight with [`Outcome::Unknown`](crate::Outcome). A session (WATCH, MULTI) is no call: its
+    /// EXEC fails when it comes too late. Subscribers hear nothing more, and iterators of topologies end, when this is
+    /// called.
+    ///
+    /// # Errors
+    /// When there is no thread to do it, or this is the one, in a callback; then nothing is closed.
+    pub fn close(&self, limit: Duration) -> RedisResult<usize> {
+        let driven = self.driven.clone();
+        self.engine.wait(async move { driven.close(limit).await })
+    }
+
     /// The published master. `None` while it is being changed, and until a document was read.
     pub fn current_master(&self) -> Option<NodeAddr> {
         self.driven.current_master()

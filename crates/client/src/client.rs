@@ -1,25 +1,25 @@
 //! The client: one group, followed by one task, used by any number of connections.
 
 use std::fmt;
-use std::io;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use redis::{RedisError, RedisResult};
+use redis::RedisResult;
 use redis_failover_core::NodeAddr;
 use redis_failover_store::{GroupPathError, Store};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use crate::builder::Builder;
-use crate::callbacks::{Callbacks, call_back};
+use crate::callbacks::Callbacks;
+use crate::closing::{Gate, closed};
 use crate::connection::Connection;
 use crate::follow::follow;
 use crate::metrics::{Counters, Metrics};
-use crate::outcome::{Outcome, failure};
 use crate::own_writes::Questions;
 use crate::pubsub::PubSub;
 use crate::queue::Queue;
@@ -31,7 +31,8 @@ use crate::topology::{Topologies, Topology};
 /// A client of one group. A handle: cheap to clone, all clones are one client.
 ///
 /// Nothing is connected before it is used: before [`Client::ready`] or [`Client::topology`] is awaited, or a command is
-/// sent. When the last handle and the last [`Connection`] are dropped, all is closed.
+/// sent. When the last handle and the last [`Connection`] are dropped, all is closed; with
+/// [`Client::close`] earlier, and after what is in flight.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -55,12 +56,20 @@ pub struct Client {
 /// What all handles and connections of a client share.
 pub(crate) struct Shared {
     pub(crate) inner: Arc<Inner>,
-    source: Source,
-    tasks: OnceLock<Vec<AbortOnDropHandle<()>>>,
+    /// Away when the client was closed.
+    source: Mutex<Option<Source>>,
+    tasks: OnceLock<Tasks>,
+}
+
+struct Tasks {
+    handles: Vec<AbortOnDropHandle<()>>,
+    /// Cancelled when what follows has ended.
+    ended: CancellationToken,
 }
 
 /// What the client's own tasks need. It does not keep them alive.
 pub(crate) struct Inner {
+    pub(crate) gate: Arc<Gate>,
     pub(crate) settings: Arc<Settings>,
     /// What the group is called where there are several: its path, or nothing.
     pub(crate) group: String,
@@ -118,6 +127,7 @@ impl Client {
 
     pub(crate) fn new(source: Source, settings: Arc<Settings>) -> Self {
         let inner = Inner {
+            gate: Arc::default(),
             settings,
             group: source.name(),
             routes: watch::Sender::default(),
@@ -128,22 +138,28 @@ impl Client {
             callbacks: Callbacks::default(),
             questions: Arc::default(),
         };
+        let source = Mutex::new(Some(source));
         Self { shared: Arc::new(Shared { inner: Arc::new(inner), source, tasks: OnceLock::new() }) }
     }
 
     /// A client of another group, with the same settings and on the same session with `ZooKeeper`.
     ///
-    /// A client of fixed nodes or of another store has no paths: it yields a second client of the same.
+    /// A client of fixed nodes or of another store has no paths: it yields a second client of the same. Of a closed one
+    /// it yields a closed one.
     ///
     /// # Errors
     /// When the path is none.
     pub fn group(&self, path: &str) -> Result<Self, GroupPathError> {
         let path = path.parse()?;
-        let source = match &self.shared.source {
-            Source::ZooKeeper { session, .. } => Source::ZooKeeper { session: Arc::clone(session), path },
-            other @ Source::Feed(_) => other.clone(),
-        };
-        Ok(Self::new(source, Arc::clone(&self.shared.inner.settings)))
+        let settings = Arc::clone(&self.shared.inner.settings);
+        Ok(match self.shared.source() {
+            Some(Source::ZooKeeper { session, .. }) => {
+                Self::new(Source::ZooKeeper { session, path }, settings)
+            }
+            Some(other @ Source::Feed(_)) => Self::new(other, settings),
+            // It was closed, and there is no session any more.
+            None => self.clone(),
+        })
     }
 
     /// What it was made with.
@@ -175,9 +191,13 @@ impl Client {
             return Err(self.shared.not_in_time(limit));
         }
         let usable = |routes: &Arc<Routes>| routes.master.as_ref().is_some_and(|link| link.is_usable());
-        match timeout(limit, routes.wait_for(usable)).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(self.shared.not_in_time(limit)),
+        tokio::select! {
+            biased;
+            () = self.shared.inner.gate.closing.cancelled() => Err(closed()),
+            usable = timeout(limit, routes.wait_for(usable)) => match usable {
+                Ok(_) => Ok(()),
+                Err(_) => Err(self.shared.not_in_time(limit)),
+            }
         }
     }
 
@@ -196,7 +216,31 @@ impl Client {
         // The stream does not keep the client.
         let shared = Arc::downgrade(&self.shared);
         let start = move || shared.upgrade().iter().for_each(|shared| shared.start());
-        Topologies::new(self.shared.inner.topology.subscribe(), start)
+        Topologies::new(self.shared.inner.topology.subscribe(), start, self.shared.inner.gate.closing.clone())
+    }
+
+    /// Closes the client, for all its handles and connections at once: no call begins any more, those that wait or are
+    /// in flight are waited for, for so long at most, and then all is closed: the connections, the subscribers, the
+    /// client's tasks, and the session with `ZooKeeper` if no other group's client uses it. Yields how many calls were
+    /// not waited for.
+    ///
+    /// What comes later fails with [`Outcome::NotExecuted`]. What was not waited for fails at once, writes that were
+    /// in flight with [`Outcome::Unknown`]. A session (WATCH, MULTI) is no call: its EXEC fails when it comes too late.
+    /// Subscribers hear nothing more, and streams of topologies end, when this is called.
+    ///
+    /// Dropping the future leaves the client shut and open connections as they are; it can be called again.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "tokio")]
+    /// # async fn example(client: redis_failover::Client) {
+    /// let left = client.close(std::time::Duration::from_secs(5)).await;
+    /// if left > 0 {
+    ///     eprintln!("{left} commands were given up");
+    /// }
+    /// # }
+    /// ```
+    pub async fn close(&self, limit: Duration) -> usize {
+        self.shared.close(limit).await
     }
 
     /// The published master. `None` while it is being changed, and until a document was read.
@@ -251,7 +295,7 @@ impl Client {
     /// # }
     /// ```
     pub fn on_change(&self, callback: impl Fn(&Topology) + Send + Sync + 'static) {
-        self.shared.inner.callbacks.add(callback);
+        self.shared.inner.callbacks.add(Arc::new(callback));
         if tokio::runtime::Handle::try_current().is_ok() {
             self.shared.start();
         }
@@ -268,11 +312,15 @@ impl fmt::Debug for Client {
 impl Shared {
     /// Starts to follow, in the runtime of the caller, if nobody has yet.
     pub(crate) fn start(&self) {
-        self.tasks.get_or_init(|| {
+        let Some(source) = self.source() else { return };
+        let tasks = self.tasks.get_or_init(|| {
             let (follower, callbacks) = (Arc::clone(&self.inner), Arc::clone(&self.inner));
-            let source = self.source.clone();
+            let ended = CancellationToken::new();
+            let guard = ended.clone().drop_guard();
             let span = tracing::info_span!("follow", group = self.inner.group);
             let following = async move {
+                // Also when this task is aborted.
+                let _guard = guard;
                 match source {
                     Source::Feed(feed) => follow(follower, feed()).await,
                     Source::ZooKeeper { session, path } => {
@@ -284,65 +332,42 @@ impl Shared {
                     }
                 }
             };
-            let tasks = [
+            let topologies = callbacks.topology.subscribe();
+            let handles = [
                 tokio::spawn(following.instrument(span)),
-                tokio::spawn(call_back(callbacks)),
+                tokio::spawn(async move { callbacks.callbacks.call(topologies).await }),
                 #[cfg(feature = "metrics")]
                 tokio::spawn(crate::facade::report(Arc::clone(&self.inner))),
             ];
-            tasks.map(AbortOnDropHandle::new).into()
+            Tasks { handles: handles.map(AbortOnDropHandle::new).into(), ended }
         });
+        // It may have been closed meanwhile.
+        if self.inner.gate.closed.is_cancelled() {
+            tasks.handles.iter().for_each(AbortOnDropHandle::abort);
+        }
+    }
+
+    /// Ends the tasks, and yields what is cancelled when that is done.
+    pub(crate) fn stop(&self) -> Option<CancellationToken> {
+        self.inner.callbacks.clear();
+        let tasks = self.tasks.get()?;
+        tasks.handles.iter().for_each(AbortOnDropHandle::abort);
+        Some(tasks.ended.clone())
+    }
+
+    /// Where the documents come from; `None` when it was closed.
+    pub(crate) fn source(&self) -> Option<Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Leaves where the documents come from to others.
+    pub(crate) fn forget_source(&self) {
+        drop(self.source.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Whether the tasks that follow are gone, with the runtime in which they were started.
     pub(crate) fn has_ended(&self) -> bool {
-        self.tasks.get().is_some_and(|tasks| tasks.iter().any(AbortOnDropHandle::is_finished))
-    }
-
-    /// Of a command that found no node within `waited`.
-    pub(crate) fn not_in_time(&self, waited: Duration) -> RedisError {
-        if self.has_ended() {
-            let what = "the runtime in which this client was used first has ended, and the client with it";
-            return failure(Outcome::NotExecuted, io::ErrorKind::NotConnected, what);
-        }
-        let (master, why) = {
-            let routes = self.inner.routes.borrow();
-            (routes.master.as_ref().map(|link| link.node.clone()), Arc::clone(&routes.why))
-        };
-        let why = match master {
-            Some(master) => {
-                format!("the master {master} refused it, or could not be connected to, until now")
-            }
-            None if why.is_empty() => self.source.trouble(),
-            None => why.to_string(),
-        };
-        failure(
-            Outcome::NotExecuted,
-            io::ErrorKind::TimedOut,
-            format!("no node could take it within {waited:?}: {why}"),
-        )
-    }
-}
-
-impl Inner {
-    /// Something has waited so long for a node.
-    pub(crate) fn waited(&self, time: Duration) {
-        self.counters.waited(time);
-        #[cfg(feature = "metrics")]
-        crate::facade::waited(&self.group, time);
-    }
-
-    /// Whether there is a master to write to from now on.
-    pub(crate) fn serves(&self, served: bool) {
-        if let Some(gap) = self.counters.serves(served, Instant::now()) {
-            tracing::info!(?gap, "there is a master to write to again");
-            #[cfg(feature = "metrics")]
-            crate::facade::gap(&self.group, gap);
-        }
-    }
-
-    /// The figures now.
-    pub(crate) fn metrics(&self) -> Metrics {
-        self.counters.snapshot(self.queue.length(), Instant::now())
+        let finished = |tasks: &Tasks| tasks.handles.iter().any(AbortOnDropHandle::is_finished);
+        self.inner.gate.closed.is_cancelled() || self.tasks.get().is_some_and(finished)
     }
 }

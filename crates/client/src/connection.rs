@@ -1,5 +1,6 @@
 //! A connection as redis-rs knows it. It finds a link for each command, and decides what may be sent again.
 
+mod apart;
 mod persist;
 mod reads;
 mod scan;
@@ -7,30 +8,27 @@ mod seen;
 mod timed;
 
 use std::fmt;
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::aio::ConnectionLike;
-use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
-use redis_failover_core::routing::{Refusal, Route, Step};
+use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
+use redis_failover_core::routing::Route;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::timeout_at;
 use tracing::Instrument;
 
 use crate::client::Shared;
-use crate::cursor::Cursor;
+use crate::closing::{Entered, Gate, closed};
 use crate::metrics::count;
-use crate::outcome::{Outcome, failure, unknown};
-use crate::own::Own;
 use crate::own_writes::OwnWrites;
-use crate::patience::{Deadline, LONGEST_REST, rests};
+use crate::patience::Deadline;
 use crate::routes::Routes;
 use crate::session::{Phase, Session};
 use crate::spans;
-use crate::work::{Recent, Reply, Verdict, Work};
+use crate::work::{Recent, Reply, Work};
 use reads::Seat;
 
 /// A connection to the group: writes go to the master, reads where [`crate::ReadFrom`] says.
@@ -80,6 +78,8 @@ use reads::Seat;
 /// with it. Dropping the future of a command in a session ends the session.
 pub struct Connection {
     shared: Arc<Shared>,
+    /// Where calls are counted; away while one is.
+    gate: Option<Arc<Gate>>,
     routes: watch::Receiver<Arc<Routes>>,
     master: Option<Seat>,
     readers: Vec<Seat>,
@@ -114,19 +114,10 @@ impl fmt::Debug for Connection {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let own_writes = self.own_writes.clone();
-            let Some((read, seat)) = self.straight(command) else {
-                return Box::pin(self.accompany(Work::Command(command))).await.map(Reply::into_one);
-            };
-            count(&seat.link.counters.commands);
-            let _writing = own_writes.filter(|_| !read).map(|it| it.note_on_drop());
-            let reply = seat.connection.send_packed_command(command).await;
-            if matches!(&reply, Ok(value) if !matches!(value, Value::ServerError(_))) {
-                return reply;
-            }
-            let first = (Arc::clone(&seat.link), Work::Command(command).judge(reply.map(Reply::One)));
-            let persisted = Box::pin(self.persist(Work::Command(command), read, Some(first))).await;
-            self.counted(persisted).map(|(_, reply)| reply.into_one())
+            let entered = self.enter()?;
+            let reply = self.command(command).await;
+            self.gate = entered.end();
+            reply
         })
     }
 
@@ -137,7 +128,10 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            self.accompany(Work::Pipeline(pipeline, offset, count)).await.map(Reply::into_many)
+            let entered = self.enter()?;
+            let reply = self.accompany(Work::Pipeline(pipeline, offset, count)).await;
+            self.gate = entered.end();
+            reply.map(Reply::into_many)
         })
     }
 
@@ -155,6 +149,7 @@ impl Connection {
         let own_writes = settings.read_your_writes.then(|| OwnWrites::new(questions, None));
         Self {
             shared,
+            gate: None,
             routes,
             master: None,
             readers: Vec::new(),
@@ -190,6 +185,27 @@ impl Connection {
     #[cfg(feature = "r2d2")]
     pub(crate) fn is_in_session(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.phase() != Phase::Ended)
+    }
+
+    /// Begins a call, if calls may still begin.
+    fn enter(&mut self) -> RedisResult<Entered> {
+        Entered::new(self.gate.take().unwrap_or_else(|| Arc::clone(&self.shared.inner.gate)))
+    }
+
+    async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
+        let own_writes = self.own_writes.clone();
+        let Some((read, seat)) = self.straight(command) else {
+            return Box::pin(self.accompany(Work::Command(command))).await.map(Reply::into_one);
+        };
+        count(&seat.link.counters.commands);
+        let _writing = own_writes.filter(|_| !read).map(|it| it.note_on_drop());
+        let reply = seat.connection.send_packed_command(command).await;
+        if matches!(&reply, Ok(value) if !matches!(value, Value::ServerError(_))) {
+            return reply;
+        }
+        let first = (Arc::clone(&seat.link), Work::Command(command).judge(reply.map(Reply::One)));
+        let persisted = Box::pin(self.persist(Work::Command(command), read, Some(first))).await;
+        self.counted(persisted).map(|(_, reply)| reply.into_one())
     }
 
     /// Where nearly all commands go: whether it only reads, and the link that can take it now. All that is not so
@@ -288,94 +304,10 @@ impl Connection {
             if timeout_at(deadline.at, changed.instrument(waiting.clone())).await.is_err() {
                 return Err(shared.not_in_time(deadline.limit));
             }
+            if shared.inner.gate.closed.is_cancelled() {
+                return Err(closed());
+            }
             self.take_seats();
-        }
-    }
-
-    async fn on_own_terms(&mut self, work: Work<'_>, route: Route) -> RedisResult<Reply> {
-        match (route, work) {
-            (Route::Refused(refusal), _) => Err(refused(refusal)),
-            (Route::Cursor(at), Work::Command(command)) => self.read_on(command, at).await,
-            (Route::Blocking, _) => self.block(work).await,
-            (Route::Session(_), _) => {
-                let begins = |step: &Step| matches!(step, Step::Watch | Step::Multi);
-                if work.steps().iter().any(begins) {
-                    let own = self.own(work, self.patience()).await?;
-                    self.session = Some(Arc::new(Session::new(own)));
-                    return self.within_session(work).await;
-                }
-                // There is nothing to end, and the server says so. What is in a pipeline with it may block.
-                match work {
-                    Work::Command(_) => self.persist(work, false, None).await.map(|(_, reply)| reply),
-                    Work::Pipeline(..) => self.block(work).await,
-                }
-            }
-            (Route::Read | Route::Master | Route::Cursor(_), _) => {
-                self.persist(work, false, None).await.map(|(_, reply)| reply)
-            }
-        }
-    }
-
-    /// Sends it on this connection's session, if there still is one.
-    async fn within_session(&mut self, work: Work<'_>) -> RedisResult<Reply> {
-        let Some(session) = self.session.clone().filter(|session| session.phase() != Phase::Ended) else {
-            self.session = None;
-            return Box::pin(self.carry_out(work)).await;
-        };
-        match (work.route(&mut self.recent), work) {
-            (Route::Refused(refusal), _) if refusal != Refusal::AsksAboutEarlierWrites => {
-                return Err(refused(refusal));
-            }
-            (Route::Cursor(at), Work::Command(command))
-                if Cursor::of(command, at).is_some_and(|it| it.link != 0) =>
-            {
-                return scan::lost("another node gave this cursor than the session's");
-            }
-            _ => {}
-        }
-        let steps = work.steps();
-        let routes = Arc::clone(&self.routes.borrow());
-        self.sending();
-        let reply = session.carry_out(work, &steps, &routes).await;
-        // One that was lost is kept until this connection was told and ends it, too.
-        let left = session.phase() == Phase::Lost && !steps.is_empty();
-        if left || session.phase() == Phase::Ended {
-            self.session = None;
-        }
-        reply
-    }
-
-    /// Sends it on a connection of its own, for as long as it takes.
-    async fn block(&mut self, work: Work<'_>) -> RedisResult<Reply> {
-        let (deadline, mut rests) = (self.patience(), rests());
-        loop {
-            let mut own = self.own(work, deadline).await?;
-            let before = self.sending();
-            let reply = own.send(work).await;
-            match work.judge(reply) {
-                Verdict::Done(reply) => return reply,
-                Verdict::Broken(error) => return Err(unknown(&own.node, &error)),
-                Verdict::Refused(error) => {
-                    self.not_sent(before);
-                    deadline.check(&format!("{} answered: {error}", own.node))?;
-                    sleep(rests.next().unwrap_or(LONGEST_REST)).await;
-                }
-            }
-        }
-    }
-
-    /// A connection of its own to the master, for this.
-    async fn own(&mut self, work: Work<'_>, deadline: Deadline) -> RedisResult<Own> {
-        let mut rests = rests();
-        loop {
-            self.wait_for_seat(work, false, deadline).await?;
-            let routes = Arc::clone(&self.routes.borrow());
-            let Some(link) = &routes.master else { continue };
-            match Own::open(&routes, link, &self.shared.inner.settings).await {
-                Ok(own) => return Ok(own),
-                Err(error) => deadline.check(&format!("{}: {error}", link.node))?,
-            }
-            sleep(rests.next().unwrap_or(LONGEST_REST)).await;
         }
     }
 
@@ -383,8 +315,4 @@ impl Connection {
     fn patience(&self) -> Deadline {
         Deadline::after(self.shared.inner.settings.wait_limit)
     }
-}
-
-fn refused(refusal: Refusal) -> RedisError {
-    failure(Outcome::NotExecuted, io::ErrorKind::Unsupported, refusal.to_string())
 }

@@ -103,6 +103,7 @@ pub mod blocking;
 mod builder;
 mod callbacks;
 mod client;
+mod closing;
 mod connection;
 mod credentials;
 mod cursor;

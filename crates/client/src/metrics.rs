@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use redis_failover_core::NodeAddr;
 
+use crate::client::Inner;
+
 /// What a client has done since it was made, and how it stands: one moment's figures. See [`crate::Client::metrics`].
 ///
 /// Counts only grow. A client of another group counts for itself; clones are one client.
@@ -136,6 +138,29 @@ impl Counters {
             without_master: gaps.ended + present,
             nodes: whole(&self.nodes).iter().map(|(addr, it)| (addr.clone(), node(it))).collect(),
         }
+    }
+}
+
+impl Inner {
+    /// Something has waited so long for a node.
+    pub(crate) fn waited(&self, time: Duration) {
+        self.counters.waited(time);
+        #[cfg(feature = "metrics")]
+        crate::facade::waited(&self.group, time);
+    }
+
+    /// Whether there is a master to write to from now on.
+    pub(crate) fn serves(&self, served: bool) {
+        if let Some(gap) = self.counters.serves(served, Instant::now()) {
+            tracing::info!(?gap, "there is a master to write to again");
+            #[cfg(feature = "metrics")]
+            crate::facade::gap(&self.group, gap);
+        }
+    }
+
+    /// The figures now.
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.counters.snapshot(self.queue.length(), Instant::now())
     }
 }
 

@@ -39,14 +39,26 @@ impl Own {
             let said = wire.look(routes.follower.order()).await?;
             RedisResult::Ok((wire, said))
         };
-        let (wire, said) = timeout(limit, work)
-            .await
-            .map_err(|_| RedisError::from(io::Error::from(io::ErrorKind::TimedOut)))??;
+        let (wire, said) = tokio::select! {
+            opened = timeout(limit, work) => {
+                opened.map_err(|_| RedisError::from(io::Error::from(io::ErrorKind::TimedOut)))??
+            }
+            () = routes.tenure.cancelled() => return Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
+        };
         routes
             .follower
             .may_write(&said)
             .inspect_err(|_| link.doubt())
             .map_err(|doubt| RedisError::from(io::Error::other(format!("{node} {doubt}"))))?;
+        // It is closed with the tenure also while nothing is sent on it.
+        let (closing, ended, tenure) = (wire.end_on_drop(), wire.ended.clone(), routes.tenure.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = tenure.cancelled() => {}
+                () = ended.cancelled() => {}
+            }
+            drop(closing);
+        });
         let counters = Arc::clone(&link.counters);
         Ok(Self { node: node.clone(), wire, tenure: routes.tenure.clone(), counters })
     }

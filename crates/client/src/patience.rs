@@ -1,12 +1,15 @@
 //! How long things are waited for, and how long nothing is done in between.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use redis::RedisResult;
+use redis::{RedisError, RedisResult};
 use tokio::time::Instant;
 
+use crate::client::Shared;
+use crate::closing::closed;
 use crate::outcome::{Outcome, failure};
 
 /// When a command gives up.
@@ -33,6 +36,35 @@ impl Deadline {
         }
         let what = format!("no node could take it within {:?}: {why}", self.limit);
         Err(failure(Outcome::NotExecuted, io::ErrorKind::TimedOut, what))
+    }
+}
+
+impl Shared {
+    /// Of a command that found no node within `waited`.
+    pub(crate) fn not_in_time(&self, waited: Duration) -> RedisError {
+        if self.inner.gate.closed.is_cancelled() {
+            return closed();
+        }
+        if self.has_ended() {
+            let what = "the runtime in which this client was used first has ended, and the client with it";
+            return failure(Outcome::NotExecuted, io::ErrorKind::NotConnected, what);
+        }
+        let (master, why) = {
+            let routes = self.inner.routes.borrow();
+            (routes.master.as_ref().map(|link| link.node.clone()), Arc::clone(&routes.why))
+        };
+        let why = match master {
+            Some(master) => {
+                format!("the master {master} refused it, or could not be connected to, until now")
+            }
+            None if why.is_empty() => self.source().map_or_else(String::new, |source| source.trouble()),
+            None => why.to_string(),
+        };
+        failure(
+            Outcome::NotExecuted,
+            io::ErrorKind::TimedOut,
+            format!("no node could take it within {waited:?}: {why}"),
+        )
     }
 }
 

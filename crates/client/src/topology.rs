@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use futures_util::stream::{self, Stream, StreamExt};
 use redis_failover_core::{Epoch, NodeAddr, topology::Publication};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// Who is who in one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,10 +74,11 @@ impl fmt::Debug for Topologies {
 }
 
 impl Topologies {
-    /// `start` is called when it is first awaited.
+    /// `start` is called when it is first awaited. It ends with the sender, or when it is `closed`.
     pub(crate) fn new<S: Fn() + Send + Sync + 'static>(
         mut receiver: watch::Receiver<Option<Arc<Topology>>>,
         start: S,
+        closed: CancellationToken,
     ) -> Self {
         // What is known already is news to this reader.
         receiver.mark_changed();
@@ -90,7 +92,8 @@ impl Topologies {
                 }
             }
         };
-        Self { stream: Box::pin(stream::unfold((receiver, start), next)) }
+        let all = stream::unfold((receiver, start), next);
+        Self { stream: Box::pin(all.take_until(closed.cancelled_owned())) }
     }
 
     /// The next topology that was not seen here, at first the present one, or the first that is read.

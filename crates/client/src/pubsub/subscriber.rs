@@ -107,6 +107,7 @@ impl Subscriber {
             tokio::select! {
                 biased;
                 () = self.events.closed() => return,
+                () = self.inner.gate.closing.cancelled() => return,
                 () = self.events.reserve().map(drop), if !self.ready.is_empty() => {}
                 Some(request) = self.requests.recv() => self.take(request).await,
                 () = until(self.retry) => self.renew().await,

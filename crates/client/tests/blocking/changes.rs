@@ -283,3 +283,28 @@ fn a_call_with_a_deadline_ends_in_time() -> RedisResult<()> {
     );
     Ok(())
 }
+
+#[test]
+fn what_blocks_a_thread_ends_when_another_closes_the_client() -> RedisResult<()> {
+    let stage = Stage::start();
+    let client = patient(&stage);
+    client.ready(LONG)?;
+    let mut popper = client.connection();
+    let popping = thread::spawn(move || popper.blpop::<_, (String, i64)>("list", 0.0));
+    eventually(LONG, "it blocks", || {
+        let blocked = stage.nodes[0].info("clients")?["blocked_clients"].clone();
+        if blocked == "1" { Ok(()) } else { Err(blocked) }
+    });
+    assert_eq!(client.close(Duration::from_millis(100))?, 1);
+    let error = popping.join().expect("no panic").expect_err("it was closed");
+    assert_eq!(outcome(&error), Outcome::Unknown);
+    let error = client.connection().set::<_, _, ()>("a", 1).expect_err("it was closed");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
+    assert!(client.topology().next().is_none() && client.pubsub().next().is_none());
+    eventually(LONG, "nothing is left", || match (0..3).map(|node| stage.connections(node)).sum() {
+        0 => Ok(()),
+        left => Err(format!("{left} connections")),
+    });
+    assert_eq!(client.close(LONG)?, 0);
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 mod blocking_commands;
 mod changes;
+mod closing;
 mod commands;
 mod credentials;
 mod deadlines;

@@ -300,6 +300,40 @@ async fn a_master_that_was_restarted_is_listened_to_when_it_is_confirmed() -> Re
 }
 
 #[tokio::test]
+async fn a_master_that_is_none_any_more_is_not_listened_to_again() -> RedisResult<()> {
+    let stage = Stage::start();
+    let client = patient(&stage);
+    let mut pubsub = client.pubsub();
+    pubsub.subscribe("a").await?;
+    // Demoted, and nothing is published yet.
+    stage.promote(1);
+    kill_subscribers(&stage.nodes[0]);
+    soon("it said so", async || client.ready(Duration::ZERO).await.err().map(drop).ok_or(String::new()))
+        .await;
+    stage.publish(2, 1);
+    assert_eq!(next(&mut pubsub).await, format!("missed {}", stage.nodes[1].addr()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_does_not_read_for_long_misses_nothing_that_the_server_keeps() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let client =
+        nodes.client(Client::builder().pubsub_buffer(1).response_timeout(Some(Duration::from_millis(300))));
+    let mut pubsub = client.pubsub();
+    pubsub.subscribe("a").await?;
+    for payload in ["1", "2", "3"] {
+        tell(&nodes.master, "a", payload);
+    }
+    // Nobody reads for longer than a master may be silent.
+    let nothing: Option<(String, String)> = client.connection().blpop("nothing", 1.2).await?;
+    assert_eq!(nothing, None);
+    tell(&nodes.master, "a", "end");
+    assert_eq!(up_to(&mut pubsub, "a=end").await, ["a=1", "a=2", "a=3", "a=end"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_silent_master_is_asked_and_given_up_when_it_does_not_answer() -> RedisResult<()> {
     let nodes = Nodes::start(0);
     let limit = Duration::from_millis(600);

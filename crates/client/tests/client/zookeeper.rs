@@ -48,6 +48,35 @@ async fn many_groups_share_a_session_and_none_needs_it_to_go_on() {
 }
 
 #[tokio::test]
+async fn the_session_ends_with_the_last_client_that_is_closed() {
+    let (zookeeper, nodes) = (ZooKeeper::start(1), Nodes::start(0));
+    let session =
+        Session::connect(zookeeper.connect_string().parse().expect("servers"), SESSION).expect("a thread");
+    publish(&session, "/redis/cluster", &nodes).await;
+    session.close().await;
+    let sessions = || {
+        let connections = zookeeper.four_letter(0, "cons").expect("it answers");
+        connections.lines().filter(|line| line.contains("sid=0x")).count()
+    };
+    let builder = Client::builder().servers(zookeeper.connect_string()).session_timeout(SESSION);
+    let first = builder.build().expect("good settings");
+    let second = first.group("/redis/cluster").expect("a path");
+    let mut con = first.connection();
+    for client in [&first, &second] {
+        client.ready(LONG).await.expect("it is published");
+    }
+    assert_eq!(first.close(LONG).await, 0);
+    assert_eq!(sessions(), 1, "the other needs it");
+    assert_eq!(second.close(LONG).await, 0);
+    soon("it is over", async || match sessions() {
+        0 => Ok(()),
+        left => Err(left.to_string()),
+    })
+    .await;
+    con.set::<_, _, ()>("a", 1).await.expect_err("it is closed");
+}
+
+#[tokio::test]
 async fn who_finds_no_zookeeper_or_no_document_is_told() {
     let limit = Duration::from_millis(600);
     let nobody = format!("127.0.0.1:{}", free_port());

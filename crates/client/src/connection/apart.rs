@@ -1,0 +1,109 @@
+//! What needs a connection of its own: sessions, and commands that block. And what is refused instead.
+
+use std::io;
+use std::sync::Arc;
+
+use redis::{RedisError, RedisResult};
+use redis_failover_core::routing::{Refusal, Route, Step};
+use tokio::time::sleep;
+
+use super::{Connection, scan};
+use crate::cursor::Cursor;
+use crate::outcome::{Outcome, failure, unknown};
+use crate::own::Own;
+use crate::patience::{Deadline, LONGEST_REST, rests};
+use crate::session::{Phase, Session};
+use crate::work::{Reply, Verdict, Work};
+
+impl Connection {
+    pub(super) async fn on_own_terms(&mut self, work: Work<'_>, route: Route) -> RedisResult<Reply> {
+        match (route, work) {
+            (Route::Refused(refusal), _) => Err(refused(refusal)),
+            (Route::Cursor(at), Work::Command(command)) => self.read_on(command, at).await,
+            (Route::Blocking, _) => self.block(work).await,
+            (Route::Session(_), _) => {
+                let begins = |step: &Step| matches!(step, Step::Watch | Step::Multi);
+                if work.steps().iter().any(begins) {
+                    let own = self.own(work, self.patience()).await?;
+                    self.session = Some(Arc::new(Session::new(own)));
+                    return self.within_session(work).await;
+                }
+                // There is nothing to end, and the server says so. What is in a pipeline with it may block.
+                match work {
+                    Work::Command(_) => self.persist(work, false, None).await.map(|(_, reply)| reply),
+                    Work::Pipeline(..) => self.block(work).await,
+                }
+            }
+            (Route::Read | Route::Master | Route::Cursor(_), _) => {
+                self.persist(work, false, None).await.map(|(_, reply)| reply)
+            }
+        }
+    }
+
+    /// Sends it on this connection's session, if there still is one.
+    pub(super) async fn within_session(&mut self, work: Work<'_>) -> RedisResult<Reply> {
+        let Some(session) = self.session.clone().filter(|session| session.phase() != Phase::Ended) else {
+            self.session = None;
+            return Box::pin(self.carry_out(work)).await;
+        };
+        match (work.route(&mut self.recent), work) {
+            (Route::Refused(refusal), _) if refusal != Refusal::AsksAboutEarlierWrites => {
+                return Err(refused(refusal));
+            }
+            (Route::Cursor(at), Work::Command(command))
+                if Cursor::of(command, at).is_some_and(|it| it.link != 0) =>
+            {
+                return scan::lost("another node gave this cursor than the session's");
+            }
+            _ => {}
+        }
+        let steps = work.steps();
+        let routes = Arc::clone(&self.routes.borrow());
+        self.sending();
+        let reply = session.carry_out(work, &steps, &routes).await;
+        // One that was lost is kept until this connection was told and ends it, too.
+        let left = session.phase() == Phase::Lost && !steps.is_empty();
+        if left || session.phase() == Phase::Ended {
+            self.session = None;
+        }
+        reply
+    }
+
+    /// Sends it on a connection of its own, for as long as it takes.
+    async fn block(&mut self, work: Work<'_>) -> RedisResult<Reply> {
+        let (deadline, mut rests) = (self.patience(), rests());
+        loop {
+            let mut own = self.own(work, deadline).await?;
+            let before = self.sending();
+            let reply = own.send(work).await;
+            match work.judge(reply) {
+                Verdict::Done(reply) => return reply,
+                Verdict::Broken(error) => return Err(unknown(&own.node, &error)),
+                Verdict::Refused(error) => {
+                    self.not_sent(before);
+                    deadline.check(&format!("{} answered: {error}", own.node))?;
+                    sleep(rests.next().unwrap_or(LONGEST_REST)).await;
+                }
+            }
+        }
+    }
+
+    /// A connection of its own to the master, for this.
+    async fn own(&mut self, work: Work<'_>, deadline: Deadline) -> RedisResult<Own> {
+        let mut rests = rests();
+        loop {
+            self.wait_for_seat(work, false, deadline).await?;
+            let routes = Arc::clone(&self.routes.borrow());
+            let Some(link) = &routes.master else { continue };
+            match Own::open(&routes, link, &self.shared.inner.settings).await {
+                Ok(own) => return Ok(own),
+                Err(error) => deadline.check(&format!("{}: {error}", link.node))?,
+            }
+            sleep(rests.next().unwrap_or(LONGEST_REST)).await;
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> RedisError {
+    failure(Outcome::NotExecuted, io::ErrorKind::Unsupported, refusal.to_string())
+}
