@@ -114,6 +114,7 @@ impl fmt::Debug for Connection {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
+            let _writing = self.note_on_drop(Work::Command(command));
             let entered = self.enter()?;
             let reply = self.command(command).await;
             self.gate = entered.end();
@@ -128,8 +129,10 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
+            let work = Work::Pipeline(pipeline, offset, count);
+            let _writing = self.note_on_drop(work);
             let entered = self.enter()?;
-            let reply = self.accompany(Work::Pipeline(pipeline, offset, count)).await;
+            let reply = self.accompany(work).await;
             self.gate = entered.end();
             reply.map(Reply::into_many)
         })
@@ -193,12 +196,10 @@ impl Connection {
     }
 
     async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
-        let own_writes = self.own_writes.clone();
         let Some((read, seat)) = self.straight(command) else {
             return Box::pin(self.accompany(Work::Command(command))).await.map(Reply::into_one);
         };
         count(&seat.link.counters.commands);
-        let _writing = own_writes.filter(|_| !read).map(|it| it.note_on_drop());
         let reply = seat.connection.send_packed_command(command).await;
         if matches!(&reply, Ok(value) if !matches!(value, Value::ServerError(_))) {
             return reply;
@@ -223,13 +224,10 @@ impl Connection {
     }
 
     async fn carry_out(&mut self, work: Work<'_>) -> RedisResult<Reply> {
-        let route = work.route(&mut self.recent);
-        let reads = self.session.is_none() && matches!(route, Route::Read | Route::Cursor(_));
-        let _writing = self.own_writes.clone().filter(|_| !reads).map(|own| own.note_on_drop());
         if self.session.is_some() {
             return self.within_session(work).await;
         }
-        match route {
+        match work.route(&mut self.recent) {
             Route::Read => self.persist(work, true, None).await.map(|(_, reply)| reply),
             Route::Master => self.persist(work, false, None).await.map(|(_, reply)| reply),
             other => self.on_own_terms(work, other).await,
@@ -246,7 +244,7 @@ impl Connection {
             let mut next = (0..count).map(|step| turn.wrapping_add(step) % count);
             let found = next.find(|index| self.readers[*index].serves(needed));
             if needed > 0 && found != Some(turn % count) {
-                self.want_proof();
+                self.want_proof(needed);
             }
             if let Some(found) = found {
                 return self.readers.get_mut(found);

@@ -137,12 +137,10 @@ impl Keeper {
 
     /// Who asks the node how it is, for those who read from it.
     fn asker(&self, link: &Arc<Link>) -> Option<Asker> {
-        let rules = self.settings.rules;
-        (rules.read_from != ReadFrom::Master).then(|| Asker {
+        (self.settings.rules.read_from != ReadFrom::Master).then(|| Asker {
             link: Arc::clone(link),
             questions: Arc::clone(&self.questions),
             routes: self.routes.clone(),
-            each_second: rules.ask_each_second(),
             told: self.told.clone(),
         })
     }

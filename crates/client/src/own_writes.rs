@@ -17,8 +17,6 @@ pub(crate) struct Questions {
     wanted: Notify,
     /// The latest question to the master that was wanted, when it is answered.
     pub(crate) noted: watch::Sender<u64>,
-    /// The latest question that any replica has proved.
-    proved: AtomicU64,
     more_is_proved: Notify,
 }
 
@@ -29,7 +27,6 @@ impl Default for Questions {
             marks: Mutex::default(),
             wanted: Notify::new(),
             noted: watch::Sender::new(0),
-            proved: AtomicU64::new(0),
             more_is_proved: Notify::new(),
         }
     }
@@ -65,15 +62,9 @@ impl Questions {
         self.wanted.notified().await;
     }
 
-    /// Tells those who wait that a replica has proved this question, and had not before.
-    pub(crate) fn prove(&self, question: u64) {
-        self.proved.fetch_max(question, Ordering::AcqRel);
+    /// Tells those who wait that a replica has proved more than before.
+    pub(crate) fn tell_of_proof(&self) {
         self.more_is_proved.notify_waiters();
-    }
-
-    /// The latest question that any replica has proved.
-    pub(crate) fn proved(&self) -> u64 {
-        self.proved.load(Ordering::Acquire)
     }
 
     /// Ends when more is proved.

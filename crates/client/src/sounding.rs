@@ -87,8 +87,6 @@ pub(crate) struct Asker {
     pub(crate) link: Arc<Link>,
     pub(crate) questions: Arc<Questions>,
     pub(crate) routes: watch::Receiver<Arc<Routes>>,
-    /// Whether to ask once a second, and not only where it is wanted.
-    pub(crate) each_second: bool,
     pub(crate) told: mpsc::UnboundedSender<Told>,
 }
 
@@ -102,13 +100,13 @@ impl Asker {
             let question = self.ask(wanted).await;
             if wanted {
                 // Those who lag are not asked more often than they get on.
-                gap = if self.questions.proved() >= last { SOON } else { (gap * 2).min(QUESTION_PERIOD) };
+                gap = if self.is_proved(last) { SOON } else { (gap * 2).min(QUESTION_PERIOD) };
                 last = question;
             }
             let leads = self.leads();
             wanted = loop {
                 tokio::select! {
-                    () = sleep_until(asked + QUESTION_PERIOD), if self.each_second => break false,
+                    () = sleep_until(asked + QUESTION_PERIOD) => break false,
                     () = self.questions.wanted(), if leads => {
                         sleep_until(asked + gap).await;
                         break true;
@@ -127,13 +125,18 @@ impl Asker {
         routes.master.as_ref().is_some_and(|master| Arc::ptr_eq(master, &self.link))
     }
 
+    /// Whether anybody who is read from has proved this question.
+    fn is_proved(&self, question: u64) -> bool {
+        self.routes.borrow().readers.iter().any(|link| link.sounding.proved() >= question)
+    }
+
     /// Asks once, and yields the question's number.
     async fn ask(&mut self, wanted: bool) -> u64 {
         let question = self.questions.begin();
         // Only now: what was written to another master before this number was taken, is not proved by this one.
         let leads = self.leads();
         let asked = Instant::now();
-        self.link.sounding.heard().asked.get_or_insert(asked);
+        self.link.sounding.heard().asked = Some(asked);
         let mut connection = self.link.wire.connection.clone();
         let answer = connection.req_packed_command(redis::cmd("INFO").arg("replication")).await;
         if answer.as_ref().is_err_and(RedisError::is_timeout) {
@@ -170,7 +173,7 @@ impl Asker {
         let proved = heard.proof.heard(&marks, manner, standing);
         let before = self.link.sounding.proved.swap(proved, Ordering::AcqRel);
         if proved > before {
-            self.questions.prove(proved);
+            self.questions.tell_of_proof();
         }
     }
 }

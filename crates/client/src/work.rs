@@ -123,6 +123,15 @@ impl Work<'_> {
         }
     }
 
+    /// Whether it may change data. What is not known may.
+    pub(crate) fn may_write(self) -> bool {
+        let may = |command| !name(command).is_some_and(changes_nothing);
+        match self {
+            Self::Command(command) => may(command),
+            Self::Pipeline(pipeline, ..) => pipeline.cmd_iter().any(may),
+        }
+    }
+
     /// Sends it once.
     pub(crate) async fn send(self, connection: &mut MultiplexedConnection) -> RedisResult<Reply> {
         match self {

@@ -60,14 +60,6 @@ pub struct Rules {
     pub tolerance: Duration,
 }
 
-impl Rules {
-    /// Whether what nodes say each second has a part in it.
-    pub fn ask_each_second(&self) -> bool {
-        let by_distance = self.read_from == ReadFrom::Nearest;
-        self.read_from != ReadFrom::Master && (by_distance || self.max_lag.is_some())
-    }
-}
-
 /// What a client knows of a node that is published as one that serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reader {
@@ -296,13 +288,5 @@ mod tests {
             assert_eq!(ReadFrom::named(&it.to_string()), Some(it));
         }
         assert_eq!(ReadFrom::named("nearby"), None);
-    }
-
-    #[test]
-    fn nothing_is_asked_each_second_where_nothing_comes_of_it() {
-        let ask = |read_from, max_lag| Rules { max_lag, ..rules(read_from) }.ask_each_second();
-        assert!(!ask(ReadFrom::Master, Some(seconds(1))) && !ask(ReadFrom::Replica, None));
-        assert!(ask(ReadFrom::Replica, Some(seconds(1))) && ask(ReadFrom::Nearest, None));
-        assert!(!ask(ReadFrom::Any, None));
     }
 }

@@ -6,7 +6,8 @@ use redis::aio::MultiplexedConnection;
 
 use super::Connection;
 use crate::link::Link;
-use crate::own_writes::OwnWrites;
+use crate::own_writes::{OwnWrites, Writing};
+use crate::work::Work;
 
 /// A link, and this connection's handle of it.
 pub(super) struct Seat {
@@ -58,8 +59,15 @@ impl Connection {
         self.own_writes.as_ref().map_or(0, |own| own.needed())
     }
 
-    /// Has the nodes asked soon: whose turn it is can't be read from yet.
-    pub(super) fn want_proof(&self) {
-        self.own_writes.iter().for_each(|own| own.want());
+    /// Has the nodes asked soon, if no replica can be read from yet.
+    pub(super) fn want_proof(&self, needed: u64) {
+        if !self.readers.iter().any(|seat| !seat.leads && seat.serves(needed)) {
+            self.own_writes.iter().for_each(|own| own.want());
+        }
+    }
+
+    /// Notes this, if reads must find it, when what it returns is dropped.
+    pub(super) fn note_on_drop(&self, work: Work<'_>) -> Option<Writing> {
+        self.own_writes.as_ref().filter(|_| work.may_write()).map(OwnWrites::note_on_drop)
     }
 }

@@ -43,7 +43,7 @@ async fn nearest_leaves_out_who_is_far_away() {
     let stage = Stage::linked();
     let far = Duration::from_millis(60);
     stage.nodes[1].link().all().delay(far);
-    let builder = Client::builder().read_from(ReadFrom::Nearest);
+    let builder = Client::builder().read_from(ReadFrom::Nearest).max_lag(None);
     let mut con = stage.client(builder.clone().latency_tolerance(Duration::from_millis(50))).connection();
     await_readers(&stage, &mut con, &[0, 2]).await;
     let mut tolerant = stage.client(builder.latency_tolerance(Duration::from_secs(5))).connection();
@@ -78,6 +78,19 @@ async fn the_own_zone_is_left_only_when_nobody_there_can_be_read() {
     await_readers(&stage, &mut con, &[1]).await;
     stage.put(&document);
     await_readers(&stage, &mut con, &[2]).await;
+    // Who hangs can't be read from, though nobody asks how it follows.
+    let (own, limit) = (addr(1), Duration::from_millis(200));
+    let builder = Client::builder().own_zone(move |node| node.to_string() == own).max_lag(None);
+    let mut other = stage.client(builder.response_timeout(Some(limit)).connect_timeout(limit)).connection();
+    await_readers(&stage, &mut other, &[1]).await;
+    stage.nodes[1].stop();
+    soon("the other replica is read", async || {
+        let before = calls(&stage.nodes[2], "get");
+        let _: Value = other.get("a").await.map_err(|error| error.to_string())?;
+        if calls(&stage.nodes[2], "get") > before { Ok(()) } else { Err("the master is".to_owned()) }
+    })
+    .await;
+    stage.nodes[1].cont();
     // A function that panics names no zone, and ends nothing.
     let panics = Client::builder().own_zone(|_| panic!("on purpose"));
     await_readers(&stage, &mut stage.client(panics).connection(), &[1, 2]).await;
