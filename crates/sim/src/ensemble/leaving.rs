@@ -6,13 +6,14 @@ use crate::ensemble::{Down, Ensemble};
 use crate::world::World;
 
 impl World {
-    /// Whether nothing stands any more of monitors that are gone, and those that are there do not stand still.
+    /// Whether nothing stands any more of monitors that are gone, and those that are there run and are in touch.
     pub(crate) fn nothing_is_left_behind(&self) -> bool {
         let standing = self.ensemble.model.remaining(&self.ensemble.group);
         let mut gone = self.monitors.iter().filter(|monitor| !monitor.alive);
-        let still = self.monitors.iter().any(|monitor| monitor.stopped_until.is_some());
+        let hindered =
+            self.monitors.iter().any(|it| it.alive && !(it.stopped_until.is_none() && it.zk.is_in_touch()));
         let stands = gone.any(|monitor| standing.contains(&monitor.id));
-        self.ensemble.orphans.is_empty() && self.somebody_leads() && !stands && !still
+        self.ensemble.orphans.is_empty() && self.somebody_leads() && !stands && !hindered
     }
 
     /// A monitor takes its report back, and is told whose stand after that.

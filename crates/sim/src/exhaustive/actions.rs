@@ -29,7 +29,8 @@ impl Turn<'_> {
             // Nothing here depends on what is told.
             return self.tell(monitor, Event::Finished(action.id, Outcome::Amended));
         }
-        let holds = self.group.monitors[monitor].session || self.has(Planted::UnaskedLead);
+        let deposes = action.step == Step::Depose;
+        let holds = self.group.monitors[monitor].session || self.has(Planted::UnaskedLead) || deposes;
         let pending: BTreeSet<usize> = match &action.step {
             Step::Freeze { nodes, .. }
             | Step::Demote { nodes }
@@ -40,7 +41,6 @@ impl Turn<'_> {
             | Step::Open { node, .. }
             | Step::Save { node, .. }
             | Step::Fence { node, .. } => index(node).into_iter().collect(),
-            // Nobody can ask another monitor whether it lives here: none is deposed.
             Step::Commit { .. } | Step::Answer { .. } | Step::Amend { .. } | Step::Depose => {
                 BTreeSet::from([STORE])
             }
@@ -64,6 +64,10 @@ impl Turn<'_> {
 
     /// A leader commands only while it leads, and sends nobody to a node that is not published.
     fn check_begun(&mut self, monitor: usize, step: &Step) {
+        if matches!(step, Step::Depose) || self.group.is_deposed(monitor) {
+            // Whose lock was removed does not know yet: its nodes hear it until they hear the next one.
+            return;
+        }
         if !self.group.leads(monitor) && !matches!(step, Step::Commit { .. }) {
             self.broken = Some(Broken::BegunWithoutTheLead);
         }
@@ -83,13 +87,22 @@ impl Turn<'_> {
 
     /// The action is carried out at one node, or at the store.
     pub(super) fn visit(&mut self, monitor: usize, node: usize) {
+        let Some(term) = self.group.monitors[monitor].running.as_ref().map(|it| it.action.term) else {
+            return;
+        };
+        if node != STORE && !self.enters(node, term) {
+            return self.miss(monitor, node);
+        }
         let Some(mut running) = self.monitor(monitor).running.take() else { return };
         running.pending.remove(&node);
         let step = running.action.step.clone();
         if matches!(step, Step::Persist { .. }) {
             // It changes what a restart brings and nothing else: the order makes no difference.
             for node in std::mem::take(&mut running.pending) {
-                if self.group.nodes[node].alive && self.command(node, &Command::Persist) {
+                if self.enters(node, term)
+                    && self.group.nodes[node].alive
+                    && self.command(node, &Command::Persist)
+                {
                     running.done.insert(node);
                 }
             }
@@ -99,6 +112,7 @@ impl Turn<'_> {
                 let outcome = self.commit(monitor, running.action.term, *expected, record);
                 running.outcome = Some(outcome);
             }
+            Step::Depose => running.outcome = Some(self.depose(term)),
             Step::Answer { .. } => running.outcome = Some(Outcome::Answered),
             Step::Look { .. } if self.group.nodes[node].alive => {
                 let server = &self.group.nodes[node].server;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Action, Ballot, Ballots, Decider, Evidence, Fencing, Found, Instant, MonitorId, NodeAddr, Observation,
-    Outcome, Peers, Phase, Policy, ReplId, RunId, Sighting, Step, Topology, Version, Versioned,
+    Action, Ballot, Ballots, Decider, Evidence, Fencing, Found, Instant, LeadBallot, MonitorId, NodeAddr,
+    Observation, Outcome, Peers, Phase, Policy, ReplId, RunId, Sighting, Step, Topology, Version, Versioned,
 };
 
 use super::Rules;
@@ -102,6 +102,8 @@ pub(super) struct Node {
     pub(super) inbound: Option<Wire>,
     /// The lives, histories and offsets in which it was made a master since it was published last.
     pub(super) promoted: BTreeSet<(RunId, ReplId, u64)>,
+    /// The latest term whose leader it has heard, where leaders are deposed: it hears no earlier one.
+    pub(super) heard: i64,
 }
 
 /// What a master has sent to a replica and that has not yet taken in.
@@ -134,6 +136,8 @@ pub(super) struct Monitor {
     pub(super) told: i64,
     /// What its decider was told of the other's votes.
     pub(super) heard: Peers,
+    /// What it says of who leads.
+    pub(super) lead: Option<LeadBallot>,
     /// The lives of the nodes to which it holds the connections over which it froze them, and what they said.
     pub(super) held: Said,
     /// The action under way.
@@ -289,6 +293,7 @@ impl Group {
                 stirred: START,
                 told: -1,
                 heard: Peers::new(),
+                lead: None,
                 held: Said::default(),
                 running: None,
                 late: BTreeSet::new(),
@@ -296,7 +301,7 @@ impl Group {
         };
         let node = |node: usize| {
             let server = Server::new(address(node), Persistence::Snapshots);
-            Arc::new(Node { server, alive: true, inbound: None, promoted: BTreeSet::new() })
+            Arc::new(Node { server, alive: true, inbound: None, promoted: BTreeSet::new(), heard: 0 })
         };
         Self {
             monitors: std::array::from_fn(monitor),

@@ -14,6 +14,8 @@
 //! (and at any later time is back with all by an append-only file, with all or less by a snapshot, or with nothing); a
 //! monitor dies; the leader's session expires and it does not know; what came of a commit or a promotion is lost; a
 //! replica's link stalls. What a monitor had sent when it died or was deposed arrives later, at any time or never.
+//! With `--deposing` a monitor may find the leader gone and remove its lock; that one goes on until it hears of it, on
+//! the nodes that the next leader has not reached yet.
 //!
 //! **What is left out, and so not seen.**
 //! - Time moves only when nothing else can happen, but for the client, for accidents and for what is late: to the next
@@ -47,6 +49,7 @@
 //! that was looked into only the bits, its predecessor and the move remain, by which its path is taken again.
 
 mod actions;
+mod deposing;
 mod group;
 mod moves;
 mod pool;
@@ -57,6 +60,7 @@ mod seen;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod words;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -94,6 +98,10 @@ pub struct Options {
     /// The published master takes writes only while a replica follows it.
     #[arg(long)]
     pub fencing: bool,
+    /// Who does not lead may find the leader gone, dead or not, and remove its lock; with a quorum of 1 only that ends
+    /// the lead of a monitor that died.
+    #[arg(long)]
+    pub deposing: bool,
     /// In which order: breadth first finds a shortest path to what is wrong, depth first needs little memory.
     #[arg(long, value_enum, default_value_t = Order::Breadth)]
     pub order: Order,
@@ -123,6 +131,7 @@ struct Rules {
     back: Vec<Memory>,
     quorum: u32,
     fencing: bool,
+    deposing: bool,
     order: Order,
     planted: Option<Planted>,
 }
@@ -149,6 +158,8 @@ enum Planted {
     UnaskedLead,
     /// A master that has lost its last replica is not told to go on without.
     UntoldLettingGo,
+    /// A monitor that finds the leader gone believes that the other does, too.
+    DeposesAlone,
 }
 
 /// What was counted.
@@ -191,7 +202,7 @@ pub struct Summary {
 
 /// Enumerates.
 pub fn run(options: &Options) -> Summary {
-    let Options { writes, faults, quorum, fencing, order, .. } = *options;
+    let Options { writes, faults, quorum, fencing, deposing, order, .. } = *options;
     let only = if options.only.is_empty() { Fault::value_variants() } else { &options.only };
     let back = match options.back.as_slice() {
         _ if options.no_return => &[],
@@ -199,7 +210,7 @@ pub fn run(options: &Options) -> Summary {
         these => these,
     };
     let (only, back) = (only.to_vec(), back.to_vec());
-    let rules = Rules { writes, faults, only, back, quorum, fencing, order, planted: None };
+    let rules = Rules { writes, faults, only, back, quorum, fencing, deposing, order, planted: None };
     let limit = Duration::from_secs(options.minutes * 60);
     let clock = stopwatch();
     let found = enumerate(&rules, founded(&rules), |counts| {
@@ -281,7 +292,7 @@ impl Summary {
         let [monitors, nodes, records] = parts;
         serde_json::json!({
             "writes": self.options.writes, "faults": self.options.faults, "quorum": self.options.quorum,
-            "fencing": self.options.fencing,
+            "fencing": self.options.fencing, "deposing": self.options.deposing,
             "states": states, "moves": moves, "depth": depth, "complete": self.complete,
             "ends": ends, "waits": waits, "races": races, "waiting": waiting,
             "monitors": monitors, "nodes": nodes, "records": records, "bytes": bytes,
@@ -295,13 +306,14 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { states, moves, depth, ends, waits, races, waiting, parts, bytes } = self.counts;
-        let Options { writes, faults, quorum, fencing, .. } = self.options;
+        let Options { writes, faults, quorum, fencing, deposing, .. } = self.options;
         let seconds = self.took.as_secs_f64();
         let [monitors, nodes, records] = parts;
         let fenced = if fencing { ", fenced" } else { "" };
+        let deposed = if deposing { ", deposing" } else { "" };
         writeln!(
             f,
-            "2 monitors (quorum {quorum}), 3 nodes{fenced}, writes: {writes}, faults: {faults} at most"
+            "2 monitors (quorum {quorum}{deposed}), 3 nodes{fenced}, writes: {writes}, faults: {faults} at most"
         )?;
         let how = if self.complete { "complete" } else { "not complete" };
         writeln!(f, "{states} states, {moves} moves, to depth {depth}: {how}, {waiting} not looked into")?;

@@ -1,11 +1,9 @@
 //! What may happen next. It carries nothing out.
 
-use std::fmt;
-
 use redis_failover_core::{Instant, Link, Outcome, Role, Sighting, Step, Vote};
 
 use super::Rules;
-use super::group::{Group, MONITORS, Monitor, NODES, Node, Running, Sight, address, name};
+use super::group::{Group, MONITORS, Monitor, NODES, Node, Running, Sight};
 use super::promises::Amiss;
 
 /// One thing that happens at once.
@@ -55,6 +53,10 @@ pub(super) enum Move {
     Lose(usize),
     /// Fault: the replica's link to its master stalls.
     Stall(usize),
+    /// Fault: the monitor, which does not lead, finds the one that does gone, though it lives.
+    Doubt(usize),
+    /// The monitor, which does not lead, finds the one that does dead.
+    Gone(usize),
 }
 
 /// What may befall the group.
@@ -70,6 +72,8 @@ pub enum Fault {
     Lose,
     /// The link between a replica and its master stalls.
     Stall,
+    /// Who does not lead finds the leader gone that lives (with `--deposing`).
+    Doubt,
 }
 
 /// What a node has left when it is back.
@@ -94,6 +98,7 @@ impl Move {
             Self::Expire(_) => Some(Fault::Expire),
             Self::Lose(_) => Some(Fault::Lose),
             Self::Stall(_) => Some(Fault::Stall),
+            Self::Doubt(_) => Some(Fault::Doubt),
             _ => None,
         }
     }
@@ -101,39 +106,6 @@ impl Move {
     /// Whether it need never happen: a path may end before it.
     pub(super) fn is_optional(self) -> bool {
         self.fault().is_some() || matches!(self, Self::Restart(..) | Self::Heal(_) | Self::Late(..))
-    }
-}
-
-impl fmt::Display for Move {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let node =
-            |node: usize| if node < NODES { address(node).host().to_owned() } else { "the store".to_owned() };
-        match *self {
-            Self::Look(monitor, it) => write!(f, "{} looks at {}", name(monitor), node(it)),
-            Self::LookAll(monitor) => write!(f, "{} looks at all nodes", name(monitor)),
-            Self::Read(monitor) => write!(f, "{} reads the record", name(monitor)),
-            Self::Hear(monitor) => write!(f, "{} hears the other's votes", name(monitor)),
-            Self::Lead(monitor) => write!(f, "{} takes the lead", name(monitor)),
-            Self::Learn(monitor) => write!(f, "{} learns that its session has expired", name(monitor)),
-            Self::Visit(monitor, it) => {
-                write!(f, "{}'s action is carried out at {}", name(monitor), node(it))
-            }
-            Self::Miss(monitor, it) => write!(f, "what {} sent to {} is lost", name(monitor), node(it)),
-            Self::Finish(monitor) => write!(f, "{} hears what came of its action", name(monitor)),
-            Self::Late(monitor, n) => write!(f, "{}'s late command {n} arrives", name(monitor)),
-            Self::Connect(it) => write!(f, "{} connects to its master", node(it)),
-            Self::Receive(it) => write!(f, "{} takes in what its master sent", node(it)),
-            Self::Follow => f.write_str("the client reads the document"),
-            Self::Write => f.write_str("the client writes"),
-            Self::Time => f.write_str("time passes"),
-            Self::Restart(it, memory) => write!(f, "{} is back ({memory:?})", node(it)),
-            Self::Heal(it) => write!(f, "{}'s link goes on", node(it)),
-            Self::Die(it) => write!(f, "FAULT: {} dies", node(it)),
-            Self::Kill(monitor) => write!(f, "FAULT: {} dies", name(monitor)),
-            Self::Expire(monitor) => write!(f, "FAULT: {}'s session expires", name(monitor)),
-            Self::Lose(monitor) => write!(f, "FAULT: the outcome of {}'s action is lost", name(monitor)),
-            Self::Stall(it) => write!(f, "FAULT: {}'s link stalls", node(it)),
-        }
     }
 }
 
@@ -180,6 +152,7 @@ impl Group {
         self.rest.faults == 0
             && (0..NODES).all(whole)
             && self.monitors.iter().all(|monitor| monitor.late.is_empty())
+            && !(0..MONITORS).any(|monitor| rules.deposing && self.is_contested(monitor))
             && self.lives(master, &run)
             && server.is_master()
             && is_open(&self.nodes[master])
@@ -205,8 +178,11 @@ impl Group {
         if it.session && !leads && self.rest.lock.is_none() {
             moves.push(Move::Lead(monitor));
         }
-        if !it.session {
+        if !it.session || self.is_deposed(monitor) {
             moves.push(Move::Learn(monitor));
+        }
+        if rules.deposing && self.can_find_leader_gone(monitor, false) {
+            moves.push(Move::Gone(monitor));
         }
         let Some(running) = &it.running else { return };
         if running.outcome.is_some() {
@@ -251,12 +227,12 @@ impl Group {
         }
         if self.rest.faults > 0 {
             let allowed = |step: &Move| step.fault().is_some_and(|fault| rules.only.contains(&fault));
-            moves.extend(self.faults().into_iter().filter(allowed));
+            moves.extend(self.faults(rules).into_iter().filter(allowed));
         }
     }
 
     /// All that may befall the group now.
-    fn faults(&self) -> Vec<Move> {
+    fn faults(&self, rules: &Rules) -> Vec<Move> {
         let mut faults = Vec::new();
         for (node, it) in self.nodes.iter().enumerate() {
             if it.alive {
@@ -270,6 +246,9 @@ impl Group {
             faults.push(Move::Kill(monitor));
             if self.leads(monitor) {
                 faults.push(Move::Expire(monitor));
+            }
+            if rules.deposing && self.can_find_leader_gone(monitor, true) {
+                faults.push(Move::Doubt(monitor));
             }
             let lost = [Some(Outcome::CommitUnknown), Some(Outcome::Promoted(None))];
             let can_be_lost = |running: &Running| {

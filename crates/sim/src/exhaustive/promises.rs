@@ -16,6 +16,8 @@ pub enum Broken {
     CommittedWithoutTheLock,
     /// A monitor that did not hold the lock began to command a node.
     BegunWithoutTheLead,
+    /// A leader's lock was removed, and no quorum had found it gone.
+    DeposedAlone,
     /// A node was told to follow another than the published master.
     SentToUnpublished,
     /// A master was begun to be let go on without replicas, and the record does not say so.
@@ -66,6 +68,7 @@ impl fmt::Display for Broken {
         f.write_str(match self {
             Self::CommittedWithoutTheLock => "a monitor that did not hold the lock changed the record",
             Self::BegunWithoutTheLead => "a monitor that did not lead began to command a node",
+            Self::DeposedAlone => "a leader's lock was removed, and no quorum had found it gone",
             Self::SentToUnpublished => "a node was told to follow another than the published master",
             Self::LetGoUnrecorded => "a master is let go on alone before that is recorded",
             Self::PromotedAnotherLife => {
@@ -209,7 +212,7 @@ impl Group {
 
     /// What is amiss, whether it may be or not.
     pub(super) fn find_amiss(&self, rules: &Rules) -> Option<Amiss> {
-        if self.rest.lock.is_none() {
+        if self.rest.lock.is_none_or(|(leader, _)| !self.monitors[leader].alive) {
             return Some(Amiss::NoLeader);
         }
         let Some((master, run)) = self.published().master else { return Some(Amiss::NoMaster) };

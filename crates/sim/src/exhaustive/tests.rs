@@ -14,6 +14,7 @@ fn rules(back: &[Memory]) -> Rules {
         back: back.to_vec(),
         quorum: 1,
         fencing: false,
+        deposing: false,
         order: Order::Breadth,
         planted: None,
     }
@@ -116,6 +117,48 @@ fn a_monitor_that_begins_without_asking_for_its_lead_is_found() {
     is_found(Planted::UnaskedLead, &rules, &begin, 500, &Broken::BegunWithoutTheLead, 3);
 }
 
+#[test]
+fn a_lock_that_is_removed_without_a_quorum_is_found() {
+    let rules = Rules { faults: 1, quorum: 2, deposing: true, ..rules(&[]) };
+    is_found(Planted::DeposesAlone, &rules, &founded(&rules), 2_000, &Broken::DeposedAlone, 2);
+}
+
+#[test]
+fn a_deposed_leader_is_not_heard_where_the_next_one_was() {
+    let rules = Rules { faults: 1, deposing: true, ..rules(&[]) };
+    let mut group = about_to(&rules, freezes).after(&rules, Move::Doubt(1));
+    let of_m2 = |step: &Move| {
+        let sees = matches!(step, Move::Look(1, _) | Move::LookAll(1) | Move::Read(1) | Move::Hear(1));
+        sees || matches!(step, Move::Visit(1, _) | Move::Finish(1) | Move::Lead(1))
+    };
+    let freezing =
+        |group: &Group| group.monitors[1].running.as_ref().is_some_and(|it| freezes(&it.action.step));
+    while !freezing(&group) {
+        let step = group.moves(&rules).into_iter().find(of_m2).expect("m2 comes to it");
+        group = group.after(&rules, step);
+    }
+    assert!(group.is_deposed(0), "{group:?}");
+    let group = group.after(&rules, Move::Visit(1, 1));
+    let heard = |node: usize| {
+        let after = group.after(&rules, Move::Visit(0, node));
+        after.monitors[0].running.as_ref().is_some_and(|it| it.said[node].is_some())
+    };
+    assert_eq!((heard(1), heard(2)), (false, true), "c has not seen m2 yet");
+}
+
+/// The lock of a leader that died stands until the other removes it.
+#[test]
+fn a_leader_that_died_is_deposed() {
+    let rules = Rules { faults: 1, deposing: true, ..rules(&[]) };
+    let dead = founded(&rules).after(&rules, Move::Kill(0));
+    assert_eq!(dead.rest.lock.map(|(leader, _)| leader), Some(0));
+    let mut group = dead;
+    while let Some(next) = group.undisturbed(&rules) {
+        group = next;
+    }
+    assert_eq!(group.rest.lock.map(|(leader, _)| leader), Some(1));
+}
+
 /// The group when all is well, the master is fenced, and one replica has died; the other may.
 fn last_replica(rules: &Rules) -> Group {
     let mut group = founded(rules).after(rules, Move::Die(2));
@@ -158,8 +201,9 @@ fn a_master_that_is_back_with_less_does_not_win_over_replicas_that_have_all() {
 #[test]
 fn one_fault_without_a_return_is_survived_whatever_happens_first() {
     let kinds = [(1, 1, false), (1, 2, false), (2, 1, false), (1, 1, true), (1, 2, true), (2, 1, true)];
-    for (quorum, writes, fencing) in kinds {
-        let rules = Rules { faults: 1, quorum, writes, fencing, ..rules(&[]) };
+    let deposing = kinds.into_iter().map(|kind| (kind, true));
+    for ((quorum, writes, fencing), deposing) in kinds.into_iter().map(|kind| (kind, false)).chain(deposing) {
+        let rules = Rules { faults: 1, quorum, writes, fencing, deposing, ..rules(&[]) };
         let all = enumerate(&rules, founded(&rules), |_| false);
         assert!(all.trail.is_none(), "{:#?}", all.trail);
         assert!(all.complete && all.counts.ends > 10 && all.counts.states > 1_000, "{:?}", all.counts);
@@ -196,8 +240,8 @@ fn a_trail_says_what_happened_in_words() {
 fn nothing() -> Options {
     let (only, back, order) = (Vec::new(), Vec::new(), Order::Breadth);
     let (writes, faults, quorum, minutes) = (0, 0, 1, 1);
-    let (no_return, fencing) = (false, false);
-    Options { writes, faults, only, back, no_return, quorum, fencing, order, states: None, minutes }
+    let (no_return, fencing, deposing) = (false, false, false);
+    Options { writes, faults, only, back, no_return, quorum, fencing, deposing, order, states: None, minutes }
 }
 
 #[test]

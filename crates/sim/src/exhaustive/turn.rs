@@ -50,6 +50,9 @@ impl Turn<'_> {
             Move::Time => self.time(),
             Move::Restart(node, memory) => {
                 self.group.restart(node, memory);
+                if self.rules.deposing {
+                    self.group.forget_connections(node);
+                }
                 self.followers_look(node);
             }
             Move::Heal(node) => self.group.rest.stalled[node] = false,
@@ -61,6 +64,7 @@ impl Turn<'_> {
             }
             Move::Lose(monitor) => self.lose(monitor),
             Move::Stall(node) => self.group.rest.stalled[node] = true,
+            Move::Doubt(monitor) | Move::Gone(monitor) => self.doubt(monitor),
         }
     }
 
@@ -138,6 +142,7 @@ impl Turn<'_> {
         rest.term += 1;
         let term = rest.term;
         rest.lock = Some((monitor, term));
+        self.watch_anew(monitor);
         self.monitor(monitor).leads = true;
         self.tell(monitor, Event::Leadership(Leadership::Leading(Term(term))));
     }
@@ -204,7 +209,9 @@ impl Turn<'_> {
 
     fn kill(&mut self, monitor: usize) {
         self.abandon(monitor);
-        if self.group.leads(monitor) {
+        // Where leaders are deposed the lock stands until the other removes it.
+        let stands = self.rules.deposing && self.rules.quorum == 1;
+        if self.group.leads(monitor) && !stands {
             self.group.rest.lock = None;
         }
         let late = std::mem::take(&mut self.monitor(monitor).late);
@@ -236,7 +243,7 @@ impl Group {
         let reports = others.filter(|other| self.monitors[*other].alive && self.monitors[*other].session);
         let peer = |other: usize| {
             let it = &*self.monitors[other];
-            Peer { ballots: it.ballots(), remembers: it.decider.remembers(), ..Peer::default() }
+            Peer { ballots: it.ballots(), remembers: it.decider.remembers(), lead: it.lead }
         };
         reports.map(|other| (name(other), peer(other))).collect()
     }

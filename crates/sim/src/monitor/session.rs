@@ -33,6 +33,11 @@ impl Session {
     pub(super) fn new(life: u32) -> Self {
         Self { connection: life * 10_000, ..Self::default() }
     }
+
+    /// Whether it has a connection over which it is answered.
+    pub(crate) fn is_in_touch(&self) -> bool {
+        self.connected && self.connection > self.broken.max(self.severed)
+    }
 }
 
 /// Its session.
