@@ -102,6 +102,8 @@ bugs! {
         "The last monitor that leaves opens a node that it promoted, and then publishes it.";
     SaysAllIsDone, "says-all-is-done", "what-is-left-is-named",
         "The last monitor that leaves takes the master's number for given back, and does not do it.";
+    StaysOn, "stays-on", "who-leaves-is-gone-in-time",
+        "A monitor that leaves stays for as long as something is left to do.";
     NeverOpens, "never-opens", "liveness",
         "A published master stays closed.";
     NeverRepoints, "never-repoints", "liveness",

@@ -369,7 +369,8 @@ impl World {
         let running = monitor.running.iter().filter_map(|running| running.deadline);
         let session = Instant::from_millis(self.session_due(m));
         let lead = monitor.lead.due(self.policy.down_after()).into_iter();
-        let leaves = monitor.leaving.iter().map(|leaving| leaving.until);
+        let over = monitor.local(now);
+        let leaves = monitor.leaving.iter().map(|leaving| leaving.until).filter(|until| *until > over);
         for at in timers.chain(lead).chain(leaves).chain(probes).chain(visits).chain(running).chain([session])
         {
             next = next.min(at);

@@ -173,6 +173,12 @@ fn of_those_who_leave() -> Vec<Script> {
             steps: vec![(6 * S, Step::KillReplicas(4 * S))],
         },
         Script {
+            name: "the-master-hangs-as-all-leave",
+            swarm: Swarm { hostile: 15 * S, ..calm(1) },
+            all_leave: None,
+            steps: vec![(8 * S, Step::AllLeave(2 * S)), (8 * S, Step::StopMaster(7 * S))],
+        },
+        Script {
             name: "the-master-dies-when-all-have-left",
             swarm: brief(1),
             all_leave: None,

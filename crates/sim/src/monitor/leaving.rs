@@ -74,10 +74,10 @@ impl World {
     /// Whether it leaves and there is nothing left to do, or nothing that can be done.
     pub(super) fn is_gone(&self, m: usize, now: Instant) -> bool {
         let monitor = &self.monitors[m];
-        let early = self.bug == Some(Bug::LeavesFenced);
+        let (early, stays) = (self.bug == Some(Bug::LeavesFenced), self.bug == Some(Bug::StaysOn));
         monitor.leaving.as_ref().is_some_and(|leaving| {
             let parted = monitor.decider.has_parted(now) || (early && leaving.others.is_some());
-            leaving.failed || now >= leaving.until || parted
+            leaving.failed || (now >= leaving.until && !stays) || parted
         })
     }
 
