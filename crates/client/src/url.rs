@@ -34,10 +34,7 @@ impl UrlError {
 #[derive(Debug)]
 pub(crate) struct Parts {
     /// Whether the nodes are called over TLS.
-    #[cfg_attr(
-        not(feature = "tls"),
-        allow(dead_code, reason = "without the feature such a URL is refused")
-    )]
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "without the feature such a URL is refused"))]
     pub(crate) tls: bool,
     pub(crate) servers: String,
     pub(crate) path: String,

@@ -40,6 +40,20 @@ fn pipelines_are_measured_beside_redis_rs_with_a_runtime_and_without() {
 }
 
 #[test]
+fn who_reads_what_it_wrote_is_measured_and_never_misses_it() {
+    let (figures, text) = figures(&["client", "--part", "own-writes"]);
+    let lines = figures["own_writes"].as_array().unwrap();
+    assert_eq!(
+        lines.iter().map(|line| line["tasks"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [1, 16, 128],
+        "{text}"
+    );
+    for line in lines {
+        assert!(line["redis_failover_ops_per_second"]["median"].as_f64().unwrap() > 0.0, "{text}");
+    }
+}
+
+#[test]
 fn idle_clients_are_weighed() {
     let (figures, text) = figures(&["client", "--part", "footprint"]);
     let descriptors = |name: &str| {

@@ -68,6 +68,15 @@ fn transaction_loses_and_makes_no_money() {
 }
 
 #[test]
+fn cache_makes_a_page_once() {
+    let text = Run::start("cache", &[]).succeeds();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("the page home after ") && !lines[0].contains("cache"), "{text}");
+    // The replica may not have it yet when it is read the second time.
+    assert!(lines[2].starts_with("the page home, from the cache, after "), "{text}");
+}
+
+#[test]
 fn worker_does_each_job_and_ends_when_it_is_asked_to() {
     let mut run = Run::start("worker", &[]);
     run.await_line("waiting for jobs");

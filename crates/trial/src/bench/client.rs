@@ -3,11 +3,12 @@
 //!
 //! The library's connection and redis-rs's multiplexed connection send the same commands to the same server, from as
 //! many tasks; then the blocking connections of both, from as many threads. They are measured in pairs, one right after
-//! the other, and each pair begins with the other side.
+//! the other, and each pair begins with the other side. What is measured otherwise is in files of its own.
 
 mod blocking;
 mod following;
 mod footprint;
+mod own_writes;
 
 use std::fs;
 use std::path::PathBuf;
@@ -76,6 +77,8 @@ enum Part {
     Rates,
     /// The same for pipelines of 16 and of 100 commands.
     Pipelines,
+    /// Requests that read what they wrote, beside redis-rs at the master.
+    OwnWrites,
     /// What an idle client costs, beside redis-rs's.
     Footprint,
     /// How soon many clients write to a new master.
@@ -143,6 +146,9 @@ pub(super) async fn run(args: ClientArgs) -> Result<(), Failure> {
     if !cells.is_empty() {
         println!("{NOTES}");
         figures["cells"] = cells.iter().map(Cell::json).collect();
+    }
+    if wanted(Part::OwnWrites) {
+        figures["own_writes"] = own_writes::measure(args.runs.unwrap_or(40)).await?.into();
     }
     if wanted(Part::Footprint) {
         figures["footprint"] = footprint::measure(args.runs.unwrap_or(10))?.into();
