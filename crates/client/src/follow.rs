@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 
 use redis_failover_core::follower::{Doubt, Follower, Identity};
-use redis_failover_core::reading::{QUESTION_PERIOD, ReadFrom};
+use redis_failover_core::reading::ReadFrom;
 use redis_failover_core::{Member, NodeAddr};
 use redis_failover_store::{Feed, Glance};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -63,15 +62,10 @@ pub(crate) async fn follow(inner: Arc<Inner>, mut documents: Feed<Glance>) {
         numbers: Arc::default(),
         told,
     };
-    // Answers that do not come change who is read from, too.
-    let mut reviews = interval(QUESTION_PERIOD);
-    reviews.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let reads_elsewhere = following.inner.settings.rules.read_from != ReadFrom::Master;
     loop {
         tokio::select! {
             glance = documents.next() => following.read(glance),
             Some(told) = inbox.recv() => following.told(told),
-            _ = reviews.tick(), if reads_elsewhere => following.review(),
         }
     }
 }
@@ -202,7 +196,8 @@ impl Following {
         }));
     }
 
-    /// Chooses anew who is read from, and tells it if that is somebody else.
+    /// Chooses anew who is read from, and tells it if that is somebody else. Each answer is a reason to: while nobody
+    /// answers, there is nobody else to read from.
     fn review(&self) {
         let routes = Arc::clone(&self.inner.routes.borrow());
         let readers = self.readers(routes.master.as_ref(), &routes.replicas);
