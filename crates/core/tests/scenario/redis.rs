@@ -7,6 +7,16 @@ use redis_failover_core::{
     Evidence, History, Instant, Link, NodeAddr, ReplId, Role, RunId, Saving, Sighting,
 };
 
+/// What monitors meet at a server that is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    Open,
+    /// It answers and lets nobody in: a password or a certificate is wrong.
+    Denied,
+    /// There is no way there.
+    Unreachable,
+}
+
 /// One server.
 #[derive(Clone, Debug)]
 pub(super) struct Redis {
@@ -31,8 +41,8 @@ pub(super) struct Redis {
     /// It is in the middle of a full copy for as long as this is set.
     pub(super) half_synced: bool,
     pub(super) min_replicas: u32,
-    /// The monitors can't reach it, its replicas can.
-    pub(super) isolated: bool,
+    /// What the monitors meet there; its replicas reach it in any case.
+    pub(super) door: Door,
     /// The monitors that can't reach it.
     pub(super) unseen_by: BTreeSet<String>,
     /// Commands in its socket while it hangs.
@@ -88,7 +98,7 @@ impl Redis {
             lagging: false,
             half_synced: false,
             min_replicas: 0,
-            isolated: false,
+            door: Door::Open,
             unseen_by: BTreeSet::new(),
             queued: Vec::new(),
         }

@@ -14,7 +14,7 @@ use redis_failover_core::{
 };
 
 use super::Decider;
-use super::redis::{Command, Servers, State, addr};
+use super::redis::{Command, Door, Servers, State, addr};
 
 /// How long a dead leader's lock stands.
 const SESSION: u64 = 2_000;
@@ -278,7 +278,7 @@ impl World {
         let look_now = in_doubt && !std::mem::replace(&mut monitor.in_doubt, in_doubt);
         for (node, next) in &mut monitor.next_probe {
             let redis = &self.servers.0[node];
-            let unseen = redis.isolated || redis.unseen_by.contains(name);
+            let unseen = redis.door == Door::Unreachable || redis.unseen_by.contains(name);
             let state = if unseen { State::Dead } else { redis.state };
             let address = addr(node);
             let mut tell = |probe| {
@@ -299,6 +299,7 @@ impl World {
                 State::Dead => tell(Probe::Refused),
                 State::Hung => {}
                 State::Loading => tell(Probe::Unusable),
+                State::Running if redis.door == Door::Denied => tell(Probe::Denied),
                 State::Running => tell(Probe::Answered(self.servers.sighting(node, now))),
             }
             if state != State::Dead {
@@ -456,7 +457,7 @@ impl World {
     fn command(&mut self, name: &str, command: &Command) -> bool {
         let redis = self.servers.get(name).expect("commands go to nodes");
         match redis.state {
-            _ if redis.isolated => return false,
+            _ if redis.door != Door::Open => return false,
             State::Running => redis.carry_out(name, command),
             State::Hung => redis.queued.push(command.clone()),
             State::Dead | State::Loading => {}
@@ -523,7 +524,7 @@ impl World {
     /// A visit to a node that is to save what it holds.
     fn save(&mut self, name: &str, run: &RunId, file: &str, begun: bool) -> Option<Saving> {
         let redis = self.servers.get(name).expect("a node is visited");
-        if redis.state != State::Running || redis.isolated || redis.run_id() != *run {
+        if redis.state != State::Running || redis.door != Door::Open || redis.run_id() != *run {
             return None;
         }
         let saving = redis.save(file, begun);

@@ -7,7 +7,7 @@ use redis_failover_core::{
     Discover, Fencing, Found, NodeAddr, OnDivergence, Phase, Policy, Request, Topology, Waits,
 };
 
-use super::super::redis::{Follows, Redis, Saves, State, addr};
+use super::super::redis::{Door, Follows, Redis, Saves, State, addr};
 use super::lead::Port;
 use super::{Accident, World};
 
@@ -79,11 +79,12 @@ impl World {
             ("restart", ["empty"]) => redis.restart(name, true),
             ("save", []) => redis.saved = Some((redis.replid.clone(), redis.offset, redis.keys)),
             ("restart", ["saved"]) => redis.restart_from_snapshot(name),
-            ("isolate", []) => redis.isolated = true,
+            ("isolate", []) => redis.door = Door::Unreachable,
             ("isolate", ["from", monitors @ ..]) => {
                 redis.unseen_by = monitors.iter().map(|name| (*name).to_owned()).collect();
             }
-            ("join", []) => (redis.isolated, redis.unseen_by) = (false, BTreeSet::new()),
+            ("deny", []) => redis.door = Door::Denied,
+            ("join", []) => (redis.door, redis.unseen_by) = (Door::Open, BTreeSet::new()),
             ("lag", []) => redis.lagging = true,
             ("catch-up", []) => redis.lagging = false,
             ("saves", ["well"]) => redis.saves = Saves::Well,
