@@ -1,5 +1,7 @@
 //! How the servers of an ensemble are called: over TLS or not, and as whom. It calls nobody, and shows no password.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::names::ConnectString;
@@ -51,8 +53,25 @@ impl Access {
         servers.hosts().try_for_each(|(host, _)| tls.check_host(host))
     }
 
+    /// Whether it is over TLS.
+    pub fn is_over_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether it is as somebody.
+    pub fn has_credentials(&self) -> bool {
+        self.credentials.is_some()
+    }
+
     pub(crate) fn over(&self) -> Option<&Tls> {
         self.tls.as_ref()
+    }
+
+    /// How the scheme `digest` calls in an ACL who has these credentials.
+    pub(crate) fn owner(&self) -> Option<String> {
+        let (user, _) = self.credentials.as_ref()?;
+        let hash = sha1_smol::Sha1::from(self.digest()?).digest().bytes();
+        Some(format!("{user}:{}", BASE64_STANDARD.encode(hash)))
     }
 
     /// What the scheme `digest` wants to hear.
@@ -64,6 +83,14 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_owner_is_called_as_zookeeper_calls_it() {
+        // As `DigestAuthenticationProvider.generateDigest` says it in ZooKeeper's own manual.
+        let access = Access::default().credentials("super", "superpw".into());
+        assert_eq!(access.owner().as_deref(), Some("super:g9oN2HttPfn8MMWJZ2r45Np/LIA="));
+        assert_eq!(Access::default().owner(), None);
+    }
 
     #[test]
     fn a_password_is_compared_and_not_shown() {

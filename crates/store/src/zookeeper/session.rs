@@ -11,11 +11,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use zookeeper_client::{Client, Error, SessionState};
+use zookeeper_client::{Acl, Client, Error, SessionState};
 
 use super::pulse::Pulse;
 use super::secure::Secured;
 use super::standing::Standing;
+use super::znodes::owned_by;
 use super::{CLOSE_LIMIT, Connection, StoreError};
 use crate::access::Access;
 use crate::names::ConnectString;
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     secured: Option<Secured>,
     /// What the servers are told of who we are.
     digest: Option<SecretString>,
+    owned: Option<Arc<[Acl]>>,
     handle: Handle,
     pub(super) pulse: Pulse,
     pub(super) sessions: watch::Sender<Option<Session>>,
@@ -58,8 +60,8 @@ pub(super) struct Session {
     pub(super) id: i64,
     /// As negotiated.
     pub(super) timeout: Duration,
-    /// Whether what it makes belongs to who has our credentials.
-    pub(super) owns: bool,
+    /// Whom what it makes belongs to; `None` for everybody.
+    pub(super) owned: Option<Arc<[Acl]>>,
 }
 
 impl Session {
@@ -79,6 +81,7 @@ impl Shared {
             asked,
             secured: access.over().map(Secured::new),
             digest: access.digest().map(SecretString::from),
+            owned: access.owner().map(|owner| owned_by(&owner)),
             handle,
             pulse: Pulse::new(asked),
             sessions: watch::Sender::new(None),
@@ -247,7 +250,7 @@ async fn connect(shared: &Shared) -> Result<Session, String> {
         (Ok(client), _) => Ok(Session {
             id: client.session_id().0,
             timeout: client.session_timeout(),
-            owns: shared.digest.is_some(),
+            owned: shared.owned.clone(),
             client,
         }),
         // The library does not say what TLS says.

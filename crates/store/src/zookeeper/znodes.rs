@@ -1,32 +1,38 @@
 //! How znodes come into being, and what is said when they do not. Nothing is ever deleted here.
 
-use zookeeper_client::{Acl, Acls, CreateMode, CreateOptions, Error, Permission};
+use std::sync::Arc;
+
+use zookeeper_client::{Acl, Acls, AuthId, CreateMode, CreateOptions, Error, Permission};
 
 use super::StoreError;
 use super::session::Session;
 
 /// With credentials: who has the same ones may do everything, all others may read, as clients and people do.
-static OWNED: [Acl; 2] =
-    [Acl::new_const(Permission::ALL, "auth", ""), Acl::new_const(Permission::READ, "world", "anyone")];
+///
+/// Not with the scheme `auth`, which stands for all that the session is known as, and that is its certificate, too.
+pub(super) fn owned_by(owner: &str) -> Arc<[Acl]> {
+    let owner = Acl::new(Permission::ALL, AuthId::new("digest", owner));
+    [owner, Acl::new(Permission::READ, AuthId::anyone())].into()
+}
 
 impl Session {
     /// How a znode of this kind is made. Without credentials everybody may do everything, as with the predecessor.
-    fn options(&self, mode: CreateMode) -> CreateOptions<'static> {
-        mode.with_acls(if self.owns { Acls::new(&OWNED) } else { Acls::anyone_all() })
+    fn options(&self, mode: CreateMode) -> CreateOptions<'_> {
+        mode.with_acls(self.owned.as_deref().map_or(Acls::anyone_all(), Acls::new))
     }
 
     /// Of one that stays.
-    pub(super) fn persistent(&self) -> CreateOptions<'static> {
+    pub(super) fn persistent(&self) -> CreateOptions<'_> {
         self.options(CreateMode::Persistent)
     }
 
     /// Of one that vanishes with this session.
-    pub(super) fn ephemeral(&self) -> CreateOptions<'static> {
+    pub(super) fn ephemeral(&self) -> CreateOptions<'_> {
         self.options(CreateMode::Ephemeral)
     }
 
     /// Of one that vanishes with this session, and that the server numbers.
-    pub(super) fn sequential(&self) -> CreateOptions<'static> {
+    pub(super) fn sequential(&self) -> CreateOptions<'_> {
         self.options(CreateMode::EphemeralSequential)
     }
 }
@@ -38,7 +44,7 @@ pub(super) async fn ensure(session: &Session, path: &str) -> Result<(), Error> {
 
 /// Warns where others than those with our credentials may change the znode though we have some: it was made without.
 pub(super) async fn warn_if_open(session: &Session, path: &str) {
-    if !session.owns {
+    if session.owned.is_none() {
         return;
     }
     let Ok((acls, _)) = session.limited(session.client.get_acl(path)).await else { return };
