@@ -1,7 +1,10 @@
 //! One connection to one Redis server, whose end is noticed at once. It knows no command but the handshake.
 
+mod overheard;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::pin::Pin;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -9,14 +12,16 @@ use redis::{
     AsyncConnectionConfig, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, ServerError, Value,
 };
 use redis_failover_core::NodeAddr;
+use redis_failover_store::{Tls, TlsError};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::names::{Names, Way};
+use overheard::Overheard;
 
 /// The head start of each address of a node over the next one.
 const HEAD_START: Duration = Duration::from_millis(100);
@@ -30,6 +35,8 @@ pub struct Credentials {
     pub password: Option<SecretString>,
     /// The address from which we call; `None` for the one that the system chooses.
     pub source_address: Option<IpAddr>,
+    /// How the servers are verified; `None` where they are called without TLS.
+    pub tls: Option<Tls>,
 }
 
 /// An open connection. Dropping it closes it.
@@ -69,6 +76,9 @@ pub(crate) enum LinkError {
     /// It answered, and does not want us: password, ACL, or too many clients.
     #[error("it answers, but does not let us in: {0}")]
     Denied(String),
+    /// It answered, and one of us does not take the other's certificate, or it speaks no TLS.
+    #[error("it answers, but there is no TLS that both take: {0}")]
+    Untrusted(String),
     /// The connection ended while it was being set up.
     #[error("the connection broke: {0}")]
     Broken(RedisError),
@@ -93,7 +103,8 @@ impl RedisLink {
         };
         let late = |_| LinkError::Unreachable(io::ErrorKind::TimedOut.into());
         let stream = timeout(limits.connect, connecting).await.map_err(late)??;
-        match timeout(limits.greet, Self::greet(stream, credentials, name)).await.map_err(late)? {
+        let greeting = Self::greet(node, stream, credentials, name);
+        match timeout(limits.greet, greeting).await.map_err(late)? {
             Err(LinkError::Broken(error)) => {
                 let addresses = names.addresses(node, way);
                 match said_at_the_door(addresses, credentials.source_address).await {
@@ -105,7 +116,12 @@ impl RedisLink {
         }
     }
 
-    async fn greet(stream: TcpStream, credentials: &Credentials, name: &str) -> Result<Self, LinkError> {
+    async fn greet(
+        node: &NodeAddr,
+        stream: TcpStream,
+        credentials: &Credentials,
+        name: &str,
+    ) -> Result<Self, LinkError> {
         let peer = stream.peer_addr().map_err(LinkError::Unreachable)?;
         // Without it an INFO may wait for the kernel; an error here costs only that.
         let _ = stream.set_nodelay(true);
@@ -118,8 +134,23 @@ impl RedisLink {
         }
         // Deadlines are the callers': a reply that is late is still the reply to its command.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(&info, stream, config).await.map_err(refusal)?;
+        let Some(tls) = &credentials.tls else {
+            return Self::introduced(begin(&info, stream, config).await?, peer, name).await;
+        };
+        let (stream, heard) = Overheard::new(tls.connect(node.host(), stream).await.map_err(untrusted)?);
+        let greeted = async { Self::introduced(begin(&info, stream, config).await?, peer, name).await };
+        greeted.await.map_err(|error| match heard.get() {
+            Some(words) => LinkError::Untrusted(words.clone()),
+            None => error,
+        })
+    }
+
+    /// Gives the connection its name; the first thing that is asked on it.
+    async fn introduced(
+        (connection, driver): (MultiplexedConnection, Driver),
+        peer: SocketAddr,
+        name: &str,
+    ) -> Result<Self, LinkError> {
         let (served, alive) = watch::channel(());
         let driver = tokio::spawn(async move {
             let _served = served;
@@ -187,6 +218,27 @@ impl Drop for RedisLink {
     }
 }
 
+/// What drives a connection.
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Introduces us over a stream on which nothing was said.
+async fn begin(
+    info: &RedisConnectionInfo,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    config: AsyncConnectionConfig,
+) -> Result<(MultiplexedConnection, Driver), LinkError> {
+    let begun = MultiplexedConnection::new_with_config(info, stream, config).await;
+    begun.map(|(connection, driver)| (connection, Box::pin(driver) as Driver)).map_err(refusal)
+}
+
+/// What a handshake that failed says of the server. One that hangs up without a word may be dead, as without TLS.
+fn untrusted(error: TlsError) -> LinkError {
+    match error {
+        TlsError::Broken(error) => LinkError::Broken(error.into()),
+        error => LinkError::Untrusted(error.to_string()),
+    }
+}
+
 /// The first connection that comes about to one of a node's addresses, from the source address if there is one. An
 /// address that neither answers nor refuses does not keep the next one back.
 ///
@@ -243,7 +295,7 @@ impl LinkError {
             Self::Unresolved(_) => 0,
             Self::Unbound(_) => 1,
             Self::Unreachable(_) | Self::Broken(_) => 2,
-            Self::Refused | Self::Denied(_) => 3,
+            Self::Refused | Self::Denied(_) | Self::Untrusted(_) => 3,
         }
     }
 }

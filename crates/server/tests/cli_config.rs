@@ -1,9 +1,10 @@
 //! Configuration files, by what `check-config` makes of them. No server runs here.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use redis_failover_lab::Authority;
 use tempfile::TempDir;
 
 /// A directory with a configuration.
@@ -246,6 +247,71 @@ fn a_password_is_in_a_file_of_its_own_and_one_that_everybody_can_read_is_warned_
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).expect("it is ours");
     let text = files.shown(&[]);
     assert!(text.contains("warning: the password file") && text.contains("chmod 600"), "{text}");
+}
+
+#[test]
+fn certificates_are_files_beside_the_configuration_and_what_is_wrong_with_one_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let authority = Authority::new();
+    let issued = authority.issue(&["monitor"]);
+    let files = Files::new("");
+    let copy = |name: &str, from: &Path| files.write(name, &fs::read_to_string(from).expect("it was issued"));
+    copy("ca.pem", &authority.roots());
+    copy("monitor.pem", &issued.certificate);
+    let key = copy("monitor.key", &issued.key);
+    copy("other.key", &authority.issue(&["other"]).key);
+    let config = |more: &str| {
+        let group = "[[group]]\nzkhosts = \"zk\"\npath = \"/a\"\nredishosts = [\"r:1\"]\n";
+        files.write("monitor.toml", &format!("{group}{more}"));
+    };
+    for whom in ["redis", "zookeeper"] {
+        let tls = |end: &str, file: &str| format!("{whom}_tls_{end}_file = \"{file}\"\n");
+        let whole = tls("ca", "ca.pem") + &tls("cert", "monitor.pem") + &tls("key", "monitor.key");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        config(&whole);
+        let shown = files.shown(&[]);
+        assert_eq!(shown.matches("over TLS").count(), 1, "{shown}");
+        assert!(!shown.contains("warning"), "{shown}");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("it is ours");
+        assert!(files.shown(&[]).contains("warning: the key file"), "anybody may read it");
+        config(&(whole + &format!("{whom}_tls = false\n")));
+        assert!(!files.shown(&[]).contains("over TLS"));
+
+        let refused = |more: String, code: i32, texts: &[&str]| {
+            config(&more);
+            files.assert_fails(code, texts);
+        };
+        let named = |end: &str| format!("`{whom}_tls_{end}_file`");
+        refused(tls("ca", "gone.pem"), 1, &[&named("ca"), "gone.pem", "No such file"]);
+        refused(tls("ca", "monitor.key"), 1, &[&named("ca"), "monitor.key", "no certificate"]);
+        refused(tls("cert", "monitor.pem"), 2, &[&named("cert"), &named("key")]);
+        refused(tls("key", "monitor.key"), 2, &[&named("key"), &named("cert")]);
+        let strange = tls("ca", "ca.pem") + &tls("cert", "monitor.pem") + &tls("key", "other.key");
+        refused(strange, 1, &[&named("key"), "other.key", "not the key of"]);
+    }
+    let ca = "redis_tls_ca_file = \"ca.pem\"\n";
+    config(&format!("{ca}redis_tls_server_name = \"a b\"\n"));
+    files.assert_fails(2, &["`redis_tls_server_name`", "`a b`"]);
+}
+
+#[test]
+fn zookeepers_user_has_a_password_and_no_colon() {
+    let group = "[[group]]\nzkhosts = \"zk\"\npath = \"/a\"\nredishosts = [\"r:1\"]\n";
+    let files = Files::new(&format!("{group}zookeeper_user = \"u\"\n"));
+    files.assert_fails(2, &["`zookeeper_user` needs a password", "`zookeeper_password_file`"]);
+    files.write("secret", "hunter2\n");
+    let password = "zookeeper_password_file = \"secret\"\n";
+    for (user, texts) in
+        [("", ["needs a user", "`zookeeper_user`"]), ("zookeeper_user = \"a:b\"\n", ["a:b", "colon"])]
+    {
+        files.write("monitor.toml", &format!("{group}{password}{user}"));
+        files.assert_fails(2, &texts);
+    }
+    files.write("monitor.toml", &format!("{group}{password}zookeeper_user = \"u\"\n"));
+    let shown = files.shown(&[]);
+    assert!(shown.contains("with credentials") && !shown.contains("hunter2"), "{shown}");
+    let given = files.check_with(&[], &[("REDIS_FAILOVER_ZOOKEEPER_PASSWORD", "hunter2")]);
+    assert_failed(&given, 2, &["REDIS_FAILOVER_ZOOKEEPER_PASSWORD contradicts"]);
 }
 
 #[test]

@@ -18,8 +18,9 @@ impl Sessions {
         if let Some((_, session)) = self.0.iter().find(|(open, _)| open == ensemble) {
             return Ok(session.clone());
         }
-        let session = ZooKeeper::connect(ensemble.zkhosts.clone(), ensemble.session_timeout)
-            .map_err(|error| Failure::new(Kind::Failed, format!("no thread for ZooKeeper: {error}")))?;
+        let Ensemble { zkhosts, session_timeout, access } = ensemble;
+        let session = ZooKeeper::connect_with(zkhosts.clone(), *session_timeout, access)
+            .map_err(|error| Failure::new(Kind::Failed, format!("no session with ZooKeeper: {error}")))?;
         tokio::spawn(tell_connection(session.state(), ensemble.zkhosts.clone()));
         self.0.push((ensemble.clone(), session.clone()));
         Ok(session)

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use redis_failover_core::{Answer, Request};
-use redis_failover_store::{Store as _, StoreError, ZooKeeper};
+use redis_failover_store::{Store as _, StoreError};
 use tokio::time::timeout;
 
 use crate::config::StoreArgs;
@@ -28,8 +28,7 @@ pub(super) fn ask(store: &StoreArgs, request: &Request, limit: Duration) -> Resu
 }
 
 async fn answer(store: &StoreArgs, request: &Request, limit: Duration) -> Result<Answer, Failure> {
-    let zookeeper = ZooKeeper::connect(store.zkhosts.clone(), LOOK_LIMIT)
-        .map_err(|error| Failure::new(Kind::Failed, format!("no thread for ZooKeeper: {error}")))?;
+    let zookeeper = super::connect(store, LOOK_LIMIT)?;
     let group = zookeeper.group(&store.path);
     let outcome = async {
         let snapshot = group.snapshot(LOOK_LIMIT).await.map_err(unreachable)?;

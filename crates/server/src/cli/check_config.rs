@@ -39,6 +39,7 @@ fn describe_group(group: &GroupConfig) -> String {
     let policy = &group.policy;
     let quorum =
         policy.quorum().map_or("the majority of the registered monitors".into(), |it| it.to_string());
+    let access = &group.ensemble.access;
     let user = group.credentials.username.as_deref().unwrap_or("default");
     let password =
         if group.credentials.password.is_some() { "with a password" } else { "without a password" };
@@ -51,7 +52,7 @@ fn describe_group(group: &GroupConfig) -> String {
     let refused = if policy.refusal_waits() { "waits like silence" } else { "counts at once" };
     format!(
         "group            {} at {}\n\
-         zookeeper        {}, session time-out {:?}\n\
+         zookeeper        {}, session time-out {:?}, {}, {}\n\
          nodes            {}\n\
          quorum           {quorum}\n\
          down after       {:?}, asked every {:?}\n\
@@ -64,11 +65,13 @@ fn describe_group(group: &GroupConfig) -> String {
          predecessors     beside a living one it leads {beside}\n\
          slow sections    every {:?}\n\
          journal          {journal}\n\
-         redis user       {user}, {password}, from {source}\n",
+         redis user       {user}, {password}, from {source}, {}\n",
         group.name,
         group.path,
         group.ensemble.zkhosts,
         group.ensemble.session_timeout,
+        if access.has_credentials() { "with credentials" } else { "without credentials" },
+        if access.is_over_tls() { "over TLS" } else { "without TLS" },
         nodes.join(", "),
         policy.down_after(),
         policy.probe_interval(),
@@ -77,5 +80,6 @@ fn describe_group(group: &GroupConfig) -> String {
         policy.discover().word(),
         policy.fencing().word(),
         group.slow_every,
+        if group.credentials.tls.is_some() { "over TLS" } else { "without TLS" },
     )
 }

@@ -12,10 +12,12 @@ mod run;
 mod status;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use redis_failover_store::ZooKeeper;
 
-use crate::config::RunArgs;
+use crate::config::{RunArgs, StoreArgs};
 use crate::failure::{Failure, Kind};
 
 /// Automatic failover for Redis and Valkey, coordinated by `ZooKeeper`.
@@ -57,7 +59,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch groups, and replace a master that is lost.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show who is who in a group, and what the monitors see.
     Status(status::StatusArgs),
     /// List a group's changes of master, the newest last.
@@ -72,11 +74,11 @@ enum Command {
     /// Give up what a node alone holds, which is held back until that is saved: it becomes a copy of the master.
     Resync(resync::ResyncArgs),
     /// A group's monitors; without a command the same as `run`.
-    Monitor(monitor::MonitorArgs),
+    Monitor(Box<monitor::MonitorArgs>),
     /// Show what a monitor decided and why, from its journal; connects to nobody.
     Replay(replay::ReplayArgs),
     /// Check the options of `run` or a configuration file, and show what they mean; connects to nobody.
-    CheckConfig(RunArgs),
+    CheckConfig(Box<RunArgs>),
     /// Show every key of a configuration file, in Markdown.
     ConfigKeys,
 }
@@ -88,16 +90,16 @@ impl Cli {
     /// What a person must be told.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::Run(args) => run::run(args),
+            Command::Run(args) => run::run(*args),
             Command::Status(args) => status::run(&args),
             Command::History(args) => history::list(&args),
             Command::Explain(args) => history::explain(&args),
             Command::Adopt(args) => adopt::run(args),
             Command::Failover(args) => failover::run(&args),
             Command::Resync(args) => resync::run(args),
-            Command::Monitor(args) => monitor::run(args),
+            Command::Monitor(args) => monitor::run(*args),
             Command::Replay(args) => replay::run(&args),
-            Command::CheckConfig(args) => check_config::run(args),
+            Command::CheckConfig(args) => check_config::run(*args),
             Command::ConfigKeys => {
                 print!("{}", crate::config::reference());
                 Ok(ExitCode::SUCCESS)
@@ -110,4 +112,13 @@ impl Cli {
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::new(Kind::Failed, format!("no runtime: {error}")))
+}
+
+/// A session with the servers of a group, for one look or one request.
+///
+/// # Errors
+/// When a file that says how they are called can't be used, or the system grants no thread.
+fn connect(store: &StoreArgs, session_timeout: Duration) -> Result<ZooKeeper, Failure> {
+    ZooKeeper::connect_with(store.zkhosts.clone(), session_timeout, &store.access()?)
+        .map_err(|error| Failure::new(Kind::Failed, format!("no session with ZooKeeper: {error}")))
 }

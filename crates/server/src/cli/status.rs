@@ -8,7 +8,7 @@ use clap::Args;
 use redis_failover_core::{
     Divergence, Found, Keeping, NodeAddr, Phase, Report, Topology, Versioned, Vote, Wait,
 };
-use redis_failover_store::{Snapshot, ZooKeeper};
+use redis_failover_store::Snapshot;
 use serde_json::{Value, json};
 
 use crate::config::StoreArgs;
@@ -72,8 +72,7 @@ fn why_nothing(snapshot: &Snapshot) -> String {
 }
 
 async fn snapshot(store: &StoreArgs) -> Result<Snapshot, Failure> {
-    let zookeeper = ZooKeeper::connect(store.zkhosts.clone(), LIMIT)
-        .map_err(|error| Failure::new(Kind::Failed, format!("no thread for ZooKeeper: {error}")))?;
+    let zookeeper = super::connect(store, LIMIT)?;
     let snapshot = zookeeper.group(&store.path).snapshot(LIMIT).await;
     zookeeper.close().await;
     snapshot.map_err(|error| {

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
-use super::group::{GroupConfig, Origin, Said};
+use super::group::{GroupConfig, Origin};
+use super::said::Said;
 use super::{Config, Identity, keys, usage};
 use crate::failure::{Failure, Kind};
 
@@ -27,10 +28,10 @@ pub(crate) struct ConfigFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Content {
-    #[serde(deserialize_with = "super::group::text")]
+    #[serde(deserialize_with = "super::said::text")]
     id: Option<MonitorId>,
     listen: Option<SocketAddr>,
-    #[serde(deserialize_with = "super::group::text")]
+    #[serde(deserialize_with = "super::said::text")]
     announce: Option<NodeAddr>,
     defaults: Said,
     group: Vec<Spanned<Said>>,

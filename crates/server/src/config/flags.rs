@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use redis_failover_core::{Discover, Fencing, MonitorId, NodeAddr, OnDivergence};
-use redis_failover_store::{ConnectString, GroupPath};
+use redis_failover_store::{Access, ConnectString, GroupPath};
 
-use super::group::{Origin, Said};
+use super::group::Origin;
+use super::said::Said;
+use super::secure::{REDIS_PASSWORD, RedisTlsArgs, ZOOKEEPER_PASSWORD, ZooKeeperArgs, said_by_variable};
 use super::values::{parse_node, parse_size, parse_time};
 use super::{Config, ConfigFile, Identity, usage};
 use crate::failure::Failure;
@@ -24,6 +26,20 @@ pub(crate) struct StoreArgs {
     /// The group's path in ZooKeeper, for example /redis/cluster.
     #[arg(short = 'p', long = "path", value_name = "PATH", env = "REDIS_FAILOVER_PATH")]
     pub path: GroupPath,
+
+    /// How it is called.
+    #[command(flatten)]
+    pub zookeeper: ZooKeeperArgs,
+}
+
+impl StoreArgs {
+    /// How the servers are called.
+    ///
+    /// # Errors
+    /// With the option, the file, and what is wrong with it.
+    pub(crate) fn access(&self) -> Result<Access, Failure> {
+        self.zookeeper.access(&self.zkhosts)
+    }
 }
 
 /// What a monitor is told.
@@ -156,6 +172,12 @@ pub(crate) struct RunArgs {
     /// A file whose first line is the password on the Redis servers; or set `REDIS_FAILOVER_REDIS_PASSWORD`.
     #[arg(long, value_name = "FILE", env = "REDIS_FAILOVER_REDIS_PASSWORD_FILE")]
     redis_password_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    redis: RedisTlsArgs,
+
+    #[command(flatten)]
+    zookeeper: ZooKeeperArgs,
 }
 
 /// What becomes of a replica that nobody listed.
@@ -215,9 +237,6 @@ impl From<FencingArg> for Fencing {
     }
 }
 
-/// The variable that holds the password on the Redis servers. It is no option: an argv is readable by everybody.
-const PASSWORD_VARIABLE: &str = "REDIS_FAILOVER_REDIS_PASSWORD";
-
 /// Where a configuration comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
@@ -248,8 +267,7 @@ impl RunArgs {
     }
 
     fn said(self) -> Said {
-        let variable = std::env::var(PASSWORD_VARIABLE).ok().filter(|it| !it.is_empty());
-        Said {
+        let mut said = Said {
             name: None,
             path: self.path,
             zkhosts: self.zkhosts,
@@ -273,12 +291,17 @@ impl RunArgs {
             source_address: self.source_address,
             redis_username: self.redis_username,
             redis_password_file: self.redis_password_file,
-            redis_password: variable.map(Into::into),
-        }
+            redis_password: said_by_variable(REDIS_PASSWORD),
+            ..Said::default()
+        };
+        self.redis.say(&mut said);
+        self.zookeeper.say(&mut said);
+        said
     }
 }
 
 /// An option that says something of a group, with the variable that may have said it.
+#[expect(clippy::too_many_lines, reason = "a list with two lines for each option")]
 fn first_given(said: &Said) -> Option<&'static str> {
     // Without `..`: a new option must be named here, too.
     let Said {
@@ -306,6 +329,18 @@ fn first_given(said: &Said) -> Option<&'static str> {
         redis_username,
         redis_password_file,
         redis_password,
+        redis_tls,
+        redis_tls_ca_file,
+        redis_tls_cert_file,
+        redis_tls_key_file,
+        redis_tls_server_name,
+        zookeeper_user,
+        zookeeper_password_file,
+        zookeeper_password,
+        zookeeper_tls,
+        zookeeper_tls_ca_file,
+        zookeeper_tls_cert_file,
+        zookeeper_tls_key_file,
     } = said;
     let given = [
         ("--zkhosts (or REDIS_FAILOVER_ZKHOSTS)", zkhosts.is_some()),
@@ -330,7 +365,34 @@ fn first_given(said: &Said) -> Option<&'static str> {
         ("--source-address (or REDIS_FAILOVER_SOURCE_ADDRESS)", source_address.is_some()),
         ("--redis-username (or REDIS_FAILOVER_REDIS_USERNAME)", redis_username.is_some()),
         ("--redis-password-file (or REDIS_FAILOVER_REDIS_PASSWORD_FILE)", redis_password_file.is_some()),
-        (PASSWORD_VARIABLE, redis_password.is_some()),
+        (REDIS_PASSWORD, redis_password.is_some()),
+        ("--redis-tls (or REDIS_FAILOVER_REDIS_TLS)", redis_tls.is_some()),
+        ("--redis-tls-ca-file (or REDIS_FAILOVER_REDIS_TLS_CA_FILE)", redis_tls_ca_file.is_some()),
+        ("--redis-tls-cert-file (or REDIS_FAILOVER_REDIS_TLS_CERT_FILE)", redis_tls_cert_file.is_some()),
+        ("--redis-tls-key-file (or REDIS_FAILOVER_REDIS_TLS_KEY_FILE)", redis_tls_key_file.is_some()),
+        (
+            "--redis-tls-server-name (or REDIS_FAILOVER_REDIS_TLS_SERVER_NAME)",
+            redis_tls_server_name.is_some(),
+        ),
+        ("--zookeeper-user (or REDIS_FAILOVER_ZOOKEEPER_USER)", zookeeper_user.is_some()),
+        (
+            "--zookeeper-password-file (or REDIS_FAILOVER_ZOOKEEPER_PASSWORD_FILE)",
+            zookeeper_password_file.is_some(),
+        ),
+        (ZOOKEEPER_PASSWORD, zookeeper_password.is_some()),
+        ("--zookeeper-tls (or REDIS_FAILOVER_ZOOKEEPER_TLS)", zookeeper_tls.is_some()),
+        (
+            "--zookeeper-tls-ca-file (or REDIS_FAILOVER_ZOOKEEPER_TLS_CA_FILE)",
+            zookeeper_tls_ca_file.is_some(),
+        ),
+        (
+            "--zookeeper-tls-cert-file (or REDIS_FAILOVER_ZOOKEEPER_TLS_CERT_FILE)",
+            zookeeper_tls_cert_file.is_some(),
+        ),
+        (
+            "--zookeeper-tls-key-file (or REDIS_FAILOVER_ZOOKEEPER_TLS_KEY_FILE)",
+            zookeeper_tls_key_file.is_some(),
+        ),
     ];
     given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
 }

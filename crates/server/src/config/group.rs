@@ -1,19 +1,16 @@
-//! One group's configuration: what was said of it, whether by options or in a file, and what is meant.
+//! One group's configuration: what is meant by what was said of it.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use redis_failover_core::{Discover, Fencing, NodeAddr, OnDivergence, Policy};
-use redis_failover_store::{ConnectString, GroupPath};
-use secrecy::{ExposeSecret, SecretString};
-use serde::de::{Deserialize, Deserializer, Error};
+use redis_failover_core::{NodeAddr, Policy};
+use redis_failover_store::{Access, ConnectString, GroupPath};
+use secrecy::ExposeSecret;
 
+use super::said::Said;
+use super::secure::OpenFile;
 use super::usage;
-use super::values::{parse_node, parse_size, parse_time, password};
 use crate::failure::Failure;
 use crate::journal::JournalFile;
 use crate::redis_link::Credentials;
@@ -35,6 +32,8 @@ pub(crate) struct Ensemble {
     pub zkhosts: ConnectString,
     /// The ZooKeeper session's time-out.
     pub session_timeout: Duration,
+    /// Over TLS or not, and as whom.
+    pub access: Access,
 }
 
 /// One group, checked.
@@ -60,8 +59,8 @@ pub(crate) struct GroupConfig {
     pub take_over: bool,
     /// Where its monitor writes a journal.
     pub journal: Option<JournalFile>,
-    /// The password's file, where every user of this machine may read it.
-    pub open_password_file: Option<String>,
+    /// The files of secrets that every user of this machine may read.
+    pub open_files: Vec<OpenFile>,
 }
 
 impl GroupConfig {
@@ -79,6 +78,7 @@ impl GroupConfig {
             && self.credentials.source_address == other.credentials.source_address
             && self.credentials.username == other.credentials.username
             && secret(self) == secret(other)
+            && self.credentials.tls == other.credentials.tls
     }
 
     /// Whether what seeds the record is the same.
@@ -153,128 +153,7 @@ impl Origin {
     }
 }
 
-/// What is said of one group, or of all: each may be missing.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Said {
-    pub(super) name: Option<String>,
-    #[serde(deserialize_with = "text")]
-    pub(super) path: Option<GroupPath>,
-    #[serde(deserialize_with = "text")]
-    pub(super) zkhosts: Option<ConnectString>,
-    #[serde(deserialize_with = "nodes")]
-    pub(super) redishosts: Option<Vec<NodeAddr>>,
-    pub(super) sleeptime: Option<u64>,
-    pub(super) quorum: Option<u32>,
-    #[serde(deserialize_with = "time")]
-    pub(super) down_after: Option<Duration>,
-    #[serde(deserialize_with = "time")]
-    pub(super) probe_interval: Option<Duration>,
-    pub(super) misconf_is_unusable: Option<bool>,
-    pub(super) refusal_waits: Option<bool>,
-    #[serde(deserialize_with = "time")]
-    pub(super) link_grace: Option<Duration>,
-    #[serde(deserialize_with = "time")]
-    pub(super) third_failover_waits: Option<Duration>,
-    #[serde(deserialize_with = "discover")]
-    pub(super) discover: Option<Discover>,
-    #[serde(deserialize_with = "on_divergence")]
-    pub(super) on_divergence: Option<OnDivergence>,
-    pub(super) parallel_syncs: Option<u32>,
-    #[serde(deserialize_with = "fencing")]
-    pub(super) fencing: Option<Fencing>,
-    pub(super) take_over: Option<bool>,
-    pub(super) journal: Option<PathBuf>,
-    #[serde(deserialize_with = "size")]
-    pub(super) journal_limit: Option<u64>,
-    pub(super) source_address: Option<IpAddr>,
-    #[serde(deserialize_with = "time")]
-    pub(super) session_timeout: Option<Duration>,
-    pub(super) redis_username: Option<String>,
-    pub(super) redis_password_file: Option<PathBuf>,
-    /// The password itself; only the environment can say it.
-    #[serde(skip)]
-    pub(super) redis_password: Option<SecretString>,
-}
-
-pub(super) fn text<'de, T, D>(value: D) -> Result<Option<T>, D::Error>
-where
-    T: FromStr<Err: Display>,
-    D: Deserializer<'de>,
-{
-    String::deserialize(value)?.parse().map(Some).map_err(D::Error::custom)
-}
-
-fn time<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
-    parse_time(&String::deserialize(value)?).map(Some).map_err(D::Error::custom)
-}
-
-fn size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
-    parse_size(&String::deserialize(value)?).map(Some).map_err(D::Error::custom)
-}
-
-fn nodes<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Vec<NodeAddr>>, D::Error> {
-    let texts = Vec::<String>::deserialize(value)?;
-    texts.iter().map(|text| parse_node(text)).collect::<Result<_, _>>().map(Some).map_err(D::Error::custom)
-}
-
-fn discover<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Discover>, D::Error> {
-    let word = String::deserialize(value)?;
-    let wrong = || D::Error::custom(format!("`{word}` is none of off, watch and promote"));
-    Discover::from_word(&word).map(Some).ok_or_else(wrong)
-}
-
-fn on_divergence<'de, D: Deserializer<'de>>(value: D) -> Result<Option<OnDivergence>, D::Error> {
-    let word = String::deserialize(value)?;
-    let wrong = || D::Error::custom(format!("`{word}` is none of discard and save"));
-    OnDivergence::from_word(&word).map(Some).ok_or_else(wrong)
-}
-
-fn fencing<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Fencing>, D::Error> {
-    let word = String::deserialize(value)?;
-    let wrong = || D::Error::custom(format!("`{word}` is neither off nor replicas"));
-    Fencing::from_word(&word).map(Some).ok_or_else(wrong)
-}
-
 impl Said {
-    /// This, and where it says nothing what the defaults say.
-    pub(super) fn or(self, defaults: &Self) -> Self {
-        let defaults = defaults.clone();
-        Self {
-            name: self.name,
-            path: self.path,
-            zkhosts: self.zkhosts.or(defaults.zkhosts),
-            redishosts: self.redishosts,
-            sleeptime: self.sleeptime.or(defaults.sleeptime),
-            quorum: self.quorum.or(defaults.quorum),
-            down_after: self.down_after.or(defaults.down_after),
-            probe_interval: self.probe_interval.or(defaults.probe_interval),
-            misconf_is_unusable: self.misconf_is_unusable.or(defaults.misconf_is_unusable),
-            refusal_waits: self.refusal_waits.or(defaults.refusal_waits),
-            link_grace: self.link_grace.or(defaults.link_grace),
-            third_failover_waits: self.third_failover_waits.or(defaults.third_failover_waits),
-            discover: self.discover.or(defaults.discover),
-            on_divergence: self.on_divergence.or(defaults.on_divergence),
-            parallel_syncs: self.parallel_syncs.or(defaults.parallel_syncs),
-            fencing: self.fencing.or(defaults.fencing),
-            take_over: self.take_over.or(defaults.take_over),
-            journal: self.journal,
-            journal_limit: self.journal_limit.or(defaults.journal_limit),
-            source_address: self.source_address.or(defaults.source_address),
-            session_timeout: self.session_timeout.or(defaults.session_timeout),
-            redis_username: self.redis_username.or(defaults.redis_username),
-            redis_password_file: self.redis_password_file.or(defaults.redis_password_file),
-            redis_password: self.redis_password.or(defaults.redis_password),
-        }
-    }
-
-    /// The same where files that are named without a directory's full path are in `directory`.
-    pub(super) fn rebase(&mut self, directory: &Path) {
-        for file in [&mut self.redis_password_file, &mut self.journal].into_iter().flatten() {
-            *file = directory.join(&file);
-        }
-    }
-
     /// Checks what was said as a whole.
     ///
     /// # Errors
@@ -301,18 +180,20 @@ impl Said {
         }
         let limit = self.journal_limit.unwrap_or(JOURNAL_LIMIT);
         let journal = self.journal.clone().map(|path| JournalFile { path, limit });
-        let (credentials, open_password_file) = self.credentials(&origin).map_err(of_group)?;
+        let mut open_files = Vec::new();
+        let credentials = self.credentials(&origin, &mut open_files).map_err(of_group)?;
+        let access = self.access(&origin, &zkhosts, &mut open_files).map_err(of_group)?;
         Ok(GroupConfig {
             name: self.name.unwrap_or_else(|| path.name().to_owned()),
             path,
-            ensemble: Ensemble { zkhosts, session_timeout },
+            ensemble: Ensemble { zkhosts, session_timeout, access },
             nodes,
             policy,
             slow_every: Duration::from_secs(sleeptime),
             credentials,
             take_over: self.take_over.unwrap_or(false),
             journal,
-            open_password_file,
+            open_files,
             origin,
         })
     }
@@ -336,23 +217,6 @@ impl Said {
             .with_fencing(self.fencing.unwrap_or(default.fencing()))
             .with_on_divergence(self.on_divergence.unwrap_or(default.on_divergence()))
             .with_parallel_syncs(parallel_syncs))
-    }
-
-    fn credentials(&self, origin: &Origin) -> Result<(Credentials, Option<String>), Failure> {
-        let option = origin.option("redis_password_file");
-        let (password, open) = match &self.redis_password_file {
-            None => (self.redis_password.clone(), None),
-            Some(file) => {
-                let read = password(&option, file)?;
-                (Some(read.password), read.is_open.then(|| file.display().to_string()))
-            }
-        };
-        if self.redis_username.is_some() && password.is_none() {
-            return Err(usage(format!("{} needs a password", origin.option("redis_username")))
-                .hint(format!("give {option}")));
-        }
-        let (username, source_address) = (self.redis_username.clone(), self.source_address);
-        Ok((Credentials { username, password, source_address }, open))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Every key of a configuration file: what it means, for people, and where it may stand, for the parser. It reads no
 //! values.
 
-use std::fmt::Write as _;
+mod page;
+mod places;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+pub(crate) use page::reference;
+pub(super) use places::check;
 
 /// Where a key may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(super) struct Key {
 pub(super) const DEFAULTS: &str = "defaults";
 pub(super) const GROUP: &str = "group";
 
-pub(super) const KEYS: [Key; 26] = [
+pub(super) const KEYS: [Key; 37] = [
     Key {
         name: "id",
         place: Place::Top,
@@ -93,7 +94,7 @@ pub(super) const KEYS: [Key; 26] = [
         kind: "text",
         default: Err("required"),
         about: "The ZooKeeper servers, `HOST:PORT` separated by commas, with an optional `/chroot` at the end. Groups \
-                with the same text and `session_timeout` share one session.",
+                with the same text, `session_timeout` and keys beginning with `zookeeper_` share one session.",
     },
     Key {
         name: "session_timeout",
@@ -237,108 +238,90 @@ pub(super) const KEYS: [Key; 26] = [
         about: "A file whose first line is the password on the Redis servers; if it is relative, to the file that \
                 names it.",
     },
+    Key {
+        name: "redis_tls",
+        place: Place::Shared,
+        kind: "true or false",
+        default: Err("true where one of its files is given"),
+        about: "Call the Redis servers over TLS. Files are read again at the next connection when they have changed.",
+    },
+    Key {
+        name: "redis_tls_ca_file",
+        place: Place::Shared,
+        kind: "file",
+        default: Err("whom the system trusts"),
+        about: "The certificates to trust with the Redis servers, in PEM; if it is relative, to the file that \
+                names it.",
+    },
+    Key {
+        name: "redis_tls_cert_file",
+        place: Place::Shared,
+        kind: "file",
+        default: Err("none"),
+        about: "The certificate to show to Redis servers that ask for one, in PEM; if it is relative, to the \
+                file that names it.",
+    },
+    Key {
+        name: "redis_tls_key_file",
+        place: Place::Shared,
+        kind: "file",
+        default: Err("none"),
+        about: "The key of that certificate, in PEM, without a password; if it is relative, to the file that \
+                names it.",
+    },
+    Key {
+        name: "redis_tls_server_name",
+        place: Place::Shared,
+        kind: "text",
+        default: Err("the host in the server's address"),
+        about: "Verify each Redis server by this name.",
+    },
+    Key {
+        name: "zookeeper_user",
+        place: Place::Shared,
+        kind: "text",
+        default: Err("nobody"),
+        about: "The user for ZooKeeper, in its scheme `digest`. What is made there belongs to this user, and \
+                all may read it.",
+    },
+    Key {
+        name: "zookeeper_password_file",
+        place: Place::Shared,
+        kind: "file",
+        default: Err("no password"),
+        about: "A file whose first line is the password for ZooKeeper; if it is relative, to the file that names it.",
+    },
+    Key {
+        name: "zookeeper_tls",
+        place: Place::Shared,
+        kind: "true or false",
+        default: Err("true where one of its files is given"),
+        about: "Call ZooKeeper over TLS, at the ports in `zkhosts`. Files are read again when they have changed.",
+    },
+    Key {
+        name: "zookeeper_tls_ca_file",
+        place: Place::Shared,
+        kind: "file",
+        default: Err("whom the system trusts"),
+        about: "The certificates to trust with ZooKeeper, in PEM; if it is relative, to the file that names it.",
+    },
+    Key {
+        name: "zookeeper_tls_cert_file",
+        place: Place::Shared,
+        kind: "file",
+        default: Err("none"),
+        about: "The certificate to show to ZooKeeper where it asks for one, in PEM; if it is relative, to the \
+                file that names it.",
+    },
+    Key {
+        name: "zookeeper_tls_key_file",
+        place: Place::Shared,
+        kind: "file",
+        default: Err("none"),
+        about: "The key of that certificate, in PEM, without a password; if it is relative, to the file that \
+                names it.",
+    },
 ];
-
-/// The page on all keys, in Markdown.
-pub(crate) fn reference() -> String {
-    let mut page = String::from(
-        "A file for `redis-failover run --config FILE`, in TOML. Keys at the top are the process's, those under \
-         `[defaults]` count for all groups, and each `[[group]]` is one group. Files named `*.toml` in the directory \
-         `conf.d` beside the file are read after it, in the order of their names; they hold `[[group]]` only.\n\n\
-         A *time* is text: a whole number with `ms`, `s` or `m`, such as `\"500ms\"`. A *size* is text: a whole number \
-         with `KiB`, `MiB` or `GiB` (of 1024), such as `\"16MiB\"`.\n",
-    );
-    let sections = [
-        (Place::Top, "At the top"),
-        (Place::Group, "In `[[group]]`"),
-        (Place::Shared, "In `[[group]]`, or for all groups in `[defaults]`"),
-    ];
-    for (place, title) in sections {
-        write!(page, "\n## {title}\n\n| key | value | default | |\n|---|---|---|---|\n").expect(GROWS);
-        for key in KEYS.iter().filter(|key| key.place == place) {
-            let default = key.default.map_or_else(str::to_owned, |value| format!("`{value}`"));
-            writeln!(page, "| `{}` | {} | {default} | {} |", key.name, key.kind, key.about).expect(GROWS);
-        }
-    }
-    page
-}
-
-const GROWS: &str = "a string takes everything";
-
-/// A key that may not stand where it stands: where that is, and why.
-pub(super) struct Misplaced {
-    pub(super) at: usize,
-    pub(super) why: String,
-    pub(super) hint: String,
-}
-
-/// The first key of a file that is unknown or stands in the wrong place. In a file of `conf.d` (`only_groups`) all but
-/// groups are in the wrong place.
-pub(super) fn check(table: &DeTable<'_>, only_groups: bool) -> Option<Misplaced> {
-    for (key, value) in table {
-        let found = match (key.get_ref().as_ref(), value.get_ref()) {
-            (GROUP, DeValue::Array(groups)) => {
-                let tables = groups.iter().filter_map(|group| group.get_ref().as_table());
-                tables.flat_map(DeTable::keys).find_map(|key| misplaced(key, &[Place::Group, Place::Shared]))
-            }
-            (DEFAULTS, DeValue::Table(defaults)) if !only_groups => {
-                defaults.keys().find_map(|key| misplaced(key, &[Place::Shared]))
-            }
-            (GROUP, _) => Some(wrong(key, "`group` is no list", "write [[group]] above each group's keys")),
-            (DEFAULTS, _) if !only_groups => {
-                Some(wrong(key, "`defaults` is no section", "write [defaults] above its keys"))
-            }
-            _ if only_groups => {
-                Some(wrong(key, "a file in conf.d holds [[group]] only", "say it in the main file"))
-            }
-            _ => misplaced(key, &[Place::Top]),
-        };
-        if found.is_some() {
-            return found;
-        }
-    }
-    None
-}
-
-fn wrong(key: &Spanned<impl AsRef<str>>, why: impl Into<String>, hint: impl Into<String>) -> Misplaced {
-    Misplaced { at: key.span().start, why: why.into(), hint: hint.into() }
-}
-
-fn misplaced(key: &Spanned<impl AsRef<str>>, places: &[Place]) -> Option<Misplaced> {
-    let name = key.get_ref().as_ref();
-    match KEYS.iter().find(|known| known.name == name) {
-        Some(known) if places.contains(&known.place) => None,
-        Some(known) => {
-            let place = match known.place {
-                Place::Top => "at the top of the file, above the first [section]",
-                Place::Shared => "in [defaults] or in a [[group]]",
-                Place::Group => "in a [[group]]",
-            };
-            Some(wrong(key, format!("`{name}` has no meaning here"), format!("it belongs {place}")))
-        }
-        None if ["redis_password", "password", "requirepass", "masterauth"].contains(&name) => Some(wrong(
-            key,
-            format!(
-                "`{name}` is not accepted: a configuration file is copied, shown and kept in many places"
-            ),
-            "write the password alone into a file, and name that as `redis_password_file`",
-        )),
-        None => Some(wrong(key, format!("there is no key `{name}`"), nearest(name, places))),
-    }
-}
-
-/// The known key that is most like `name`, and else all of them.
-fn nearest(name: &str, places: &[Place]) -> String {
-    let sections = if places.contains(&Place::Top) { &[DEFAULTS, GROUP][..] } else { &[] };
-    let keys = KEYS.iter().filter(|known| places.contains(&known.place)).map(|known| known.name);
-    let known: Vec<_> = keys.chain(sections.iter().copied()).collect();
-    let distance = |key: &&&str| strsim::damerau_levenshtein(key, name);
-    let near = known.iter().min_by_key(distance).filter(|key| distance(key) <= 3);
-    match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are: {}", known.join(", ")),
-    }
-}
 
 #[cfg(test)]
 mod tests {

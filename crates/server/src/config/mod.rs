@@ -5,6 +5,8 @@ mod file;
 mod flags;
 mod group;
 mod keys;
+mod said;
+mod secure;
 mod values;
 
 use std::net::SocketAddr;
@@ -16,6 +18,9 @@ pub(crate) use file::ConfigFile;
 pub(crate) use flags::{RunArgs, Source, StoreArgs};
 pub(crate) use group::{Ensemble, GroupConfig};
 pub(crate) use keys::reference;
+use secure::OpenFile;
+#[cfg(test)]
+pub(crate) use secure::ZooKeeperArgs;
 pub(crate) use values::{host_name, parse_node, parse_time};
 
 /// What one monitor process is to do, checked.
@@ -63,14 +68,13 @@ impl Config {
 
     /// What an operator may not have meant.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<_> =
-            self.groups.iter().filter_map(|group| group.open_password_file.clone()).collect();
-        warnings.sort();
-        warnings.dedup();
-        let warning = |file: String| {
-            format!("the password file {file} can be read by every user of this machine (chmod 600 {file})")
+        let mut open: Vec<_> = self.groups.iter().flat_map(|group| group.open_files.clone()).collect();
+        open.sort();
+        open.dedup();
+        let warning = |OpenFile { what, file }| {
+            format!("the {what} file {file} can be read by every user of this machine (chmod 600 {file})")
         };
-        warnings.into_iter().map(warning).collect()
+        open.into_iter().map(warning).collect()
     }
 }
 

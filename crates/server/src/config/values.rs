@@ -64,22 +64,20 @@ pub(super) fn default_id() -> Result<MonitorId, Failure> {
     })
 }
 
-/// A password, and whether every user of this machine may read it.
-pub(super) struct PasswordFile {
-    pub(super) password: SecretString,
-    pub(super) is_open: bool,
+/// Whether every user of this machine may read the file.
+pub(super) fn is_open(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
 /// Reads the first line of `file`, which `option` names.
-pub(super) fn password(option: &str, file: &Path) -> Result<PasswordFile, Failure> {
+pub(super) fn password(option: &str, file: &Path) -> Result<SecretString, Failure> {
     let failed = |why: String| Failure::new(Kind::Failed, format!("{option} {}: {why}", file.display()));
     let unreadable = |error: std::io::Error| {
         failed(error.to_string()).hint("the file must be readable by the user that runs the monitor")
     };
     let text = fs::read_to_string(file).map_err(unreadable)?;
-    let mode = fs::metadata(file).map_err(unreadable)?.permissions().mode();
     match text.lines().next().filter(|line| !line.is_empty()) {
-        Some(line) => Ok(PasswordFile { password: line.into(), is_open: mode & 0o004 != 0 }),
+        Some(line) => Ok(line.into()),
         None => Err(failed("its first line is empty".into())),
     }
 }

@@ -108,10 +108,11 @@ impl Prober {
                     }
                 }
                 Err(LinkError::Refused) => self.tell(asked, Probe::Refused),
-                Err(error @ (LinkError::Denied(_) | LinkError::Unbound(_))) => {
+                Err(error @ (LinkError::Denied(_) | LinkError::Unbound(_) | LinkError::Untrusted(_))) => {
                     self.tell(asked, Probe::Denied);
                     let check = match error {
                         LinkError::Unbound(_) => "the source address and this host's addresses",
+                        LinkError::Untrusted(_) => "its certificate, this monitor's, and whom each trusts",
                         _ => "the password, the ACL user and maxclients",
                     };
                     self.complain(Some(format!("{error}: check {check}; it counts neither way")));

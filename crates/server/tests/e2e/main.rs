@@ -19,6 +19,7 @@ mod network_faults;
 mod operator;
 mod replies;
 mod returns;
+mod secure;
 mod starts;
 mod steps;
 mod trap;

@@ -21,7 +21,7 @@ fn servers_with(options: &[(&str, &str)]) -> Vec<Redis> {
 }
 
 /// Watches the group for a time that would do for a failover: the monitors never find anything down.
-fn await_peace(servers: &Servers, group: &Group) {
+pub(crate) fn await_peace(servers: &Servers, group: &Group) {
     let begun = Instant::now();
     eventually(DEADLINE, "three seconds pass without a failover", || {
         let status = group.status(servers)?;
@@ -32,7 +32,7 @@ fn await_peace(servers: &Servers, group: &Group) {
 }
 
 /// Waits until all three monitors vote `vote` on the master.
-fn await_votes(servers: &Servers, group: &Group, vote: &str) {
+pub(crate) fn await_votes(servers: &Servers, group: &Group, vote: &str) {
     eventually(DEADLINE, &format!("all vote {vote}"), || {
         let status = group.status(servers)?;
         for id in ["m1", "m2", "m3"] {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use redis_failover::Tls;
 use redis_failover_lab::{Process, Redis, RedisBuilder, Reply, ZooKeeper, ensure_eq, eventually};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -194,6 +195,8 @@ pub(crate) struct Group {
     pub(crate) session: Duration,
     /// How the monitors' list spells the servers' host; `None` as they are bound.
     pub(crate) host: Option<&'static str>,
+    /// How clients call the nodes over TLS, where these speak nothing else.
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Group {
@@ -226,6 +229,7 @@ impl Group {
             flags: Vec::new(),
             session: SESSION,
             host: None,
+            tls: None,
         }
     }
 

@@ -68,6 +68,9 @@ impl Writer {
         if group.linked {
             builder = builder.source_address(CLIENT.into());
         }
+        if let Some(tls) = &group.tls {
+            builder = builder.tls(tls.clone());
+        }
         let client = builder.build().expect("good settings");
         let shared =
             Arc::new(Shared { account: Mutex::new(Account::new(prefix)), orders: AtomicU8::new(WRITE) });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use redis_failover_core::history::{Account, Ending, Entry, Estimate, Milestone, Return};
 use redis_failover_core::{Epoch, NodeAddr};
-use redis_failover_store::{Recorded, Store as _, ZooKeeper, wire};
+use redis_failover_store::{Recorded, Store as _, wire};
 use serde_json::{Value, json};
 
 use crate::config::StoreArgs;
@@ -117,8 +117,7 @@ fn unknown(store: &StoreArgs, epoch: Epoch, all: &[Told]) -> Failure {
 
 fn read(store: &StoreArgs) -> Result<Vec<Told>, Failure> {
     let entries = super::runtime()?.block_on(async {
-        let zookeeper = ZooKeeper::connect(store.zkhosts.clone(), LIMIT)
-            .map_err(|error| Failure::new(Kind::Failed, format!("no thread for ZooKeeper: {error}")))?;
+        let zookeeper = super::connect(store, LIMIT)?;
         let entries = zookeeper.group(&store.path).history(LIMIT).await;
         zookeeper.close().await;
         entries.map_err(|error| {

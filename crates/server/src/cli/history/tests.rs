@@ -6,6 +6,7 @@ use redis_failover_core::history::{Candidate, Cause, Holds, Seen};
 use redis_failover_core::{Divergence, Keeping, MonitorId, Reason, ReplId, RunId, Vote};
 
 use super::*;
+use crate::config::ZooKeeperArgs;
 
 fn node(name: &str) -> NodeAddr {
     NodeAddr::new(name, 6379)
@@ -241,6 +242,7 @@ fn an_unknown_epoch_names_the_nearest_one() {
     let store = |path: &str| StoreArgs {
         zkhosts: "h:1".parse().expect("servers"),
         path: path.parse().expect("a path"),
+        zookeeper: ZooKeeperArgs::default(),
     };
     let all = [told(failover()), told(given_up())];
     let failure = unknown(&store("/g"), Epoch(9), &all).to_string();
