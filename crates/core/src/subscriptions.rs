@@ -79,9 +79,13 @@ impl Subscriptions {
         of_kind.map(|it| it.name.clone()).collect()
     }
 
-    /// The server confirmed one that somebody asked for: it is held and wanted from now on.
-    pub fn hold(&mut self, subscription: Subscription) {
-        self.wanted.insert(subscription, Standing::Held);
+    /// The server confirmed one that somebody asked for: it is held and wanted from now on. Yields whether it had been
+    /// lost, and nobody else will say that something may be missing.
+    pub fn hold(&mut self, subscription: Subscription) -> bool {
+        let regained = self.wanted.insert(subscription, Standing::Held) == Some(Standing::Lost);
+        // While others are made again that is said when all of them are answered.
+        self.regained |= regained && self.is_renewing();
+        regained && !self.is_renewing()
     }
 
     /// Nobody wants it any more.
@@ -162,6 +166,21 @@ mod tests {
         assert_eq!(all.renew(), [channel("a")]);
         assert_eq!(all.answered(&channel("a"), false), Some(Renewed { missed: false }));
         assert_eq!(all.renew(), [channel("a")]);
+        assert_eq!(all.answered(&channel("a"), true), Some(Renewed { missed: true }));
+    }
+
+    #[test]
+    fn what_was_refused_and_is_asked_for_by_its_caller_is_marked_once() {
+        let mut all = holding(&["a"]);
+        assert!(!all.hold(channel("a")), "it was not lost");
+        all.lose();
+        all.renew();
+        all.answered(&channel("a"), false);
+        assert!(all.hold(channel("a")));
+        assert!(!all.lacks() && !all.hold(channel("a")));
+        all.lose();
+        all.renew();
+        assert!(!all.hold(channel("a")), "it is said with the others");
         assert_eq!(all.answered(&channel("a"), true), Some(Renewed { missed: true }));
     }
 

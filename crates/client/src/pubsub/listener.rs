@@ -104,7 +104,7 @@ impl Listener {
         for command in commands {
             command.write_packed_command(&mut packed);
         }
-        self.stream.write_all(&packed).await?;
+        send(&mut self.stream, &packed).await?;
         let mut replies = Vec::with_capacity(commands.len());
         while replies.len() < commands.len() {
             match self.frames.next()? {
@@ -120,7 +120,7 @@ impl Listener {
         tokio::select! {
             biased;
             () = self.tenure.cancelled() => Err(deposed()),
-            sent = timeout(self.write_limit, self.stream.write_all(packed)) => {
+            sent = timeout(self.write_limit, send(&mut self.stream, packed)) => {
                 Ok(sent.map_err(|_| timed_out("it takes no commands"))??)
             }
         }
@@ -160,6 +160,12 @@ impl Listener {
             }
         }
     }
+}
+
+/// Sends all of it: TLS keeps what the socket had no room for, until it is flushed.
+async fn send(stream: &mut Stream, packed: &[u8]) -> io::Result<()> {
+    stream.write_all(packed).await?;
+    stream.flush().await
 }
 
 /// Waits for more bytes. Dropping the future loses none.

@@ -263,19 +263,38 @@ impl Subscriber {
     async fn done(&mut self, request: Request) {
         let Request { wish, kind, names, answer } = request;
         let told = answer.send(Ok(())).is_ok();
-        if wish == Wish::Unsubscribe {
-            return;
-        }
         let subscriptions = names.iter().map(|name| subscription(kind, name));
-        if told {
-            return subscriptions.for_each(|it| self.subscriptions.hold(it));
+        if wish == Wish::Unsubscribe {
+            // One that was asked for before this is held only since it was confirmed.
+            return subscriptions.for_each(|it| self.subscriptions.forget(&it));
         }
-        // Nobody waited for it: it is not wanted, unless it was before.
-        let unwanted: Vec<_> =
-            subscriptions.filter(|it| !self.subscriptions.wants(it)).map(|it| it.name).collect();
+        if told {
+            let missed = subscriptions.fold(false, |missed, it| self.subscriptions.hold(it) | missed);
+            return self.mark(missed);
+        }
+        // Nobody waited for it: it is not wanted, unless it was before, or was asked for again since.
+        let unwanted: Vec<_> = subscriptions
+            .filter(|it| !self.subscriptions.wants(it) && !self.is_asked_for(it))
+            .map(|it| it.name)
+            .collect();
         if !unwanted.is_empty() {
             self.asked.push_back(Asked::TakenBack(unwanted.len()));
             self.send(&pack(word(Wish::Unsubscribe, kind), &unwanted)).await;
+        }
+    }
+
+    /// Whether a caller's request for it has no answer yet.
+    fn is_asked_for(&self, it: &Subscription) -> bool {
+        self.asked.iter().any(|asked| {
+            matches!(asked, Asked::Request(request, _) if request.wish == Wish::Subscribe
+                && request.kind == it.kind && request.names.contains(&it.name))
+        })
+    }
+
+    /// Says that something may be missing, if it may.
+    fn mark(&mut self, missed: bool) {
+        if missed && let Connection::Open(listener) = &self.connection {
+            self.ready.push_back(Event::Missed { master: listener.node.clone() });
         }
     }
 
@@ -286,9 +305,7 @@ impl Subscriber {
             self.ready.push_back(Event::Refused { name, error: error.into() });
         }
         let Some(Renewed { missed }) = renewed else { return };
-        if missed && let Connection::Open(listener) = &self.connection {
-            self.ready.push_back(Event::Missed { master: listener.node.clone() });
-        }
+        self.mark(missed);
         self.ready.extend(self.held_back.drain(..).map(Event::Message));
         if self.subscriptions.lacks() {
             self.retry = self.pauses.next().map(|pause| Instant::now() + pause);

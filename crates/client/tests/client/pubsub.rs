@@ -495,3 +495,68 @@ async fn after_the_marker_nothing_is_missing() -> RedisResult<()> {
     publishing.join().expect("no panic");
     Ok(())
 }
+
+/// A caller gives up, and asks again before the server has answered.
+#[tokio::test]
+async fn who_asks_again_after_giving_up_hears() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let client = nodes.client(Client::builder());
+    let mut pubsub = client.pubsub();
+    pubsub.subscribe("x").await?;
+    nodes.master.stop();
+    let given_up = timeout(Duration::from_millis(50), pubsub.subscribe("a")).await;
+    assert!(given_up.is_err());
+    let again = tokio::spawn(async move {
+        pubsub.subscribe("a").await?;
+        // Behind whatever was taken back.
+        pubsub.subscribe("y").await?;
+        RedisResult::Ok(pubsub)
+    });
+    tokio::task::yield_now().await;
+    nodes.master.cont();
+    let _pubsub = again.await.expect("no panic")?;
+    assert_eq!(tell(&nodes.master, "a", "1"), 1, "it was confirmed");
+    Ok(())
+}
+
+/// Two callers, in this order: the second one's word is the last.
+#[tokio::test]
+async fn who_unsubscribes_while_it_is_subscribed_to_stays_unsubscribed() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let client = nodes.client(Client::builder());
+    let (sink, mut stream) = client.pubsub().split();
+    sink.subscribe("x").await?;
+    let other = sink.clone();
+    let (on, off) = tokio::join!(sink.subscribe("a"), other.unsubscribe("a"));
+    on?;
+    off?;
+    assert_eq!(tell(&nodes.master, "a", "1"), 0);
+    ok(&nodes.master, &["CLIENT", "KILL", "TYPE", "pubsub"]);
+    let Some(Event::Missed { .. }) = timeout(LONG, stream.next()).await.expect("in time") else { panic!() };
+    assert_eq!(tell(&nodes.master, "a", "1"), 0, "it is subscribed to again");
+    Ok(())
+}
+
+/// One that was refused when it was made again, and that its caller then makes himself.
+#[tokio::test]
+async fn what_was_lost_is_marked_also_when_its_caller_makes_it_again() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let master = &nodes.master;
+    ok(master, &["ACL", "SETUSER", "u", "on", ">p", "~*", "+@all", "resetchannels", "&a"]);
+    let client = nodes.client(Client::builder().username("u").password("p"));
+    let mut pubsub = client.pubsub();
+    pubsub.subscribe("a").await?;
+    ok(master, &["ACL", "SETUSER", "u", "resetchannels", "&b"]);
+    // Some pauses, until they are long enough for what follows.
+    for _ in 0..5 {
+        let Some(Event::Refused { .. }) = timeout(LONG, pubsub.next()).await.expect("in time") else {
+            panic!()
+        };
+    }
+    ok(master, &["ACL", "SETUSER", "u", "&a"]);
+    pubsub.subscribe("a").await?;
+    assert_eq!(tell(master, "a", "1"), 1);
+    let event = timeout(LONG, pubsub.next()).await.expect("in time");
+    assert!(matches!(event, Some(Event::Missed { .. })), "{event:?}");
+    Ok(())
+}
