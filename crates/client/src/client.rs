@@ -296,6 +296,10 @@ impl Client {
     /// ```
     pub fn on_change(&self, callback: impl Fn(&Topology) + Send + Sync + 'static) {
         self.shared.inner.callbacks.add(Arc::new(callback));
+        if self.shared.inner.gate.closed.is_cancelled() {
+            // Nobody will call it, nor let go of it: it may own this client.
+            return self.shared.inner.callbacks.clear();
+        }
         if tokio::runtime::Handle::try_current().is_ok() {
             self.shared.start();
         }

@@ -15,11 +15,11 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Hands the figures over until it is dropped.
 pub(crate) async fn report(inner: Arc<Inner>) {
     describe();
-    let mut reporter = Reporter { group: vec![group(&inner.group)], told: Metrics::default() };
+    let mut reporter = Reporter { group: vec![group(&inner.group)], told: Metrics::default(), inner };
     let mut period = tokio::time::interval(PERIOD);
     loop {
         period.tick().await;
-        reporter.tell(inner.metrics());
+        reporter.tell(reporter.inner.metrics());
     }
 }
 
@@ -41,6 +41,7 @@ struct Reporter {
     group: Vec<Label>,
     /// What was handed over before.
     told: Metrics,
+    inner: Arc<Inner>,
 }
 
 impl Reporter {
@@ -66,13 +67,9 @@ impl Reporter {
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        // Its last state must not stay in the sums of those that live.
-        let nodes = self
-            .told
-            .nodes
-            .iter()
-            .map(|(addr, node)| (addr.clone(), NodeMetrics { connected: false, ..node.clone() }));
-        let ended = Metrics { waiting: 0, nodes: nodes.collect(), ..self.told.clone() };
+        // What was counted since the last time counts. How it stands must not stay in the sums of those that live.
+        let mut ended = Metrics { waiting: 0, ..self.inner.metrics() };
+        ended.nodes.values_mut().for_each(|node| node.connected = false);
         self.tell(ended);
     }
 }

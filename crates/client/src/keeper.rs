@@ -54,6 +54,13 @@ pub(crate) struct Keeper {
     pub(crate) routes: watch::Receiver<Arc<Routes>>,
 }
 
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // Nobody is connected any more, and nobody will say so.
+        self.counters.connected.store(false, Ordering::Relaxed);
+    }
+}
+
 impl Keeper {
     /// Keeps the node connected until it is dropped.
     pub(crate) async fn run(mut self) {

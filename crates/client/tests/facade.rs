@@ -63,6 +63,14 @@ async fn clients_add_up_and_what_has_ended_is_taken_out() -> RedisResult<()> {
             && is(seen, "waiting", 0.0)
     })
     .await;
+    // One that does not live for a second is counted, too.
+    let short = client();
+    let mut con = short.connection();
+    for _ in 0..10 {
+        let _: () = con.set("a", 1).await?;
+    }
+    drop((short, con));
+    until("it is counted", &|seen| is(seen, "commands_total", 30.0) && is(seen, "connects_total", 3.0)).await;
     drop(clients);
     until("none is connected any more", &|seen| is(seen, "connected", 0.0)).await;
     Ok(())

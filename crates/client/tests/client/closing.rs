@@ -185,3 +185,31 @@ async fn a_client_that_was_never_used_closes_and_stays_closed() {
     assert_eq!(outcome(&error), Outcome::NotExecuted);
     assert!(client.current_master().is_none());
 }
+
+#[tokio::test]
+async fn a_closed_client_is_connected_to_nobody() -> RedisResult<()> {
+    let nodes = Nodes::start(1);
+    let client = nodes.client(Client::builder());
+    let _: () = client.connection().set("a", 1).await?;
+    assert_eq!(client.close(LONG).await, 0);
+    soon("nobody is connected", async || {
+        match client.metrics().nodes.values().filter(|node| node.connected).count() {
+            0 => Ok(()),
+            left => Err(left.to_string()),
+        }
+    })
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_callback_that_comes_too_late_is_not_kept() {
+    let nodes = Nodes::start(0);
+    let client = nodes.client(Client::builder());
+    assert_eq!(client.close(LONG).await, 0);
+    let owned = Arc::new(());
+    let (kept, handle) = (Arc::clone(&owned), client.clone());
+    client.on_change(move |_| drop((Arc::clone(&kept), handle.clone())));
+    drop(client);
+    assert_eq!(Arc::strong_count(&owned), 1, "the client has ended, and keeps itself for ever");
+}
