@@ -104,7 +104,8 @@ pub fn fails_whole(name: &[u8]) -> bool {
 /// Whether a command of this name may be carried out twice without any difference to the data.
 pub fn changes_nothing(name: &[u8]) -> bool {
     const NO_DATA: [&[u8]; 5] = [b"ping", b"echo", b"time", b"wait", b"waitaof"];
-    NO_DATA.iter().any(|word| word.eq_ignore_ascii_case(name)) || route_of_name(name) == Some(Route::Read)
+    NO_DATA.iter().any(|word| word.eq_ignore_ascii_case(name))
+        || matches!(route_of_name(name), Some(Route::Read | Route::Cursor(_)))
 }
 
 /// Where every command of this name goes, if its other words make no difference.
@@ -295,9 +296,14 @@ mod tests {
         for command in ["EVAL", "evalsha", "FCALL", "EVAL_RO", "MODULE.CMD", ""] {
             assert!(!fails_whole(command.as_bytes()), "{command}");
         }
-        for (command, nothing) in
-            [("GET", true), ("ping", true), ("WAIT", true), ("SET", false), ("PUBLISH", false)]
-        {
+        for (command, nothing) in [
+            ("GET", true),
+            ("hscan", true),
+            ("ping", true),
+            ("WAIT", true),
+            ("SET", false),
+            ("PUBLISH", false),
+        ] {
             assert_eq!(changes_nothing(command.as_bytes()), nothing, "{command}");
         }
     }

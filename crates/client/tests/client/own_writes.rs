@@ -238,3 +238,21 @@ async fn a_read_that_waits_for_a_master_goes_to_a_replica_that_has_caught_up_mea
     assert_eq!(reading.await.expect("no panic")?, 7);
     Ok(())
 }
+
+/// A scan changes nothing, so it needs no proof.
+#[tokio::test]
+async fn a_scan_is_no_write() -> RedisResult<()> {
+    let stage = Stage::linked();
+    let client = stage.client(Client::builder().max_lag(None).read_your_writes(true));
+    let mut con = client.connection();
+    stage.await_read(&mut client.connection()).await;
+    (1..3).for_each(|node| stage.replication(0, node).hold());
+    // Others write, so that no replica proves anything.
+    let mut other = client.connection();
+    let _: () = other.set("b", 1).await?;
+    let _: (u64, Vec<String>) = cmd("SCAN").arg(0).query_async(&mut con).await?;
+    let before = calls(&stage.nodes[0], "get");
+    let _: Value = con.get("a").await?;
+    assert_eq!(calls(&stage.nodes[0], "get"), before, "the master was read from");
+    Ok(())
+}
