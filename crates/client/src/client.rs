@@ -371,7 +371,7 @@ impl Shared {
 
     /// Whether the tasks that follow are gone, with the runtime in which they were started.
     pub(crate) fn has_ended(&self) -> bool {
-        let finished = |tasks: &Tasks| tasks.handles.iter().any(AbortOnDropHandle::is_finished);
-        self.inner.gate.closed.is_cancelled() || self.tasks.get().is_some_and(finished)
+        let ended = |tasks: &Tasks| tasks.ended.is_cancelled();
+        self.inner.gate.closed.is_cancelled() || self.tasks.get().is_some_and(ended)
     }
 }

@@ -94,7 +94,7 @@
 compile_error!("redis-failover without an API: enable the feature `tokio`, `blocking` or both");
 
 /// The Rust on that page must compile.
-#[cfg(all(doctest, feature = "tokio", feature = "r2d2"))]
+#[cfg(all(doctest, feature = "tokio", feature = "r2d2", feature = "tls"))]
 #[doc = include_str!("../../../docs/client.md")]
 struct ComingToTheClient;
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::{RedisError, RedisResult};
 use redis_failover_core::routing::{Refusal, Route, Step};
@@ -11,7 +12,7 @@ use super::{Connection, scan};
 use crate::cursor::Cursor;
 use crate::outcome::{Outcome, failure, unknown};
 use crate::own::Own;
-use crate::patience::{Deadline, LONGEST_REST, rests};
+use crate::patience::{Deadline, LONGEST_REST, growing, rests};
 use crate::session::{Phase, Session};
 use crate::work::{Reply, Verdict, Work};
 
@@ -90,7 +91,7 @@ impl Connection {
 
     /// A connection of its own to the master, for this.
     async fn own(&mut self, work: Work<'_>, deadline: Deadline) -> RedisResult<Own> {
-        let mut rests = rests();
+        let mut rests = growing(Duration::from_millis(2), Duration::from_millis(500));
         loop {
             self.wait_for_seat(work, false, deadline).await?;
             let routes = Arc::clone(&self.routes.borrow());
@@ -99,7 +100,13 @@ impl Connection {
                 Ok(own) => return Ok(own),
                 Err(error) => deadline.check(&format!("{}: {error}", link.node))?,
             }
-            sleep(rests.next().unwrap_or(LONGEST_REST)).await;
+            // Who rests waits, too: where only new connections fail, nothing else would keep their number down.
+            let shared = Arc::clone(&self.shared);
+            let _place = shared.inner.enter_queue(work.size())?;
+            tokio::select! {
+                () = sleep(rests.next().unwrap_or(LONGEST_REST)) => {}
+                Ok(()) = self.routes.changed() => self.take_seats(),
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Commands that block, when their master goes: what each is called, whichever way it went.
 
-use redis_failover::redis::{Pipeline, RedisResult, cmd, pipe};
-use redis_failover::{Outcome, outcome};
-use tokio::task::JoinHandle;
+use redis_failover::redis::{AsyncCommands, Pipeline, RedisResult, cmd, pipe};
+use redis_failover::{Client, Outcome, outcome};
+use redis_failover_lab::Reply;
+use tokio::task::{JoinHandle, JoinSet};
 
-use crate::world::{LONG, Stage, follow, ok, patient, run, soon};
+use crate::world::{LONG, Nodes, Stage, follow, ok, patient, run, soon};
 
 /// How a master goes.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +78,34 @@ async fn what_blocks_is_unknown_when_its_master_goes_unless_that_says_what_becam
             };
             assert_eq!(outcome(&error), expected, "{name}, {how:?}: {error}");
         }
+    }
+    Ok(())
+}
+
+/// A server that takes no more connections, while the shared one lives.
+#[tokio::test]
+async fn those_who_get_no_connection_of_their_own_wait_in_the_queue() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let client = nodes.client(Client::builder().queue_limit(3));
+    client.ready(LONG).await?;
+    let mut operator = nodes.master.connect().expect("it answers");
+    let mut obey = |words: &[&str]| operator.command(words).and_then(Reply::into_result).expect("it obeys");
+    obey(&["CONFIG", "SET", "maxclients", "1"]);
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let mut con = client.connection();
+        tasks.spawn(async move { con.blpop::<_, Option<(String, i64)>>("list", 0.0).await });
+    }
+    for _ in 0..5 {
+        let error = tasks.join_next().await.expect("some").expect("no panic").expect_err("three may wait");
+        assert_eq!(outcome(&error), Outcome::NotExecuted);
+        assert!(error.to_string().contains("queue_limit"), "{error}");
+    }
+    assert!(client.metrics().waiting <= 3);
+    obey(&["CONFIG", "SET", "maxclients", "1000"]);
+    obey(&["RPUSH", "list", "1", "2", "3"]);
+    while let Some(popped) = tasks.join_next().await {
+        assert!(popped.expect("no panic")?.is_some());
     }
     Ok(())
 }
