@@ -167,9 +167,7 @@ impl Asker {
             heard.of_master = asked.checked_sub(silent);
         }
         let mut marks = self.questions.marks();
-        if let (true, Manner::Master, Some(standing)) = (leads, manner, &standing) {
-            marks.note(question, standing.clone());
-        }
+        marks.heard(question, leads, manner, standing.as_ref());
         let proved = heard.proof.heard(&marks, manner, standing);
         let before = self.link.sounding.proved.swap(proved, Ordering::AcqRel);
         if proved > before {

@@ -32,8 +32,15 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Takes in the master's answer to the question `number`.
-    pub fn note(&mut self, number: u64, master: Standing) {
+    /// Takes in what a node answers to the question `number`. Only what the published master, which `leads`, says as a
+    /// master counts: a former one that calls itself so still would have replicas prove what they do not hold.
+    pub fn heard(&mut self, number: u64, leads: bool, manner: Manner, said: Option<&Standing>) {
+        if let (true, Manner::Master, Some(said)) = (leads, manner, said) {
+            self.note(number, said.clone());
+        }
+    }
+
+    fn note(&mut self, number: u64, master: Standing) {
         if self.marks.back().is_some_and(|(last, _)| *last >= number) {
             return;
         }
@@ -116,6 +123,23 @@ mod tests {
             assert_eq!(proves(&marks, "x", offset), proved, "at {offset}");
         }
         assert_eq!(proves(&Marks::default(), "x", 100), 0);
+    }
+
+    #[test]
+    fn only_the_published_master_says_how_far_the_master_is() {
+        for (leads, manner, said) in [
+            (false, Manner::Master, Some(at("x", 100))),
+            (true, Manner::Replica, Some(at("x", 100))),
+            (true, Manner::Filling, Some(at("x", 100))),
+            (true, Manner::Master, None),
+        ] {
+            let mut marks = marks(&[(3, "y", 50)]);
+            marks.heard(4, leads, manner, said.as_ref());
+            assert_eq!((proves(&marks, "x", 100), proves(&marks, "y", 50)), (0, 3), "{leads} {manner:?}");
+        }
+        let mut marks = marks(&[(3, "y", 50)]);
+        marks.heard(4, true, Manner::Master, Some(&at("x", 100)));
+        assert_eq!((proves(&marks, "x", 100), proves(&marks, "y", 50)), (4, 0));
     }
 
     #[test]
