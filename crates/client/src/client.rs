@@ -183,7 +183,8 @@ impl Client {
     /// Dropping the future changes nothing; the client goes on connecting.
     ///
     /// # Errors
-    /// When that took longer than `limit`; the error tells what is missing, and is [`Outcome::NotExecuted`].
+    /// When that took longer than `limit`; the error tells what is missing, and is
+    /// [`crate::Outcome::NotExecuted`].
     pub async fn ready(&self, limit: Duration) -> RedisResult<()> {
         self.shared.start();
         let mut routes = self.shared.inner.routes.subscribe();
@@ -224,9 +225,9 @@ impl Client {
     /// client's tasks, and the session with `ZooKeeper` if no other group's client uses it. Yields how many calls were
     /// not waited for.
     ///
-    /// What comes later fails with [`Outcome::NotExecuted`]. What was not waited for fails at once, writes that were
-    /// in flight with [`Outcome::Unknown`]. A session (WATCH, MULTI) is no call: its EXEC fails when it comes too late.
-    /// Subscribers hear nothing more, and streams of topologies end, when this is called.
+    /// What comes later fails with [`crate::Outcome::NotExecuted`]. What was not waited for fails at once, writes that
+    /// were in flight with [`crate::Outcome::Unknown`]. A session (WATCH, MULTI) is no call: its EXEC fails when it
+    /// comes too late. Subscribers hear nothing more, and streams of topologies end, when this is called.
     ///
     /// Dropping the future leaves the client shut and open connections as they are; it can be called again.
     ///

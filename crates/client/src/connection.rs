@@ -59,8 +59,8 @@ use reads::Seat;
 /// clone that is made meanwhile shares the session, as `redis::aio::transaction_async` needs; any other clone does not.
 /// If the master changes in between, EXEC yields nil, as if a watched key had changed.
 ///
-/// What would change the shared connection for others is refused, with [`Outcome::NotExecuted`] and a hint: SELECT,
-/// AUTH, HELLO, SUBSCRIBE and its like, MONITOR, CLIENT REPLY, TRACKING and SETNAME, and WAIT alone.
+/// What would change the shared connection for others is refused, with [`crate::Outcome::NotExecuted`] and a hint:
+/// SELECT, AUTH, HELLO, SUBSCRIBE and its like, MONITOR, CLIENT REPLY, TRACKING and SETNAME, and WAIT alone.
 ///
 /// # Limits
 ///

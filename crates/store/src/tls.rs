@@ -54,8 +54,10 @@ pub(crate) struct Said {
 
 /// What the files held when they were last read well.
 struct Loaded {
-    /// As they were when they were last looked at, well or not.
+    /// As they were when they were read.
     seen: Seen,
+    /// What was wrong when they were read again, and was said.
+    trouble: Option<String>,
     config: Arc<ClientConfig>,
     material: Arc<Material>,
 }
@@ -164,11 +166,15 @@ impl Tls {
         match (read, loaded.as_mut()) {
             (Ok((config, material)), _) => {
                 let (config, material) = (Arc::new(config), Arc::new(material));
-                Ok(loaded.insert(Loaded { seen, config, material }).both())
+                Ok(loaded.insert(Loaded { seen, trouble: None, config, material }).both())
             }
             (Err(error), Some(known)) => {
-                tracing::warn!("the certificates of before are used: {error}");
-                known.seen = seen;
+                // Read again each time: what is wrong may end without a trace on the file.
+                let trouble = Some(error.to_string());
+                if known.trouble != trouble {
+                    tracing::warn!("the certificates of before are used: {error}");
+                    known.trouble = trouble;
+                }
                 Ok(known.both())
             }
             (Err(error), None) => Err(error),

@@ -79,14 +79,15 @@ impl Decider {
 
     /// The failover that waits begins; a master that serves is not taken away from anybody.
     fn hurry_failover(&mut self, now: Instant, id: RequestId) -> Result<Option<Step>, Answer> {
-        let Some(record) = self.steady_record()? else { return Ok(None) };
+        let steady = self.steady_record()?;
+        if self.stuck.is_some() {
+            let hint = "`status` says why not, and `adopt` takes one all the same";
+            return Err(Answer::Refused(format!("nobody may take over: {hint}")));
+        }
+        let Some(record) = steady else { return Ok(None) };
         let (epoch, master) = (record.epoch, record.master.clone());
         if self.asked.hurried.is_some_and(|(of, before)| of == id && before < epoch) {
             return Err(Answer::Done(format!("{master} is the master of epoch {epoch}")));
-        }
-        if self.stuck.is_some() {
-            let hint = "`status` says why not, and `adopt` takes one all the same";
-            return Err(Answer::Refused(format!("nobody may take over from {master}: {hint}")));
         }
         match self.facts(now).map(|facts| diagnose(&facts)) {
             Some(Diagnosis::MasterLost(_)) => {

@@ -229,7 +229,8 @@ impl Files<'_> {
         open: &mut Vec<OpenFile>,
     ) -> Result<Option<Tls>, Failure> {
         let option = |end: &str| origin.option(&format!("{}_tls{end}", self.what));
-        let is_on = self.on.unwrap_or(self.ca.or(self.certificate).or(self.key).is_some());
+        let is_meant = self.ca.or(self.certificate).or(self.key).is_some() || server_name.is_some();
+        let is_on = self.on.unwrap_or(is_meant);
         if !is_on {
             return Ok(None);
         }

@@ -16,15 +16,18 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use super::Said;
 use crate::tls_error::TlsError;
 
-/// How the files look from outside: what changes when they are written or replaced.
-pub(super) type Seen = Vec<Option<(i64, i64, u64, u64)>>;
+/// How the files look from outside: what changes when they are written, replaced or given to others.
+pub(super) type Seen = Vec<Option<[i64; 4]>>;
 
 /// Looks at the files without reading them.
 pub(super) fn look(said: &Said) -> Seen {
     let files =
         said.roots.iter().chain(said.identity.iter().flat_map(|(certificate, key)| [certificate, key]));
-    let stamp =
-        |metadata: fs::Metadata| (metadata.mtime(), metadata.mtime_nsec(), metadata.ino(), metadata.size());
+    // The time of the last change of anything: it moves with the contents, the owner and the rights alike.
+    let stamp = |metadata: fs::Metadata| {
+        let (inode, size) = (metadata.ino().cast_signed(), metadata.size().cast_signed());
+        [metadata.ctime(), metadata.ctime_nsec(), inode, size]
+    };
     files.map(|file| fs::metadata(file).map(stamp).ok()).collect()
 }
 

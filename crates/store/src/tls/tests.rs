@@ -1,6 +1,7 @@
 //! What files do to TLS, and how failures are told apart.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use redis_failover_lab::{Authority, Issued};
 
@@ -26,7 +27,24 @@ fn files_are_read_again_only_when_they_have_changed() {
     fs::write(&issued.key, "no key").expect("it is ours");
     assert!(Arc::ptr_eq(&second, &tls.load().expect("those of before").0));
     authority.issue_into(&issued, &["app"]);
-    assert!(!Arc::ptr_eq(&second, &tls.load().expect("good files").0));
+    let third = tls.load().expect("good files").0;
+    assert!(!Arc::ptr_eq(&second, &third));
+    // Who may read it is a change as well: it may be the end of what was wrong.
+    fs::set_permissions(&issued.key, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    assert!(!Arc::ptr_eq(&third, &tls.load().expect("good files").0));
+}
+
+#[test]
+fn what_is_said_of_a_time_does_not_change_with_it() {
+    use tokio_rustls::rustls::{CertificateError, Error, pki_types::UnixTime};
+    let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+    let expired = |time| CertificateError::ExpiredContext { time: at(time), not_after: at(5) };
+    let early = |time| CertificateError::NotValidYetContext { time: at(time), not_before: at(99) };
+    let said = |error| words::of(&Error::InvalidCertificate(error)).expect("words");
+    assert_eq!(said(expired(10)), said(expired(11)));
+    assert!(said(expired(10)).contains("expired"));
+    assert_eq!(said(early(10)), said(early(11)));
+    assert!(said(early(10)).contains("not valid yet"));
 }
 
 #[test]

@@ -23,6 +23,15 @@ pub(super) fn of(error: &(dyn Error + 'static)) -> Option<String> {
 
 fn words(error: &TlsFailure) -> String {
     let what = match error {
+        // What rustls says of these names the present time: it would be news each second.
+        TlsFailure::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => {
+            return "its certificate has expired".to_owned();
+        }
+        TlsFailure::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => return "its certificate is not valid yet (are the clocks right?)".to_owned(),
         TlsFailure::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "its certificate is signed by nobody whom we trust (is the file with the certificates to trust the right \
              one?)"
