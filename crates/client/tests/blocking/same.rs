@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fastrand::Rng;
 use redis_failover::ReadFrom;
 use redis_failover::blocking::Client;
-use redis_failover::redis::{self, Commands, ConnectionLike, RedisResult, Script, Value, cmd, pipe};
+use redis_failover::redis::{self, Commands, ConnectionLike, RedisResult, Script, Value, cmd};
 
 #[path = "../common/draws.rs"]
 mod draws;
@@ -26,22 +26,7 @@ fn play(mut draw: Draw, con: &mut impl ConnectionLike) -> Vec<String> {
             let reply = con.req_packed_command(&draw.command().get_packed_command());
             vec![seen(&reply.and_then(Value::extract_error))]
         }
-        11..15 => {
-            let mut pipeline = pipe();
-            for _ in 0..draw.random.u8(..8) {
-                pipeline.add_command(draw.command());
-                if draw.random.bool() {
-                    pipeline.ignore();
-                }
-            }
-            if draw.random.bool() {
-                pipeline.atomic();
-            }
-            if draw.random.bool() {
-                pipeline.ignore_errors();
-            }
-            vec![seen(&pipeline.query(con))]
-        }
+        11..15 => vec![seen(&draw.pipeline().query(con))],
         15 => by_hand(&mut draw, con),
         16 => {
             let key = draw.key("SET");

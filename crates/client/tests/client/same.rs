@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
 use redis_failover::redis::aio::{ConnectionLike, transaction_async};
-use redis_failover::redis::{self, AsyncCommands, RedisResult, Script, cmd, pipe};
+use redis_failover::redis::{self, AsyncCommands, RedisResult, Script, cmd};
 use redis_failover_lab::Redis;
 use tokio::task::JoinSet;
 
@@ -25,22 +25,7 @@ const TASKS: u64 = 8;
 async fn play(mut draw: Draw, con: &mut (impl ConnectionLike + Clone + Send + Sync)) -> Vec<String> {
     match draw.random.u8(..20) {
         0..11 => vec![seen(&draw.command().query_async(con).await)],
-        11..15 => {
-            let mut pipeline = pipe();
-            for _ in 0..draw.random.u8(..8) {
-                pipeline.add_command(draw.command());
-                if draw.random.bool() {
-                    pipeline.ignore();
-                }
-            }
-            if draw.random.bool() {
-                pipeline.atomic();
-            }
-            if draw.random.bool() {
-                pipeline.ignore_errors();
-            }
-            vec![seen(&pipeline.query_async(con).await)]
-        }
+        11..15 => vec![seen(&draw.pipeline().query_async(con).await)],
         15 => by_hand(&mut draw, con).await,
         16 => {
             let (key, command) = (draw.key("SET"), draw.command());

@@ -1,7 +1,7 @@
 //! Random commands, and what a caller gets to see of their replies. No client is known here.
 
 use fastrand::Rng;
-use redis_failover::redis::{Cmd, RedisResult, Value, cmd};
+use redis_failover::redis::{Cmd, Pipeline, RedisResult, Value, cmd, pipe};
 
 /// Commands whose replies are the same whoever asks, with their arguments: `k` a key, `f` a field, `n` a number, `v` a
 /// value. A key may hold anything, so many are refused with WRONGTYPE, and some are wrong in themselves.
@@ -136,6 +136,23 @@ impl Draw {
             };
         }
         command
+    }
+
+    pub(crate) fn pipeline(&mut self) -> Pipeline {
+        let mut pipeline = pipe();
+        for _ in 0..self.random.u8(..8) {
+            pipeline.add_command(self.command());
+            if self.random.bool() {
+                pipeline.ignore();
+            }
+        }
+        if self.random.bool() {
+            pipeline.atomic();
+        }
+        if self.random.bool() {
+            pipeline.ignore_errors();
+        }
+        pipeline
     }
 }
 
