@@ -72,8 +72,10 @@ fn cache_makes_a_page_once() {
     let text = Run::start("cache", &[]).succeeds();
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[0].starts_with("the page home after ") && !lines[0].contains("cache"), "{text}");
-    // The replica may not have it yet when it is read the second time.
-    assert!(lines[2].starts_with("the page home, from the cache, after "), "{text}");
+    // It is read from a replica within the millisecond in which it was kept: that one may have to make it again. Then
+    // all have the first.
+    let kept = |line: &&str| line.starts_with("the page home, from the cache, after ");
+    assert!(lines[1..].iter().any(kept), "{text}");
 }
 
 #[test]
