@@ -61,7 +61,7 @@ fn steps(except_tests: bool, has_deny: bool) -> Vec<Step> {
             "simulate",
             Work::Program(cargo("run -q -p redis-failover-sim --locked -- --seeds 1000 --seconds 20")),
         ),
-        ("soak", Work::Program(cargo(&format!("xtask soak --minutes 1 --seed {}", today())))),
+        ("soak", Work::Program(cargo(&format!("xtask soak --tested --minutes 1 --seed {}", today())))),
         ("test", Work::Task("cargo xtask test", || test::run(&[]))),
     ];
     let wanted = |step: &Step| !(except_tests && step.name == "test");
@@ -129,7 +129,7 @@ mod tests {
         let soak = steps(true, true).into_iter().find(|step| step.name == "soak").unwrap();
         let Work::Program(command) = soak.work else { panic!("another kind of work") };
         let typed = command::typed(&command);
-        let seed = typed.strip_prefix("cargo xtask soak --minutes 1 --seed ").unwrap();
+        let seed = typed.strip_prefix("cargo xtask soak --tested --minutes 1 --seed ").unwrap();
         assert!(seed.parse::<u64>().unwrap() > 20_000, "the days since 1970: {seed}");
     }
 

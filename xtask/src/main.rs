@@ -20,6 +20,7 @@ mod ci;
 mod command;
 mod docs;
 mod packages;
+mod programs;
 mod servers;
 mod test;
 mod tidy;
@@ -30,6 +31,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+
+use programs::Build;
 
 /// The tasks of this repository.
 #[derive(Parser)]
@@ -85,6 +88,9 @@ enum Task {
     /// Build the release and do one fault after the other to it, drawn from a seed: `soak --minutes 30 --seed 7`
     #[command(disable_help_flag = true)]
     Soak {
+        /// Do it to what the tests are built of, and build no release; to be said first
+        #[arg(long)]
+        tested: bool,
         /// Arguments for `redis-failover-trial soak`; `--help` shows them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -115,9 +121,12 @@ fn run(task: &Task) -> Result<()> {
         Task::Test { netns: false, runner } => test::run(runner),
         Task::Servers => servers::fetch(),
         Task::Docs { check } => docs::run(*check),
-        Task::Demo { arguments } => trial::run("demo", arguments, &caller),
-        Task::Bench { arguments } => trial::run("bench", arguments, &caller),
-        Task::Soak { arguments } => trial::run("soak", arguments, &caller),
+        Task::Demo { arguments } => trial::run(Build::Release, "demo", arguments, &caller),
+        Task::Bench { arguments } => trial::run(Build::Release, "bench", arguments, &caller),
+        Task::Soak { tested, arguments } => {
+            let build = if *tested { Build::Tested } else { Build::Release };
+            trial::run(build, "soak", arguments, &caller)
+        }
     }
 }
 
@@ -155,8 +164,15 @@ mod tests {
         let Task::Bench { arguments } = Arguments::parse_from(words).task else { panic!("another task") };
         assert_eq!(arguments, words[2..]);
         let words = ["cargo xtask", "soak", "--minutes", "5", "--seed", "7"];
-        let Task::Soak { arguments } = Arguments::parse_from(words).task else { panic!("another task") };
+        let Task::Soak { tested: false, arguments } = Arguments::parse_from(words).task else {
+            panic!("another task")
+        };
         assert_eq!(arguments, words[2..]);
+        let words = ["cargo xtask", "soak", "--tested", "--minutes", "5", "--seed", "7"];
+        let Task::Soak { tested: true, arguments } = Arguments::parse_from(words).task else {
+            panic!("another task")
+        };
+        assert_eq!(arguments, words[3..]);
         let words = ["cargo xtask", "demo"];
         let Task::Demo { arguments } = Arguments::parse_from(words).task else { panic!("another task") };
         assert!(arguments.is_empty());

@@ -3,11 +3,12 @@
 //! It never edits their words.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command::{self, cargo};
+use crate::command;
 
 /// Where the reference is.
 pub(super) const PATH: &str = "docs/reference/cli.md";
@@ -17,8 +18,8 @@ pub(super) const KEYS_PATH: &str = "docs/reference/config.md";
 const VARIABLES: &[u8] = b"REDIS_FAILOVER";
 
 /// The reference as Markdown.
-pub(super) fn reference() -> Result<String> {
-    render(help)
+pub(super) fn reference(program: &Path) -> Result<String> {
+    render(|words| command::output(quiet(program).args(words).arg("--help")))
 }
 
 /// `help` answers with the help of a subcommand, or of the program itself without one.
@@ -34,10 +35,10 @@ fn render(help: impl Fn(&[&str]) -> Result<String>) -> Result<String> {
 }
 
 /// The reference of configuration files as Markdown.
-pub(super) fn keys() -> Result<String> {
+pub(super) fn keys(program: &Path) -> Result<String> {
     let mut page = String::from("# Configuration file\n\n");
     page += "<!-- Made by `cargo xtask docs` from the binary's own list of keys. Edit that, not this file. -->\n\n";
-    page += &command::output(binary().arg("config-keys"))?;
+    page += &command::output(quiet(program).arg("config-keys"))?;
     Ok(page)
 }
 
@@ -58,13 +59,9 @@ fn subcommands(help: &str) -> impl Iterator<Item = &str> {
         .filter(|name| *name != "help")
 }
 
-fn help(words: &[&str]) -> Result<String> {
-    command::output(binary().args(words).arg("--help"))
-}
-
-fn binary() -> Command {
-    let mut command = cargo("run --quiet --locked -p redis-failover-server --bin redis-failover --");
-    // Help shows the present value of a variable that stands for a flag; the reference must not.
+/// The program, without variables that stand for flags: help shows their present values, and the reference must not.
+fn quiet(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(VARIABLES)) {
         command.env_remove(name);
     }

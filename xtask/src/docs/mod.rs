@@ -12,12 +12,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::programs::{self, Build, SHIPPED};
+
 /// Writes all that is generated, or with `check` fails where something is not what would be written.
 pub(crate) fn run(check: bool) -> Result<()> {
     // First, for without its table the binary that tells its own help cannot be built.
     commands::run(check)?;
-    publish(Path::new(cli::PATH), &cli::reference()?, check)?;
-    publish(Path::new(cli::KEYS_PATH), &cli::keys()?, check)
+    let program = programs::built(Build::Tested, SHIPPED)?;
+    publish(Path::new(cli::PATH), &cli::reference(&program)?, check)?;
+    publish(Path::new(cli::KEYS_PATH), &cli::keys(&program)?, check)
 }
 
 fn publish(path: &Path, text: &str, check: bool) -> Result<()> {

@@ -13,6 +13,7 @@ use anyhow::{Result, bail};
 
 use crate::command::{self, cargo};
 use crate::packages::{self, IPROUTE, JAVA, KAZOO, Need, REDIS, STRACE, ZOOKEEPER};
+use crate::programs::WHOLE;
 use crate::servers;
 
 /// How long a server may take to notice that its test is gone.
@@ -84,10 +85,6 @@ fn run_all() -> Result<()> {
     // The others are of use also when one fails.
     ALONE.iter().fold(run_tests(&whole), |outcome, alone| outcome.and(run_tests(&words(alone))))
 }
-
-/// The root manifest is virtual, so this is the whole workspace. Saying `--workspace` would make `-p` in somebody's
-/// arguments mean nothing.
-const WHOLE: &str = "--features redis-failover/r2d2,redis-failover/metrics,redis-failover/tls";
 
 /// The client's APIs, each without the other.
 const ALONE: [&str; 2] = [
