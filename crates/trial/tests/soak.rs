@@ -58,6 +58,14 @@ fn a_short_soak_finds_what_is_promised_and_leaves_nothing() {
     assert!(run["took_ms"].as_u64().unwrap() >= 6_000, "{run:#}");
     assert!(run["acknowledged"].as_u64().unwrap() >= 500, "{run:#}");
     assert_eq!(run["executed_twice"], 0);
+    let uses = run["uses"].as_array().unwrap();
+    assert_eq!(uses.len(), 5, "{run:#}");
+    for one in uses {
+        assert!(
+            page.contains(one["use"].as_str().unwrap()) && one["confirmed"].as_u64() >= Some(50),
+            "{run:#}"
+        );
+    }
     let faults = run["faults"].as_array().unwrap();
     assert!(!faults.is_empty() && faults.iter().all(|fault| page.contains(fault["fault"].as_str().unwrap())));
     let pids = run["pids"].as_array().unwrap();

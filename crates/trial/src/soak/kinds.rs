@@ -75,6 +75,9 @@ pub(super) enum Loss {
     Any,
 }
 
+/// What one writer may lose with a turn of the old master's loop.
+pub(super) const TURN: usize = 2;
+
 /// What is promised of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Promise {
@@ -86,6 +89,19 @@ pub(super) struct Promise {
     pub stops_writes: bool,
     /// How long two nodes may take writes.
     pub two: Duration,
+}
+
+impl Loss {
+    /// How many confirmed writes so many writers may lose, of whose writes so many were confirmed until they heard of
+    /// the last change; `None` is any.
+    pub(super) fn allowed(self, writers: usize, until_heard: usize) -> Option<usize> {
+        match self {
+            Self::Nothing => Some(0),
+            Self::Turn => Some(TURN * writers),
+            Self::UntilPublished => Some(TURN * writers + until_heard),
+            Self::Any => None,
+        }
+    }
 }
 
 impl Kind {
@@ -196,6 +212,11 @@ impl Kind {
             | Self::LeaderStops
             | Self::OtherMonitorKilled => left_alone,
         }
+    }
+
+    /// Whether a client may lose its connections to the master. Where it may not, a subscriber misses nothing.
+    pub(super) fn breaks_connections(self) -> bool {
+        self == Self::ClientsCutOff || self.promise().change != Change::Never
     }
 
     /// How long it lasts, in milliseconds.

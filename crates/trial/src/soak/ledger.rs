@@ -1,7 +1,8 @@
 //! What one writer was told of its writes, and what a master holds of them.
 //!
 //! Each write adds one to a counter of its own that starts at nothing: a counter of 0 is a write that is not there, and
-//! one of 2 is a write that was executed twice. It reads no clock and asks no server.
+//! one of 2 is a write that was executed twice. Where the writer reads what it wrote, one that it does not find must be
+//! lost. It reads no clock and asks no server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -18,6 +19,8 @@ pub(super) struct Ledger {
     writes: Vec<Write>,
     lost: BTreeSet<usize>,
     twice: BTreeSet<usize>,
+    /// What its own writer did not find, and when, in milliseconds.
+    not_found: BTreeMap<usize, u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +33,8 @@ struct Write {
 impl Ledger {
     /// An empty one.
     pub(super) fn new(writer: usize, began: Instant) -> Self {
-        Self { writer, began, writes: Vec::new(), lost: BTreeSet::new(), twice: BTreeSet::new() }
+        let (lost, twice, not_found) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        Self { writer, began, writes: Vec::new(), lost, twice, not_found }
     }
 
     /// The key of a page's hash.
@@ -41,6 +45,11 @@ impl Ledger {
     /// The number of the next write, and so how many there were.
     pub(super) fn next(&self) -> usize {
         self.writes.len()
+    }
+
+    /// The number of the next write, and the key of its page.
+    pub(super) fn place(&self) -> (usize, String) {
+        (self.next(), self.key(self.next() / PAGE))
     }
 
     /// Enters that the next write was confirmed, and what its counter then was.
@@ -67,6 +76,7 @@ impl Ledger {
     /// Compares a page of the first `until` writes with what a master holds; returns how many it has lost that were
     /// not lost before.
     pub(super) fn compare(&mut self, page: usize, until: usize, held: &BTreeMap<usize, u64>) -> usize {
+        // None, where the page is one that the writer was about to begin.
         let numbers = page * PAGE..((page + 1) * PAGE).min(until);
         let mut lost = 0;
         for number in numbers {
@@ -88,6 +98,18 @@ impl Ledger {
         if counter > 1 {
             self.twice.insert(number);
         }
+    }
+
+    /// Enters that its own writer read a confirmed write and did not find it.
+    pub(super) fn miss(&mut self, number: usize, at: Instant) {
+        let at = self.millis(at);
+        self.not_found.entry(number).or_insert(at);
+    }
+
+    /// The confirmed writes that their writer did not find although they are not lost, and when that was.
+    pub(super) fn overlooked(&self) -> impl Iterator<Item = (usize, Duration)> {
+        let overlooked = self.not_found.iter().filter(|(number, _)| !self.lost.contains(number));
+        overlooked.map(|(number, at)| (*number, Duration::from_millis((*at).into())))
     }
 
     /// When the last confirmed write was.
@@ -184,6 +206,18 @@ mod tests {
         assert_eq!(ledger.twice(), 2);
         ledger.compare(0, 4, &BTreeMap::from([(0, 1), (1, 2), (2, 1), (3, 1)]));
         assert_eq!((ledger.twice(), ledger.lost()), (3, 0), "also of those that nobody knows of");
+    }
+
+    #[test]
+    fn a_write_that_its_writer_does_not_find_must_be_lost() {
+        let (mut ledger, at) = ledger(&[1, 2, 3]);
+        ledger.miss(1, at(50));
+        ledger.miss(2, at(60));
+        ledger.miss(2, at(70));
+        let lost = BTreeMap::from([(0, 1), (2, 1)]);
+        ledger.compare(0, 3, &lost);
+        let overlooked: Vec<_> = ledger.overlooked().collect();
+        assert_eq!(overlooked, [(2, Duration::from_millis(60))]);
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! `soak`: one fault after the other on a group under load, drawn from a seed, and whether what is promised holds.
 //!
-//! The program as it is shipped, three monitors; three `ZooKeeper` servers; three Redis servers behind links; writers
-//! and readers on the client library, which know of no fault; and a prober that tries a write on every node. After each
-//! fault the group must become well, and all writes are read back. All is its own and is ended with it.
+//! The program as it is shipped, three monitors; three `ZooKeeper` servers; three Redis servers behind links; writers,
+//! readers and other users of the client library, which know of no fault; and a prober that tries a write on every
+//! node. After each fault the group must become well, and all writes are read back. All is its own and is ended with
+//! it.
 
 mod harm;
+mod jobs;
 mod kinds;
 mod ledger;
+mod messages;
 mod plan;
 mod play;
 mod report;
 mod traffic;
+mod uses;
 mod witness;
 mod world;
 

@@ -2,6 +2,8 @@
 //!
 //! It judges nothing: it measures, and hands what it measured to the report.
 
+use std::mem;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -10,6 +12,7 @@ use super::harm::Harm;
 use super::plan::{Fault, Plan};
 use super::report::{Episode, Outcome};
 use super::traffic::Traffic;
+use super::uses::{Standings, Toll};
 use super::witness::Witness;
 use super::world::{PATH, Roles, World};
 use crate::attempt::attempt;
@@ -32,6 +35,9 @@ struct Stage<'a> {
     traffic: Traffic,
     prober: Prober,
     began: Instant,
+    /// What all had come to, and how many markers the subscriber had, when the last fault was over.
+    standings: Standings,
+    markers: usize,
 }
 
 /// Plays the faults of `plan` for this long on `world`.
@@ -45,10 +51,11 @@ pub(super) async fn play(world: &mut World, plan: Plan, time: Duration) -> Resul
         Failure::new(format!("the group is not well in {} s: {reason}", WELL_WITHIN.as_secs()))
     })?;
     let prober = Prober::start(world.redis().iter().map(redis_failover_lab::Redis::local_addr).collect());
-    let traffic = Traffic::start(&client);
+    let traffic = Traffic::start(&client, world.client()?).await?;
     let began = Instant::now();
-    traffic.acknowledged_since(began, WELL_WITHIN).await?;
-    let mut stage = Stage { world, witness, traffic, prober, began };
+    traffic.flows_since(began, WELL_WITHIN).await?;
+    let (standings, markers) = (traffic.standings(), traffic.markers());
+    let mut stage = Stage { world, witness, traffic, prober, began, standings, markers };
     let mut episodes = Vec::new();
     for fault in plan {
         let episode = stage.episode(fault).await?;
@@ -63,10 +70,12 @@ pub(super) async fn play(world: &mut World, plan: Plan, time: Duration) -> Resul
     stage.traffic.finish().await;
     let (masters, mut wrongs) = stage.witness.finish();
     wrongs.extend(stage.world.wrongs_of_monitors());
+    wrongs.extend(stage.traffic.wrongs());
     Ok(Outcome {
         episodes,
         masters,
         wrongs,
+        tolls_of_calm: stage.tolls(&(whole.end..whole.end)),
         balance: stage.traffic.balance(),
         two_took_writes: stage.prober.two_took_writes(&whole),
         took: whole.end - whole.start,
@@ -83,17 +92,20 @@ impl Stage<'_> {
         harm.carry_out(self.world, &self.witness).await?;
         let mended = Instant::now();
         self.world.note_pids();
-        let (trouble, lost) = match self.settle().await {
-            Ok(lost) => (None, lost),
-            Err(reason) => (Some(reason), 0),
+        let (trouble, lost, roles) = match self.settle().await {
+            Ok((lost, roles)) => (None, lost, roles),
+            Err(reason) => (Some(reason), 0, roles),
         };
         let well = Instant::now();
         let window = at..well;
         let changes = self.witness.changes(&window);
         let heard = changes.last().map_or(at, |change| change.at + NEWS);
         let (_, unknown) = self.traffic.during(&window);
+        let tolls = self.tolls(&(at..heard));
+        let all_markers = self.traffic.markers();
+        let markers = all_markers - mem::replace(&mut self.markers, all_markers);
         if trouble.is_none() {
-            sleep(fault.calm).await;
+            self.rest(roles, fault.calm).await;
         }
         Ok(Episode {
             kind: fault.kind,
@@ -106,18 +118,39 @@ impl Stage<'_> {
             lost,
             until_heard: self.traffic.during(&(at..heard)).0,
             unknown,
+            tolls,
+            markers,
             two_took_writes: self.prober.two_took_writes(&window),
             trouble,
         })
     }
 
-    /// Waits until the group is well and everybody's writes flow; returns how many earlier ones are lost.
-    async fn settle(&mut self) -> Result<usize, String> {
+    /// Waits until the group is well and everybody gets on; returns how many earlier writes are lost, and who is who.
+    async fn settle(&mut self) -> Result<(usize, Roles), String> {
         let roles = await_well(self.world, &self.witness).await?;
-        let flow = self.traffic.acknowledged_since(Instant::now(), WELL_WITHIN).await;
+        let flow = self.traffic.flows_since(Instant::now(), WELL_WITHIN).await;
         flow.map_err(|failure| failure.to_string())?;
         let address = self.world.redis()[roles.master].local_addr();
-        self.traffic.look(&address).await.map_err(|failure| failure.to_string())
+        let lost = self.traffic.look(&address).await.map_err(|failure| failure.to_string())?;
+        Ok((lost, roles))
+    }
+
+    /// What the uses of the client have lost since this was asked last; `until_heard` ends when clients must have heard
+    /// of the last change.
+    fn tolls(&mut self, until_heard: &Range<Instant>) -> Vec<Toll> {
+        let now = self.traffic.standings();
+        let tolls = Toll::between(&self.standings, &now, &self.traffic.standings_during(until_heard));
+        self.standings = now;
+        tolls
+    }
+
+    /// Leaves the group alone, and counts what is read from replicas meanwhile.
+    async fn rest(&self, roles: Roles, calm: Duration) {
+        let master = self.world.redis()[roles.master].addr();
+        let before = self.traffic.own_reads_beside(&master);
+        sleep(calm).await;
+        let reads = self.traffic.own_reads_beside(&master).saturating_sub(before);
+        self.traffic.enter_own_reads_of_replicas(reads);
     }
 }
 

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::kinds::{Change, Kind, Loss, Promise};
+use super::kinds::{Change, Kind, Loss, Promise, TURN};
 use super::play::WELL_WITHIN;
 use super::traffic::{Balance, WRITERS};
-
-/// What one writer may lose with a turn of the old master's loop.
-const TURN: usize = 2;
+use super::uses::{self, Toll};
 
 /// What all the round trips of a change may take, on a machine that has other things to do.
 const ROUND_TRIPS: Duration = Duration::from_secs(5);
@@ -38,6 +36,10 @@ pub(super) struct Episode {
     /// Writes that were confirmed from its beginning until clients must have heard of the last change.
     pub until_heard: usize,
     pub unknown: usize,
+    /// What the other uses of the client lost.
+    pub tolls: Vec<Toll>,
+    /// How often the subscriber was told that it may have missed something.
+    pub markers: usize,
     pub two_took_writes: Duration,
     /// Why the group is not well in the end, if it is not.
     pub trouble: Option<String>,
@@ -52,6 +54,8 @@ pub(super) struct Outcome {
     /// What must never be, whatever was done.
     pub wrongs: Vec<String>,
     pub balance: Balance,
+    /// What the other uses of the client lost after the last fault.
+    pub tolls_of_calm: Vec<Toll>,
     pub two_took_writes: Duration,
     pub took: Duration,
 }
@@ -86,7 +90,7 @@ impl Episode {
 
     /// What is not as promised.
     fn wrongs(&self) -> Vec<String> {
-        let Promise { change, silence, stops_writes, two, .. } = self.kind.promise();
+        let Promise { change, loss, silence, stops_writes, two } = self.kind.promise();
         let mut wrongs = Vec::new();
         if let Some(trouble) = &self.trouble {
             wrongs.push(format!("it is not well within {} s: {trouble}", WELL_WITHIN.as_secs()));
@@ -100,6 +104,10 @@ impl Episode {
         }
         if let Some(allowed) = self.allowed().filter(|allowed| self.lost > *allowed) {
             wrongs.push(format!("{} confirmed writes are lost, {allowed} may be", self.lost));
+        }
+        wrongs.extend(self.tolls.iter().filter_map(|toll| toll.wrong(loss)));
+        if self.markers > 0 && !self.kind.breaks_connections() {
+            wrongs.push("the subscriber was told that it may have missed something".to_owned());
         }
         let fault = if stops_writes { self.lasted } else { Duration::ZERO };
         let round_trips = if change == Change::Never { UNNOTICED } else { ROUND_TRIPS };
@@ -117,12 +125,7 @@ impl Episode {
 
     /// How many confirmed writes may be lost; `None` is any.
     fn allowed(&self) -> Option<usize> {
-        match self.kind.promise().loss {
-            Loss::Nothing => Some(0),
-            Loss::Turn => Some(TURN * WRITERS),
-            Loss::UntilPublished => Some(TURN * WRITERS + self.until_heard),
-            Loss::Any => None,
-        }
+        self.kind.promise().loss.allowed(WRITERS, self.until_heard)
     }
 
     fn json(&self) -> Value {
@@ -137,6 +140,8 @@ impl Episode {
             "lost": self.lost,
             "lost_allowed": self.allowed(),
             "unknown": self.unknown,
+            "lost_by_use": self.tolls.iter().map(|it| (it.of.name(), it.lost)).collect::<BTreeMap<_, _>>(),
+            "markers": self.markers,
             "two_took_writes_ms": number(self.two_took_writes),
             "wrong": self.wrongs(),
         })
@@ -156,8 +161,10 @@ impl Report {
         if balance.twice > 0 {
             all.push(format!("{} writes were executed twice", balance.twice));
         }
-        if balance.acknowledged == 0 || balance.reads == 0 {
-            all.push("nothing was written or read: this proves nothing".to_owned());
+        let in_calm = self.outcome.tolls_of_calm.iter().filter_map(|toll| toll.wrong(Loss::Nothing));
+        all.extend(in_calm.map(|wrong| format!("after the last fault: {wrong}")));
+        if balance.proves_nothing() {
+            all.push("nothing was written or read, or not by all: this proves nothing".to_owned());
         }
         let mut refusals = balance.refusals.clone();
         refusals.dedup();
@@ -208,17 +215,25 @@ impl Report {
             ]);
         }
         let slowest = episodes.iter().map(|it| it.well_after).max().unwrap_or_default();
+        let tolls: Vec<_> = episodes.iter().flat_map(|it| it.tolls.clone()).collect();
         write!(
             text,
-            "\n{} writes confirmed, {} of them lost, {} unknown, {} executed twice; {} reads, {} errors.\n\
+            "\n{}\n{} writes confirmed, {} of them lost, {} unknown, {} executed twice; {} reads, {} errors.\n\
+             {} reads of own writes, {} of them seen to go to replicas; {} transactions aborted.\n\
+             The subscriber was told {} times that messages may be missing.\n\
              {masters} masters published; two nodes took writes for {} in all. Well again after {} at most.\n\
              {} of {} kinds of faults came; {} processes were started, {} are left.\n\n{}",
+            uses::table(&balance.uses, &tolls),
             balance.acknowledged,
             balance.lost,
             balance.unknown,
             balance.twice,
             balance.reads,
             balance.read_errors,
+            balance.own_reads,
+            balance.own_reads_of_replicas,
+            balance.aborted,
+            balance.markers,
             millis(*two_took_writes),
             millis(slowest),
             self.by_kind().len(),
@@ -253,6 +268,7 @@ impl Report {
     /// The same for programs; times in milliseconds.
     pub(super) fn json(&self) -> Value {
         let Outcome { episodes, masters, balance, two_took_writes, took, .. } = &self.outcome;
+        let tolls: Vec<_> = episodes.iter().flat_map(|it| it.tolls.clone()).collect();
         json!({
             "seed": self.seed,
             "as_promised": self.wrongs().is_empty(),
@@ -267,6 +283,11 @@ impl Report {
             "executed_twice": balance.twice,
             "reads": balance.reads,
             "read_errors": balance.read_errors,
+            "uses": uses::json(&balance.uses, &tolls),
+            "own_reads": balance.own_reads,
+            "own_reads_of_replicas": balance.own_reads_of_replicas,
+            "transactions_aborted": balance.aborted,
+            "markers": balance.markers,
             "two_took_writes_ms": number(*two_took_writes),
             "pids": self.pids,
             "left": self.left,
@@ -288,6 +309,7 @@ fn number(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::uses::{Standing, Use};
     use super::*;
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -304,13 +326,24 @@ mod tests {
             lost: 0,
             until_heard: 0,
             unknown: 1,
+            tolls: vec![Toll { of: Use::Pushes, lost: 0, excused: 0, until_heard: 0 }],
+            markers: 0,
             two_took_writes: MS(0),
             trouble: None,
         }
     }
 
     fn report(episodes: Vec<Episode>) -> Report {
-        let balance = Balance { acknowledged: 900, reads: 800, ..Balance::default() };
+        let uses = [Standing { confirmed: 90, ..Standing::default() }; Use::ALL.len()];
+        let balance = Balance {
+            acknowledged: 900,
+            reads: 800,
+            own_reads: 70,
+            own_reads_of_replicas: 6,
+            aborted: 5,
+            uses,
+            ..Balance::default()
+        };
         let outcome = Outcome { episodes, masters: 2, balance, took: MS(9_000), ..Outcome::default() };
         Report { seed: 7, outcome, pids: vec![1, 2], left: vec![] }
     }
@@ -337,6 +370,10 @@ mod tests {
             assert_eq!(wrongs(kind, |it| it.changes = 0).is_empty(), change != Change::Always, "{kind:?}");
             assert_eq!(wrongs(kind, |it| it.lost = 1).is_empty(), loss != Loss::Nothing, "{kind:?}");
             assert_eq!(wrongs(kind, |it| it.lost = 5).is_empty(), loss == Loss::Any, "{kind:?}");
+            assert_eq!(wrongs(kind, |it| it.tolls[0].lost = 1).is_empty(), loss != Loss::Nothing, "{kind:?}");
+            assert_eq!(wrongs(kind, |it| it.tolls[0].lost = 3).is_empty(), loss == Loss::Any, "{kind:?}");
+            let may_miss = change != Change::Never || kind == Kind::ClientsCutOff;
+            assert_eq!(wrongs(kind, |it| it.markers = 1).is_empty(), may_miss, "{kind:?}");
         }
         let until_heard = wrongs(Kind::MasterLostByBoth, |it| (it.lost, it.until_heard) = (500, 499));
         assert_eq!(until_heard, Vec::<String>::new());
@@ -362,6 +399,7 @@ mod tests {
 
     #[test]
     fn what_must_never_be_is_wrong_whatever_was_done() {
+        const AGAIN: Toll = Toll { of: Use::Takings, lost: 1, excused: 0, until_heard: 9 };
         let spoilt = |spoil: fn(&mut Report)| {
             let mut report = report(vec![]);
             spoil(&mut report);
@@ -370,6 +408,10 @@ mod tests {
         assert_eq!(spoilt(|_| ()), 0);
         assert_eq!(spoilt(|it| it.outcome.balance.twice = 1), 1);
         assert_eq!(spoilt(|it| it.outcome.balance.acknowledged = 0), 1);
+        assert_eq!(spoilt(|it| it.outcome.balance.own_reads_of_replicas = 0), 1);
+        assert_eq!(spoilt(|it| it.outcome.balance.aborted = 0), 1);
+        assert_eq!(spoilt(|it| it.outcome.balance.uses[Use::Takings as usize].confirmed = 0), 1);
+        assert_eq!(spoilt(|it| it.outcome.tolls_of_calm = vec![AGAIN]), 1);
         assert_eq!(spoilt(|it| it.outcome.balance.refusals = vec!["OOM".to_owned(); 9]), 1);
         assert_eq!(spoilt(|it| it.outcome.wrongs.push("epoch 1 was published after epoch 2".to_owned())), 1);
         assert_eq!(spoilt(|it| it.left.push(1)), 1);

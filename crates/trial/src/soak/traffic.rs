@@ -1,5 +1,12 @@
-//! Writers and readers that use the client library as an application would, and the look at what became of the
-//! writes. They know of no fault.
+//! Those who use the client library as an application would, and the look at what became of what they wrote: writers
+//! and readers, a session that reads what it wrote, one with transactions, a producer and its worker, a publisher and
+//! its subscriber. They know of no fault.
+
+mod commands;
+mod jobs;
+mod messages;
+mod own_writes;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,13 +14,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::RedisResult;
-use redis_failover::{Client, Connection, Outcome, outcome};
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, RedisResult};
+use redis_failover::{Client, Outcome};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::jobs::Jobs;
 use super::ledger::{Ledger, PAGE};
+use super::messages::Messages;
+use super::uses::{Standing, Standings};
 use crate::failure::Failure;
 use crate::plain;
 
@@ -35,21 +46,37 @@ const PART: usize = 50;
 /// How long the master has for one part.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The running writers and readers. Dropping it ends them where they stand.
+/// The running traffic. Dropping it ends it where it stands.
 #[derive(Debug)]
 pub(super) struct Traffic {
     shared: Arc<Shared>,
+    /// The client of the session that reads what it wrote, and of nobody else: it counts where that reads.
+    own: Client,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    /// The worker and the subscriber, who go on until there is nothing left for them.
+    takers: JoinSet<()>,
 }
 
 #[derive(Debug)]
 struct Shared {
+    began: Instant,
     ledgers: Vec<Mutex<Ledger>>,
+    own: Mutex<Ledger>,
+    transactions: Mutex<Ledger>,
+    jobs: Mutex<Jobs>,
+    messages: Mutex<Messages>,
     reads: AtomicU64,
+    own_reads: AtomicU64,
+    /// How many of them went to replicas, while the group was left alone.
+    own_reads_of_replicas: AtomicU64,
     read_errors: AtomicU64,
+    /// How often EXEC yielded nil.
+    aborted: AtomicU64,
     /// What a server said that no write should have to hear.
     refusals: Mutex<Vec<String>>,
+    /// What must never be.
+    wrongs: Mutex<Vec<String>>,
 }
 
 /// What came of all of it.
@@ -61,43 +88,75 @@ pub(super) struct Balance {
     pub twice: usize,
     pub reads: u64,
     pub read_errors: u64,
+    pub own_reads: u64,
+    pub own_reads_of_replicas: u64,
+    pub aborted: u64,
+    pub markers: usize,
+    pub uses: Standings,
     pub refusals: Vec<String>,
 }
 
+impl Balance {
+    /// Whether something was not done at all that everything is about.
+    pub(super) fn proves_nothing(&self) -> bool {
+        let counts = [self.reads, self.own_reads, self.own_reads_of_replicas, self.aborted];
+        self.acknowledged == 0 || counts.contains(&0) || self.uses.iter().any(|it| it.confirmed == 0)
+    }
+}
+
 impl Traffic {
-    /// Starts them.
-    pub(super) fn start(client: &Client) -> Self {
-        let began = Instant::now();
-        let shared = Arc::new(Shared {
-            ledgers: (0..WRITERS).map(|writer| Mutex::new(Ledger::new(writer, began))).collect(),
-            reads: AtomicU64::new(0),
-            read_errors: AtomicU64::new(0),
-            refusals: Mutex::default(),
-        });
+    /// Starts it, when the subscriber is subscribed.
+    ///
+    /// # Errors
+    /// When no master confirms that.
+    pub(super) async fn start(client: &Client, own: Client) -> Result<Self, Failure> {
+        let shared = Arc::new(Shared::new(Instant::now()));
         let stop = watch::Sender::new(false);
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut takers) = (JoinSet::new(), JoinSet::new());
         for writer in 0..WRITERS {
-            tasks.spawn(write(client.connection(), Arc::clone(&shared), writer, stop.subscribe()));
+            tasks.spawn(commands::write(client.connection(), Arc::clone(&shared), writer, stop.subscribe()));
         }
         for reader in 0..READERS {
-            tasks.spawn(read(client.connection(), Arc::clone(&shared), reader, stop.subscribe()));
+            tasks.spawn(commands::read(client.connection(), Arc::clone(&shared), reader, stop.subscribe()));
         }
-        Self { shared, stop, tasks }
+        tasks.spawn(own_writes::write_and_read(own.connection(), Arc::clone(&shared), stop.subscribe()));
+        let connections = [client.connection(), client.connection()];
+        tasks.spawn(transactions::transact(connections, Arc::clone(&shared), stop.subscribe()));
+        tasks.spawn(jobs::produce(client.connection(), Arc::clone(&shared), stop.subscribe()));
+        takers.spawn(jobs::work(client.connection(), Arc::clone(&shared)));
+        let mut subscriber = client.pubsub();
+        subscriber.subscribe(messages::CHANNEL).await.map_err(Failure::new)?;
+        takers.spawn(messages::hear(subscriber, Arc::clone(&shared)));
+        tasks.spawn(messages::publish(client.connection(), Arc::clone(&shared), stop.subscribe()));
+        Ok(Self { shared, own, stop, tasks, takers })
     }
 
-    /// Waits until each writer had a write confirmed later than at `since`.
-    pub(super) async fn acknowledged_since(&self, since: Instant, limit: Duration) -> Result<(), Failure> {
+    /// Waits until each writer had a write confirmed later than at `since`, and everybody else has got on, too.
+    pub(super) async fn flows_since(&self, since: Instant, limit: Duration) -> Result<(), Failure> {
         let began = Instant::now();
-        while self.ledgers().any(|ledger| ledger.last().is_none_or(|at| at <= since)) {
+        // The next one may be under way already.
+        let job = lock(&self.shared.jobs).next() + 1;
+        let message = lock(&self.shared.messages).next() + 1;
+        while let Some(who) = self.who_waits(since, job, message) {
             if began.elapsed() > limit {
-                return Err(Failure::new(format!(
-                    "a writer gets nothing confirmed in {} s",
-                    limit.as_secs()
-                )));
+                return Err(Failure::new(format!("{who} gets nothing in {} s", limit.as_secs())));
             }
             sleep(PACE).await;
         }
         Ok(())
+    }
+
+    fn who_waits(&self, since: Instant, job: usize, message: usize) -> Option<&'static str> {
+        let waits = |ledger: &Ledger| ledger.last().is_none_or(|at| at <= since);
+        let shared = &self.shared;
+        let all = [
+            (self.ledgers().any(|ledger| waits(&ledger)), "a writer"),
+            (waits(&lock(&shared.own)), "who reads what it wrote"),
+            (waits(&lock(&shared.transactions)), "who writes with transactions"),
+            (!lock(&shared.jobs).reached(job), "the worker"),
+            (!lock(&shared.messages).reached(message), "the subscriber"),
+        ];
+        all.into_iter().find(|(waits, _)| *waits).map(|(_, who)| who)
     }
 
     /// How many writes were confirmed in this time, and of how many nobody knows.
@@ -116,47 +175,111 @@ impl Traffic {
     pub(super) async fn look(&self, master: &str) -> Result<usize, Failure> {
         let no_answer = || Failure::new(format!("{master} does not show what it holds"));
         let mut connection = plain::connect(master, Some(PATIENCE)).await.ok_or_else(no_answer)?;
+        let shared = &self.shared;
         let mut lost = 0;
-        for ledger in &self.shared.ledgers {
-            // What is confirmed from here on may come after the look.
-            let until = lock(ledger).next();
-            let pages: Vec<_> = (0..until.div_ceil(PAGE)).collect();
-            for part in pages.chunks(PART) {
-                let mut pipeline = redis::pipe();
-                for page in part {
-                    pipeline.cmd("HGETALL").arg(lock(ledger).key(*page));
-                }
-                let held: Vec<BTreeMap<usize, u64>> =
-                    pipeline.query_async(&mut connection).await.map_err(Failure::new)?;
-                let mut ledger = lock(ledger);
-                lost += part
-                    .iter()
-                    .zip(&held)
-                    .map(|(page, held)| ledger.compare(*page, until, held))
-                    .sum::<usize>();
-            }
+        for ledger in &shared.ledgers {
+            lost += read_back(ledger, &mut connection).await.map_err(Failure::new)?.0;
+        }
+        read_back(&shared.own, &mut connection).await.map_err(Failure::new)?;
+        let before = counter(&mut connection).await.map_err(Failure::new)?;
+        let (_, sum) = read_back(&shared.transactions, &mut connection).await.map_err(Failure::new)?;
+        let after = counter(&mut connection).await.map_err(Failure::new)?;
+        if let Some(wrong) = transactions::incomplete(before, sum, after) {
+            shared.complain(&wrong);
         }
         Ok(lost)
     }
 
-    /// Ends them after their present command, or soon.
+    /// Ends them after their present command, or soon; the worker and the subscriber when they have had all, or soon.
     pub(super) async fn finish(&mut self) {
         self.stop.send_replace(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(PATIENCE, ended).await;
         self.tasks.abort_all();
+        let shared = &self.shared;
+        let drained = async {
+            while !lock(&shared.jobs).is_whole() || !lock(&shared.messages).is_whole() {
+                sleep(PACE).await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, drained).await;
+        self.takers.abort_all();
+        lock(&shared.jobs).close();
+        lock(&shared.messages).close();
+    }
+
+    /// How many commands the session that reads what it wrote has sent to others than this master.
+    pub(super) fn own_reads_beside(&self, master: &str) -> u64 {
+        let nodes = self.own.metrics().nodes;
+        nodes.iter().filter(|(node, _)| node.to_string() != master).map(|(_, figures)| figures.commands).sum()
+    }
+
+    /// Enters that so many of its reads went to replicas.
+    pub(super) fn enter_own_reads_of_replicas(&self, count: u64) {
+        self.shared.own_reads_of_replicas.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// What the uses of the client other than plain commands have come to so far.
+    pub(super) fn standings(&self) -> Standings {
+        let shared = &self.shared;
+        let of = |ledger: &Mutex<Ledger>| {
+            let ledger = lock(ledger);
+            Standing { confirmed: ledger.acknowledged(), unknown: ledger.unknown(), lost: ledger.lost() }
+        };
+        let (jobs, messages) = (lock(&shared.jobs), lock(&shared.messages));
+        let pushes = Standing { confirmed: jobs.confirmed(), unknown: jobs.unknown(), lost: jobs.missing() };
+        let takings = Standing { confirmed: jobs.taken(), unknown: jobs.in_doubt(), lost: jobs.again() };
+        let (confirmed, unknown, lost) = (messages.confirmed(), messages.unknown(), messages.missed());
+        let messages = Standing { confirmed, unknown, lost };
+        [of(&shared.own), of(&shared.transactions), pushes, takings, messages]
+    }
+
+    /// How much of each of them was confirmed in this time; of messages it does not matter.
+    pub(super) fn standings_during(&self, window: &Range<Instant>) -> Standings {
+        let shared = &self.shared;
+        let (pushes, takings) = lock(&shared.jobs).during(window);
+        let own = lock(&shared.own).during(window).0;
+        let transactions = lock(&shared.transactions).during(window).0;
+        [own, transactions, pushes, takings, 0].map(|confirmed| Standing { confirmed, ..Standing::default() })
+    }
+
+    /// How often the subscriber was told that it may have missed something.
+    pub(super) fn markers(&self) -> usize {
+        lock(&self.shared.messages).markers()
+    }
+
+    /// What must never be, whatever was done: a few of each.
+    pub(super) fn wrongs(&self) -> Vec<String> {
+        const FEW: usize = 5;
+        let shared = &self.shared;
+        let overlooked = |(number, at): (usize, Duration)| {
+            let at = at.as_secs_f64();
+            format!("{at:.1} s: a session did not find its own write {number}, which is not lost")
+        };
+        let mut wrongs: Vec<_> = lock(&shared.wrongs).iter().take(FEW).cloned().collect();
+        wrongs.extend(lock(&shared.own).overlooked().take(FEW).map(overlooked));
+        wrongs.extend(lock(&shared.jobs).wrongs().iter().take(FEW).cloned());
+        wrongs.extend(lock(&shared.messages).wrongs().iter().take(FEW).cloned());
+        wrongs
     }
 
     /// What came of all of it so far.
     pub(super) fn balance(&self) -> Balance {
         let sum = |count: fn(&Ledger) -> usize| self.ledgers().map(|ledger| count(&ledger)).sum();
+        let twice: usize = sum(Ledger::twice);
+        let twice_elsewhere = lock(&self.shared.own).twice() + lock(&self.shared.transactions).twice();
         Balance {
             acknowledged: sum(Ledger::acknowledged),
             lost: sum(Ledger::lost),
             unknown: sum(Ledger::unknown),
-            twice: sum(Ledger::twice),
+            twice: twice + twice_elsewhere,
             reads: self.shared.reads.load(Ordering::Relaxed),
             read_errors: self.shared.read_errors.load(Ordering::Relaxed),
+            own_reads: self.shared.own_reads.load(Ordering::Relaxed),
+            own_reads_of_replicas: self.shared.own_reads_of_replicas.load(Ordering::Relaxed),
+            aborted: self.shared.aborted.load(Ordering::Relaxed),
+            markers: self.markers(),
+            uses: self.standings(),
             refusals: lock(&self.shared.refusals).clone(),
         }
     }
@@ -166,56 +289,67 @@ impl Traffic {
     }
 }
 
-/// Adds one to one counter after the other; to the same again only if the library says that it was not executed.
-async fn write(mut connection: Connection, shared: Arc<Shared>, writer: usize, stop: watch::Receiver<bool>) {
-    let ledger = &shared.ledgers[writer];
-    while !*stop.borrow() {
-        let (number, key) = {
-            let ledger = lock(ledger);
-            (ledger.next(), ledger.key(ledger.next() / PAGE))
-        };
-        let mut command = redis::cmd("HINCRBY");
-        command.arg(key).arg(number % PAGE).arg(1);
-        let written: RedisResult<u64> = command.query_async(&mut connection).await;
-        let at = Instant::now();
-        match written.map_err(|error| (outcome(&error), error)) {
-            Ok(counter) => lock(ledger).acknowledge(counter, at),
-            Err((Outcome::Unknown, _)) => lock(ledger).give_up(at),
-            Err((Outcome::NotExecuted, _)) => sleep(PAUSE).await,
-            // A server that names an error has not executed this command.
-            Err((Outcome::Executed, error)) => {
-                lock(&shared.refusals).push(error.to_string());
-                sleep(PAUSE).await;
-            }
+impl Shared {
+    fn new(began: Instant) -> Self {
+        let ledger = |writer| Mutex::new(Ledger::new(writer, began));
+        Self {
+            began,
+            ledgers: (0..WRITERS).map(ledger).collect(),
+            own: ledger(WRITERS),
+            transactions: ledger(WRITERS + 1),
+            jobs: Mutex::default(),
+            messages: Mutex::default(),
+            reads: AtomicU64::new(0),
+            own_reads: AtomicU64::new(0),
+            own_reads_of_replicas: AtomicU64::new(0),
+            read_errors: AtomicU64::new(0),
+            aborted: AtomicU64::new(0),
+            refusals: Mutex::default(),
+            wrongs: Mutex::default(),
         }
-        sleep(PACE).await;
+    }
+
+    /// Enters that a write was not executed. A server that names an error has not executed this command.
+    fn not_done(&self, outcome: Outcome, error: &RedisError) {
+        if outcome == Outcome::Executed {
+            lock(&self.refusals).push(error.to_string());
+        }
+    }
+
+    /// Enters what must never be.
+    fn complain(&self, what: &str) {
+        let at = self.began.elapsed().as_secs_f64();
+        lock(&self.wrongs).push(format!("{at:.1} s: {what}"));
     }
 }
 
-/// Reads counters that were written, old and new; that a replica has not got one yet is no error.
-async fn read(mut connection: Connection, shared: Arc<Shared>, reader: usize, stop: watch::Receiver<bool>) {
-    let ledger = &shared.ledgers[reader % WRITERS];
-    let mut turn = reader;
-    while !*stop.borrow() {
-        // A large odd step visits all numbers in no order.
-        turn = turn.wrapping_add(0x9E37_79B9);
-        let (number, key) = {
-            let ledger = lock(ledger);
-            let number = turn % ledger.next().max(1);
-            (number, ledger.key(number / PAGE))
-        };
-        let mut command = redis::cmd("HGET");
-        command.arg(key).arg(number % PAGE);
-        let counter: RedisResult<Option<u64>> = command.query_async(&mut connection).await;
-        if let Ok(counter) = counter {
-            shared.reads.fetch_add(1, Ordering::Relaxed);
-            lock(ledger).read(number, counter.unwrap_or_default());
-        } else {
-            shared.read_errors.fetch_add(1, Ordering::Relaxed);
-            sleep(PAUSE).await;
+/// Compares all pages of a ledger with what this master holds; returns how many writes are lost that were not before,
+/// and the sum of all counters.
+async fn read_back(
+    ledger: &Mutex<Ledger>,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<(usize, u64)> {
+    // What is confirmed from here on may come after the look.
+    let until = lock(ledger).next();
+    let pages: Vec<_> = (0..=until / PAGE).collect();
+    let (mut lost, mut sum) = (0, 0);
+    for part in pages.chunks(PART) {
+        let mut pipeline = redis::pipe();
+        for page in part {
+            pipeline.cmd("HGETALL").arg(lock(ledger).key(*page));
         }
-        sleep(PACE).await;
+        let held: Vec<BTreeMap<usize, u64>> = pipeline.query_async(connection).await?;
+        let mut ledger = lock(ledger);
+        lost += part.iter().zip(&held).map(|(page, held)| ledger.compare(*page, until, held)).sum::<usize>();
+        sum += held.iter().flat_map(BTreeMap::values).sum::<u64>();
     }
+    Ok((lost, sum))
+}
+
+/// What all transactions count in.
+async fn counter(connection: &mut MultiplexedConnection) -> RedisResult<u64> {
+    let counter: Option<u64> = redis::cmd("GET").arg(transactions::COUNTER).query_async(connection).await?;
+    Ok(counter.unwrap_or_default())
 }
 
 /// What is locked here is whole between any two statements.
