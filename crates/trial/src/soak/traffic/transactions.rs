@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redis::{RedisError, RedisResult};
 use redis_failover::{Connection, Outcome, outcome};
@@ -22,8 +22,9 @@ pub(super) const COUNTER: &str = "soak:counter";
 /// What somebody else changes.
 const WATCHED: &str = "soak:watched";
 
-/// One in so many transactions is disturbed.
+/// One in so many transactions is disturbed, and lingers before: so one is open in most changes of master.
 const DISTURBED: usize = 4;
+const LINGER: Duration = Duration::from_millis(50);
 
 /// Adds one in one transaction after the other; again only if the library says that it was not executed.
 pub(super) async fn transact(connections: [Connection; 2], shared: Arc<Shared>, stop: watch::Receiver<bool>) {
@@ -80,7 +81,10 @@ async fn begin(
     redis::cmd("WATCH").arg(COUNTER).arg(WATCHED).query_async::<()>(connection).await?;
     let before: Option<u64> = redis::cmd("GET").arg(COUNTER).query_async(connection).await?;
     let disturbed = match other {
-        Some(other) => redis::cmd("INCR").arg(WATCHED).query_async::<()>(other).await.is_ok(),
+        Some(other) => {
+            sleep(LINGER).await;
+            redis::cmd("INCR").arg(WATCHED).query_async::<()>(other).await.is_ok()
+        }
         None => false,
     };
     Ok((before.unwrap_or_default(), disturbed))
