@@ -2,17 +2,22 @@
 //! nothing.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redis::RedisResult;
 use redis_failover::{Connection, Outcome, outcome};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::{PACE, PAUSE, Shared, lock};
+use super::{PAUSE, Shared, lock};
 
 /// The queue.
 const KEY: &str = "soak:jobs";
+
+/// So many jobs are pushed at once, with a rest in between: the worker waits for jobs about as often as jobs wait for
+/// it. One that it takes with a reply that is lost then was confirmed before, and its push is not in doubt, too.
+const BURST: usize = 12;
+const REST: Duration = Duration::from_millis(100);
 
 /// Pushes one job after the other; the same again only if the library says that it was not executed.
 pub(super) async fn produce(mut connection: Connection, shared: Arc<Shared>, stop: watch::Receiver<bool>) {
@@ -29,8 +34,9 @@ pub(super) async fn produce(mut connection: Connection, shared: Arc<Shared>, sto
                 sleep(PAUSE).await;
             }
         }
-        // A worker that is never waited for never waits.
-        sleep(4 * PACE).await;
+        if number % BURST == BURST - 1 {
+            sleep(REST).await;
+        }
     }
 }
 
