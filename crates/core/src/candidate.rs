@@ -14,6 +14,8 @@ use crate::view::{Evidence, Wait, Waits};
 pub enum Dropped {
     /// It did not answer the freeze.
     NotFrozen,
+    /// It was not asked: an operator named another, which holds all.
+    NotAsked,
     /// The monitors find it up but of no use, and it is the master that is being replaced for that.
     Unusable,
     /// It answered this monitor, and a quorum can't reach it: it would have to be replaced at once.
@@ -41,6 +43,7 @@ impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotFrozen => "did not answer",
+            Self::NotAsked => "not asked: another was to take over, and held all",
             Self::Unusable => "unusable",
             Self::OutOfReach => "out of most monitors' reach",
             Self::PriorityZero => "replica-priority 0",
@@ -345,6 +348,7 @@ mod tests {
             diverged: BTreeMap::new(),
             fenced: false,
             left: BTreeSet::new(),
+            unclosed: None,
             members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
             lineages: Lineages::new(vec![lineage]),
             monitors: BTreeSet::new(),

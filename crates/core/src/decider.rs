@@ -15,6 +15,7 @@ mod parting;
 mod reading;
 mod requests;
 mod returns;
+mod switching;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,7 @@ use crate::view::{LeadBallot, Peers};
 use changes::postponed;
 use chronicle::Chronicle;
 use requests::Asked;
+use switching::Switched;
 
 pub use grounds::Grounds;
 pub use reading::Loss;
@@ -88,6 +90,7 @@ pub struct Decider {
     lost_since: Option<Instant>,
     requests: Requests,
     asked: Asked,
+    switched: Switched,
     /// Nothing is begun before this time: the last action could not be begun, or its commit was not written.
     pause_until: Option<Instant>,
     failures: u32,
@@ -132,6 +135,7 @@ impl Decider {
             lost_since: None,
             requests: Requests::new(),
             asked: Asked::default(),
+            switched: Switched::default(),
             pause_until: None,
             failures: 0,
             peers: Peers::new(),
@@ -195,6 +199,7 @@ impl Decider {
             }
         }
         self.follow_doubt(now);
+        self.follow_switch(now);
         self.follow_bars(now);
         self.follow_loss(now);
         self.judge_record();
@@ -214,6 +219,7 @@ impl Decider {
             self.wake = Some(until);
             return None;
         }
+        self.follow_switch(now);
         let step = match self.leaving {
             Some(_) => self.next_parting_step(now)?,
             None => self.answer_request(now).or_else(|| self.next_step(now))?,
@@ -288,6 +294,11 @@ impl Decider {
     }
 
     fn facts(&self, now: Instant) -> Option<Facts<'_>> {
+        self.facts_while(now, self.has_ceded())
+    }
+
+    /// The facts, the master having given up its role for a switchover or not.
+    fn facts_while(&self, now: Instant, ceded: bool) -> Option<Facts<'_>> {
         let record = self.record()?;
         Some(Facts {
             now,
@@ -304,6 +315,7 @@ impl Decider {
             doubt: self.doubt.as_ref(),
             followed: &self.followed,
             postponed_until: self.postponed_until(now, record),
+            ceded,
         })
     }
 
@@ -316,6 +328,7 @@ impl Decider {
         self.stuck = None;
         self.refusal = None;
         self.asked = Asked::default();
+        self.switched = Switched::default();
     }
 
     /// Keeps what the replicas still hear since the master came into trouble.

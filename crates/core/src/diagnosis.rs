@@ -23,6 +23,8 @@ pub enum Diagnosis {
     /// It is back for this monitor, and what a quorum said against it may be older: until this time the others may say
     /// that they see it, too.
     AwaitingVotes(Instant),
+    /// It has given up its role for a switchover that is under way.
+    MasterCeded,
     /// Some monitors can't reach it, but no quorum.
     MasterDoubted,
     /// Nothing is known of it yet.
@@ -43,6 +45,7 @@ impl fmt::Display for Diagnosis {
             Self::AwaitingVotes(_) => {
                 f.write_str("the master is back, waiting for the other monitors' votes")
             }
+            Self::MasterCeded => f.write_str("a switchover is under way"),
             Self::MasterDoubted => f.write_str("some monitors cannot reach the master, but no quorum"),
             Self::MasterUnknown => f.write_str("nothing is known of the master yet"),
             Self::Healthy => f.write_str("the master is well"),
@@ -69,6 +72,8 @@ pub struct Facts<'a> {
     pub followed: &'a BTreeMap<NodeAddr, (RunId, ReplId)>,
     /// Until when a failover that is not begun yet should wait, because others came shortly before.
     pub postponed_until: Option<Instant>,
+    /// Whether the reader itself has had the master give up its role, for a switchover.
+    pub ceded: bool,
 }
 
 impl Facts<'_> {
@@ -100,6 +105,9 @@ pub fn diagnose(facts: &Facts<'_>) -> Diagnosis {
     }
     if let Verdict::Down(reason) = facts.verdict(&record.master) {
         return beyond_reach(facts, reason);
+    }
+    if facts.ceded {
+        return Diagnosis::MasterCeded;
     }
     if seen.is_some_and(|it| !it.role.is_master()) {
         return Diagnosis::MasterLost(Reason::Demoted);
@@ -195,6 +203,7 @@ mod tests {
             diverged: BTreeMap::new(),
             fenced: false,
             left: BTreeSet::new(),
+            unclosed: None,
             members: ["a", "b"].map(|host| Member { addr: node(host), ok: true }).into(),
             lineages: Lineages::default(),
             monitors: BTreeSet::from(["m1", "m2", "m3"].map(id)),
@@ -229,6 +238,7 @@ mod tests {
             doubt,
             followed: &BTreeMap::new(),
             postponed_until: None,
+            ceded: false,
         })
     }
 

@@ -96,6 +96,7 @@ impl Founding<'_> {
             diverged: BTreeMap::new(),
             fenced: false,
             left: BTreeSet::new(),
+            unclosed: None,
             lineages: Lineages::new(said.map(lineage).into_iter().collect()),
             monitors,
             policy: self.policy.clone(),

@@ -6,11 +6,13 @@ mod fence;
 mod parting;
 mod refresh;
 mod returning;
+mod switching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use astray::{Begun, Save};
+pub use switching::{Gap, HOLDS_WRITES, NEAR, Stage, Switch};
 
 use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
@@ -67,6 +69,10 @@ pub struct Progress {
     pub saves: BTreeMap<NodeAddr, Save>,
     /// The nodes whose configuration files do not know their role yet.
     pub unsaved: BTreeSet<NodeAddr>,
+    /// The switchover of which nothing is recorded yet.
+    pub switch: Option<Switch>,
+    /// The former master whose clients were cut off, in which life of its process.
+    pub closed: Option<(NodeAddr, RunId)>,
 }
 
 /// A master that this leader has opened to writes.
@@ -128,6 +134,9 @@ pub enum Next {
 /// Says what comes next.
 pub fn plan(facts: &Facts<'_>, version: Version, progress: &Progress) -> Next {
     let planner = Planner { facts, version, progress };
+    if let Some(switch) = &progress.switch {
+        return planner.switch(switch);
+    }
     match diagnose(facts) {
         Diagnosis::ChangeUnfinished => match &facts.record.phase {
             Phase::FailingOver(change) => planner.finish(change),
@@ -141,6 +150,7 @@ pub fn plan(facts: &Facts<'_>, version: Version, progress: &Progress) -> Next {
             planner.tend()
         }
         Diagnosis::MasterIsolated(_)
+        | Diagnosis::MasterCeded
         | Diagnosis::MasterDoubted
         | Diagnosis::MasterUnknown
         | Diagnosis::Healthy => {
@@ -197,6 +207,7 @@ impl Planner<'_> {
                 Some(evidence) => Next::Do(Step::Promote {
                     intent: intent.clone(),
                     closable: evidence.min_replicas_to_write.is_some(),
+                    closes: self.is_unclosed(intent),
                 }),
                 // An earlier leader's intent: it may have been carried out. What that leader froze is no
                 // evidence for us.
@@ -228,7 +239,8 @@ impl Planner<'_> {
     /// Until when this failover waits because others came shortly before it. One that was begun is finished, and a
     /// master that may have lost its memory is never left to its replicas.
     fn postponed(&self, reason: Reason) -> Option<Instant> {
-        let begins = self.facts.record.phase == Phase::Steady && reason != Reason::Restarted;
+        let asked = self.progress.switch.is_some();
+        let begins = self.facts.record.phase == Phase::Steady && reason != Reason::Restarted && !asked;
         self.facts.postponed_until.filter(|until| begins && *until > self.facts.now)
     }
 
@@ -252,6 +264,9 @@ impl Planner<'_> {
             min_replicas_to_write: own_number.unwrap_or(record.min_replicas_to_write),
             ..record.clone()
         };
+        if let Some(switch) = self.progress.switch.as_ref().filter(|switch| switch.is_ceded()) {
+            opened.unclosed = Some(switch.from.clone());
+        }
         mark(&mut opened, &record.master, false);
         self.commit(opened, Purpose::OpenEpoch)
     }
@@ -276,8 +291,18 @@ impl Planner<'_> {
         published.diverged.remove(&intent.node);
         returning::note_the_former(&mut published, record, intent);
         published.left.remove(&intent.node);
+        if self.is_unclosed(intent) {
+            // Its promotion has cut them off.
+            published.unclosed = None;
+        }
         mark(&mut published, &intent.node, true);
         self.commit(published, Purpose::Publish)
+    }
+
+    /// Whether the clients of the intended node are those of a master that gave up its role.
+    fn is_unclosed(&self, intent: &Intent) -> bool {
+        let unclosed = self.facts.record.unclosed.as_ref();
+        unclosed.is_some_and(|(node, run)| *node == intent.node && *run == intent.run)
     }
 
     fn commit(&self, record: Topology, purpose: Purpose) -> Step {

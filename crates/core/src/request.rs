@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
-use crate::names::{MonitorId, NodeAddr};
+use crate::names::{Epoch, MonitorId, NodeAddr};
 
 /// Names one request of a group; a later request has a greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,8 +36,31 @@ pub enum Request {
     },
     /// Begin the failover that is due now, although it waits as the third within ten minutes.
     Failover,
+    /// Have another node take over from a master that serves.
+    Switchover(Switchover),
     /// Something that this version does not know.
     Unknown(String),
+}
+
+/// What is asked of a switchover.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Switchover {
+    /// Who takes over; the leader chooses where nobody is named.
+    pub to: Option<NodeAddr>,
+    /// The epoch that it ends, as the operator saw it: what another change has ended meanwhile is left as it is.
+    pub epoch: Epoch,
+    /// For how long to wait until that node is near.
+    pub timeout: Duration,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+impl fmt::Display for Switchover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "switchover of epoch {}", self.epoch)?;
+        self.to.as_ref().map_or(Ok(()), |to| write!(f, " to {to}"))
+    }
 }
 
 impl fmt::Display for Request {
@@ -46,6 +70,7 @@ impl fmt::Display for Request {
             Self::Forget { monitor } => write!(f, "forget {monitor}"),
             Self::Resync { node } => write!(f, "resync {node}"),
             Self::Failover => f.write_str("failover"),
+            Self::Switchover(wanted) => wanted.fmt(f),
             Self::Unknown(word) => f.write_str(word),
         }
     }

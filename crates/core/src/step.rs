@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use crate::history::Entry;
 use crate::names::{NodeAddr, RunId, Term};
@@ -56,6 +57,28 @@ pub enum Step {
         nodes: Vec<NodeAddr>,
         /// Those that answer the monitors: only for these is it worth waiting.
         awaited: BTreeSet<NodeAddr>,
+        /// The published master, which may have given up its role before: it loses its clients whatever it is.
+        cut: Option<NodeAddr>,
+    },
+    /// Have the master hold writes for some time, and all that was written reach its replicas: a switchover begins.
+    HoldWrites {
+        /// The master.
+        node: NodeAddr,
+        /// For how long at most.
+        lasts: Duration,
+    },
+    /// Have it hold them no longer: the switchover is given up.
+    ResumeWrites {
+        /// The master.
+        node: NodeAddr,
+    },
+    /// Have the master give up its role, and read it: it follows nobody and takes no writes any more. Its clients are
+    /// not cut off, so that each write that waits is refused, and known not to have been executed.
+    Cede {
+        /// The master.
+        node: NodeAddr,
+        /// The life of its process that was read before.
+        run: RunId,
     },
     /// Tell nodes that came back to follow nobody, and read them, before anything else is done with them.
     ///
@@ -86,6 +109,8 @@ pub enum Step {
         intent: Intent,
         /// Whether it lets itself be closed to writes (CONFIG is allowed).
         closable: bool,
+        /// Whether its clients are cut off: they are those of a master that gave up its role.
+        closes: bool,
     },
     /// Let the published master take writes, with the settings that a master of this group carries.
     Open {
@@ -118,6 +143,9 @@ pub enum Step {
         min_replicas_to_write: u32,
         /// Whether masters are fenced by a 1, so that a 1 is not its operator's either.
         fences: bool,
+        /// The one of them whose clients are cut off though it is no master: they are those of a master that gave up
+        /// its role.
+        closes: Option<NodeAddr>,
     },
     /// Have nodes write their role into their configuration files, where they have one.
     Persist {
@@ -231,6 +259,9 @@ impl fmt::Display for Step {
             },
             Self::Amend { .. } => write!(f, "amend the history"),
             Self::Freeze { nodes, .. } => write!(f, "freeze {}", list(nodes)),
+            Self::HoldWrites { node, .. } => write!(f, "hold writes {node}"),
+            Self::ResumeWrites { node } => write!(f, "resume writes {node}"),
+            Self::Cede { node, .. } => write!(f, "cede {node}"),
             Self::Demote { nodes } => write!(f, "demote {}", list(nodes)),
             Self::Save { node, file, begun: false, .. } => write!(f, "save {node} as {file}"),
             Self::Save { node, .. } => write!(f, "is {node} saved"),

@@ -47,6 +47,9 @@ pub struct Topology {
     /// The replicas without which the master was let go on, and that have not been seen to follow it since: they may
     /// lack any number of writes.
     pub left: BTreeSet<NodeAddr>,
+    /// A former master that gave up its role in this life of its process, and whose clients were not cut off since.
+    /// What they wait for it must never answer as a master again.
+    pub unclosed: Option<(NodeAddr, RunId)>,
 }
 
 impl Topology {
@@ -155,6 +158,8 @@ pub enum Reason {
     Demoted,
     /// It was found in another life of its process.
     Restarted,
+    /// An operator wanted another master.
+    Switchover,
     /// For a reason that this version does not know: a newer monitor began the change, and any may finish it.
     Other,
 }
@@ -168,13 +173,14 @@ impl Reason {
             Self::Unusable => "unusable",
             Self::Demoted => "demoted",
             Self::Restarted => "restarted",
+            Self::Switchover => "switchover",
             Self::Other => "other",
         }
     }
 
     /// The reason that has this word, [`Reason::Other`] where none has.
     pub fn from_word(word: &str) -> Self {
-        [Self::Refused, Self::Silent, Self::Unusable, Self::Demoted, Self::Restarted]
+        [Self::Refused, Self::Silent, Self::Unusable, Self::Demoted, Self::Restarted, Self::Switchover]
             .into_iter()
             .find(|reason| reason.word() == word)
             .unwrap_or(Self::Other)

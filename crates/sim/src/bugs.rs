@@ -210,7 +210,7 @@ impl World {
             {
                 Step::Commit { expected, record, purpose: Purpose::Count, entry: None }
             }
-            Step::Promote { intent, closable } => {
+            Step::Promote { intent, closable, closes } => {
                 let others = |n: &usize| self.nodes[*n].server.addr != intent.node;
                 if self.bug == Some(Bug::PointsAtUnpublished) {
                     for n in (0..self.nodes.len()).filter(others).collect::<Vec<_>>() {
@@ -218,7 +218,7 @@ impl World {
                         self.send_planted(m, n, follow);
                     }
                 }
-                Step::Promote { intent, closable }
+                Step::Promote { intent, closable, closes }
             }
             step => step,
         }
@@ -313,7 +313,7 @@ impl World {
         let sightings = self.monitors[m].observer.sightings();
         let demoted = sightings.get(&master).is_some_and(|it| !it.role.is_master());
         if let Some(n) = self.node_of(&master).filter(|_| demoted) {
-            self.send_planted(m, n, Ask::Promote { closed: false });
+            self.send_planted(m, n, Ask::Promote { closed: false, cut: false });
         }
     }
 }

@@ -77,13 +77,16 @@ pub(crate) struct Visit {
 
 #[derive(Clone, Debug)]
 enum Job {
-    Freeze { patient: bool },
+    Freeze { patient: bool, cuts: bool },
     Demote,
+    HoldWrites { lasts: Micros },
+    ResumeWrites,
+    Cede { run: RunId },
     Save { run: RunId, begun: bool },
     Look,
     Open { run: RunId, number: u32, first: bool },
     Fence { run: RunId, number: u32 },
-    Follow { master: NodeAddr, number: u32 },
+    Follow { master: NodeAddr, number: u32, closes: bool },
     Persist,
 }
 
@@ -142,37 +145,16 @@ impl World {
                 self.monitors[m].running = Some(Running { id, term, what: What::Store, deadline: None });
                 self.send_up(m, Up::Answer(id, term, request, answer));
             }
-            Step::Freeze { nodes, awaited } => {
+            Step::Freeze { nodes, awaited, cut } => {
+                let cut = cut.as_ref().and_then(|node| self.node_of(node));
                 let awaited: BTreeSet<_> = awaited.iter().filter_map(|node| self.node_of(node)).collect();
                 let running = start(What::Freeze(awaited.clone()), FREEZE_LIMIT);
-                self.freeze(m, running, &nodes, &awaited);
+                self.freeze(m, running, &nodes, &awaited, cut);
             }
-            Step::Demote { nodes } => self.visit_all(m, start(all(true), VISIT_LIMIT), &nodes, &Job::Demote),
-            Step::Save { node, run, begun, .. } => {
-                let job = Job::Save { run, begun };
-                self.visit_all(m, start(What::Save, VISIT_LIMIT), &[node], &job);
+            Step::Promote { intent, closable, closes } => {
+                self.promote(m, start(What::Store, VISIT_LIMIT), &intent, closable, closes);
             }
-            Step::Look { nodes } => self.visit_all(m, start(all(true), VISIT_LIMIT), &nodes, &Job::Look),
-            Step::Open { node, run, min_replicas_to_write: number, first } => {
-                let job = Job::Open { run, number, first };
-                self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &job);
-            }
-            Step::Fence { node, run, number } => {
-                self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &Job::Fence { run, number });
-            }
-            Step::Follow { nodes, master, min_replicas_to_write: number, .. } => {
-                self.note_looks(m, &nodes);
-                let told: Vec<_> = nodes.iter().filter_map(|node| self.node_of(node)).collect();
-                self.monitors[m].held.retain(|n, _| !told.contains(n));
-                let job = Job::Follow { master, number };
-                self.visit_all(m, start(all(false), VISIT_LIMIT), &nodes, &job);
-            }
-            Step::Persist { nodes } => {
-                self.visit_all(m, start(all(false), VISIT_LIMIT), &nodes, &Job::Persist);
-            }
-            Step::Promote { intent, closable } => {
-                self.promote(m, start(What::Store, VISIT_LIMIT), &intent, closable);
-            }
+            step => self.begin_visits(m, start, step),
         }
     }
 
@@ -191,7 +173,14 @@ impl World {
         self.send_up(m, Up::Depose(id, term));
     }
 
-    fn freeze(&mut self, m: usize, running: Running, nodes: &[NodeAddr], awaited: &BTreeSet<usize>) {
+    fn freeze(
+        &mut self,
+        m: usize,
+        running: Running,
+        nodes: &[NodeAddr],
+        awaited: &BTreeSet<usize>,
+        cut: Option<usize>,
+    ) {
         let now = self.monitors[m].local(self.queue.now());
         self.check_freeze(running.term);
         self.abandon_visits(m);
@@ -200,12 +189,12 @@ impl World {
         for n in nodes.iter().filter_map(|node| self.node_of(node)).collect::<Vec<_>>() {
             let patient = awaited.contains(&n);
             let limit = if patient { FREEZE_LIMIT } else { VISIT_LIMIT };
-            self.visit(m, n, Job::Freeze { patient }, now + limit);
+            self.visit(m, n, Job::Freeze { patient, cuts: cut == Some(n) }, now + limit);
         }
         self.freeze_ends(m, now);
     }
 
-    fn promote(&mut self, m: usize, running: Running, intent: &Intent, closable: bool) {
+    fn promote(&mut self, m: usize, running: Running, intent: &Intent, closable: bool, closes: bool) {
         let node = self.node_of(&intent.node);
         let held = node.and_then(|n| self.monitors[m].held.remove(&n));
         let running_term = running.term;
@@ -227,7 +216,7 @@ impl World {
             return self.finish(m, Outcome::Promoted(None));
         };
         self.set_what(m, What::Promote(held.conn));
-        let promote = Ask::Promote { closed: closable && self.bug != Some(Bug::PromotesOpen) };
+        let promote = Ask::Promote { closed: closable && self.bug != Some(Bug::PromotesOpen), cut: closes };
         self.command(m, held.conn, PROMOTION, promote);
         if self.bug == Some(Bug::PublishesUnconfirmed) {
             self.finish(m, Outcome::Promoted(Some(as_if_promoted(held.said))));
@@ -238,19 +227,6 @@ impl World {
         if let Some(running) = &mut self.monitors[m].running {
             running.what = what;
         }
-    }
-
-    fn visit_all(&mut self, m: usize, running: Running, nodes: &[NodeAddr], job: &Job) {
-        let now = self.monitors[m].local(self.queue.now());
-        let nodes: Vec<_> = nodes.iter().filter_map(|node| self.node_of(node)).collect();
-        self.monitors[m].running = Some(running);
-        if let Some(Running { what: What::All { left, .. }, .. }) = &mut self.monitors[m].running {
-            *left = nodes.len();
-        }
-        for n in nodes {
-            self.visit(m, n, job.clone(), now + VISIT_LIMIT);
-        }
-        self.visit_is_over(m, None, None);
     }
 
     fn visit(&mut self, m: usize, node: usize, job: Job, deadline: Instant) {

@@ -312,6 +312,7 @@ impl World {
             NodeTimer::Fork(conn) => self.fork(n, conn),
             NodeTimer::Loaded(conn, copy) => self.loaded(n, conn, *copy),
             NodeTimer::Unpause => {
+                // Where another pause has begun meanwhile they go on waiting.
                 for (conn, id) in std::mem::take(&mut self.nodes[n].paused) {
                     self.client_writes(n, conn, id);
                 }

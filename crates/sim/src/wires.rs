@@ -94,12 +94,18 @@ pub(crate) enum Ask {
     LookBefore,
     /// Follow the refusing address and be read, in one transaction; a master loses its clients, if that is asked for.
     Freeze { cut: bool },
+    /// Hold writes for so long.
+    HoldWrites(Micros),
+    /// Hold them no longer.
+    ResumeWrites,
+    /// Give up the role of a master and be read; the clients stay, and what waited is refused.
+    Cede,
     /// Close all clients' connections.
     KillClients,
     /// Be read.
     Read,
     /// Become a master, closed or not.
-    Promote { closed: bool },
+    Promote { closed: bool, cut: bool },
     /// In which life are you?
     WhichRun,
     /// Take writes from so many good replicas on.

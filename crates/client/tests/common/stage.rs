@@ -214,6 +214,7 @@ pub(crate) async fn publish(session: &ZooKeeper, path: &str, nodes: &Nodes) {
         diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
+        unclosed: None,
         lineages: Lineages::default(),
         monitors: ["m1".parse().expect("an id")].into(),
         policy: Policy::default(),

@@ -8,7 +8,7 @@ use super::reading::steady_epoch;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::policy::FLAPPING_WINDOW;
 use crate::time::Instant;
-use crate::topology::{Found, Reason, Topology};
+use crate::topology::{Found, Phase, Reason, Topology};
 
 /// So many failovers within the window are hurried.
 const HURRIED: usize = 2;
@@ -19,6 +19,12 @@ impl Decider {
         let known = self.settled;
         let Some(epoch) = steady_epoch(found) else { return };
         self.settled = Some(epoch);
+        let by_an_operator = self.record().is_some_and(|before| {
+            matches!(&before.phase, Phase::FailingOver(it) if it.reason == Reason::Switchover && before.epoch == epoch)
+        });
+        if by_an_operator {
+            return;
+        }
         if known.is_some_and(|known| known < epoch) {
             self.changes.retain(|change| now.since(*change) < FLAPPING_WINDOW);
             self.changes.push(now);
@@ -58,7 +64,7 @@ mod tests {
     use crate::names::{Epoch, NodeAddr};
     use crate::policy::Policy;
     use crate::request::{Request, RequestId};
-    use crate::topology::{Member, Phase, Version, Versioned};
+    use crate::topology::{Member, Version, Versioned};
 
     fn at(seconds: u64) -> Instant {
         Instant::from_millis(1_000_000 + seconds * 1_000)
@@ -82,6 +88,7 @@ mod tests {
                 diverged: std::collections::BTreeMap::new(),
                 fenced: false,
                 left: std::collections::BTreeSet::new(),
+                unclosed: None,
                 lineages: crate::position::Lineages::default(),
                 monitors: std::collections::BTreeSet::new(),
                 policy: Policy::default(),

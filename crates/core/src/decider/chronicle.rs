@@ -235,6 +235,9 @@ impl Decider {
 
     /// When this monitor first saw that something is wrong with the master.
     fn first_sign(&self, now: Instant, master: &NodeAddr) -> Instant {
+        if let Some(since) = self.switched.held_since() {
+            return since;
+        }
         self.observation.troubles.get(master).copied().or(self.lost_since).unwrap_or(now)
     }
 

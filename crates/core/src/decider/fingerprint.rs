@@ -26,6 +26,7 @@ impl Hash for Decider {
             lost_since,
             requests,
             asked,
+            switched,
             pause_until,
             failures,
             peers,
@@ -47,7 +48,7 @@ impl Hash for Decider {
         (me, configured, policy, leadership, read, record_since).hash(state);
         (must_read, unreadable, predates, loss, overtaken, settled, changes, lost_since).hash(state);
         (requests, asked, pause_until, failures, peers, lead, deposed, observation, doubt).hash(state);
-        (followed, progress, leaving).hash(state);
+        (followed, progress, leaving, switched).hash(state);
         (attempts, in_flight.as_ref().map(|(_, step)| step), refusal, stuck, wake).hash(state);
     }
 }

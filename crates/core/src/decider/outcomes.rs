@@ -40,6 +40,11 @@ impl Decider {
                 self.note_frozen(now);
                 self.frozen(awaited, evidence);
             }
+            (Step::HoldWrites { node, .. }, Outcome::Done(done)) => {
+                self.writes_are_held(now, done.contains(&node));
+            }
+            (Step::ResumeWrites { .. }, _) => self.writes_go_on(),
+            (Step::Cede { .. }, Outcome::Read(said)) => self.ceded(now, said),
             (Step::Demote { nodes }, Outcome::Read(evidence)) => self.demoted(now, nodes, evidence),
             (Step::Save { node, run, .. }, Outcome::Saving(saving)) => self.saving(now, node, run, saving),
             (Step::Look { .. }, Outcome::Read(evidence)) => self.looked(now, evidence),
@@ -61,7 +66,10 @@ impl Decider {
             (Step::Fence { node, run, number }, Outcome::Done(done)) => {
                 self.fenced(now, run, (number, done.contains(&node)));
             }
-            (Step::Follow { nodes, .. }, Outcome::Done(done)) => self.sent_to_follow(now, nodes, done),
+            (Step::Follow { nodes, closes, .. }, Outcome::Done(done)) => {
+                self.note_closed(closes, &done);
+                self.sent_to_follow(now, nodes, done);
+            }
             (Step::Persist { nodes }, _) => {
                 for node in nodes {
                     self.progress.unsaved.remove(&node);
@@ -74,6 +82,8 @@ impl Decider {
             // An executor that answers another question than it was asked: ask again, after a rest.
             (
                 Step::Freeze { .. }
+                | Step::HoldWrites { .. }
+                | Step::Cede { .. }
                 | Step::Demote { .. }
                 | Step::Save { .. }
                 | Step::Look { .. }
@@ -159,6 +169,8 @@ impl Decider {
                 self.progress.never.insert(node.clone());
             }
         }
+        let mut evidence = evidence;
+        self.with_ceded(&mut evidence);
         self.progress.evidence = evidence;
         self.progress.frozen = true;
     }
@@ -166,6 +178,9 @@ impl Decider {
     fn looked(&mut self, now: Instant, evidence: BTreeMap<NodeAddr, Evidence>) {
         if let Some((_, said @ None)) = &mut self.asked.look {
             *said = Some(evidence);
+            return;
+        }
+        if self.looked_for_switch(now, &evidence) {
             return;
         }
         let Some(record) = self.record() else {

@@ -33,6 +33,10 @@ pub(super) struct Asked {
 impl Decider {
     /// The next step towards the answer of a request, if there is one that can be attended to now.
     pub(super) fn answer_request(&mut self, now: Instant) -> Option<Step> {
+        if self.has_ceded() {
+            // There is no master: nothing else comes first.
+            return None;
+        }
         if let Some(until) = self.asked.rest_until.filter(|until| *until > now && !self.requests.is_empty()) {
             self.wake = Some(until);
             return None;
@@ -49,6 +53,7 @@ impl Decider {
             Request::Adopt { master } => self.adopt_master(now, id, master),
             Request::Resync { node } => self.resync(id, node),
             Request::Failover => self.hurry_failover(now, id),
+            Request::Switchover(wanted) => self.switch_over(now, id, wanted),
             Request::Unknown(word) => {
                 Err(Answer::Refused(format!("the leading monitor {} does not know `{word}`", self.me)))
             }
@@ -57,7 +62,7 @@ impl Decider {
     }
 
     /// The record, once no change is under way.
-    fn steady_record(&self) -> Result<Option<&Topology>, Answer> {
+    pub(super) fn steady_record(&self) -> Result<Option<&Topology>, Answer> {
         if let Some(loss) = self.loss {
             return Err(Answer::Refused(format!("{loss}: adopt a master first")));
         }
@@ -87,6 +92,9 @@ impl Decider {
         let Some(record) = steady else { return Ok(None) };
         let (epoch, master) = (record.epoch, record.master.clone());
         if self.asked.hurried.is_some_and(|(of, before)| of == id && before < epoch) {
+            if self.progress.opened.is_none() {
+                return Ok(None);
+            }
             return Err(Answer::Done(format!("{master} is the master of epoch {epoch}")));
         }
         match self.facts(now).map(|facts| diagnose(&facts)) {

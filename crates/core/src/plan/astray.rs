@@ -111,7 +111,8 @@ impl Planner<'_> {
             let min_replicas_to_write = record.min_replicas_to_write;
             let master = record.master.clone();
             let fences = record.policy.fencing() != Fencing::Off;
-            return (Some(Step::Follow { nodes, master, min_replicas_to_write, fences }), None);
+            let closes = nodes.iter().find(|node| self.closes(node)).cloned();
+            return (Some(Step::Follow { nodes, master, min_replicas_to_write, fences, closes }), None);
         }
         (self.save(&mut astray), astray.again)
     }
@@ -126,6 +127,13 @@ impl Planner<'_> {
         let run = frozen.map(|it| &it.run).or(seen.map(|it| &it.run));
         // The master under another name must not be made its own replica.
         let other = run.is_some() && run != record.master_run.as_ref();
+        if other && self.closes(node) && frozen.is_none() && seen.is_some_and(|it| self.follows_master(it)) {
+            return match told.map(|told| told + TELL_AGAIN).filter(|until| *until > self.facts.now) {
+                Some(until) => Standing::Rests(until),
+                // It follows already: it is told so again, and its clients are cut off.
+                None => Standing::Ready { full: false },
+            };
+        }
         let wrong = other && (frozen.is_some() || seen.is_some_and(|it| !self.follows_master(it)));
         if !wrong {
             return Standing::Well;
@@ -140,6 +148,12 @@ impl Planner<'_> {
             }
             (None, _) => Standing::Unread,
         }
+    }
+
+    /// Whether the node's clients are those of a master that gave up its role, and have to be cut off.
+    fn closes(&self, node: &NodeAddr) -> bool {
+        let unclosed = self.facts.record.unclosed.as_ref().filter(|(of, _)| of == node);
+        unclosed.is_some() && unclosed != self.progress.closed.as_ref()
     }
 
     fn standing_of_frozen(&self, node: &NodeAddr, said: &Evidence) -> Standing {
@@ -320,6 +334,7 @@ mod tests {
             diverged: BTreeMap::new(),
             fenced: false,
             left: BTreeSet::new(),
+            unclosed: None,
             members: ["m:1", "h:1", "h:2", "h:3", "g:1"].map(|it| Member { addr: node(it), ok: true }).into(),
             lineages: Lineages::new(vec![lineage("p", 1, 0, None), lineage("q", 2, 100, Some("p"))]),
             monitors: BTreeSet::new(),
@@ -380,6 +395,7 @@ mod tests {
             doubt: None,
             followed: &BTreeMap::new(),
             postponed_until: None,
+            ceded: false,
         };
         let planner = Planner { facts: &facts, version: Version::default(), progress };
         let (step, again) = planner.gather();

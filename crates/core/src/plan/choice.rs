@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Next, Planner};
-use crate::candidate::{Ranking, rank_candidates};
+use super::{Next, Planner, Stage};
+use crate::candidate::{Dropped, Ranking, rank_candidates};
 use crate::names::NodeAddr;
 use crate::step::Step;
 use crate::topology::{Phase, Reason};
@@ -19,6 +19,15 @@ impl Planner<'_> {
         self.drop_outgrown_bounds(&mut record);
         self.remember_who_followed(&mut record);
         let mut ranking = rank_candidates(&record, evidence, &down);
+        if let Some(switch) = &self.progress.switch
+            && matches!(switch.stage, Stage::Ceded { .. })
+        {
+            ranking.chosen = Some(switch.to.clone());
+            for why in ranking.dropped.values_mut().filter(|why| **why == Dropped::NotFrozen) {
+                *why = Dropped::NotAsked;
+            }
+            return ranking;
+        }
         let accepted = self.progress.accepted.as_ref().map(|(_, node)| node);
         let nobody = ranking.chosen.is_none();
         if let Some(node) = accepted.filter(|node| nobody && evidence.contains_key(*node)) {
@@ -64,7 +73,8 @@ impl Planner<'_> {
         if awaited.is_empty() || serves {
             return Next::Stuck(rank_candidates(self.facts.record, &BTreeMap::new(), &down));
         }
-        Next::Do(Step::Freeze { nodes: self.facts.record.nodes().cloned().collect(), awaited })
+        let cut = Some(record.master.clone());
+        Next::Do(Step::Freeze { nodes: record.nodes().cloned().collect(), awaited, cut })
     }
 
     /// Whether this monitor still reaches the published master, and nobody has stopped it.

@@ -53,6 +53,11 @@ impl Planner<'_> {
                 });
             }
         }
+        seen.unclosed.take_if(|(node, run)| {
+            // Another life of the process has none of those clients.
+            let other = self.facts.sightings.get(node).is_some_and(|it| it.run != *run);
+            other || self.progress.closed.as_ref() == Some(&(node.clone(), run.clone()))
+        });
         self.fence_or_let_go(&mut seen);
         (seen != *record).then(|| self.commit(seen, Purpose::Refresh))
     }

@@ -41,6 +41,8 @@ pub(super) struct Redis {
     /// It is in the middle of a full copy for as long as this is set.
     pub(super) half_synced: bool,
     pub(super) min_replicas: u32,
+    /// How a switchover has it treat writes.
+    pub(super) writes: Writes,
     /// What the monitors meet there; its replicas reach it in any case.
     pub(super) door: Door,
     /// The monitors that can't reach it.
@@ -55,6 +57,16 @@ pub(super) enum State {
     Dead,
     Hung,
     Loading,
+}
+
+/// What a server does with writes, but for its role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writes {
+    Taken,
+    /// They wait.
+    Held,
+    /// It gave up its role, and feeds those who follow it on: most servers do.
+    Ceded,
 }
 
 /// How a snapshot ends; or into its own file, for it lets no other be named.
@@ -73,6 +85,8 @@ pub(super) struct Follows(pub(super) Option<String>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Command {
     Freeze,
+    Hold(bool),
+    Cede { run: u32 },
     Promote { run: u32 },
     Open(u32),
     Fence(u32),
@@ -98,6 +112,7 @@ impl Redis {
             lagging: false,
             half_synced: false,
             min_replicas: 0,
+            writes: Writes::Taken,
             door: Door::Open,
             unseen_by: BTreeSet::new(),
             queued: Vec::new(),
@@ -109,6 +124,13 @@ impl Redis {
             Command::Freeze => {
                 self.follows = Some(Follows(None));
                 self.half_synced = false;
+                self.writes = Writes::Taken;
+            }
+            Command::Hold(holds) => self.writes = if *holds { Writes::Held } else { Writes::Taken },
+            Command::Cede { run } if *run != self.run => {}
+            Command::Cede { .. } => {
+                self.follows = Some(Follows(None));
+                self.writes = Writes::Ceded;
             }
             // A connection can't outlive a process.
             Command::Promote { run } if *run != self.run => {}
@@ -118,6 +140,7 @@ impl Redis {
             }
             Command::Open(number) | Command::Fence(number) => self.min_replicas = *number,
             Command::Follow(master, number) => {
+                self.writes = Writes::Taken;
                 self.follows = Some(Follows(Some(master.clone())));
                 if [1, CLOSED].contains(&self.min_replicas) {
                     self.min_replicas = *number;
@@ -140,6 +163,7 @@ impl Redis {
         self.state = State::Running;
         self.run += 1;
         self.min_replicas = 0;
+        self.writes = Writes::Taken;
         self.queued.clear();
         if self.follows.is_none() || empty {
             // A restarted master goes on under a new name; with a snapshot it remembers the old one.
@@ -279,7 +303,8 @@ impl Servers {
             let receives = replica.state == State::Running && !replica.lagging && !replica.half_synced;
             let Some(Follows(Some(of))) = replica.follows.clone().filter(|_| receives) else { continue };
             // A frozen node gives nothing away: it has no link to its master (NOMASTERLINK).
-            let gives = |it: &&Redis| it.state == State::Running && it.follows != Some(Follows(None));
+            let linked = |it: &Redis| it.follows != Some(Follows(None)) || it.writes == Writes::Ceded;
+            let gives = |it: &&Redis| it.state == State::Running && linked(it);
             let Some(master) = self.0.get(&of).filter(gives).cloned() else { continue };
             let replica = self.get(&name).expect("it was just there");
             if replica.replid != master.replid {

@@ -51,7 +51,7 @@ pub(super) struct World {
     pub(super) trace: String,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Accident {
     /// The leader dies and nothing was sent.
     Before,
@@ -65,6 +65,8 @@ enum Accident {
     Restart,
     /// The candidate dies just before.
     Kill,
+    /// It was carried out; then these nodes die.
+    Kills(Vec<String>),
 }
 
 struct Monitor {
@@ -411,7 +413,7 @@ impl World {
             accident = Some(it);
         }
         if let (Some(Accident::Restart | Accident::Kill), Step::Promote { intent, .. }) =
-            (accident, &action.step)
+            (&accident, &action.step)
         {
             let node = intent.node.host().to_owned();
             let redis = self.servers.get(&node).expect("the candidate is a node");
@@ -425,8 +427,16 @@ impl World {
             Some(Accident::Before) => None,
             Some(Accident::Lost) => Some(match &action.step {
                 Step::Promote { .. } => Outcome::Promoted(None),
+                Step::Cede { .. } => Outcome::Read(BTreeMap::new()),
                 _ => Outcome::Done(BTreeSet::new()),
             }),
+            Some(Accident::Kills(names)) => {
+                let outcome = self.carry_out(&action.step);
+                for name in names {
+                    self.servers.get(&name).expect("a node").state = State::Dead;
+                }
+                Some(outcome)
+            }
             Some(Accident::Late) => {
                 self.send_late(&action.step);
                 None
@@ -481,6 +491,20 @@ impl World {
                     self.say(&format!("  | {line}"));
                 }
                 Outcome::Amended
+            }
+            Step::HoldWrites { node, .. } => {
+                let held = self.command(node.host(), &Command::Hold(true));
+                Outcome::Done(held.then(|| node.clone()).into_iter().collect())
+            }
+            Step::ResumeWrites { node } => {
+                let heard = self.command(node.host(), &Command::Hold(false));
+                Outcome::Done(heard.then(|| node.clone()).into_iter().collect())
+            }
+            Step::Cede { node, run } => {
+                let same = self.servers.0[node.host()].run_id() == *run;
+                let run = run.0.parse().expect("a run of this model");
+                let said = self.read(std::slice::from_ref(node), Some(&Command::Cede { run }));
+                Outcome::Read(said.into_iter().filter(|_| same).collect())
             }
             Step::Freeze { nodes, .. } | Step::Demote { nodes } => {
                 Outcome::Read(self.read(nodes, Some(&Command::Freeze)))

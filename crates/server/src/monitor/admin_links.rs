@@ -331,8 +331,8 @@ mod tests {
         first.depose(&store);
         let term = second.term().await;
         let before = read(&second.links, &node, term).await;
-        assert!(redis_admin::freeze(&mut late, &looked, true).await.is_err());
-        assert!(redis_admin::promote(&mut late, &looked, true).await.is_err());
+        assert!(redis_admin::freeze(&mut late, &looked, true, false).await.is_err());
+        assert!(redis_admin::promote(&mut late, &looked, true, false).await.is_err());
         assert_eq!(read(&second.links, &node, term).await, before);
     }
 

@@ -55,24 +55,30 @@ struct Frozen {
 #[derive(Clone, Debug)]
 enum Errand {
     Demote,
+    HoldWrites { lasts: Duration },
+    ResumeWrites,
+    Cede { run: RunId },
     Look,
     Open { run: RunId, min_replicas_to_write: u32, first: bool },
     Fence { run: RunId, number: u32 },
-    Follow { master: NodeAddr, min_replicas_to_write: u32, fences: bool },
+    Follow { master: NodeAddr, min_replicas_to_write: u32, fences: bool, closes: bool },
     Persist,
 }
 
 impl Errand {
     async fn run(self, link: &mut Entered, lead: &impl Lead) -> Result<Option<Evidence>, AdminError> {
         match self {
-            Self::Demote => return redis_admin::freeze(link, lead, true).await.map(Some),
+            Self::Demote => return redis_admin::freeze(link, lead, true, false).await.map(Some),
+            Self::Cede { run } => return redis_admin::cede(link, lead, &run).await.map(Some),
+            Self::HoldWrites { lasts } => redis_admin::hold_writes(link, lead, lasts).await?,
+            Self::ResumeWrites => redis_admin::resume_writes(link, lead).await?,
             Self::Look => return redis_admin::look(link).await.map(Some),
             Self::Open { run, min_replicas_to_write, first } => {
                 redis_admin::open(link, lead, &run, min_replicas_to_write, first).await?;
             }
             Self::Fence { run, number } => redis_admin::fence(link, lead, &run, number).await?,
-            Self::Follow { master, min_replicas_to_write, fences } => {
-                redis_admin::follow(link, lead, &master, (min_replicas_to_write, fences)).await?;
+            Self::Follow { master, min_replicas_to_write, fences, closes } => {
+                redis_admin::follow(link, lead, &master, (min_replicas_to_write, fences), closes).await?;
             }
             Self::Persist => redis_admin::persist(link).await?,
         }
@@ -108,7 +114,16 @@ impl<C: Campaign> Executor<C> {
                 }
                 Outcome::Amended
             }
-            Step::Freeze { nodes, awaited } => Outcome::Read(self.freeze(term, nodes, &awaited).await),
+            Step::Freeze { nodes, awaited, cut } => {
+                Outcome::Read(self.freeze(term, nodes, &awaited, cut.as_ref()).await)
+            }
+            Step::HoldWrites { node, lasts } => {
+                self.have_done(term, vec![node], &Errand::HoldWrites { lasts }).await
+            }
+            Step::ResumeWrites { node } => self.have_done(term, vec![node], &Errand::ResumeWrites).await,
+            Step::Cede { node, run } => {
+                Outcome::Read(self.read(term, vec![node], &Errand::Cede { run }).await)
+            }
             Step::Demote { nodes } => Outcome::Read(self.read(term, nodes, &Errand::Demote).await),
             Step::Save { node, run, file, begun } => {
                 Outcome::Saving(self.save(term, &node, &run, &file, begun).await)
@@ -121,17 +136,22 @@ impl<C: Campaign> Executor<C> {
                 }
                 Outcome::Read(said)
             }
-            Step::Promote { intent, closable } => self.promote(term, &intent, closable).await,
+            Step::Promote { intent, closable, closes } => self.promote(term, &intent, closable, closes).await,
             Step::Open { node, run, min_replicas_to_write, first } => {
                 self.have_done(term, vec![node], &Errand::Open { run, min_replicas_to_write, first }).await
             }
             Step::Fence { node, run, number } => {
                 self.have_done(term, vec![node], &Errand::Fence { run, number }).await
             }
-            Step::Follow { nodes, master, min_replicas_to_write, fences } => {
+            Step::Follow { nodes, master, min_replicas_to_write, fences, closes } => {
                 // Told to follow, a node is no longer frozen.
                 self.frozen.lock().await.retain(|node, _| !nodes.contains(node));
-                self.have_done(term, nodes, &Errand::Follow { master, min_replicas_to_write, fences }).await
+                let follow = |node: &NodeAddr| {
+                    let closes = closes.as_ref() == Some(node);
+                    Errand::Follow { master: master.clone(), min_replicas_to_write, fences, closes }
+                };
+                let errands = nodes.iter().map(|node| (node.clone(), follow(node))).collect();
+                Outcome::Done(self.visit_all(term, errands).await.into_keys().collect())
             }
             Step::Persist { nodes } => self.have_done(term, nodes, &Errand::Persist).await,
             Step::Depose => self.depose(term).await,
@@ -189,18 +209,19 @@ impl<C: Campaign> Executor<C> {
         term: Term,
         nodes: Vec<NodeAddr>,
         awaited: &BTreeSet<NodeAddr>,
+        cut: Option<&NodeAddr>,
     ) -> BTreeMap<NodeAddr, Evidence> {
         let mut missing = awaited.clone();
         // Late visits of an earlier freeze must not freeze whom this one promotes.
         let mut visits = std::mem::take(&mut *self.stragglers.lock().await);
         visits.shutdown().await;
         for node in nodes {
-            let (links, patient) = (self.links.clone(), awaited.contains(&node));
+            let (links, patient, cuts) = (self.links.clone(), awaited.contains(&node), cut == Some(&node));
             let lead = self.lead(term);
             visits.spawn(async move {
                 let visit = async {
                     let mut link = links.enter(&node, term).await?;
-                    let said = redis_admin::freeze(&mut link, &lead, patient).await?;
+                    let said = redis_admin::freeze(&mut link, &lead, patient, cuts).await?;
                     Ok(Frozen { over: link.number(), said })
                 };
                 let outcome = if patient {
@@ -229,7 +250,7 @@ impl<C: Campaign> Executor<C> {
         said
     }
 
-    async fn promote(&self, term: Term, intent: &Intent, closable: bool) -> Outcome {
+    async fn promote(&self, term: Term, intent: &Intent, closable: bool, closes: bool) -> Outcome {
         let Some(held) = self.frozen.lock().await.remove(&intent.node) else {
             return Outcome::Promoted(None);
         };
@@ -239,7 +260,7 @@ impl<C: Campaign> Executor<C> {
             if link.number() != held.over || !redis_admin::is_intended(intent, &held.said) {
                 return Err(AdminError::OtherRun);
             }
-            redis_admin::promote(&mut link, &lead, closable).await
+            redis_admin::promote(&mut link, &lead, closable, closes).await
         };
         match self.links.within(VISIT_LIMIT, &intent.node, promote).await {
             Ok(said) => Outcome::Promoted(Some(said)),
@@ -276,25 +297,24 @@ impl<C: Campaign> Executor<C> {
 
     /// Does the errand at all `nodes`, and gives what those said that answered.
     async fn read(&self, term: Term, nodes: Vec<NodeAddr>, errand: &Errand) -> BTreeMap<NodeAddr, Evidence> {
-        let done = self.visit_all(term, nodes, errand).await;
+        let done = self.visit_all(term, with(nodes, errand)).await;
         done.into_iter().filter_map(|(node, said)| Some((node, said?))).collect()
     }
 
     /// Has the errand done at all `nodes`, and says which have done it.
     async fn have_done(&self, term: Term, nodes: Vec<NodeAddr>, errand: &Errand) -> Outcome {
-        Outcome::Done(self.visit_all(term, nodes, errand).await.into_keys().collect())
+        Outcome::Done(self.visit_all(term, with(nodes, errand)).await.into_keys().collect())
     }
 
-    /// Visits all `nodes` at once; those that did not answer well in time are missing in the result.
+    /// Does all `errands` at once; those nodes that did not answer well in time are missing in the result.
     async fn visit_all(
         &self,
         term: Term,
-        nodes: Vec<NodeAddr>,
-        errand: &Errand,
+        errands: Vec<(NodeAddr, Errand)>,
     ) -> BTreeMap<NodeAddr, Option<Evidence>> {
         let mut visits = JoinSet::new();
-        for node in nodes {
-            let (links, errand, lead) = (self.links.clone(), errand.clone(), self.lead(term));
+        for (node, errand) in errands {
+            let (links, lead) = (self.links.clone(), self.lead(term));
             visits.spawn(async move {
                 let visit = async {
                     let mut link = links.enter(&node, term).await?;
@@ -315,4 +335,9 @@ impl<C: Campaign> Executor<C> {
         }
         done
     }
+}
+
+/// The same errand at each of `nodes`.
+fn with(nodes: Vec<NodeAddr>, errand: &Errand) -> Vec<(NodeAddr, Errand)> {
+    nodes.into_iter().map(|node| (node, errand.clone())).collect()
 }

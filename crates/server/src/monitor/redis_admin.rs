@@ -3,6 +3,7 @@
 //! Each function is one visit to one node over one connection. What it reads is read in the same transaction in
 //! which it commands.
 
+mod ceding;
 mod replies;
 mod snapshot;
 
@@ -15,6 +16,7 @@ use redis_failover_store::CommitError;
 use super::prober::text;
 use crate::info::{InfoError, evidence};
 use crate::redis_link::{LinkError, RedisLink};
+pub(super) use ceding::{cede, hold_writes, resume_writes};
 use replies::{SECTIONS, config_number, forbidden, info, is_forbidden, last, listed, tell_unfenced};
 pub(super) use snapshot::save;
 
@@ -120,7 +122,8 @@ pub(super) async fn end(link: &mut RedisLink, connections: &[u64]) -> Result<(),
     Ok(())
 }
 
-/// Makes the node follow nobody, and reads it. A master loses its clients in the same transaction.
+/// Makes the node follow nobody, and reads it. A master loses its clients in the same transaction, and so does any
+/// other where it `always_cuts`.
 ///
 /// `patient` is false for a node that does not answer the monitors: everything is then sent at once, so that the
 /// node finds it in its socket when it wakes, and is no master any more before a client reaches it.
@@ -128,9 +131,10 @@ pub(super) async fn freeze(
     link: &mut RedisLink,
     lead: &impl Lead,
     patient: bool,
+    always_cuts: bool,
 ) -> Result<Evidence, AdminError> {
     let before = if patient { Some(look_before(link).await?) } else { None };
-    let cuts = before.as_ref().is_none_or(|before| before.is_master);
+    let cuts = always_cuts || before.as_ref().is_none_or(|before| before.is_master);
     let commands = freezing(cuts);
     lead.check()?;
     let (replies, cuts) = match link.transact(&commands).await {
@@ -186,19 +190,21 @@ pub(super) async fn look(link: &mut RedisLink) -> Result<Evidence, AdminError> {
     Ok(evidence(&now, &now, before.min_replicas_to_write)?)
 }
 
-/// Makes the node a master that takes no write, and reads it.
+/// Makes the node a master that takes no write, where it is `closable`, and whose clients are cut off where it
+/// `cuts`, and reads it.
 pub(super) async fn promote(
     link: &mut RedisLink,
     lead: &impl Lead,
     closable: bool,
+    cuts: bool,
 ) -> Result<Evidence, AdminError> {
     lead.check()?;
-    let (replies, closed) = match link.transact(&promoting(closable)).await {
-        Err(error) if is_forbidden(&error) && closable => {
+    let (replies, closed) = match link.transact(&promoting(closable, cuts)).await {
+        Err(error) if is_forbidden(&error) && (closable || cuts) => {
             // Nothing was carried out. CONFIG SET may be forbidden where CONFIG GET is not.
             tell_forbidden(&error);
             lead.check()?;
-            (link.transact(&promoting(false)).await?, false)
+            (link.transact(&promoting(false, false)).await?, false)
         }
         replies => (replies?, closable),
     };
@@ -206,9 +212,12 @@ pub(super) async fn promote(
     Ok(evidence(&now, &now, closed.then_some(CLOSED))?)
 }
 
-fn promoting(closed: bool) -> Pipeline {
+fn promoting(closed: bool, cuts: bool) -> Pipeline {
     let mut commands = redis::pipe();
     commands.atomic();
+    if cuts {
+        cut_clients(&mut commands);
+    }
     if closed {
         set_min_replicas(&mut commands, CLOSED);
     }
@@ -292,19 +301,21 @@ pub(super) async fn fence(
     }
 }
 
-/// Makes the node a replica of `master`. A master loses its clients in the same transaction.
+/// Makes the node a replica of `master`. A master loses its clients in the same transaction, and so does any other that
+/// `closes`.
 pub(super) async fn follow(
     link: &mut RedisLink,
     lead: &impl Lead,
     master: &NodeAddr,
     (min_replicas_to_write, fences): (u32, bool),
+    closes: bool,
 ) -> Result<(), AdminError> {
     let before = look_before(link).await?;
     let mut bare = redis::pipe();
     bare.atomic();
     bare.cmd("REPLICAOF").arg(master.host()).arg(master.port());
     let mut commands = bare.clone();
-    if before.is_master {
+    if before.is_master || closes {
         cut_clients(&mut commands);
     }
     if before.min_replicas_to_write.is_some_and(|number| number == CLOSED || (fences && number == 1)) {
@@ -426,18 +437,18 @@ mod tests {
         let before = look(&mut link).await.expect("it answers");
         let (deposed, run) = (|| false, before.run.clone());
         let refused = [
-            freeze(&mut link, &deposed, true).await.map(drop),
-            freeze(&mut link, &deposed, false).await.map(drop),
-            promote(&mut link, &deposed, true).await.map(drop),
+            freeze(&mut link, &deposed, true, false).await.map(drop),
+            freeze(&mut link, &deposed, false, false).await.map(drop),
+            promote(&mut link, &deposed, true, false).await.map(drop),
             open(&mut link, &deposed, &run, 0, true).await,
-            follow(&mut link, &deposed, &other, (0, true)).await,
+            follow(&mut link, &deposed, &other, (0, true), false).await,
             fence(&mut link, &deposed, &run, 1).await,
         ];
         assert!(refused.iter().all(|it| matches!(it, Err(AdminError::Deposed))), "{refused:?}");
         assert_eq!(look(&mut link).await.expect("it answers"), before);
         let leads = || true;
-        assert!(freeze(&mut link, &leads, true).await.is_ok_and(|said| said.role.is_master()));
-        let again = freeze(&mut link, &leads, false).await.expect("it is frozen again");
+        assert!(freeze(&mut link, &leads, true, false).await.is_ok_and(|said| said.role.is_master()));
+        let again = freeze(&mut link, &leads, false, false).await.expect("it is frozen again");
         assert_eq!(again.min_replicas_to_write, Some(0), "also of one that did not answer the monitors");
     }
 }

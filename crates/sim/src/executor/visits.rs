@@ -1,14 +1,84 @@
 //! The visits to nodes, step by step.
 
-use redis_failover_core::plan::CLOSED;
-use redis_failover_core::{Evidence, Instant, Outcome, Phase, Role, Saving};
+use std::time::Duration;
 
-use super::{Held, Job, PROMOTION, Running, Visit, What};
+use redis_failover_core::plan::CLOSED;
+use redis_failover_core::{Evidence, Instant, NodeAddr, Outcome, Phase, Role, Saving, Step};
+
+use super::{Held, Job, PROMOTION, Running, VISIT_LIMIT, Visit, What, all};
 use crate::bugs::Bug;
+use crate::queue::Micros;
 use crate::wires::{Ask, ConnId, Payload, Say};
 use crate::world::World;
 
 impl World {
+    /// Begins an action that is visits to nodes, and nothing is held after.
+    pub(super) fn begin_visits(&mut self, m: usize, start: impl Fn(What, Duration) -> Running, step: Step) {
+        match step {
+            Step::HoldWrites { node, lasts } => {
+                let lasts = u64::try_from(lasts.as_micros()).unwrap_or(Micros::MAX);
+                self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &Job::HoldWrites { lasts });
+            }
+            Step::ResumeWrites { node } => {
+                self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &Job::ResumeWrites);
+            }
+            Step::Cede { node, run } => {
+                self.visit_all(m, start(all(true), VISIT_LIMIT), &[node], &Job::Cede { run });
+            }
+            Step::Demote { nodes } => self.visit_all(m, start(all(true), VISIT_LIMIT), &nodes, &Job::Demote),
+            Step::Save { node, run, begun, .. } => {
+                let job = Job::Save { run, begun };
+                self.visit_all(m, start(What::Save, VISIT_LIMIT), &[node], &job);
+            }
+            Step::Look { nodes } => self.visit_all(m, start(all(true), VISIT_LIMIT), &nodes, &Job::Look),
+            Step::Open { node, run, min_replicas_to_write: number, first } => {
+                let job = Job::Open { run, number, first };
+                self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &job);
+            }
+            Step::Fence { node, run, number } => {
+                self.visit_all(m, start(all(false), VISIT_LIMIT), &[node], &Job::Fence { run, number });
+            }
+            Step::Follow { nodes, master, min_replicas_to_write: number, closes, .. } => {
+                self.note_looks(m, &nodes);
+                let told: Vec<_> = nodes.iter().filter_map(|node| self.node_of(node)).collect();
+                self.monitors[m].held.retain(|n, _| !told.contains(n));
+                let job = |node: &NodeAddr| Job::Follow {
+                    master: master.clone(),
+                    number,
+                    closes: closes.as_ref() == Some(node),
+                };
+                self.visit_each(m, start(all(false), VISIT_LIMIT), &nodes, job);
+            }
+            Step::Persist { nodes } => {
+                self.visit_all(m, start(all(false), VISIT_LIMIT), &nodes, &Job::Persist);
+            }
+            // Begun elsewhere.
+            Step::Commit { .. }
+            | Step::Amend { .. }
+            | Step::Answer { .. }
+            | Step::Depose
+            | Step::Freeze { .. }
+            | Step::Promote { .. } => {}
+        }
+    }
+
+    fn visit_all(&mut self, m: usize, running: Running, nodes: &[NodeAddr], job: &Job) {
+        self.visit_each(m, running, nodes, |_| job.clone());
+    }
+
+    fn visit_each(&mut self, m: usize, running: Running, nodes: &[NodeAddr], job: impl Fn(&NodeAddr) -> Job) {
+        let now = self.monitors[m].local(self.queue.now());
+        let nodes: Vec<_> = nodes.iter().filter_map(|node| Some((self.node_of(node)?, job(node)))).collect();
+        self.monitors[m].running = Some(running);
+        if let Some(Running { what: What::All { left, .. }, .. }) = &mut self.monitors[m].running {
+            *left = nodes.len();
+        }
+        for (n, job) in nodes {
+            self.visit(m, n, job, now + VISIT_LIMIT);
+        }
+        self.visit_is_over(m, None, None);
+    }
+
     /// Something arrives for a visit, or for a promotion.
     pub(crate) fn visit_receives(&mut self, m: usize, whose: Option<u64>, conn: ConnId, payload: Payload) {
         let promoting = |running: &Running| matches!(running.what, What::Promote(it) if it == conn);
@@ -24,7 +94,7 @@ impl World {
 
     pub(super) fn promotion_receives(&mut self, m: usize, conn: ConnId, payload: Payload) {
         match payload {
-            Payload::Accepted => self.command(m, conn, PROMOTION, Ask::Promote { closed: true }),
+            Payload::Accepted => self.command(m, conn, PROMOTION, Ask::Promote { closed: true, cut: false }),
             Payload::Say(Say::Evidence { now, .. }) => {
                 let mut now = *now;
                 if self.bug == Some(Bug::PromotesAnyRun)
@@ -44,7 +114,7 @@ impl World {
     pub(super) fn step(&mut self, m: usize, id: u64, visit: &Visit, payload: Payload) {
         let conn = visit.conn;
         let ask = match (payload, &visit.job) {
-            (Payload::Accepted, Job::Freeze { patient: false }) => Some(Ask::Freeze { cut: true }),
+            (Payload::Accepted, Job::Freeze { patient: false, .. }) => Some(Ask::Freeze { cut: true }),
             (Payload::Accepted, Job::Freeze { .. } | Job::Demote | Job::Follow { .. }) => {
                 Some(Ask::LookBefore)
             }
@@ -52,14 +122,19 @@ impl World {
                 Some(Ask::Save { run: run.clone(), begun: *begun })
             }
             (Payload::Accepted, Job::Look) => Some(Ask::Read),
-            (Payload::Accepted, Job::Open { .. } | Job::Fence { .. }) => Some(Ask::WhichRun),
+            (Payload::Accepted, Job::Open { .. } | Job::Fence { .. } | Job::Cede { .. }) => {
+                Some(Ask::WhichRun)
+            }
+            (Payload::Accepted, Job::HoldWrites { lasts }) => Some(Ask::HoldWrites(*lasts)),
+            (Payload::Accepted, Job::ResumeWrites) => Some(Ask::ResumeWrites),
+            (Payload::Say(Say::Run(run)), Job::Cede { run: meant }) => (run == *meant).then_some(Ask::Cede),
             (Payload::Accepted, Job::Persist) => Some(Ask::Persist),
-            (Payload::Say(Say::Before { role, min_replicas }), Job::Follow { master, number }) => {
+            (Payload::Say(Say::Before { role, min_replicas }), Job::Follow { master, number, closes }) => {
                 let number = [1, CLOSED].contains(&min_replicas).then_some(*number);
-                Some(Ask::Follow { master: master.clone(), cut: role.is_master(), number })
+                Some(Ask::Follow { master: master.clone(), cut: role.is_master() || *closes, number })
             }
             (Payload::Say(Say::Before { role, .. }), _) => {
-                let cut = role.is_master();
+                let cut = role.is_master() || matches!(visit.job, Job::Freeze { cuts: true, .. });
                 if let Some(visit) = self.monitors[m].visits.get_mut(&id) {
                     visit.was = Some(role);
                 }
@@ -122,8 +197,14 @@ impl World {
                 }
                 self.visit_is_over(m, Some(id), Some(said));
             }
-            Job::Look => self.visit_is_over(m, Some(id), Some(said)),
-            Job::Save { .. } | Job::Open { .. } | Job::Fence { .. } | Job::Follow { .. } | Job::Persist => {
+            Job::Look | Job::Cede { .. } => self.visit_is_over(m, Some(id), Some(said)),
+            Job::HoldWrites { .. }
+            | Job::ResumeWrites
+            | Job::Save { .. }
+            | Job::Open { .. }
+            | Job::Fence { .. }
+            | Job::Follow { .. }
+            | Job::Persist => {
                 self.visit_is_over(m, Some(id), Some(said));
             }
         }

@@ -39,6 +39,9 @@ impl Turn<'_> {
             | Step::Persist { nodes } => nodes.iter().filter_map(index).collect(),
             Step::Promote { intent: Intent { node, .. }, .. }
             | Step::Open { node, .. }
+            | Step::HoldWrites { node, .. }
+            | Step::ResumeWrites { node }
+            | Step::Cede { node, .. }
             | Step::Save { node, .. }
             | Step::Fence { node, .. } => index(node).into_iter().collect(),
             Step::Commit { .. } | Step::Answer { .. } | Step::Amend { .. } | Step::Depose => {
@@ -130,7 +133,7 @@ impl Turn<'_> {
                 let history = stale.unwrap_or_else(|| said.history.clone());
                 running.said[node] = Some(Arc::new(Evidence { history, ..said }));
             }
-            Step::Promote { intent, closable } => {
+            Step::Promote { intent, closable, .. } => {
                 let said = self.promote_held(monitor, node, intent, *closable);
                 running.outcome = Some(Outcome::Promoted(said));
             }

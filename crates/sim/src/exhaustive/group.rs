@@ -221,7 +221,11 @@ impl Command {
             Step::Fence { run, number, .. } => Some(Self::Fence(run.clone(), *number)),
             Step::Follow { master, .. } => Some(Self::Follow(master.clone())),
             Step::Persist { .. } => Some(Self::Persist),
-            Step::Look { .. }
+            // Nobody asks for a switchover here.
+            Step::HoldWrites { .. }
+            | Step::ResumeWrites { .. }
+            | Step::Cede { .. }
+            | Step::Look { .. }
             | Step::Save { .. }
             | Step::Commit { .. }
             | Step::Answer { .. }

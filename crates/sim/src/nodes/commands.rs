@@ -30,7 +30,17 @@ impl World {
                 }
             }
             Ask::KillClients => self.kill_clients(n),
-            Ask::Promote { closed } => {
+            Ask::HoldWrites(lasts) => self.pause_clients(n, lasts),
+            Ask::ResumeWrites => self.resume_clients(n),
+            Ask::Cede => {
+                let upheaval = self.nodes[n].server.follow(None);
+                self.upheave(n, upheaval);
+                self.resume_clients(n);
+            }
+            Ask::Promote { closed, cut } => {
+                if cut {
+                    self.kill_clients(n);
+                }
                 if closed {
                     self.nodes[n].server.min_replicas_to_write = CLOSED;
                 }

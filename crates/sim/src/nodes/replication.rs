@@ -64,6 +64,14 @@ impl World {
         }
     }
 
+    /// CLIENT UNPAUSE: what waited is looked at again.
+    pub(crate) fn resume_clients(&mut self, n: usize) {
+        self.nodes[n].server.paused_until = 0;
+        for (conn, id) in std::mem::take(&mut self.nodes[n].paused) {
+            self.client_writes(n, conn, id);
+        }
+    }
+
     /// CLIENT PAUSE … WRITE.
     pub(crate) fn pause_clients(&mut self, n: usize, lasts: Micros) {
         let now = self.queue.now();

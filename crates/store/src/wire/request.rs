@@ -1,10 +1,13 @@
 //! An operator's request and the answer beside it. What it cannot read it hands on by its word, for the leader to
 //! refuse: somebody waits for an answer.
 
-use redis_failover_core::{Answer, Request};
+use std::time::Duration;
+
+use redis_failover_core::{Answer, Epoch, Request, Switchover};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::state::millis;
 use super::{FORMAT, merged};
 
 #[derive(Serialize, Deserialize)]
@@ -16,6 +19,12 @@ struct RequestV1 {
     monitor: Option<String>,
     #[serde(default)]
     node: Option<String>,
+    #[serde(default)]
+    epoch: Option<u64>,
+    #[serde(default)]
+    timeout_ms: Option<u64>,
+    #[serde(default)]
+    dry_run: bool,
     #[serde(default)]
     answer: Option<String>,
     #[serde(default)]
@@ -29,6 +38,9 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
         Request::Forget { monitor } => ("forget", Some(("monitor", monitor.to_string()))),
         Request::Resync { node } => ("resync", Some(("node", node.to_string()))),
         Request::Failover => ("failover", None),
+        Request::Switchover(wanted) => {
+            ("switchover", wanted.to.as_ref().map(|node| ("node", node.to_string())))
+        }
         Request::Unknown(word) => (word.as_str(), None),
     };
     let mut object = Map::new();
@@ -36,6 +48,13 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
     object.insert("request".to_owned(), json!(word));
     if let Some((key, value)) = subject {
         object.insert(key.to_owned(), json!(value));
+    }
+    if let Request::Switchover(Switchover { to: _, epoch, timeout, dry_run }) = request {
+        object.insert("epoch".to_owned(), json!(epoch.0));
+        object.insert("timeout_ms".to_owned(), json!(millis(*timeout)));
+        if *dry_run {
+            object.insert("dry_run".to_owned(), json!(true));
+        }
     }
     Value::Object(object).to_string().into_bytes()
 }
@@ -55,6 +74,7 @@ pub(crate) fn parse_request(bytes: &[u8]) -> (Request, Option<Answer>) {
     let unknown = || Request::Unknown(String::from_utf8_lossy(bytes).chars().take(60).collect());
     let Ok(read) = serde_json::from_slice::<RequestV1>(bytes) else { return (unknown(), None) };
     let request = match (read.request.as_str(), read.master.or(read.node), read.monitor) {
+        ("switchover", node, _) => switchover(node.as_deref(), (read.epoch, read.timeout_ms), read.dry_run),
         ("resync", Some(node), _) => node.parse().ok().map(|node| Request::Resync { node }),
         ("adopt", Some(master), _) => master.parse().ok().map(|master| Request::Adopt { master }),
         ("forget", _, Some(monitor)) => monitor.parse().ok().map(|monitor| Request::Forget { monitor }),
@@ -65,6 +85,16 @@ pub(crate) fn parse_request(bytes: &[u8]) -> (Request, Option<Answer>) {
     let answer =
         read.answer.map(|word| if word == "done" { Answer::Done(text) } else { Answer::Refused(text) });
     (request.unwrap_or_else(unknown), answer)
+}
+
+fn switchover(
+    node: Option<&str>,
+    (epoch, timeout): (Option<u64>, Option<u64>),
+    dry_run: bool,
+) -> Option<Request> {
+    let to = node.map(str::parse).transpose().ok()?;
+    let (epoch, timeout) = (Epoch(epoch?), Duration::from_millis(timeout?));
+    Some(Request::Switchover(Switchover { to, epoch, timeout, dry_run }))
 }
 
 #[cfg(test)]
@@ -84,7 +114,16 @@ mod tests {
         let resync = Request::Resync { node: "h:6379".parse().expect("a node") };
         assert_eq!(text(&request_bytes(&resync)), r#"{"format":1,"request":"resync","node":"h:6379"}"#);
         assert_eq!(text(&request_bytes(&Request::Failover)), r#"{"format":1,"request":"failover"}"#);
-        for request in [adopt, forget, resync, Request::Failover] {
+        let switchover = |to: Option<&str>, dry_run| {
+            let to = to.map(|to| to.parse().expect("a node"));
+            Request::Switchover(Switchover { to, epoch: Epoch(7), timeout: Duration::from_secs(9), dry_run })
+        };
+        assert_eq!(
+            text(&request_bytes(&switchover(Some("h:1"), true))),
+            r#"{"format":1,"request":"switchover","node":"h:1","epoch":7,"timeout_ms":9000,"dry_run":true}"#
+        );
+        let switchovers = [switchover(None, false), switchover(Some("h:1"), true)];
+        for request in [adopt, forget, resync, Request::Failover].into_iter().chain(switchovers) {
             let bytes = request_bytes(&request);
             assert_eq!(parse_request(&bytes), (request.clone(), None));
             for answer in [Answer::Done("so".to_owned()), Answer::Refused("because".to_owned())] {

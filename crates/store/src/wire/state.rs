@@ -38,6 +38,8 @@ struct StateV1 {
     fenced: bool,
     #[serde(default)]
     left: Vec<String>,
+    #[serde(default)]
+    unclosed: Option<UnclosedV1>,
     lineages: Vec<LineageV1>,
     #[serde(default)]
     change: Option<ChangeV1>,
@@ -65,6 +67,12 @@ struct PolicyV1 {
     on_divergence: Option<String>,
     #[serde(default)]
     parallel_syncs: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UnclosedV1 {
+    node: String,
+    run: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -152,6 +160,7 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         min_replicas_to_write: state.min_replicas_to_write,
         fenced: state.fenced,
         left: state.left.iter().map(|node| parsed(node)).collect::<Result<_, _>>()?,
+        unclosed: state.unclosed.map(unclosed).transpose()?,
     })
 }
 
@@ -199,6 +208,10 @@ fn reached(
     (node, ReachedV1 { replid, offset }): (&String, &ReachedV1),
 ) -> Result<(NodeAddr, (ReplId, u64)), String> {
     Ok((parsed(node)?, (ReplId(replid.clone()), *offset)))
+}
+
+fn unclosed(UnclosedV1 { node, run }: UnclosedV1) -> Result<(NodeAddr, RunId), String> {
+    Ok((parsed(&node)?, RunId(run)))
 }
 
 fn divergence((node, it): (String, DivergenceV1)) -> Result<(NodeAddr, Divergence), String> {
@@ -250,6 +263,8 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
     let synced: BTreeMap<_, _> = record.synced.iter().map(|(node, run)| (node.to_string(), &run.0)).collect();
     let reached: BTreeMap<_, _> = record.reached.iter().map(reached_v1).collect();
     let diverged: BTreeMap<_, _> = record.diverged.iter().map(divergence_v1).collect();
+    let unclosed = record.unclosed.as_ref();
+    let unclosed = unclosed.map(|(node, run)| UnclosedV1 { node: node.to_string(), run: run.0.clone() });
     let lineages: Vec<_> = record.lineages.as_slice().iter().map(lineage_v1).collect();
     bytes(merged(
         base,
@@ -269,6 +284,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("min_replicas_to_write", Some(json!(record.min_replicas_to_write))),
             ("fenced", record.fenced.then(|| json!(true))),
             ("left", (!left.is_empty()).then(|| json!(left))),
+            ("unclosed", unclosed.map(|it| json!(it))),
             ("lineages", Some(json!(lineages))),
             ("change", change.map(|change| json!(change_v1(change)))),
         ],

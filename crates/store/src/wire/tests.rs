@@ -48,6 +48,7 @@ fn steady() -> Topology {
         diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
+        unclosed: None,
         lineages: Lineages::new(vec![lineage("a", 0, 0, None), lineage("b", 3, 4711, Some("a"))]),
         monitors: ["m1", "m2", "m3"].map(|id| id.parse().unwrap()).into(),
         policy: Policy::new(Some(2), Duration::from_secs(1), Duration::from_millis(200))
@@ -157,6 +158,7 @@ fn adopted() -> Topology {
         diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
+        unclosed: None,
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default().with_fencing(Fencing::Off),

@@ -37,6 +37,7 @@ fn record() -> Topology {
         diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
+        unclosed: None,
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default(),

@@ -88,6 +88,7 @@ pub(crate) fn record(epoch: u64) -> Topology {
         diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
+        unclosed: None,
         lineages: Lineages::default(),
         monitors: [id("m1")].into(),
         policy: Policy::default(),

@@ -138,13 +138,13 @@ mod tests {
     fn steps_are_told_in_words() {
         let [a, b, c] = [1, 2, 3].map(|port| NodeAddr::new("h", port));
         let nodes = vec![b.clone(), c.clone()];
-        let freeze = Step::Freeze { nodes: nodes.clone(), awaited: [].into() };
+        let freeze = Step::Freeze { nodes: nodes.clone(), awaited: [].into(), cut: None };
         assert_eq!(said(&freeze).unwrap(), "tells h:2, h:3 to follow nobody, and asks what they hold");
         let intent =
             Intent { node: b.clone(), run: RunId("r".into()), replid: ReplId("h".into()), offset: 1 };
-        let promote = Step::Promote { intent, closable: true };
+        let promote = Step::Promote { intent, closable: true, closes: false };
         assert_eq!(said(&promote).unwrap(), "makes h:2 a master: it holds the most");
-        let follow = Step::Follow { nodes, master: a, min_replicas_to_write: 0, fences: true };
+        let follow = Step::Follow { nodes, master: a, min_replicas_to_write: 0, fences: true, closes: None };
         assert_eq!(said(&follow).unwrap(), "makes h:2, h:3 a replica of h:1");
         assert_eq!(said(&Step::Look { nodes: vec![c.clone()] }), None);
         assert_eq!(said(&Step::Persist { nodes: vec![c] }), None);

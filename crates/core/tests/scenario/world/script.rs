@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Discover, Fencing, Found, NodeAddr, OnDivergence, Phase, Policy, Request, Topology, Waits,
+    Discover, Epoch, Fencing, Found, NodeAddr, OnDivergence, Phase, Policy, Request, Switchover, Topology,
+    Waits,
 };
 
-use super::super::redis::{Door, Follows, Redis, Saves, State, addr};
+use super::super::redis::{Door, Follows, Redis, Saves, State, Writes, addr};
 use super::lead::Port;
 use super::{Accident, World};
 
@@ -22,6 +23,10 @@ impl World {
                 while self.now < until {
                     self.step();
                 }
+            }
+            ["at", step, "kills", names @ ..] => {
+                let names = names.iter().map(|name| (*name).to_owned()).collect();
+                self.accident = Some(((*step).to_owned(), Accident::Kills(names)));
             }
             ["at", step, accident] => self.accident = Some(((*step).to_owned(), accident_of(accident)?)),
             ["session", time] => self.session = Some(millis(time)?),
@@ -43,6 +48,10 @@ impl World {
             ["ask", request @ ..] => self.ask(request_of(request)?),
             ["save", "record"] => self.saved.clone_from(&self.record),
             ["restore", "record"] => self.replace_record(self.saved.clone()),
+            ["withdraw"] => {
+                self.requests.clear();
+                self.tell_requests();
+            }
             ["wipe", "record"] => self.replace_record(None),
             ["expect", rest @ ..] => self.expect(rest)?,
             [verb, name, rest @ ..] => self.node_command(verb, name, rest)?,
@@ -64,6 +73,10 @@ impl World {
         match (verb, rest) {
             ("write", [_]) if refuses => {
                 self.say(&format!("{name} refuses the write"));
+                return Ok(());
+            }
+            ("write", [_]) if redis.writes == Writes::Held => {
+                self.say(&format!("{name} has the write wait"));
                 return Ok(());
             }
             ("kill", []) => redis.state = State::Dead,
@@ -218,6 +231,7 @@ fn request_of(words: &[&str]) -> Result<Request, String> {
     match words {
         ["adopt", node] => Ok(Request::Adopt { master: addr(node) }),
         ["failover"] => Ok(Request::Failover),
+        ["switchover", rest @ ..] => switchover_of(rest),
         ["resync", node] => Ok(Request::Resync { node: addr(node) }),
         ["forget", monitor] => {
             let monitor = monitor.parse().map_err(|_| "no name of a monitor")?;
@@ -225,6 +239,23 @@ fn request_of(words: &[&str]) -> Result<Request, String> {
         }
         _ => Err(format!("no such request: {}", words.join(" "))),
     }
+}
+
+/// `switchover of EPOCH [to NODE] [within TIME] [dry]`.
+fn switchover_of(words: &[&str]) -> Result<Request, String> {
+    let mut wanted =
+        Switchover { to: None, epoch: Epoch(0), timeout: Duration::from_secs(10), dry_run: false };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match (*word, words.next()) {
+            ("dry", None) => wanted.dry_run = true,
+            ("of", Some(epoch)) => wanted.epoch = Epoch(epoch.parse().map_err(|_| "no epoch")?),
+            ("to", Some(node)) => wanted.to = Some(addr(node)),
+            ("within", Some(time)) => wanted.timeout = Duration::from_millis(millis(time)?),
+            _ => return Err(format!("not understood: {word}")),
+        }
+    }
+    Ok(Request::Switchover(wanted))
 }
 
 fn with_setting(policy: Policy, setting: &str, value: &str) -> Result<Policy, String> {

@@ -150,6 +150,10 @@ impl Story {
                 let number = i32::try_from(self.order).expect("a short story");
                 Outcome::Committed(Version { order: self.order, document: number, state: Some(number) })
             }
+            Step::HoldWrites { node, .. } | Step::ResumeWrites { node } => {
+                Outcome::Done([node.clone()].into())
+            }
+            Step::Cede { node, .. } => Outcome::Read(said(self, std::slice::from_ref(node))),
             Step::Freeze { nodes, .. } | Step::Demote { nodes } | Step::Look { nodes } => {
                 Outcome::Read(said(self, nodes))
             }
