@@ -4,14 +4,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use redis_failover_core::{Answer, Request};
-use redis_failover_store::{Store as _, StoreError};
+use redis_failover_store::{Snapshot, Store as _, StoreError};
 use tokio::time::timeout;
 
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
 
 /// How long to look whether there is a leader.
-const LOOK_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Leaves `request` for the leader of the group and prints its answer, which must come within `limit`.
 ///
@@ -32,15 +32,11 @@ async fn answer(store: &StoreArgs, request: &Request, limit: Duration) -> Result
     let group = zookeeper.group(&store.path);
     let outcome = async {
         let snapshot = group.snapshot(LOOK_LIMIT).await.map_err(unreachable)?;
-        let Some(leader) = snapshot.leader else {
-            let message = format!("no monitor leads {}, so nobody can do it", store.path);
-            return Err(Failure::new(Kind::Failed, message)
-                .hint("is the path right (-p), and do monitors run for it?"));
-        };
+        let leader = has_leader(store, &snapshot)?;
         match timeout(limit, group.ask(request)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(unclear(format!("no answer: {error}"))),
-            Err(_) => Err(unclear(format!("{} leads and gave no answer within {limit:?}", leader.monitor))),
+            Err(_) => Err(unclear(format!("{leader} leads and gave no answer within {limit:?}"))),
         }
     }
     .await;
@@ -48,11 +44,23 @@ async fn answer(store: &StoreArgs, request: &Request, limit: Duration) -> Result
     outcome
 }
 
-fn unreachable(error: StoreError) -> Failure {
+/// Who leads the group.
+///
+/// # Errors
+/// Where nobody does: nobody can answer.
+pub(super) fn has_leader(store: &StoreArgs, snapshot: &Snapshot) -> Result<String, Failure> {
+    let leader = snapshot.leader.as_ref().map(|leader| leader.monitor.clone());
+    leader.ok_or_else(|| {
+        let message = format!("no monitor leads {}, so nobody can do it", store.path);
+        Failure::new(Kind::Failed, message).hint("is the path right (-p), and do monitors run for it?")
+    })
+}
+
+pub(super) fn unreachable(error: StoreError) -> Failure {
     Failure::new(Kind::StoreUnreachable, error).hint("are the servers right (-z), and do they run?")
 }
 
-fn unclear(message: String) -> Failure {
+pub(super) fn unclear(message: String) -> Failure {
     Failure::new(Kind::Failed, message)
         .hint("the request is withdrawn, but may have been carried out: look with redis-failover status")
 }

@@ -10,6 +10,7 @@ mod replay;
 mod resync;
 mod run;
 mod status;
+mod switchover;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -69,6 +70,8 @@ enum Command {
     Explain(history::ExplainArgs),
     /// Say which node is the master, where several could be or the record in `ZooKeeper` was lost.
     Adopt(adopt::AdoptArgs),
+    /// Have another node take over from a master that serves, without an error or a lost write.
+    Switchover(switchover::SwitchoverArgs),
     /// Do now the failover that waits because it is the third within ten minutes.
     Failover(failover::FailoverArgs),
     /// Give up what a node alone holds, which is held back until that is saved: it becomes a copy of the master.
@@ -95,6 +98,7 @@ impl Cli {
             Command::History(args) => history::list(&args),
             Command::Explain(args) => history::explain(&args),
             Command::Adopt(args) => adopt::run(args),
+            Command::Switchover(args) => switchover::run(&args),
             Command::Failover(args) => failover::run(&args),
             Command::Resync(args) => resync::run(args),
             Command::Monitor(args) => monitor::run(*args),

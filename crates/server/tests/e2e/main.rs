@@ -22,6 +22,7 @@ mod returns;
 mod secure;
 mod starts;
 mod steps;
+mod switchover;
 mod trap;
 mod versions;
 mod world;

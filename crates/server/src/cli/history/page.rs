@@ -38,6 +38,10 @@ fn why(account: &Account) -> Vec<String> {
         Cause::Founded => format!("the group had no record, and {new} was found to be its master"),
         Cause::Predecessor => format!("the predecessor's document named {new}, and was taken over"),
         Cause::Adopted => format!("an operator named {new} (adopt)"),
+        Cause::Lost(Reason::Switchover) => {
+            let old = account.old.as_ref().map_or_else(|| "the master".to_owned(), ToString::to_string);
+            format!("an operator had {new} take over from {old} (switchover)")
+        }
         Cause::Lost(reason) => {
             let old = account.old.as_ref().map_or_else(|| "the master".to_owned(), ToString::to_string);
             format!("{old} was lost: {}", reason_in_words(reason))
@@ -64,6 +68,7 @@ fn reason_in_words(reason: Reason) -> &'static str {
         Reason::Restarted => {
             "it was found in another life of its process, which may have lost data (restarted)"
         }
+        Reason::Switchover => "an operator wanted another master (switchover)",
         Reason::Other => "for a reason that this version does not know",
     }
 }

@@ -1,0 +1,151 @@
+//! `redis-failover switchover`: another node takes over from a master that serves, and no write is lost.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use redis_failover_core::{Answer, Found, NodeAddr, Phase, Reason, Request, Switchover, Topology};
+use redis_failover_store::{Feed, Sight, Store};
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::ask::{LOOK_LIMIT, has_leader, unclear, unreachable};
+use crate::config::{StoreArgs, parse_node, parse_time};
+use crate::failure::{Failure, Kind};
+
+/// How long the change itself may take, once the node is near.
+const CHANGES_WITHIN: Duration = Duration::from_secs(10);
+
+/// What `switchover` is told.
+#[derive(Args, Debug)]
+pub(super) struct SwitchoverArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Who takes over; without it the leading monitor chooses: of the replicas that have kept up the one with the
+    /// lowest replica-priority, then the one that is least behind.
+    #[arg(long, value_name = "NODE", value_parser = parse_node)]
+    to: Option<NodeAddr>,
+
+    /// How long to wait until that node has caught up; nothing is changed before.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    timeout: Duration,
+
+    /// Only say who would take over, and what speaks for and against each node.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Do not ask; needed where nobody can be asked.
+    #[arg(long)]
+    yes: bool,
+
+    /// Print the outcome as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &SwitchoverArgs) -> Result<ExitCode, Failure> {
+    super::runtime()?.block_on(async {
+        let zookeeper = super::connect(&args.store, LOOK_LIMIT)?;
+        let group = zookeeper.group(&args.store.path);
+        let outcome = async {
+            let snapshot = group.snapshot(LOOK_LIMIT).await.map_err(unreachable)?;
+            let leader = has_leader(&args.store, &snapshot)?;
+            let epoch = match snapshot.record.as_ref().map(|read| &read.found) {
+                Ok(Found::Record(record)) => record.epoch,
+                _ => return Err(Failure::new(Kind::Failed, "the group has no record yet")),
+            };
+            let wanted = Switchover { to: args.to.clone(), epoch, timeout: args.timeout, dry_run: true };
+            let prospects = ask(&group, wanted.clone(), &leader).await?;
+            if args.dry_run {
+                return told(args, prospects);
+            }
+            match prospects {
+                Answer::Done(prospects) => args.confirmed(&prospects)?,
+                refused @ Answer::Refused(_) => return told(args, refused),
+            }
+            let wanted = Switchover { dry_run: false, ..wanted };
+            tokio::select! {
+                answer = ask(&group, wanted, &leader) => told(args, answer?),
+                never = tell_progress(group.record()) => match never {},
+            }
+        }
+        .await;
+        zookeeper.close().await;
+        outcome
+    })
+}
+
+async fn ask(group: &impl Store, wanted: Switchover, leader: &str) -> Result<Answer, Failure> {
+    let limit = wanted.timeout + CHANGES_WITHIN;
+    match timeout(limit, group.ask(&Request::Switchover(wanted))).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(unclear(format!("no answer: {error}"))),
+        Err(_) => Err(unclear(format!("{leader} leads and gave no answer within {limit:?}"))),
+    }
+}
+
+fn told(args: &SwitchoverArgs, answer: Answer) -> Result<ExitCode, Failure> {
+    match answer {
+        Answer::Done(text) if args.json => {
+            println!(
+                "{}",
+                json!({ "outcome": if args.dry_run { "possible" } else { "done" }, "text": text })
+            );
+        }
+        Answer::Done(text) if args.dry_run => println!("{text}"),
+        Answer::Done(text) => println!("done: {text}"),
+        Answer::Refused(text) => return Err(Failure::new(Kind::Failed, format!("refused: {text}"))),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says on standard error how far it is, for as long as it is awaited.
+async fn tell_progress(mut record: Feed<Sight>) -> std::convert::Infallible {
+    let mut said = String::new();
+    loop {
+        let Some(Ok(read)) = record.next().await.read else { continue };
+        let Found::Record(record) = read.found else { continue };
+        let progress = progress(&record);
+        if progress != said && !std::mem::replace(&mut said, progress.clone()).is_empty() {
+            eprintln!("{progress}");
+        }
+    }
+}
+
+fn progress(record: &Topology) -> String {
+    match &record.phase {
+        Phase::FailingOver(change) if change.reason == Reason::Switchover => format!(
+            "epoch {}: {} has given up its role, {} takes over",
+            record.epoch, record.master, change.intent.node
+        ),
+        Phase::FailingOver(change) => {
+            format!(
+                "epoch {}: {} is {}, {} takes over",
+                record.epoch, record.master, change.reason, change.intent.node
+            )
+        }
+        Phase::Steady => format!("epoch {}: {} is the master", record.epoch, record.master),
+    }
+}
+
+impl SwitchoverArgs {
+    /// Asks on a terminal whether to go on.
+    fn confirmed(&self, prospects: &str) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        if !std::io::stdin().is_terminal() {
+            let message = format!("nothing was done: {prospects}");
+            return Err(Failure::new(Kind::Failed, message).hint("say --yes to have it done"));
+        }
+        eprint!("{prospects}\nSwitch over? [y/N] ");
+        let mut answer = String::new();
+        let read = std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
+        match read {
+            Ok(_) if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) => Ok(()),
+            _ => Err(Failure::new(Kind::Failed, "nothing was done")),
+        }
+    }
+}
