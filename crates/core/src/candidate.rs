@@ -112,8 +112,8 @@ impl Ranking {
 /// Ranks the members of `record` by what they said when they were frozen; those that are `down` for a quorum stay out.
 ///
 /// The greatest position wins. At one position, who goes on under the published master's name wins, then who has more
-/// beyond what was recorded; among equals one that was not being filled, then the lower `replica-priority`, then the
-/// address. Where no member is eligible there may be nothing better to wait for: the recorded master wins if it
+/// beyond what was recorded; among equals the published master in its published life, one that was not being filled, then
+/// the lower `replica-priority`, then the address. Where no member is eligible there may be nothing better to wait for: the recorded master wins if it
 /// came back with its keys, or if all members are there and all are empty; where all are there and those that hold keys
 /// share one history, the one of them wins that has most of it.
 pub fn rank_candidates(
@@ -153,7 +153,9 @@ pub fn rank_candidates(
         // took since is in no position.
         let beyond = (masters_name == Some(&it.history.replid), it.history.offset);
         let (position, beyond) = (std::cmp::Reverse(**position), std::cmp::Reverse(beyond));
-        (position, beyond, it.is_half_synced(), it.priority, (*node).clone())
+        // One that only gave up its role leads again: nothing was wrong with it.
+        let other = **node != record.master || record.master_run.as_ref() != Some(&it.run);
+        (position, beyond, other, it.is_half_synced(), it.priority, (*node).clone())
     };
     ranking.chosen = ranking.positions.iter().min_by_key(order).map(|(node, _)| node.clone());
     if ranking.chosen.is_none() {

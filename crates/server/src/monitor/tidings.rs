@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use redis_failover_core::{
-    Ballots, Diagnosis, Keeping, Leadership, Loss, NodeAddr, Outcome, Phase, Policy, Status, Step, Topology,
-    Verdict, Vote,
+    Ballots, Diagnosis, Keeping, Leadership, Loss, NodeAddr, Outcome, Phase, Policy, Reason, Status, Step,
+    Topology, Verdict, Vote,
 };
 use redis_failover_store::Unreadable;
 use tracing::{error, info, warn};
@@ -202,6 +202,10 @@ impl Tidings {
         }
         if before.as_ref().map(|it| &it.phase) != Some(&record.phase) {
             match &record.phase {
+                Phase::FailingOver(change) if change.reason == Reason::Switchover => info!(
+                    event = "+switchover", %group,
+                    "master {} has given up its role, {} is to take over", record.master, change.intent.node
+                ),
                 Phase::FailingOver(change) => info!(
                     event = "+try-failover", %group,
                     "master {} is {}, {} is to take over", record.master, change.reason, change.intent.node

@@ -9,9 +9,14 @@ use crate::world::{DEADLINE, Group, Servers};
 
 /// Carries out `redis-failover COMMAND -z … -p …`.
 pub(crate) fn operator(servers: &Servers, group: &Group, command: &[&str]) -> Output {
+    program(servers, group, command).output().expect("the program runs")
+}
+
+/// The same, not yet begun.
+pub(crate) fn program(servers: &Servers, group: &Group, command: &[&str]) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
     program.args(command).args(["-z", &servers.zookeeper.connect_string(), "-p", &group.path]);
-    program.output().expect("the program runs")
+    program
 }
 
 /// Asserts the exit code and that what is printed has all `texts`.

@@ -88,7 +88,7 @@ fn a_monitor_that_ends_in_order_hands_over_at_once() {
 }
 
 /// Three servers on which the monitors' user may do all but `forbidden`.
-fn restricted(path: &str, forbidden: &str) -> Group {
+pub(crate) fn restricted(path: &str, forbidden: &str) -> Group {
     let redis: Vec<_> =
         (0..3).map(|_| Redis::builder().option("repl-diskless-sync-delay", "0").start()).collect();
     for redis in &redis {

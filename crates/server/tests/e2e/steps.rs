@@ -133,7 +133,7 @@ fn leader_dies(servers: &Servers, step: &Step, arrives: bool) {
 }
 
 /// A group whose nodes are called through relays, led by m1, which calls ZooKeeper through one, too; `trap` is on all.
-fn group_behind(servers: &Servers, path: &str, trap: &Trap) -> Group {
+pub(crate) fn group_behind(servers: &Servers, path: &str, trap: &Trap) -> Group {
     let mut group = Group::fresh(path);
     group.relays = group.redis.iter().map(|redis| Relay::start(redis.addr(), trap)).collect();
     let zookeeper = servers.zookeeper.connect_string();

@@ -1,9 +1,17 @@
 //! Switching over while clients write: nobody is told of an error, and nothing is lost.
 
-use redis_failover_lab::{Flavour, Redis};
+use std::process::Output;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crate::operator::{assert_says, operator};
-use crate::world::{Group, Servers};
+use redis_failover_lab::{Flavour, Redis, eventually};
+
+use crate::history::assert_each_epoch_told_once;
+use crate::operator::{assert_says, operator, program};
+use crate::starts::restricted;
+use crate::steps::group_behind;
+use crate::trap::Trap;
+use crate::world::{DEADLINE, Group, Servers};
 use crate::writer::Writer;
 
 #[test]
@@ -31,7 +39,7 @@ fn another_node_takes_over_and_back_unnoticed(flavour: Flavour) {
     let writer = Writer::start(&servers, &group, "s");
     let (first, second) = (group.redis[0].addr(), group.redis[1].addr());
     let there = operator(&servers, &group, &["switchover", "--to", &second, "--yes"]);
-    assert_says(&there, 0, &["done", &second, "has given up its role"]);
+    assert_says(&there, 0, &["done", &second]);
     writer.write_more();
     group.await_steady(&servers, 1);
     let back = operator(&servers, &group, &["switchover", "--to", &first, "--yes", "--json"]);
@@ -70,4 +78,164 @@ fn what_cannot_be_done_is_said_and_nothing_is_changed() {
     assert_says(&switchover(&["--yes", "--to", "10.9.9.9:1"]), 1, &["no node of the group", &second, &third]);
     let status = group.status(&servers).expect("a status");
     assert_eq!((&status["epoch"], &status["phase"]), (&1.into(), &"steady".into()), "{status}");
+}
+
+/// What goes wrong while a command of a switchover is held up on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Harm {
+    /// The node that is to take over dies; the command arrives.
+    TargetDies,
+    /// The old master dies; the command arrives where it can.
+    MasterDies,
+    /// The leader dies, and the command with it.
+    LeaderDies,
+    /// The leader dies, and the command arrives.
+    LeaderDiesLate,
+    /// The connection breaks.
+    LinkBreaks,
+}
+
+/// The command of one step: words that only it has.
+const HOLD: (&str, &str) = ("hold", "CLIENT\r\n$5\r\nPAUSE\r\n");
+const CEDE: (&str, &str) = ("cede", "CLIENT\r\n$7\r\nUNPAUSE\r\n");
+const OPEN_EPOCH: (&str, &str) = ("open-epoch", r#""epoch":2,"phase":"failing_over""#);
+const PROMOTE: (&str, &str) = ("promote", "REPLICAOF\r\n$2\r\nNO\r\n");
+const PUBLISH: (&str, &str) = ("publish", r#""epoch":2,"phase":"steady""#);
+
+/// In which step what goes wrong, and who leads in which epoch then; `None` where it is one of the others.
+///
+/// Whatever goes wrong before the promotion, the old master serves where it lives, or the next leader begins anew.
+const HARMS: [((&str, &str), Harm, Option<usize>, u64); 17] = [
+    (HOLD, Harm::TargetDies, Some(0), 1),
+    (HOLD, Harm::LeaderDies, Some(1), 2),
+    (HOLD, Harm::LeaderDiesLate, Some(1), 2),
+    (HOLD, Harm::LinkBreaks, Some(1), 2),
+    (CEDE, Harm::TargetDies, Some(0), 2),
+    (CEDE, Harm::MasterDies, None, 2),
+    (CEDE, Harm::LeaderDies, Some(1), 2),
+    (CEDE, Harm::LeaderDiesLate, Some(0), 2),
+    (CEDE, Harm::LinkBreaks, Some(0), 1),
+    (OPEN_EPOCH, Harm::TargetDies, Some(0), 3),
+    (OPEN_EPOCH, Harm::MasterDies, Some(1), 2),
+    (OPEN_EPOCH, Harm::LeaderDies, Some(0), 2),
+    (OPEN_EPOCH, Harm::LeaderDiesLate, Some(0), 3),
+    (PROMOTE, Harm::LinkBreaks, Some(0), 3),
+    (PROMOTE, Harm::LeaderDiesLate, Some(1), 2),
+    (PUBLISH, Harm::LeaderDies, Some(1), 2),
+    (PUBLISH, Harm::MasterDies, Some(1), 2),
+];
+
+#[test]
+fn whatever_goes_wrong_in_a_switchover_somebody_serves_and_nothing_is_lost() {
+    let servers = Servers::start();
+    // Two at a time: a monitor that gets no time may lose the lead before its turn has come.
+    for harms in HARMS.chunks(2) {
+        std::thread::scope(|scope| {
+            for (step, harm, master, epoch) in harms {
+                scope.spawn(|| goes_wrong(&servers, *step, *harm, (*master, *epoch)));
+            }
+        });
+    }
+}
+
+fn goes_wrong(
+    servers: &Servers,
+    (step, words): (&str, &str),
+    harm: Harm,
+    (master, epoch): (Option<usize>, u64),
+) {
+    let what = format!("{step}-{harm:?}");
+    let trap = Trap::default();
+    let mut group = group_behind(servers, &format!("/redis/{what}"), &trap);
+    let writer = Writer::start(servers, &group, step);
+    let command = asked_to_switch(servers, &group, &trap, words);
+    match harm {
+        Harm::TargetDies => group.redis[1].kill(),
+        Harm::MasterDies => group.redis[0].kill(),
+        Harm::LeaderDies | Harm::LeaderDiesLate => group.monitors.get_mut("m1").expect("it leads").kill(),
+        Harm::LinkBreaks => {}
+    }
+    if matches!(harm, Harm::LeaderDies | Harm::LinkBreaks) {
+        trap.lose()
+    } else {
+        trap.release()
+    }
+    let output = command.join().expect("it ends");
+    writer.write_more();
+    for (node, died) in [(0, Harm::MasterDies), (1, Harm::TargetDies)] {
+        if harm == died {
+            group.redis[node].restart();
+        }
+    }
+    if matches!(harm, Harm::LeaderDies | Harm::LeaderDiesLate) {
+        group.start_monitor(servers, "m1");
+    }
+    let status = group.status(servers).expect("a status");
+    let leads = (0..3).find(|node| status["master"] == group.address(*node)).expect("one of them leads");
+    group.await_steady(servers, leads);
+    assert_each_epoch_told_once(servers, &group);
+    let balance = writer.finish(&group.redis[leads]);
+    assert_eq!(balance.lost, 0, "{what}: {balance:?}");
+    assert!(balance.gap < Duration::from_secs(8), "{what}: {balance:?}");
+    let right = master.map_or(leads != 0, |master| leads == master);
+    assert!(right && status["epoch"] == epoch, "{what}: {status}");
+    let done = output.status.success();
+    assert_eq!(done, leads == 1, "{what}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The command that asks for a switchover to the second node, once the words of a step are held up.
+fn asked_to_switch(servers: &Servers, group: &Group, trap: &Trap, words: &str) -> JoinHandle<Output> {
+    let mut command = program(servers, group, &["switchover", "--to", &group.address(1), "--yes"]);
+    trap.arm(words);
+    let command = std::thread::spawn(move || command.output().expect("the program runs"));
+    trap.caught();
+    command
+}
+
+/// The leader does not know then whether it leads, and whatever it had in hand is over.
+#[test]
+fn zookeeper_is_lost_in_a_switchover_and_somebody_serves_when_it_is_back() {
+    let mut servers = Servers::start();
+    for (step, words) in [CEDE, PROMOTE] {
+        let trap = Trap::default();
+        let group = group_behind(&servers, &format!("/redis/{step}-without"), &trap);
+        let writer = Writer::start(&servers, &group, step);
+        let command = asked_to_switch(&servers, &group, &trap, words);
+        let stopped = servers.take_zookeeper_away();
+        trap.release();
+        eventually(DEADLINE, "the leader doubts that it leads", || {
+            if group.logged_by("m1", "in doubt") > 0 { Ok(()) } else { Err("not yet") }
+        });
+        servers.bring_zookeeper_back(stopped);
+        writer.write_more();
+        command.join().expect("it ends");
+        let status = group.status(&servers).expect("a status");
+        let leads = (0..3).find(|node| status["master"] == group.address(*node)).expect("one of them leads");
+        group.await_steady(&servers, leads);
+        let balance = writer.finish(&group.redis[leads]);
+        assert_eq!(balance.lost, 0, "{step}: {balance:?}");
+    }
+}
+
+#[test]
+fn where_clients_may_not_be_paused_or_killed_it_goes_on_and_says_so() {
+    let servers = Servers::start();
+    for (name, forbidden, hint) in [
+        ("pause", "-client|pause", "let the ACL user run client|pause"),
+        ("kill", "-client|kill", "client|kill"),
+        ("config", "-config|set", "config|set"),
+    ] {
+        let mut group = restricted(&format!("/redis/no-{name}"), forbidden);
+        group.start_monitors(&servers);
+        group.await_steady(&servers, 0);
+        let writer = Writer::start(&servers, &group, name);
+        let second = group.address(1);
+        let there = operator(&servers, &group, &["switchover", "--to", &second, "--yes"]);
+        assert_says(&there, 0, &["done"]);
+        writer.write_more();
+        group.await_steady(&servers, 1);
+        assert!(group.logged(hint) > 0, "{name}: nothing is said");
+        let balance = writer.finish(&group.redis[1]);
+        assert_eq!(balance.lost, 0, "{name}: {balance:?}");
+    }
 }
