@@ -42,7 +42,9 @@ pub use names::{ConnectString, ConnectStringError, GroupPath, GroupPathError};
 pub use tls::{Tls, tls_refusal};
 pub use tls_error::TlsError;
 pub use wire::Unreadable;
-pub use zookeeper::{Connection, Snapshot, StoreError, ZooKeeper, ZooKeeperCampaign, ZooKeeperGroup};
+pub use zookeeper::{
+    Connection, Examination, Snapshot, StoreError, ZooKeeper, ZooKeeperCampaign, ZooKeeperGroup,
+};
 
 /// What the monitors of one group share. A handle is cheap to clone; all clones are one monitor.
 pub trait Store: Clone + Send + Sync + 'static {

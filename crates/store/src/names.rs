@@ -42,7 +42,7 @@ impl ConnectString {
     }
 
     /// The servers, each a host and a port.
-    pub(crate) fn hosts(&self) -> impl Iterator<Item = (&str, u16)> {
+    pub fn hosts(&self) -> impl Iterator<Item = (&str, u16)> {
         self.hosts.iter().map(|(host, port)| (host.as_str(), *port))
     }
 

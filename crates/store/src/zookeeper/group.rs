@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::campaign::ZooKeeperCampaign;
+use super::examination::{self, Examination};
 use super::history;
 use super::predecessors::{self, Predecessors};
 use super::publication;
@@ -65,6 +66,14 @@ impl ZooKeeperGroup {
     /// When there is no session, or not all answers, in time.
     pub async fn snapshot(&self, limit: Duration) -> Result<Snapshot, StoreError> {
         snapshot::take(self.shared(), &self.inner.znodes, limit).await
+    }
+
+    /// How the ensemble and the group's znodes are set up, within `limit`, for people. It changes nothing.
+    ///
+    /// # Errors
+    /// As [`ZooKeeperGroup::snapshot`].
+    pub async fn examine(&self, limit: Duration) -> Result<Examination, StoreError> {
+        examination::take(self.shared(), &self.inner.znodes, limit).await
     }
 
     fn shared(&self) -> &Arc<Shared> {

@@ -30,7 +30,7 @@ const REMEMBERED: usize = 8;
 /// What the session's thread shares with all handles.
 pub(super) struct Shared {
     pub(super) servers: ConnectString,
-    asked: Duration,
+    pub(super) asked: Duration,
     secured: Option<Secured>,
     /// What the servers are told of who we are.
     digest: Option<SecretString>,

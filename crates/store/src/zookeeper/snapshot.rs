@@ -83,14 +83,14 @@ async fn leader(session: &Session, znodes: &Znodes) -> Result<Option<Leader>, Er
     Ok(None)
 }
 
-async fn children(session: &Session, znode: &str) -> Result<Vec<String>, Error> {
+pub(super) async fn children(session: &Session, znode: &str) -> Result<Vec<String>, Error> {
     match session.limited(session.client.list_children(znode)).await {
         Err(Error::NoNode) => Ok(Vec::new()),
         names => names,
     }
 }
 
-async fn data(session: &Session, znode: &str) -> Result<super::record::Content, Error> {
+pub(super) async fn data(session: &Session, znode: &str) -> Result<super::record::Content, Error> {
     match session.limited(session.client.get_data(znode)).await {
         Err(Error::NoNode) => Ok(None),
         content => content.map(Some),

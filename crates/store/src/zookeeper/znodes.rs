@@ -5,6 +5,7 @@ use std::sync::Arc;
 use zookeeper_client::{Acl, Acls, AuthId, CreateMode, CreateOptions, Error, Permission};
 
 use super::StoreError;
+use super::examination::opens;
 use super::session::Session;
 
 /// With credentials: who has the same ones may do everything, all others may read, as clients and people do.
@@ -48,9 +49,7 @@ pub(super) async fn warn_if_open(session: &Session, path: &str) {
         return;
     }
     let Ok((acls, _)) = session.limited(session.client.get_acl(path)).await else { return };
-    let changes =
-        |acl: &Acl| acl.scheme() == "world" && (acl.permission() | Permission::READ) != Permission::READ;
-    if acls.iter().any(changes) {
+    if acls.iter().any(opens) {
         tracing::warn!(
             path,
             "everybody may change this znode: it was made without credentials, and stays as it is. Once all monitors \
