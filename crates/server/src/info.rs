@@ -152,6 +152,17 @@ impl Info {
         fields.filter(|fields: &BTreeMap<_, _>| fields.get("state") == Some(&"online"))
     }
 
+    /// The value of a field, where the server says one.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// All fields.
+    #[cfg(test)]
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
+
     /// The server's version, from the section `server`.
     pub(crate) fn version(&self) -> Option<&str> {
         self.0.get("redis_version").map(String::as_str)

@@ -3,6 +3,7 @@
 mod adopt;
 mod ask;
 mod check_config;
+mod doctor;
 mod failover;
 mod history;
 mod monitor;
@@ -27,7 +28,8 @@ use crate::failure::{Failure, Kind};
     name = "redis-failover",
     version,
     about = "Automatic failover for Redis and Valkey, coordinated by ZooKeeper.",
-    after_help = "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 ZooKeeper unreachable."
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 ZooKeeper unreachable, \
+                  4 found something (doctor)."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -63,6 +65,8 @@ enum Command {
     Run(Box<RunArgs>),
     /// Show who is who in a group, and what the monitors see.
     Status(status::StatusArgs),
+    /// Find what will bite: asks ZooKeeper and each node how they are set up, and changes nothing.
+    Doctor(doctor::DoctorArgs),
     /// List a group's changes of master, the newest last.
     History(history::HistoryArgs),
     /// Tell all that is known of one change of master: why then, who voted, whom the leader could choose from, how long
@@ -95,6 +99,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(*args),
             Command::Status(args) => status::run(&args),
+            Command::Doctor(args) => doctor::run(&args),
             Command::History(args) => history::list(&args),
             Command::Explain(args) => history::explain(&args),
             Command::Adopt(args) => adopt::run(args),

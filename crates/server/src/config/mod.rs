@@ -5,6 +5,7 @@ mod file;
 mod flags;
 mod group;
 mod keys;
+mod redis_args;
 mod said;
 mod secure;
 mod values;
@@ -18,6 +19,7 @@ pub(crate) use file::ConfigFile;
 pub(crate) use flags::{RunArgs, Source, StoreArgs};
 pub(crate) use group::{Ensemble, GroupConfig};
 pub(crate) use keys::reference;
+pub(crate) use redis_args::RedisArgs;
 use secure::OpenFile;
 #[cfg(test)]
 pub(crate) use secure::ZooKeeperArgs;

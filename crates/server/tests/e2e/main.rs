@@ -5,6 +5,7 @@
 
 mod all_gone;
 mod config;
+mod doctor;
 mod document;
 mod faults;
 mod fences;

@@ -249,6 +249,11 @@ impl Group {
         self.extra.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Has a command call the nodes as the group's monitors do.
+    pub(crate) fn as_its_monitors(&self, command: &mut Command) {
+        command.envs(self.extra.iter().cloned());
+    }
+
     /// Gives all monitors started from now on another node in their list.
     pub(crate) fn also(&mut self, node: String) {
         self.other_nodes.push(node);
