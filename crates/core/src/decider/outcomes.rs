@@ -70,11 +70,7 @@ impl Decider {
                 self.note_closed(closes, &done);
                 self.sent_to_follow(now, nodes, done);
             }
-            (Step::Persist { nodes }, _) => {
-                for node in nodes {
-                    self.progress.unsaved.remove(&node);
-                }
-            }
+            (Step::Persist { nodes }, outcome) => self.persisted(now, nodes, &outcome),
             (Step::Answer { request, .. }, Outcome::Answered) => {
                 self.asked.answered.insert(request);
             }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::Decider;
 use crate::event::Leadership;
-use crate::names::MonitorId;
+use crate::names::{MonitorId, NodeAddr};
 use crate::plan::{Next, has_parted, part};
-use crate::step::Step;
+use crate::step::{Outcome, Step};
 use crate::time::Instant;
 
 impl Decider {
@@ -34,6 +34,21 @@ impl Decider {
         self.leaving = Some(others);
         // What was set before may not stand in the master's file, and nobody sets it again after a restart.
         self.progress.fence = None;
+    }
+
+    /// Nodes were asked to write their files. Who stays does not ask again: the group is seen to after a restart, too.
+    /// Who leaves asks the master until it has done it.
+    pub(super) fn persisted(&mut self, now: Instant, nodes: Vec<NodeAddr>, outcome: &Outcome) {
+        let done = |node: &NodeAddr| matches!(outcome, Outcome::Done(done) if done.contains(node));
+        let master = self.record().map(|record| record.master.clone()).filter(|_| self.leaving.is_some());
+        let missing = master.filter(|master| nodes.contains(master) && !done(master));
+        for node in nodes {
+            self.progress.unsaved.remove(&node);
+        }
+        if let Some(master) = missing {
+            self.progress.unsaved.insert(master);
+            self.rest(now);
+        }
     }
 
     /// The next step of a monitor that leaves.

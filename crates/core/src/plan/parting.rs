@@ -36,10 +36,11 @@ impl Planner<'_> {
             return Next::Do(step);
         }
         // The master's file may have been written while it was fenced.
-        if !self.progress.unsaved.is_empty() {
+        let resting = self.progress.rest_until.filter(|until| *until > self.facts.now);
+        if !self.progress.unsaved.is_empty() && resting.is_none() {
             return Next::Do(Step::Persist { nodes: self.progress.unsaved.iter().cloned().collect() });
         }
-        Next::Wait(None)
+        Next::Wait(resting)
     }
 
     /// Sets the master's number to that of its operator, again and again until that is done.
