@@ -26,7 +26,8 @@ impl Decider {
             let leads = matches!(self.leadership, Leadership::Leading(_)) && !self.must_read;
             has_parted(&facts, &self.progress, leads)
         });
-        self.read.is_some() && !self.unreadable && in_order
+        // What was read before may be what another has replaced since: also that there was nothing.
+        self.read.is_some() && !self.must_read && !self.unreadable && in_order
     }
 
     /// Takes in that this monitor leaves, and who stays.
@@ -68,5 +69,30 @@ impl Decider {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::names::Term;
+    use crate::policy::Policy;
+    use crate::topology::{Found, Version, Versioned};
+
+    const NOW: Instant = Instant::from_millis(1_000);
+
+    #[test]
+    fn that_there_was_no_record_before_the_lead_is_no_order() {
+        let nothing = || Versioned { version: Version::default(), found: Found::Nothing };
+        let me = "m1".parse().expect("an id");
+        let mut decider = Decider::new(me, vec![NodeAddr::new("a", 1)], Policy::default(), NOW);
+        decider.handle(NOW, Event::TopologyRead(nothing()));
+        // Another founds the group meanwhile, and leaves it.
+        decider.handle(NOW, Event::Leadership(Leadership::Leading(Term(2))));
+        decider.handle(NOW, Event::Leaving(BTreeSet::new()));
+        assert!(!decider.has_parted(NOW) && !decider.left_in_order(NOW));
+        decider.handle(NOW, Event::TopologyRead(nothing()));
+        assert!(decider.has_parted(NOW) && decider.left_in_order(NOW));
     }
 }
