@@ -129,6 +129,16 @@ impl fmt::Display for MonitorId {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RunId(pub String);
 
+impl RunId {
+    /// That of a server which nobody has asked.
+    pub const UNKNOWN: Self = Self(String::new());
+
+    /// Whether anybody has asked the server.
+    pub(crate) fn is_known(&self) -> bool {
+        *self != Self::UNKNOWN
+    }
+}
+
 /// A replication history's name: Redis's `master_replid`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

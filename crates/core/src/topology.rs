@@ -27,7 +27,7 @@ pub struct Topology {
     /// Those of the members that nobody listed: the master named them as its replicas.
     pub discovered: BTreeSet<NodeAddr>,
     /// The run of each replica when it was last seen to follow the master, and of each former master when it was
-    /// replaced: in another run it may have lost its memory.
+    /// replaced: in another run it may have lost its memory. [`RunId::UNKNOWN`] where only the master told of it.
     pub synced: BTreeMap<NodeAddr, RunId>,
     /// Where the master stood when it fed a lost replica no more: that replica holds no more of the history than this.
     /// A lost one that is not here was lost together with the master, and may hold all that there was.
@@ -60,7 +60,8 @@ impl Topology {
 
     /// The run in which a node was when it was the published master, or was last seen to follow it.
     pub fn run_of(&self, node: &NodeAddr) -> Option<&RunId> {
-        if *node == self.master { self.master_run.as_ref() } else { self.synced.get(node) }
+        let run = if *node == self.master { self.master_run.as_ref() } else { self.synced.get(node) };
+        run.filter(|run| run.is_known())
     }
 
     /// Whether nobody listed this node and the policy is that such a one never takes over.
