@@ -365,6 +365,7 @@ mod tests {
             role: Role::Replica { of: None, link: Link::Down { seconds: 0 }, received: offset },
             history: History { replid: ReplId(replid.into()), offset, previous: None },
             priority: 100,
+            uncounted: false,
             keys,
             saved: None,
             min_replicas_to_write: Some(0),

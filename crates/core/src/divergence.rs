@@ -17,7 +17,8 @@ pub struct Divergence {
     /// The epoch whose history it went on with when the group had left it; `None` where its history is not recorded.
     pub left: Option<Epoch>,
     /// How many bytes it holds beyond that point: writes, and what a master says by itself (pings, keys that expired).
-    /// `None` where its history is not recorded: nobody knows what of its keys the group has.
+    /// `None` where its history is not recorded, or its offset stood still as it wrote: nobody knows what of its keys the
+    /// group has.
     pub bytes: Option<u64>,
     /// What becomes of them.
     pub keeping: Keeping,
@@ -63,7 +64,10 @@ impl Divergence {
         lineages: &Lineages,
         on_divergence: OnDivergence,
     ) -> Option<Self> {
+        // Of a replica's own name is what it wrote as a master; under a recorded one it only took in.
+        let wrote = said.role.is_master() || !lineages.names(&said.history.replid);
         let (left, bytes) = match lineages.beyond(&said.history) {
+            Some((_, 0)) if said.uncounted && wrote && said.keys > 0 => (None, None),
             Some((_, 0)) => return None,
             Some((left, bytes)) => (left, Some(bytes)),
             // A node that holds nothing loses nothing.
@@ -113,7 +117,7 @@ mod tests {
     use super::*;
     use crate::names::ReplId;
     use crate::position::{History, Lineage};
-    use crate::view::Role;
+    use crate::view::{Link, Role};
 
     fn said(replid: &str, offset: u64, keys: u64) -> Evidence {
         Evidence {
@@ -121,6 +125,7 @@ mod tests {
             role: Role::Master { replicas: 0 },
             history: History { replid: ReplId(replid.into()), offset, previous: None },
             priority: 100,
+            uncounted: false,
             keys,
             saved: None,
             min_replicas_to_write: Some(0),
@@ -142,6 +147,25 @@ mod tests {
     fn who_holds_nothing_beyond_has_not_diverged() {
         assert_eq!(of(&said("a", 100, 5), OnDivergence::Save), None);
         assert_eq!(of(&said("x", 0, 0), OnDivergence::Save), None, "it holds nothing at all");
+    }
+
+    #[test]
+    fn whose_offset_stood_still_may_hold_anything_beyond_if_it_was_a_master() {
+        let by_itself = |role, replid: &str, previous: Option<&str>| {
+            let previous = previous.map(|it| (ReplId(it.into()), 101));
+            let history = History { replid: ReplId(replid.into()), offset: 100, previous };
+            of(&Evidence { role, history, uncounted: true, ..said(replid, 100, 5) }, OnDivergence::Discard)
+        };
+        let master = || Role::Master { replicas: 0 };
+        let replica = || Role::Replica { of: None, link: Link::Down { seconds: 0 }, received: 100 };
+        let held = by_itself(master(), "x", Some("a")).expect("it was made a master by hand");
+        assert_eq!((held.left, held.bytes), (None, None));
+        assert!(by_itself(replica(), "x", Some("a")).is_some(), "and frozen since");
+        assert!(by_itself(master(), "b", None).is_some(), "nobody followed it while it led");
+        assert_eq!(by_itself(replica(), "a", None), None, "it was only started anew");
+        let counted =
+            History { replid: ReplId("x".into()), offset: 100, previous: Some((ReplId("a".into()), 101)) };
+        assert_eq!(of(&Evidence { history: counted, ..said("x", 100, 5) }, OnDivergence::Discard), None);
     }
 
     #[test]

@@ -87,6 +87,11 @@ impl Lineages {
         Self::new(all)
     }
 
+    /// Whether a history of this name is recorded.
+    pub(crate) fn names(&self, replid: &ReplId) -> bool {
+        self.index_of(replid).is_some()
+    }
+
     /// Where a node with this history stands, or `None` if the group never recorded such a history.
     ///
     /// A node below its lineage's start counts in the parent: a replica is told the new name before it gets

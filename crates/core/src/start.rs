@@ -153,6 +153,7 @@ mod tests {
             role,
             history,
             priority: 100,
+            uncounted: false,
             keys,
             saved: None,
             min_replicas_to_write: Some(0),

@@ -216,6 +216,10 @@ pub struct Evidence {
     pub history: History,
     /// Redis's `replica-priority`: lower is preferred, 0 never.
     pub priority: u32,
+    /// Whether its offset stands still whatever it writes: it keeps no backlog, for in this life it has neither gone on
+    /// with a master nor had a replica.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub uncounted: bool,
     /// How many keys it holds in all databases.
     pub keys: u64,
     /// When it last saved its data in this life of its process, in seconds since 1970; `None` where it never did.

@@ -82,6 +82,11 @@ impl Info {
         self.number("master_repl_offset")
     }
 
+    /// Whether the node keeps no backlog, from the section `replication`: then nothing that it writes moves its offset.
+    fn keeps_no_backlog(&self) -> bool {
+        self.0.get("repl_backlog_active").is_some_and(|active| active == "0")
+    }
+
     /// Whether the data is still being read from disk, from the section `persistence`: what is counted is not all.
     pub(crate) fn loading(&self) -> bool {
         self.0.get("loading").is_some_and(|loading| loading != "0")
@@ -191,6 +196,7 @@ pub(crate) fn evidence(
         role: before.role()?,
         history: now.history()?,
         priority: now.priority(),
+        uncounted: now.keeps_no_backlog(),
         keys: now.keys(),
         saved: now.saved(),
         min_replicas_to_write,
@@ -217,6 +223,13 @@ mod tests {
         assert_eq!(history.offset, 100);
         assert_eq!(history.previous, Some((ReplId("def".into()), 51)));
         assert_eq!(info.priority(), 10);
+    }
+
+    #[test]
+    fn a_server_without_a_backlog_does_not_count() {
+        let active = |line: &str| Info::parse(&format!("{REPLICA}{line}")).keeps_no_backlog();
+        assert!(active("repl_backlog_active:0\r\n"));
+        assert!(!active("repl_backlog_active:1\r\n") && !active(""));
     }
 
     #[test]

@@ -254,9 +254,13 @@ impl Server {
     }
 
     fn feed(&mut self, kind: Kind) {
-        // What nobody ever followed is not counted.
-        self.offset += if self.backlog.is_none() && self.replicas.is_empty() { 0 } else { kind.size() };
+        self.offset += if self.is_uncounted() { 0 } else { kind.size() };
         self.take_in(Entry { end: self.offset, kind });
+    }
+
+    /// Whether what it writes does not move its offset: nobody followed it in this life, and it went on with nobody.
+    fn is_uncounted(&self) -> bool {
+        self.backlog.is_none() && self.replicas.is_empty()
     }
 
     fn take_in(&mut self, entry: Entry) {
@@ -387,6 +391,7 @@ impl Server {
             role,
             history: self.history(),
             priority: self.priority,
+            uncounted: self.is_uncounted(),
             keys: self.writes.len(),
             saved: None,
             min_replicas_to_write: Some(self.min_replicas_to_write),

@@ -196,7 +196,9 @@ impl Planner<'_> {
     /// moment, and holds nothing that the master does not.
     fn needs_no_reading(&self, seen: &Sighting) -> bool {
         let lineages = &self.facts.record.lineages;
-        let behind = lineages.beyond(&seen.history).is_some_and(|(_, bytes)| bytes == 0);
+        // What it wrote under a name of its own may be more than its offset says.
+        let ours = lineages.names(&seen.history.replid);
+        let behind = ours && lineages.beyond(&seen.history).is_some_and(|(_, bytes)| bytes == 0);
         match seen.role {
             Role::Master { .. } => false,
             Role::Replica { of: Some(ref of), link: Link::Down { .. }, .. } => behind && !self.may_feed(of),
@@ -353,6 +355,7 @@ mod tests {
             role: Role::Replica { of: None, link: Link::Down { seconds: 0 }, received: offset },
             history: history(replid, offset),
             priority: 100,
+            uncounted: false,
             keys: 0,
             saved: None,
             min_replicas_to_write: Some(0),

@@ -29,6 +29,8 @@ pub(super) struct Redis {
     pub(super) offset: u64,
     pub(super) previous: Option<(String, u64)>,
     pub(super) keys: u64,
+    /// Whether its writes move no offset: it has gone on with nobody since it was started as a replica.
+    pub(super) uncounted: bool,
     pub(super) priority: u32,
     /// What a snapshot on its disk holds: history, offset and keys.
     pub(super) saved: Option<(String, u64, u64)>,
@@ -105,6 +107,7 @@ impl Redis {
             offset: 0,
             previous: None,
             keys: 0,
+            uncounted: false,
             priority: 100,
             saved: None,
             saves: Saves::Well,
@@ -164,6 +167,7 @@ impl Redis {
         self.run += 1;
         self.min_replicas = 0;
         self.writes = Writes::Taken;
+        self.uncounted = self.follows.is_some();
         self.queued.clear();
         if self.follows.is_none() || empty {
             // A restarted master goes on under a new name; with a snapshot it remembers the old one.
@@ -288,6 +292,7 @@ impl Servers {
             role: self.role_of(name),
             history: redis.history(),
             priority: redis.priority,
+            uncounted: redis.uncounted,
             keys: redis.keys,
             saved: None,
             min_replicas_to_write: Some(redis.min_replicas),
@@ -315,7 +320,8 @@ impl Servers {
                 let old = std::mem::replace(&mut replica.replid, master.replid);
                 replica.previous = partial.then_some((old, replica.offset + 1));
             }
-            (replica.offset, replica.keys) = (master.offset, master.keys);
+            (replica.offset, replica.keys, replica.uncounted) = (master.offset, master.keys, false);
+            self.get(&of).expect("it was just there").uncounted = false;
         }
         lines
     }

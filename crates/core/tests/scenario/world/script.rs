@@ -108,7 +108,8 @@ impl World {
             ("min-replicas", [number]) => redis.min_replicas = number.parse().map_err(|_| "no number")?,
             ("priority", [number]) => redis.priority = number.parse().map_err(|_| "no number")?,
             ("write", [bytes]) => {
-                redis.offset += bytes.parse::<u64>().map_err(|_| "no number")?;
+                let bytes = bytes.parse::<u64>().map_err(|_| "no number")?;
+                redis.offset += if redis.uncounted { 0 } else { bytes };
                 redis.keys += 1;
             }
             ("demote", []) => redis.follows = Some(Follows(None)),

@@ -126,6 +126,7 @@ fn evidence() -> Evidence {
         role: Role::Replica { of: None, link: redis_failover_core::Link::Down { seconds: 3 }, received: 8 },
         history,
         priority: 100,
+        uncounted: false,
         keys: u64::MAX,
         saved: Some(7),
         min_replicas_to_write: None,

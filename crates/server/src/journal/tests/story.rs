@@ -133,6 +133,7 @@ impl Story {
             role,
             history: History { replid: ReplId(replid), offset, previous },
             priority: 100,
+            uncounted: false,
             keys: 12,
             saved: None,
             min_replicas_to_write: Some(0),
