@@ -90,8 +90,7 @@ impl World {
         let Some(main) = self.node_of(master).filter(|main| *main != n) else { return };
         let (here, there) = (&self.nodes[n].server, &self.nodes[main].server);
         let led_there = self.checks.published.as_ref().is_some_and(|it| *it == (main, there.run()));
-        let looked = self.monitors[m].looked_at.get(&n).copied().unwrap_or(0);
-        let unseen = self.checks.returns.changed.get(&n).is_some_and(|at| *at > looked);
+        let unseen = self.has_changed_unseen(n, m);
         // Who takes all histories for one counts nothing, and is to be found for choosing by that.
         let miscounts = self.bug == Some(Bug::IgnoresLineage);
         if !led_there || unseen || miscounts || here.master() == Some(master) {
@@ -113,13 +112,21 @@ impl World {
         }
     }
 
+    /// Whether a node came to hold something, and not from the published master, since this leader looked at it last.
+    fn has_changed_unseen(&self, n: usize, m: usize) -> bool {
+        let looked = self.monitors[m].looked_at.get(&n).copied().unwrap_or(0);
+        self.checks.returns.changed.get(&n).is_some_and(|at| *at > looked)
+    }
+
     /// A node is told to follow: if that means a full copy, fewer of its host are being filled than the policy allows.
+    /// That it means one may be the work of an operator since that leader looked at it last: who was sent to go on with
+    /// what it had is no copy that was begun.
     pub(super) fn check_filled(&mut self, m: usize, n: usize, term: Term, ask: &Ask) {
         let Ask::Follow { master, .. } = ask else { return };
         let now = self.queue.now();
         let Some(record) = self.steady_record() else { return };
         let server = &self.nodes[n].server;
-        if record.lineages.continues(&server.history()) {
+        if record.lineages.continues(&server.history()) || self.has_changed_unseen(n, m) {
             return;
         }
         let is_filled = |other: usize| {
