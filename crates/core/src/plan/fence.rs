@@ -48,8 +48,10 @@ impl Planner<'_> {
         } else if !record.fenced && master.good_replicas > 0 {
             seen.fenced = seen.members.iter().any(follows_well);
         }
-        if seen.fenced {
-            // Not before: a master that is not fenced goes on without who is in step as soon as their link breaks.
+        let told = self.progress.fence.as_ref().filter(|it| record.master_run.as_ref() == Some(&it.run));
+        if seen.fenced && told.is_some_and(|it| it.number > 0) {
+            // Not before, also not when that is only recorded: a master that is not fenced goes on without who is in step
+            // as soon as their link breaks.
             seen.left.retain(|node| !self.is_in_step(node));
         }
     }
