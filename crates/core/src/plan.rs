@@ -63,7 +63,7 @@ pub struct Progress {
     pub published: Option<RunId>,
     /// When each node was last told to follow, or could not be frozen for that.
     pub told: BTreeMap<NodeAddr, Instant>,
-    /// When nodes that came back were frozen, which wait to be told to follow: their evidence is as old as that.
+    /// When nodes were frozen that wait to be told to follow: their evidence is as old as that.
     pub demoted: BTreeMap<NodeAddr, Instant>,
     /// The snapshots that nodes were asked for.
     pub saves: BTreeMap<NodeAddr, Save>,

@@ -38,7 +38,7 @@ impl Decider {
             (Step::Amend { .. } | Step::Depose, _) => {}
             (Step::Freeze { awaited, .. }, Outcome::Read(evidence)) => {
                 self.note_frozen(now);
-                self.frozen(awaited, evidence);
+                self.frozen(now, awaited, evidence);
             }
             (Step::HoldWrites { node, .. }, Outcome::Done(done)) => {
                 self.writes_are_held(now, done.contains(&node));
@@ -151,7 +151,7 @@ impl Decider {
         }
     }
 
-    fn frozen(&mut self, awaited: BTreeSet<NodeAddr>, evidence: BTreeMap<NodeAddr, Evidence>) {
+    fn frozen(&mut self, now: Instant, awaited: BTreeSet<NodeAddr>, evidence: BTreeMap<NodeAddr, Evidence>) {
         for node in awaited {
             let said = evidence.get(&node).map(|it| &it.run);
             let run = said.or(self.observation.sightings.get(&node).map(|it| &it.run));
@@ -167,6 +167,8 @@ impl Decider {
         }
         let mut evidence = evidence;
         self.with_ceded(&mut evidence);
+        // What was seen of them before is not what they are.
+        self.progress.demoted.extend(evidence.keys().map(|node| (node.clone(), now)));
         self.progress.evidence = evidence;
         self.progress.frozen = true;
     }

@@ -121,8 +121,8 @@ impl Planner<'_> {
         let record = self.facts.record;
         let told = self.progress.told.get(node).copied();
         let seen = self.facts.fresh(node, told.max(self.progress.demoted.get(node).copied()));
-        // Another life, or one that was made a master by hand, is not what was frozen.
-        let stands = |said: &&Evidence| seen.is_none_or(|it| it.run == said.run && !it.role.is_master());
+        // Another life, or one that was made a master or sent to another by hand, is not what was frozen.
+        let stands = |said: &&Evidence| seen.is_none_or(|it| it.run == said.run && self.is_frozen(&it.role));
         let frozen = self.progress.evidence.get(node).filter(stands);
         let run = frozen.map(|it| &it.run).or(seen.map(|it| &it.run));
         // The master under another name must not be made its own replica.
@@ -207,6 +207,15 @@ impl Planner<'_> {
             Role::Replica { .. } => {
                 lineages.current().is_some_and(|current| current.replid == seen.history.replid)
             }
+        }
+    }
+
+    /// Whether it follows none of the members, and takes in nothing.
+    fn is_frozen(&self, role: &Role) -> bool {
+        let is_member = |of: &NodeAddr| self.facts.record.nodes().any(|member| member == of);
+        match role {
+            Role::Replica { of, link: Link::Down { .. }, .. } => !of.as_ref().is_some_and(is_member),
+            Role::Replica { .. } | Role::Master { .. } => false,
         }
     }
 
@@ -459,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_frozen_in_another_life_or_made_a_master_since_is_read_again() {
+    fn what_was_frozen_in_another_life_or_is_frozen_no_more_is_read_again() {
         let progress = Progress { evidence: [frozen("h:1", "p", 100)].into(), ..Progress::default() };
         let told = |run: &str, role| {
             let (node, sighting) = seen("h:1", role, history("p", 100));
@@ -472,5 +481,8 @@ mod tests {
         );
         assert_eq!(told("h:1", Role::Master { replicas: 0 }), "demote h:1");
         assert_eq!(told("another", Role::Master { replicas: 0 }), "demote h:1");
+        assert_eq!(told("h:1", replica("g:1", Link::Syncing)), "demote h:1", "it is filled");
+        assert_eq!(told("h:1", replica("x:1", Link::Up)), "demote h:1", "it takes in something else");
+        assert_eq!(told("h:1", replica("127.0.0.1:1", Link::Down { seconds: 9 })), "follow m:1: h:1");
     }
 }
