@@ -26,8 +26,10 @@ impl Decider {
             let leads = matches!(self.leadership, Leadership::Leading(_)) && !self.must_read;
             has_parted(&facts, &self.progress, leads)
         });
-        // What was read before may be what another has replaced since: also that there was nothing.
-        self.read.is_some() && !self.must_read && !self.unreadable && in_order
+        // What was read before may be what another has replaced since: also that there was nothing. And what is under
+        // way may begin a change.
+        let is_known = self.read.is_some() && !self.must_read && self.in_flight.is_none();
+        is_known && !self.unreadable && in_order
     }
 
     /// Takes in that this monitor leaves, and who stays.
