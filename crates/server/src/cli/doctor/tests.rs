@@ -80,6 +80,7 @@ fn sound() -> Facts {
             min_replicas_to_write: 0,
             fenced: true,
             left: BTreeSet::new(),
+            unclosed: None,
         },
         alive: monitors.map(|id| (id.parse().expect("an id"), Some(format!("{id}:8080")))).into(),
         leads: true,
