@@ -1,6 +1,8 @@
-//! The simulator's command line: one seed, many seeds, or the planted bugs. Only this file reads a clock or starts a
-//! thread: to know how long the playing took, and to play seeds side by side.
+//! The simulator's command line: one seed, many seeds, or the planted bugs. Only it reads a clock or starts a thread: to
+//! know how long the playing took, and to play seeds side by side.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the worlds inside read no clock")]
+
+mod many;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,11 +15,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use redis_failover_sim::World;
 use redis_failover_sim::bugs::{BUGS, Bug};
 use redis_failover_sim::exhaustive;
 use redis_failover_sim::report::{self, Found, Total};
 use redis_failover_sim::scripts::Script;
-use redis_failover_sim::{Outcome, World};
 
 /// Plays worlds of monitors, Redis servers, ZooKeeper and clients, and looks whether anything breaks
 #[derive(Debug, Parser)]
@@ -92,7 +94,7 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         }
         (None, Some(script), _) => one(World::scripted(script, args.bug, args.trace)),
         (None, None, Some(seed)) => one(World::new(seed, args.bug, args.trace)),
-        (None, None, None) => many(args),
+        (None, None, None) => many(args)?,
     };
     println!("{text}");
     if let Some(file) = &args.json {
@@ -107,26 +109,12 @@ fn one(mut world: World) -> (String, serde_json::Value, bool) {
     (text, report::json(&outcome), outcome.violation.is_none())
 }
 
-fn many(args: &Args) -> (String, serde_json::Value, bool) {
+fn many(args: &Args) -> std::io::Result<(String, serde_json::Value, bool)> {
     let begun = Instant::now();
     let limit = args.seconds.map(Duration::from_secs);
-    let next = AtomicU64::new(args.from);
-    let end = args.from + args.seeds;
-    let outcomes = Mutex::new(BTreeMap::<u64, Outcome>::new());
-    let play = || {
-        while limit.is_none_or(|limit| begun.elapsed() < limit) {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end {
-                return;
-            }
-            let outcome = World::new(seed, args.bug, false).play();
-            outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, outcome);
-        }
-    };
-    side_by_side(play);
-    let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let outcomes = many::play(args.from..args.from + args.seeds, limit, args.bug)?;
     let total = Total::of(outcomes.values(), begun.elapsed());
-    (total.table(), total.json(), total.violations.is_empty())
+    Ok((total.table(), total.json(), total.violations.is_empty()))
 }
 
 fn bugs(seeds: u64) -> (String, serde_json::Value, bool) {
@@ -146,9 +134,8 @@ fn bugs(seeds: u64) -> (String, serde_json::Value, bool) {
 }
 
 fn side_by_side(play: impl Fn() + Sync) {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..many::threads() {
             scope.spawn(&play);
         }
     });
