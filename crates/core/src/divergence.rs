@@ -17,8 +17,8 @@ pub struct Divergence {
     /// The epoch whose history it went on with when the group had left it; `None` where its history is not recorded.
     pub left: Option<Epoch>,
     /// How many bytes it holds beyond that point: writes, and what a master says by itself (pings, keys that expired).
-    /// `None` where its history is not recorded, or its offset stood still as it wrote: nobody knows what of its keys the
-    /// group has.
+    /// `None` where its history is not recorded, or its offset stood still as it wrote: nobody knows what of its keys
+    /// the group has.
     pub bytes: Option<u64>,
     /// What becomes of them.
     pub keeping: Keeping,

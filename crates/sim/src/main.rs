@@ -1,5 +1,5 @@
-//! The simulator's command line: one seed, many seeds, or the planted bugs. Only it reads a clock or starts a thread: to
-//! know how long the playing took, and to play seeds side by side.
+//! The simulator's command line: one seed, many seeds, or the planted bugs. Only it reads a clock or starts a thread:
+//! to know how long the playing took, and to play seeds side by side.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the worlds inside read no clock")]
 
 mod many;

@@ -1,5 +1,5 @@
-//! The command line's many seeds: played side by side, with a word on how far that is, until all are played, the time is
-//! over, or somebody has seen enough. It judges nothing: what is found is in the outcomes.
+//! The command line's many seeds: played side by side, with a word on how far that is, until all are played, the time
+//! is over, or somebody has seen enough. It judges nothing: what is found is in the outcomes.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the worlds inside read no clock")]
 
 use std::collections::BTreeMap;

@@ -50,8 +50,8 @@ impl Planner<'_> {
         }
         let told = self.progress.fence.as_ref().filter(|it| record.master_run.as_ref() == Some(&it.run));
         if seen.fenced && told.is_some_and(|it| it.number > 0) {
-            // Not before, also not when that is only recorded: a master that is not fenced goes on without who is in step
-            // as soon as their link breaks.
+            // Not before, also not when that is only recorded: a master that is not fenced goes on without who is in
+            // step as soon as their link breaks.
             seen.left.retain(|node| !self.is_in_step(node));
         }
     }
