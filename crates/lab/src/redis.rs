@@ -207,6 +207,11 @@ impl Redis {
         self.link.as_ref().expect("a server that was built with `linked`")
     }
 
+    /// Which server it is.
+    pub fn flavour(&self) -> Flavour {
+        self.flavour
+    }
+
     /// The process, which is another one after a restart.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

@@ -1,7 +1,7 @@
 //! Redis Sentinel, to compare with.
 //!
-//! It is `redis-server --sentinel`, which needs no package of its own, with the settings that Redis ships but for what
-//! [`Sentinel::watch`] is told.
+//! It is `redis-server --sentinel` of its master's version, which needs no package of its own, with the settings that
+//! Redis ships but for what [`Sentinel::watch`] is told.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{Connection, Flavour, Process, Redis, Reply, ensure_eq, eventually, free_port};
+use crate::{Connection, Process, Redis, Reply, ensure_eq, eventually, free_port};
 
 /// Sentinels tell each other of themselves every two seconds, and ask for replicas every ten.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -55,7 +55,7 @@ impl Sentinel {
         ];
         let configuration = directory.path().join("sentinel.conf");
         fs::write(&configuration, lines.join("\n")).expect("the directory is ours");
-        let mut command = Command::new(Flavour::Installed.program());
+        let mut command = Command::new(master.flavour().program());
         command.current_dir(directory.path()).arg(&configuration).arg("--sentinel");
         let log = directory.path().join("sentinel.log");
         let process = Process::spawn(&format!("sentinel {address}"), command, &log);
