@@ -10,7 +10,7 @@
 //! | `servers` | the servers of other versions that the tests run on |
 //! | `docs` | what is generated: the command line reference, core's table of Redis commands |
 //! | `demo` | a group of real Redis servers that loses its master, and our programs at work |
-//! | `bench` | measurements: `bench client`, `bench guard`, `bench loss` |
+//! | `bench` | measurements: `bench client`, `bench guard`, `bench loss`, `bench switchover` |
 //! | `soak` | faults from a seed on real servers, held against what is promised |
 //!
 //! It never depends on our own crates: what checks them must build when they do not. It never calls `sudo`,
@@ -78,7 +78,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Build the release and measure it: `bench client`, `bench guard`, `bench loss`
+    /// Build the release and measure it: `bench client`, `bench guard`, `bench loss`, `bench switchover`
     #[command(disable_help_flag = true)]
     Bench {
         /// What to measure, then arguments for it; `--help` shows them

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use crate::command;
 use crate::packages::{self, JAVA, Need, REDIS, ZOOKEEPER};
 use crate::programs::{self, Build, TRIAL};
+use crate::servers;
 
 /// Builds the trial and becomes it, in the caller's `folder`, so that relative paths mean what they say.
 ///
@@ -20,6 +21,9 @@ use crate::programs::{self, Build, TRIAL};
 /// and the exit code are the trial's.
 pub(crate) fn run(build: Build, task: &str, arguments: &[String], folder: &Path) -> Result<()> {
     packages::ensure(&needs(task, arguments))?;
+    if is_beside_others(arguments) {
+        servers::fetch()?;
+    }
     let mut trial = Command::new(programs::built(build, TRIAL)?);
     trial.arg(task).args(arguments).current_dir(folder);
     let error = trial.exec();
@@ -27,23 +31,37 @@ pub(crate) fn run(build: Build, task: &str, arguments: &[String], folder: &Path)
 }
 
 fn needs(task: &str, arguments: &[String]) -> Vec<&'static Need> {
-    let has = |flag: &str| {
-        let is_flag = |rest: &str| rest.is_empty() || rest.starts_with('=');
-        arguments.iter().any(|argument| argument.strip_prefix(flag).is_some_and(is_flag))
-    };
-    if has("--help") || has("-h") {
+    if has(arguments, "--help") || has(arguments, "-h") {
         return vec![];
     }
-    if task == "soak" || has("--zookeeper") { vec![&REDIS, &ZOOKEEPER, &JAVA] } else { vec![&REDIS] }
+    let shipped = task == "soak" || is_switchover(arguments) || has(arguments, "--zookeeper");
+    if shipped { vec![&REDIS, &ZOOKEEPER, &JAVA] } else { vec![&REDIS] }
+}
+
+/// Whether servers of other versions are measured, too.
+fn is_beside_others(arguments: &[String]) -> bool {
+    is_switchover(arguments) && has(arguments, "--vs")
+}
+
+fn is_switchover(arguments: &[String]) -> bool {
+    arguments.first().is_some_and(|subject| subject == "switchover")
+}
+
+fn has(arguments: &[String], flag: &str) -> bool {
+    let is_flag = |rest: &str| rest.is_empty() || rest.starts_with('=');
+    arguments.iter().any(|argument| argument.strip_prefix(flag).is_some_and(is_flag))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn words(arguments: &[&str]) -> Vec<String> {
+        arguments.iter().map(ToString::to_string).collect()
+    }
+
     fn names(task: &str, arguments: &[&str]) -> Vec<&'static str> {
-        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        needs(task, &arguments).iter().map(|need| need.name).collect()
+        needs(task, &words(arguments)).iter().map(|need| need.name).collect()
     }
 
     #[test]
@@ -56,5 +74,15 @@ mod tests {
         assert_eq!(names("demo", &["--zookeeper", "--help"]), all[..0]);
         assert_eq!(names("soak", &["--minutes", "1"]), all);
         assert_eq!(names("soak", &["-h"]), all[..0]);
+        assert_eq!(names("bench", &["switchover"]), all);
+        assert_eq!(names("bench", &["loss", "--fault", "switchover"]), all[..1]);
+    }
+
+    #[test]
+    fn other_versions_are_fetched_only_where_they_are_measured() {
+        assert!(is_beside_others(&words(&["switchover", "--vs", "sentinel"])));
+        assert!(is_beside_others(&words(&["switchover", "--vs=sentinel"])));
+        assert!(!is_beside_others(&words(&["switchover", "--runs", "3"])));
+        assert!(!is_beside_others(&words(&["loss", "--vs", "sentinel"])));
     }
 }

@@ -136,3 +136,34 @@ fn a_master_that_is_cut_off_is_measured_with_a_client_on_its_side() {
     );
     assert!(line["no_writes_ms"]["median"].as_f64().unwrap() >= 900.0, "down-after is waited for: {text}");
 }
+
+/// What a switchover came to for one side: how many were done, and the most that callers noticed.
+fn switched(figures: &Value, index: usize) -> (&str, u64, [f64; 3]) {
+    let line = &figures["lines"][index];
+    let noticed = ["errors", "lost", "twice"].map(|name| line[name]["most"].as_f64().expect(name));
+    let (name, done) = (line["who_switches_over"].as_str(), line["done"].as_u64());
+    (name.expect("a side"), done.expect("a number"), noticed)
+}
+
+#[test]
+fn a_switchover_is_measured_beside_redis_sentinel_which_loses_writes() {
+    let (figures, text) = figures(&["switchover", "--vs", "redis-sentinel", "--rate", "500"]);
+    assert_eq!(switched(&figures, 0), ("redis-failover", 1, [0.0; 3]), "{text}");
+    let (name, done, [_, lost, _]) = switched(&figures, 1);
+    assert_eq!((name, done), ("Redis Sentinel", 1), "{text}");
+    assert!(lost > 0.0, "the old master takes writes until it is told: {text}");
+    let ours = &figures["lines"][0];
+    let at = |name: &str| ours[name]["median"].as_f64().unwrap();
+    assert!(at("writes") > 500.0 * 4.0, "two seconds before and two after: {text}");
+    assert!(0.0 < at("pause_ms") && at("pause_ms") <= at("worst_write_ms") + 20.0, "{text}");
+    assert_eq!(ours["explained"][0]["reason"], "switchover", "{figures:#}");
+}
+
+#[test]
+fn a_switchover_is_measured_beside_valkeys_coordinated_one() {
+    let (figures, text) = figures(&["switchover", "--vs", "valkey-coordinated", "--rate", "500"]);
+    assert_eq!(switched(&figures, 0), ("redis-failover", 1, [0.0; 3]), "{text}");
+    let (name, done, [_, _, twice]) = switched(&figures, 1);
+    assert_eq!((name, done), ("Valkey, COORDINATED", 1), "{text}");
+    assert!(twice < 1.0, "{text}");
+}

@@ -3,10 +3,12 @@
 //! It starts them, says who leads, and ends them when it is dropped. It never decides what is done to them.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use redis_failover::{Builder, Client, ReadFrom};
-use redis_failover_lab::{Account, Redis, RedisBuilder, Reply, Sentinel, ZooKeeper};
+use redis_failover_lab::{Account, Flavour, Process, Redis, RedisBuilder, Reply, Sentinel, ZooKeeper};
 use redis_failover_store::ZooKeeper as Session;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -16,6 +18,7 @@ use crate::attempt::attempt;
 use crate::failure::Failure;
 use crate::monitors::{self, Monitors};
 use crate::servers::all_follow;
+use crate::shipped::program;
 
 /// How long anything may take that is not what is measured.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -53,6 +56,8 @@ enum Guardian {
     Monitors { _monitors: Monitors, client: Client },
     /// The same on a `ZooKeeper` that each of them, and each client, has a session with.
     Ensemble { _monitors: JoinSet<()>, client: Client, zookeeper: ZooKeeper },
+    /// The program as it is shipped, a process for each monitor.
+    Shipped { _monitors: Vec<Process>, client: Client, zookeeper: ZooKeeper },
     /// Redis Sentinel.
     Sentinels(Vec<Sentinel>),
 }
@@ -86,10 +91,38 @@ impl Group {
         Ok(group)
     }
 
+    /// The same with the shipped program, whose journals and logs go to `folder`, on so many `ZooKeeper` servers.
+    pub(super) async fn with_shipped_monitors(
+        options: &[(&str, &str)],
+        servers: usize,
+        folder: &Path,
+    ) -> Result<Self, Failure> {
+        let start = |index| attempt(|| builder(options, Wiring::Direct, index).start());
+        let redis: Vec<_> = (0..3).map(start).collect::<Result<_, _>>()?;
+        let zookeeper = attempt(|| ZooKeeper::start(servers))?;
+        let spawn = |name: &&str| spawn_shipped(name, &redis, &zookeeper, folder);
+        let running = monitors::NAMES.iter().map(spawn).collect::<Result<_, _>>()?;
+        let client = builder_of_clients(&zookeeper).build().map_err(Failure::new)?;
+        client.ready(LIMIT).await.map_err(Failure::new)?;
+        let group = Self { guardian: Guardian::Shipped { _monitors: running, client, zookeeper }, redis };
+        group.steady("at the start").await?;
+        Ok(group)
+    }
+
     /// The same with three sentinels, of which two must agree.
     pub(super) async fn with_sentinels(options: &[(&str, &str)], wiring: Wiring) -> Result<Self, Failure> {
-        let master = attempt(|| builder(options, wiring, 0).start())?;
-        let replica = |index| attempt(|| builder(options, wiring, index).replica_of(&master).start());
+        Self::with_sentinels_of(Flavour::Installed, options, wiring).await
+    }
+
+    /// The same with servers and sentinels of this version.
+    pub(super) async fn with_sentinels_of(
+        flavour: Flavour,
+        options: &[(&str, &str)],
+        wiring: Wiring,
+    ) -> Result<Self, Failure> {
+        let builder = |index| builder(options, wiring, index).flavour(flavour);
+        let master = attempt(|| builder(0).start())?;
+        let replica = |index| attempt(|| builder(index).replica_of(&master).start());
         let (one, two) = (replica(1)?, replica(2)?);
         let sentinels = attempt(|| Sentinel::watch(&master, 2, DOWN_AFTER))?;
         let group = Self { guardian: Guardian::Sentinels(sentinels.into()), redis: vec![master, one, two] };
@@ -100,9 +133,9 @@ impl Group {
     /// How an application finds the master.
     pub(super) fn finder(&self) -> Finder {
         match &self.guardian {
-            Guardian::Monitors { client, .. } | Guardian::Ensemble { client, .. } => {
-                Finder::Published(client.clone())
-            }
+            Guardian::Monitors { client, .. }
+            | Guardian::Ensemble { client, .. }
+            | Guardian::Shipped { client, .. } => Finder::Published(client.clone()),
             Guardian::Sentinels(sentinels) => {
                 Finder::Sentinels(sentinels.iter().map(Sentinel::addr).collect())
             }
@@ -112,15 +145,27 @@ impl Group {
     /// The client library, where our monitors publish for it.
     pub(super) fn client(&self) -> Option<&Client> {
         match &self.guardian {
-            Guardian::Monitors { client, .. } | Guardian::Ensemble { client, .. } => Some(client),
+            Guardian::Monitors { client, .. }
+            | Guardian::Ensemble { client, .. }
+            | Guardian::Shipped { client, .. } => Some(client),
             Guardian::Sentinels(_) => None,
+        }
+    }
+
+    /// Where others find its `ZooKeeper`, if it has one.
+    pub(super) fn zookeeper(&self) -> Option<String> {
+        match &self.guardian {
+            Guardian::Ensemble { zookeeper, .. } | Guardian::Shipped { zookeeper, .. } => {
+                Some(zookeeper.connect_string())
+            }
+            Guardian::Monitors { .. } | Guardian::Sentinels(_) => None,
         }
     }
 
     /// One more client with a session of its own, where there is a `ZooKeeper`.
     pub(super) fn another_client(&self) -> Result<Option<Client>, Failure> {
         match &self.guardian {
-            Guardian::Ensemble { zookeeper, .. } => {
+            Guardian::Ensemble { zookeeper, .. } | Guardian::Shipped { zookeeper, .. } => {
                 builder_of_clients(zookeeper).build().map(Some).map_err(Failure::new)
             }
             Guardian::Monitors { .. } | Guardian::Sentinels(_) => Ok(None),
@@ -215,9 +260,38 @@ impl Group {
     }
 }
 
-fn builder_of_clients(zookeeper: &ZooKeeper) -> Builder {
-    let builder = Client::builder().servers(zookeeper.connect_string()).path(monitors::PATH);
+/// A client of the group whose record is in the `ZooKeeper` at these addresses.
+pub(super) fn clients_of(zookeeper: &str) -> Builder {
+    let builder = Client::builder().servers(zookeeper).path(monitors::PATH);
     builder.session_timeout(SESSION).read_from(ReadFrom::Master)
+}
+
+fn builder_of_clients(zookeeper: &ZooKeeper) -> Builder {
+    clients_of(&zookeeper.connect_string())
+}
+
+fn spawn_shipped(
+    name: &str,
+    redis: &[Redis],
+    zookeeper: &ZooKeeper,
+    folder: &Path,
+) -> Result<Process, Failure> {
+    let nodes = redis.iter().map(Redis::addr).collect::<Vec<_>>().join(",");
+    let mut command = Command::new(program()?);
+    command.args([
+        "run",
+        "-z",
+        &zookeeper.connect_string(),
+        "-p",
+        monitors::PATH,
+        "-r",
+        &nodes,
+        "--id",
+        name,
+    ]);
+    command.args(["--listen", "127.0.0.1:0", "--journal-limit", "64MiB", "--journal"]);
+    command.arg(folder.join(format!("{name}.journal")));
+    attempt(|| Process::spawn(&format!("monitor {name}"), command, &folder.join(format!("{name}.log"))))
 }
 
 fn builder(options: &[(&str, &str)], wiring: Wiring, index: u8) -> RedisBuilder {

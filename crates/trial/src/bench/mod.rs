@@ -9,6 +9,7 @@ mod group;
 mod guard;
 mod loss;
 mod statistics;
+mod switchover;
 mod writer;
 
 use clap::{Args, Subcommand};
@@ -34,6 +35,11 @@ enum Subject {
     Guard(guard::GuardArgs),
     /// What faults of the master cost in acknowledged writes, beside Redis Sentinel with `--vs sentinel`.
     Loss(loss::LossArgs),
+    /// What callers notice of a switchover, beside Redis Sentinel and Valkey's coordinated one with `--vs sentinel`.
+    Switchover(switchover::SwitchoverArgs),
+    /// One process that writes for `switchover`.
+    #[command(hide = true)]
+    OnSchedule(switchover::ScheduleArgs),
 }
 
 /// Measures.
@@ -47,5 +53,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
         Subject::Idle(args) => interrupt.or(client::idle(args)).await,
         Subject::Guard(args) => interrupt.or(guard::run(args)).await,
         Subject::Loss(args) => interrupt.or(loss::run(args)).await,
+        Subject::Switchover(args) => interrupt.or(switchover::run(args)).await,
+        Subject::OnSchedule(args) => interrupt.or(switchover::write_on_schedule(args)).await,
     }
 }
