@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use redis::{RedisError, RedisResult};
+use redis_failover_core::NodeAddr;
 use tokio::time::Instant;
 
 use crate::client::Shared;
@@ -74,9 +75,20 @@ const FAR: Duration = Duration::from_hours(24 * 365 * 30);
 /// The longest rest before what was refused is sent again.
 pub(crate) const LONGEST_REST: Duration = Duration::from_millis(100);
 
-/// A master that is about to be opened is open in less than the first of these rests.
-pub(crate) fn rests() -> ExponentialBackoff {
-    growing(Duration::from_millis(2), LONGEST_REST)
+/// Rests before what was refused is sent again, each longer than the one before. How often the last master refused it
+/// says nothing of the next one, which is about to be opened: it is in less than the first rest.
+#[derive(Debug, Default)]
+pub(crate) struct Rests {
+    under_way: Option<(NodeAddr, ExponentialBackoff)>,
+}
+
+impl Rests {
+    /// How long to rest now that this node refused it.
+    pub(crate) fn after(&mut self, node: &NodeAddr) -> Duration {
+        self.under_way.take_if(|(before, _)| before != node);
+        let first = || (node.clone(), growing(Duration::from_millis(2), LONGEST_REST));
+        self.under_way.get_or_insert_with(first).1.next().unwrap_or(LONGEST_REST)
+    }
 }
 
 /// Pauses from the shortest to the longest, each twice the one before, and some chance in each; without an end.
@@ -87,4 +99,20 @@ pub(crate) fn growing(shortest: Duration, longest: Duration) -> ExponentialBacko
         .with_jitter()
         .without_max_times()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_refuses_for_the_first_time_is_asked_again_soon() {
+        let soon = Duration::from_millis(2)..Duration::from_millis(5);
+        let [old, new] = ["a:1", "b:2"].map(|node| node.parse::<NodeAddr>().expect("an address"));
+        let mut rests = Rests::default();
+        assert!(soon.contains(&rests.after(&old)));
+        assert!((0..4).map(|_| rests.after(&old)).all(|rest| rest >= Duration::from_millis(4)), "it grows");
+        assert!(soon.contains(&rests.after(&new)), "another master begins anew");
+        assert!(rests.after(&new) >= Duration::from_millis(4));
+    }
 }

@@ -12,7 +12,7 @@ use super::{Connection, scan};
 use crate::cursor::Cursor;
 use crate::outcome::{Outcome, failure, unknown};
 use crate::own::Own;
-use crate::patience::{Deadline, LONGEST_REST, growing, rests};
+use crate::patience::{Deadline, LONGEST_REST, Rests, growing};
 use crate::session::{Phase, Session};
 use crate::work::{Reply, Verdict, Work};
 
@@ -72,7 +72,7 @@ impl Connection {
 
     /// Sends it on a connection of its own, for as long as it takes.
     async fn block(&mut self, work: Work<'_>) -> RedisResult<Reply> {
-        let (deadline, mut rests) = (self.patience(), rests());
+        let (deadline, mut rests) = (self.patience(), Rests::default());
         loop {
             let mut own = self.own(work, deadline).await?;
             let before = self.sending();
@@ -83,7 +83,7 @@ impl Connection {
                 Verdict::Refused(error) => {
                     self.not_sent(before);
                     deadline.check(&format!("{} answered: {error}", own.node))?;
-                    sleep(rests.next().unwrap_or(LONGEST_REST)).await;
+                    sleep(rests.after(&own.node)).await;
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::Connection;
 use crate::link::Link;
 use crate::metrics::count;
 use crate::outcome::{Outcome, failure, outcome, unknown};
-use crate::patience::{LONGEST_REST, rests};
+use crate::patience::Rests;
 use crate::spans;
 use crate::work::{Reply, Verdict, Work};
 
@@ -55,7 +55,7 @@ impl Connection {
         broken: &mut usize,
     ) -> RedisResult<(u16, Reply)> {
         let shared = Arc::clone(&self.shared);
-        let (deadline, mut rests) = (self.patience(), rests());
+        let (deadline, mut rests) = (self.patience(), Rests::default());
         loop {
             match last.take() {
                 None => {}
@@ -68,7 +68,7 @@ impl Connection {
                     }
                     // Who rests waits, too.
                     let _place = shared.inner.enter_queue(work.size())?;
-                    sleep(rests.next().unwrap_or(LONGEST_REST)).await;
+                    sleep(rests.after(&link.node)).await;
                     count(&shared.inner.counters.repeats);
                 }
                 Some((link, Verdict::Broken(error))) => {
