@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Decider;
 use crate::diagnosis::{Diagnosis, diagnose};
 use crate::names::{Epoch, NodeAddr};
-use crate::plan::{Gap, Stage, Switch};
+use crate::plan::{Gap, NEAR, Stage, Switch};
 use crate::request::{Answer, RequestId, Switchover};
 use crate::step::Step;
 use crate::switchover::prospects;
@@ -169,6 +169,7 @@ impl Decider {
             Stage::Approaching if withdrawn => None,
             Stage::Approaching if late => {
                 let why = match switch.seen {
+                    Some((_, Gap::Bytes(bytes))) if bytes <= NEAR => format!("{to} was not near in time"),
                     Some((_, Gap::Bytes(bytes))) => format!("{to} is still {bytes} bytes behind"),
                     Some((_, Gap::Unknown)) | None => format!("{to} does not follow, or does not answer"),
                 };
@@ -185,7 +186,10 @@ impl Decider {
     }
 
     fn fail_switch(&mut self, switch: &Switch, why: String) {
-        self.switched.failed.get_or_insert((switch.request, why));
+        // What failed first is why; of an earlier request it says nothing.
+        if self.switched.failed.as_ref().is_none_or(|(of, _)| *of != switch.request) {
+            self.switched.failed = Some((switch.request, why));
+        }
     }
 }
 
