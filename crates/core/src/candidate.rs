@@ -64,6 +64,9 @@ impl fmt::Display for Dropped {
 pub struct Ranking {
     /// Who takes over, if anybody may.
     pub chosen: Option<NodeAddr>,
+    /// Whether that is the recorded master, which leads on where nobody holds more.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub leads_on: bool,
     /// Where each eligible node stands.
     pub positions: BTreeMap<NodeAddr, Position>,
     /// Why the others are not eligible.
@@ -102,6 +105,7 @@ impl Ranking {
             return String::new();
         };
         match best.ahead_of(*own) {
+            Some(0) if self.leads_on => "as far as the one that is taken, which was the master".to_owned(),
             Some(0) => "as far as the one that is taken, which comes first by priority or address".to_owned(),
             Some(bytes) => format!("{bytes} bytes behind"),
             None => "in an older history".to_owned(),
@@ -112,10 +116,11 @@ impl Ranking {
 /// Ranks the members of `record` by what they said when they were frozen; those that are `down` for a quorum stay out.
 ///
 /// The greatest position wins. At one position, who goes on under the published master's name wins, then who has more
-/// beyond what was recorded; among equals the published master in its published life, one that was not being filled, then
-/// the lower `replica-priority`, then the address. Where no member is eligible there may be nothing better to wait for: the recorded master wins if it
-/// came back with its keys, or if all members are there and all are empty; where all are there and those that hold keys
-/// share one history, the one of them wins that has most of it.
+/// beyond what was recorded; among equals the recorded master itself, in its recorded run: nobody needs to change over;
+/// then one that was not being filled, then the lower `replica-priority`, then the address. Where no member is eligible
+/// there may be nothing better to wait for: the recorded master wins if it came back with its keys, or if all members are
+/// there and all are empty; where all are there and those that hold keys share one history, the one of them wins that has
+/// most of it.
 pub fn rank_candidates(
     record: &Topology,
     evidence: &BTreeMap<NodeAddr, Evidence>,
@@ -126,6 +131,7 @@ pub fn rank_candidates(
         |(node, it): (&NodeAddr, &Evidence)| (node.clone(), Holding { keys: it.keys, saved: it.saved });
     let mut ranking = Ranking {
         chosen: None,
+        leads_on: false,
         positions: BTreeMap::new(),
         dropped: BTreeMap::new(),
         holds: evidence.iter().map(holding).collect(),
@@ -143,21 +149,20 @@ pub fn rank_candidates(
         }
     }
     let_in_who_lacks_nothing(&mut ranking, evidence, &lineages);
-    let masters_name = evidence
-        .get(&record.master)
-        .filter(|it| record.master_run.as_ref() == Some(&it.run))
-        .map(|it| &it.history.replid);
+    let in_its_run = |it: &&Evidence| record.master_run.as_ref() == Some(&it.run);
+    let masters = evidence.get(&record.master).filter(in_its_run);
+    let masters_name = masters.map(|it| &it.history.replid);
+    let leads_on = |node: &NodeAddr| masters.is_some() && *node == record.master;
     let order = |(node, position): &(&NodeAddr, &Position)| {
         let it = &evidence[*node];
         // A master that was demoted and promoted by hand goes on under a name that nobody has recorded yet: what it
         // took since is in no position.
         let beyond = (masters_name == Some(&it.history.replid), it.history.offset);
         let (position, beyond) = (std::cmp::Reverse(**position), std::cmp::Reverse(beyond));
-        // One that only gave up its role leads again: nothing was wrong with it.
-        let other = **node != record.master || record.master_run.as_ref() != Some(&it.run);
-        (position, beyond, other, it.is_half_synced(), it.priority, (*node).clone())
+        (position, beyond, !leads_on(node), it.is_half_synced(), it.priority, (*node).clone())
     };
     ranking.chosen = ranking.positions.iter().min_by_key(order).map(|(node, _)| node.clone());
+    ranking.leads_on = ranking.chosen.as_ref().is_some_and(leads_on);
     if ranking.chosen.is_none() {
         ranking.chosen = nothing_better(record, evidence, &lineages, &ranking.dropped);
     }
@@ -365,7 +370,6 @@ mod tests {
             role: Role::Replica { of: None, link: Link::Down { seconds: 0 }, received: offset },
             history: History { replid: ReplId(replid.into()), offset, previous: None },
             priority: 100,
-            uncounted: false,
             keys,
             saved: None,
             min_replicas_to_write: Some(0),

@@ -22,7 +22,7 @@ impl Planner<'_> {
         if let Some(switch) = &self.progress.switch
             && matches!(switch.stage, Stage::Ceded { .. })
         {
-            ranking.chosen = Some(switch.to.clone());
+            (ranking.chosen, ranking.leads_on) = (Some(switch.to.clone()), false);
             for why in ranking.dropped.values_mut().filter(|why| **why == Dropped::NotFrozen) {
                 *why = Dropped::NotAsked;
             }
