@@ -269,7 +269,10 @@ impl fmt::Display for Step {
             Self::Promote { intent, .. } => write!(f, "promote {}", intent.node),
             Self::Open { node, .. } => write!(f, "open {node}"),
             Self::Fence { node, number, .. } => write!(f, "fence {node} by {number}"),
-            Self::Follow { nodes, master, .. } => write!(f, "follow {master}: {}", list(nodes)),
+            Self::Follow { nodes, master, closes, .. } => {
+                write!(f, "follow {master}: {}", list(nodes))?;
+                closes.as_ref().map_or(Ok(()), |node| write!(f, ", cutting off the clients of {node}"))
+            }
             Self::Persist { nodes } => write!(f, "persist {}", list(nodes)),
             Self::Depose => write!(f, "remove the leader's lock"),
             Self::Answer { answer, .. } => write!(f, "answer {answer}"),

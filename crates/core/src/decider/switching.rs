@@ -224,6 +224,8 @@ impl Decider {
     /// The master was told to give up its role, and said this, or nothing: then it may have done it.
     pub(super) fn ceded(&mut self, now: Instant, mut said: BTreeMap<NodeAddr, Evidence>) {
         let Some(mut switch) = self.progress.switch.take() else { return };
+        // It may have given it up before, in this life: those whose clients were cut off then are not these.
+        self.progress.closed = None;
         if let Some(said) = said.remove(&switch.from.0) {
             let since = now;
             (switch.stage, switch.seen) = (Stage::Ceded { since, said: Box::new(said) }, None);
