@@ -356,6 +356,7 @@ mod tests {
             fenced: false,
             left: BTreeSet::new(),
             unclosed: None,
+            pause: None,
             members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
             lineages: Lineages::new(vec![lineage]),
             monitors: BTreeSet::new(),

@@ -12,6 +12,7 @@ mod fingerprint;
 mod grounds;
 mod outcomes;
 mod parting;
+mod pausing;
 mod reading;
 mod requests;
 mod returns;
@@ -23,7 +24,7 @@ use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::event::{Event, Leadership, Observation};
 use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId, Term};
-use crate::plan::{Next, Progress, bars, plan};
+use crate::plan::{Next, Progress, bars, is_withheld, plan};
 use crate::policy::{Discover, Policy};
 use crate::request::Requests;
 use crate::start::StartRefusal;
@@ -34,6 +35,7 @@ use crate::verdict::{Doubt, Electorate, Verdict};
 use crate::view::{LeadBallot, Peers};
 use changes::postponed;
 use chronicle::Chronicle;
+use pausing::Pausing;
 use requests::Asked;
 use switching::Switched;
 
@@ -88,6 +90,8 @@ pub struct Decider {
     changes: Vec<Instant>,
     /// Since when the master is lost and no change of master has begun.
     lost_since: Option<Instant>,
+    /// What is known of a pause.
+    pausing: Pausing,
     requests: Requests,
     asked: Asked,
     switched: Switched,
@@ -133,6 +137,7 @@ impl Decider {
             settled: None,
             changes: Vec::new(),
             lost_since: None,
+            pausing: Pausing::default(),
             requests: Requests::new(),
             asked: Asked::default(),
             switched: Switched::default(),
@@ -182,6 +187,7 @@ impl Decider {
                 self.read(now, read);
             }
             Event::TopologyUnreadable => self.unreadable = true,
+            Event::WallClock(unix_millis) => self.see_wall_clock(now, unix_millis),
             Event::RequestsRead(requests) => self.requests = requests,
             Event::ReportsRead(peers) => self.peers = peers,
             Event::LeaderWatched(lead) => self.lead = lead,
@@ -202,6 +208,7 @@ impl Decider {
         self.follow_switch(now);
         self.follow_bars(now);
         self.follow_loss(now);
+        self.follow_pause(now);
         self.judge_record();
     }
 
@@ -220,11 +227,14 @@ impl Decider {
             return None;
         }
         self.follow_switch(now);
-        let step = match self.leaving {
-            Some(_) => self.next_parting_step(now)?,
-            None => self.answer_request(now).or_else(|| self.next_step(now))?,
+        let step = if self.leaving.is_some() {
+            self.next_parting_step(now)
+        } else {
+            let asked = self.answer_request(now).or_else(|| self.end_pause(now));
+            asked.or_else(|| self.next_step(now))
         };
-        let step = self.chronicled(now, step);
+        self.wake_for_pause(now);
+        let step = self.chronicled(now, step?);
         Some(self.begun(term, step))
     }
 
@@ -316,6 +326,7 @@ impl Decider {
             followed: &self.followed,
             postponed_until: self.postponed_until(now, record),
             ceded,
+            paused: self.paused(now).is_some(),
         })
     }
 
@@ -365,8 +376,8 @@ impl Decider {
         let version = self.read.as_ref().map(|read| read.version).unwrap_or_default();
         let lost = matches!(diagnose(&facts), Diagnosis::MasterLost(_) | Diagnosis::ChangeUnfinished);
         let next = plan(&facts, version, &self.progress);
-        if !lost {
-            // Nobody is waited for any more: the master is back as it was.
+        if !lost || is_withheld(&facts, &self.progress) {
+            // Nobody is waited for any more: the master is back as it was, or nobody is to take over.
             self.stuck = None;
         }
         match next {

@@ -74,6 +74,8 @@ pub struct Facts<'a> {
     pub postponed_until: Option<Instant>,
     /// Whether the reader itself has had the master give up its role, for a switchover.
     pub ceded: bool,
+    /// Whether an operator has said that none is to be begun.
+    pub paused: bool,
 }
 
 impl Facts<'_> {
@@ -204,6 +206,7 @@ mod tests {
             fenced: false,
             left: BTreeSet::new(),
             unclosed: None,
+            pause: None,
             members: ["a", "b"].map(|host| Member { addr: node(host), ok: true }).into(),
             lineages: Lineages::default(),
             monitors: BTreeSet::from(["m1", "m2", "m3"].map(id)),
@@ -239,6 +242,7 @@ mod tests {
             followed: &BTreeMap::new(),
             postponed_until: None,
             ceded: false,
+            paused: false,
         })
     }
 

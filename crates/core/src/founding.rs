@@ -55,6 +55,7 @@ impl Founding<'_> {
             record.policy = known.policy.clone();
             record.monitors.extend(known.monitors.iter().cloned());
             record.discovered.clone_from(&known.discovered);
+            record.pause.clone_from(&known.pause);
             let own_number = self.said[master].min_replicas_to_write.filter(|number| *number != CLOSED);
             record.min_replicas_to_write = own_number.unwrap_or(known.min_replicas_to_write);
             record.lineages = record.lineages.current().map_or_else(Lineages::default, |now| {
@@ -97,6 +98,7 @@ impl Founding<'_> {
             fenced: false,
             left: BTreeSet::new(),
             unclosed: None,
+            pause: None,
             lineages: Lineages::new(said.map(lineage).into_iter().collect()),
             monitors,
             policy: self.policy.clone(),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::candidate::{Dropped, Ranking};
 use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId};
+pub use crate::pause::Withheld;
 use crate::position::{History, Lineages, Position};
 use crate::topology::{Change, Reason};
 use crate::view::{Evidence, Vote};
@@ -25,6 +26,8 @@ pub enum Entry {
     Change(Box<Account>),
     /// A node came back with what the master does not have.
     Return(Box<Return>),
+    /// A master was found lost and was not replaced, for the group was paused.
+    Withheld(Box<Withheld>),
 }
 
 impl Entry {
@@ -33,6 +36,7 @@ impl Entry {
         match self {
             Self::Change(account) => account.epoch,
             Self::Return(told) => told.epoch,
+            Self::Withheld(told) => told.epoch,
         }
     }
 
@@ -41,7 +45,8 @@ impl Entry {
         match (self, other) {
             (Self::Change(one), Self::Change(other)) => one.epoch == other.epoch,
             (Self::Return(one), Self::Return(other)) => one.is_of_the_same(other),
-            (Self::Change(_), Self::Return(_)) | (Self::Return(_), Self::Change(_)) => false,
+            // Each time that a master is lost is another one.
+            (Self::Change(_) | Self::Return(_) | Self::Withheld(_), _) => false,
         }
     }
 }

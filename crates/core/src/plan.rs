@@ -4,6 +4,7 @@ mod astray;
 mod choice;
 mod fence;
 mod parting;
+mod pausing;
 mod refresh;
 mod returning;
 mod switching;
@@ -30,6 +31,9 @@ use crate::view::{Ballot, Evidence, Vote};
 /// `min-replicas-to-write` of a promoted master that is not published yet: no group has so many replicas, so it
 /// takes no write, whoever follows it.
 pub const CLOSED: u32 = 1_000_000;
+
+/// Where a frozen node is told to look for its master: a port that nobody serves, so it is refused at once.
+pub const NOBODY: (&str, &str) = ("127.0.0.1", "1");
 
 /// How long a node that was told something is given before it is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
@@ -181,6 +185,12 @@ pub(crate) fn rank(facts: &Facts<'_>, progress: &Progress) -> Ranking {
     Planner { facts, version: Version::default(), progress }.rank()
 }
 
+/// Whether the master is lost and a pause keeps it from being replaced.
+pub(crate) fn is_withheld(facts: &Facts<'_>, progress: &Progress) -> bool {
+    let planner = Planner { facts, version: Version::default(), progress };
+    matches!(diagnose(facts), Diagnosis::MasterLost(reason) if planner.is_withheld(reason))
+}
+
 /// Whether what a promoted node says is what the intent asked for.
 pub fn confirms(intent: &Intent, evidence: &Evidence) -> bool {
     let parted = (intent.replid.clone(), intent.offset + 1);
@@ -218,6 +228,9 @@ impl Planner<'_> {
 
     /// Freezes, chooses, and opens an epoch for the choice.
     fn replace(&self, reason: Reason) -> Next {
+        if self.is_withheld(reason) {
+            return self.refresh().map_or(Next::Wait(None), Next::Do);
+        }
         if let Some(until) = self.postponed(reason) {
             return self.refresh().map_or(Next::Wait(Some(until)), Next::Do);
         }

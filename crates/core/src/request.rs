@@ -38,6 +38,17 @@ pub enum Request {
     Failover,
     /// Have another node take over from a master that serves.
     Switchover(Switchover),
+    /// Begin no change of master, and say when one would have been begun.
+    Pause {
+        /// Who asks.
+        by: String,
+        /// Why.
+        reason: String,
+        /// For how long; `None` until somebody resumes.
+        lasts: Option<Duration>,
+    },
+    /// End the pause.
+    Resume,
     /// Something that this version does not know.
     Unknown(String),
 }
@@ -71,6 +82,9 @@ impl fmt::Display for Request {
             Self::Resync { node } => write!(f, "resync {node}"),
             Self::Failover => f.write_str("failover"),
             Self::Switchover(wanted) => wanted.fmt(f),
+            Self::Pause { reason, lasts: Some(lasts), .. } => write!(f, "paused for {lasts:?}: {reason}"),
+            Self::Pause { reason, lasts: None, .. } => write!(f, "paused until resumed: {reason}"),
+            Self::Resume => f.write_str("resumed"),
             Self::Unknown(word) => f.write_str(word),
         }
     }

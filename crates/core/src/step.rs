@@ -249,7 +249,7 @@ impl fmt::Display for Step {
                     write!(f, "commit epoch {}: count", record.epoch)?;
                     match entry.as_deref() {
                         Some(Entry::Return(told)) => write!(f, "; {} holds {}", told.node, told.divergence),
-                        Some(Entry::Change(_)) | None => Ok(()),
+                        Some(Entry::Change(_) | Entry::Withheld(_)) | None => Ok(()),
                     }
                 }
                 Purpose::Refresh => write!(f, "commit epoch {}: refresh", record.epoch),

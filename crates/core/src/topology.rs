@@ -6,6 +6,7 @@ use std::fmt;
 use crate::divergence::Divergence;
 use crate::history::Opening;
 use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId};
+use crate::pause::Pause;
 use crate::policy::{Discover, Policy};
 use crate::position::Lineages;
 use crate::view::Vote;
@@ -50,6 +51,8 @@ pub struct Topology {
     /// A former master that gave up its role in this life of its process, and whose clients were not cut off since.
     /// What they wait for it must never answer as a master again.
     pub unclosed: Option<(NodeAddr, RunId)>,
+    /// An operator's word that no change of master is to begin.
+    pub pause: Option<Pause>,
 }
 
 impl Topology {

@@ -215,6 +215,7 @@ pub(crate) async fn publish(session: &ZooKeeper, path: &str, nodes: &Nodes) {
         fenced: false,
         left: std::collections::BTreeSet::new(),
         unclosed: None,
+        pause: None,
         lineages: Lineages::default(),
         monitors: ["m1".parse().expect("an id")].into(),
         policy: Policy::default(),

@@ -89,6 +89,7 @@ mod tests {
                 fenced: false,
                 left: std::collections::BTreeSet::new(),
                 unclosed: None,
+                pause: None,
                 lineages: crate::position::Lineages::default(),
                 monitors: std::collections::BTreeSet::new(),
                 policy: Policy::default(),

@@ -11,6 +11,7 @@ use crate::history::{
     Account, Cause, Ending, Entry, Milestone, Opening, Return, Seen, Times, candidates, estimate, looked_at,
 };
 use crate::names::{NodeAddr, ReplId};
+use crate::pause::Withheld;
 use crate::plan::rank;
 use crate::position::{History, Lineages, Position};
 use crate::step::{Purpose, Step};
@@ -156,7 +157,7 @@ impl Decider {
                     Purpose::Found => change(self.founded(&record)),
                     Purpose::Asked(_) => change(self.adopted(&record)).or_else(|| self.returned(&record)),
                     Purpose::Count => self.returned(&record),
-                    Purpose::Refresh => None,
+                    Purpose::Refresh => self.withheld(&record),
                 };
                 Step::Commit { expected, record, purpose, entry: told.map(Box::new) }
             }
@@ -316,6 +317,23 @@ impl Decider {
         }
         let account = Account::named(record.epoch, Cause::Adopted, record.master.clone(), &self.me);
         Some(Account { old: known.map(|known| known.master.clone()), ..account })
+    }
+}
+
+/// What is told of a master that is not replaced.
+impl Decider {
+    /// What `record` newly says of a change of master that a pause keeps from being begun.
+    fn withheld(&self, record: &Topology) -> Option<Entry> {
+        let pause = record.pause.as_ref()?;
+        let known = self.record()?.pause.as_ref().and_then(|known| known.withheld);
+        Some(Entry::Withheld(Box::new(Withheld {
+            epoch: record.epoch,
+            master: record.master.clone(),
+            reason: pause.withheld.filter(|_| known.is_none())?,
+            by: pause.by.clone(),
+            why: pause.reason.clone(),
+            leader: self.me.clone(),
+        })))
     }
 }
 

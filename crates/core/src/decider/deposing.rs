@@ -73,6 +73,7 @@ mod tests {
             fenced: false,
             left: BTreeSet::new(),
             unclosed: None,
+            pause: None,
             members: vec![Member { addr: NodeAddr::new("a", 1), ok: true }],
             lineages: Lineages::new(vec![lineage]),
             monitors: ["m1", "m2", "m3"].map(id).into(),

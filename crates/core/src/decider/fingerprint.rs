@@ -24,6 +24,7 @@ impl Hash for Decider {
             settled,
             changes,
             lost_since,
+            pausing,
             requests,
             asked,
             switched,
@@ -46,7 +47,7 @@ impl Hash for Decider {
             wake,
         } = self;
         (me, configured, policy, leadership, read, record_since).hash(state);
-        (must_read, unreadable, predates, loss, overtaken, settled, changes, lost_since).hash(state);
+        (must_read, unreadable, predates, loss, overtaken, settled, changes, lost_since, pausing).hash(state);
         (requests, asked, pause_until, failures, peers, lead, deposed, observation, doubt).hash(state);
         (followed, progress, leaving, switched).hash(state);
         (attempts, in_flight.as_ref().map(|(_, step)| step), refusal, stuck, wake).hash(state);

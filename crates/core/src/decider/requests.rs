@@ -1,5 +1,7 @@
 //! What a leader does about the requests of operators: one at a time, the oldest first, and none in a change of master.
 
+mod pausing;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Decider;
@@ -54,6 +56,8 @@ impl Decider {
             Request::Resync { node } => self.resync(id, node),
             Request::Failover => self.hurry_failover(now, id),
             Request::Switchover(wanted) => self.switch_over(now, id, wanted),
+            Request::Pause { by, reason, lasts } => self.pause_group(now, id, (by, reason, *lasts)),
+            Request::Resume => self.resume_group(id),
             Request::Unknown(word) => {
                 Err(Answer::Refused(format!("the leading monitor {} does not know `{word}`", self.me)))
             }
@@ -84,6 +88,8 @@ impl Decider {
 
     /// The failover that waits begins; a master that serves is not taken away from anybody.
     fn hurry_failover(&mut self, now: Instant, id: RequestId) -> Result<Option<Step>, Answer> {
+        self.steady_record()?;
+        self.refuse_while_paused(now)?;
         let steady = self.steady_record()?;
         if self.stuck.is_some() {
             let hint = "`status` says why not, and `adopt` takes one all the same";
@@ -140,6 +146,9 @@ impl Decider {
         id: RequestId,
         master: &NodeAddr,
     ) -> Result<Option<Step>, Answer> {
+        if self.loss.is_none() {
+            self.refuse_while_paused(now)?;
+        }
         if let Some(accepted) = self.accept(id, master) {
             return accepted;
         }

@@ -346,6 +346,7 @@ mod tests {
             fenced: false,
             left: BTreeSet::new(),
             unclosed: None,
+            pause: None,
             members: ["m:1", "h:1", "h:2", "h:3", "g:1"].map(|it| Member { addr: node(it), ok: true }).into(),
             lineages: Lineages::new(vec![lineage("p", 1, 0, None), lineage("q", 2, 100, Some("p"))]),
             monitors: BTreeSet::new(),
@@ -408,6 +409,7 @@ mod tests {
             followed: &BTreeMap::new(),
             postponed_until: None,
             ceded: false,
+            paused: false,
         };
         let planner = Planner { facts: &facts, version: Version::default(), progress };
         let (step, again) = planner.gather();

@@ -59,6 +59,7 @@ impl Planner<'_> {
             other || self.progress.closed.as_ref() == Some(&(node.clone(), run.clone()))
         });
         self.fence_or_let_go(&mut seen);
+        self.note_withheld(&mut seen);
         (seen != *record).then(|| self.commit(seen, Purpose::Refresh))
     }
 

@@ -119,6 +119,7 @@ impl World {
         let nodes: Vec<_> = self.nodes.iter().map(|node| addr(node)).collect();
         let policy = &self.policy;
         let mut decider = Decider::new(id, nodes.clone(), policy.clone(), self.instant());
+        decider.handle(self.instant(), Event::WallClock(self.now));
         if let Some(record) = &self.record {
             decider.handle(self.instant(), Event::TopologyRead(record.clone()));
         }
@@ -587,7 +588,7 @@ impl World {
         let (counted, more) = (returned.next(), returned.next());
         let returns = entry.and_then(|entry| match entry {
             Entry::Return(told) => Some((&told.node, &told.divergence)),
-            Entry::Change(_) => None,
+            Entry::Change(_) | Entry::Withheld(_) => None,
         });
         assert_eq!((returns, None), (counted, more), "at {record:?}");
         let was = before.map(|before| (before.epoch, before.phase));
@@ -597,7 +598,7 @@ impl World {
         let wanted = published.then_some(epoch).or(ended.map(|(before, _)| before));
         let changed = entry.and_then(|entry| match entry {
             Entry::Change(account) => Some(account),
-            Entry::Return(_) => None,
+            Entry::Return(_) | Entry::Withheld(_) => None,
         });
         assert_eq!(changed.map(|account| account.epoch), wanted, "at {record:?}");
         if let Some(account) = changed {

@@ -27,7 +27,8 @@ pub(super) fn ask(store: &StoreArgs, request: &Request, limit: Duration) -> Resu
     }
 }
 
-async fn answer(store: &StoreArgs, request: &Request, limit: Duration) -> Result<Answer, Failure> {
+/// The leader's answer, if it comes within `limit`.
+pub(super) async fn answer(store: &StoreArgs, request: &Request, limit: Duration) -> Result<Answer, Failure> {
     let zookeeper = super::connect(store, LOOK_LIMIT)?;
     let group = zookeeper.group(&store.path);
     let outcome = async {

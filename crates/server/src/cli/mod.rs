@@ -2,11 +2,13 @@
 
 mod adopt;
 mod ask;
+mod asking;
 mod check_config;
 mod doctor;
 mod failover;
 mod history;
 mod monitor;
+mod pause;
 mod replay;
 mod resync;
 mod run;
@@ -78,6 +80,10 @@ enum Command {
     Switchover(switchover::SwitchoverArgs),
     /// Do now the failover that waits because it is the third within ten minutes.
     Failover(failover::FailoverArgs),
+    /// Begin no change of master for a while, and say when one would have been begun. All else goes on.
+    Pause(pause::PauseArgs),
+    /// End the pause: a master that is lost is replaced at once.
+    Resume(pause::ResumeArgs),
     /// Give up what a node alone holds, which is held back until that is saved: it becomes a copy of the master.
     Resync(resync::ResyncArgs),
     /// A group's monitors; without a command the same as `run`.
@@ -105,6 +111,8 @@ impl Cli {
             Command::Adopt(args) => adopt::run(args),
             Command::Switchover(args) => switchover::run(&args),
             Command::Failover(args) => failover::run(&args),
+            Command::Pause(args) => pause::run(args),
+            Command::Resume(args) => pause::resume(&args),
             Command::Resync(args) => resync::run(args),
             Command::Monitor(args) => monitor::run(*args),
             Command::Replay(args) => replay::run(&args),

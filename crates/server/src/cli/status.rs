@@ -1,5 +1,7 @@
 //! `redis-failover status`: who is who, from the record and the monitors' reports. It needs no monitor to answer.
 
+mod pausing;
+
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -102,6 +104,9 @@ fn as_text(path: &str, record: &Topology, snapshot: &Snapshot) -> String {
             record.master, change.reason, change.intent.node
         ));
     }
+    for said in pausing::lines(record) {
+        line(format_args!("{said}"));
+    }
     line(format_args!("from     the record in ZooKeeper\n"));
     line(format_args!("{:<32} {:<8} {:<4} votes", "node", "role", "is"));
     for member in &record.members {
@@ -159,6 +164,7 @@ fn alive(record: &Topology, snapshot: &Snapshot) -> usize {
 fn troubles(record: &Topology, snapshot: &Snapshot) -> Vec<String> {
     let mut troubles = Vec::new();
     let (quorum, alive) = (record.quorum(), alive(record, snapshot));
+    troubles.extend(pausing::trouble(record));
     if alive < quorum {
         troubles.push(format!("{alive} monitors are alive and {quorum} must agree: no failover"));
     }
@@ -241,6 +247,7 @@ fn as_json(path: &str, record: &Topology, read: &Versioned, snapshot: &Snapshot)
         "epoch": record.epoch.0,
         "phase": phase(record),
         "master": record.master.to_string(),
+        "pause": pausing::json(record),
         "nodes": nodes,
         "monitors": monitors,
         "leader": snapshot.leader.as_ref().map(|leader| json!({

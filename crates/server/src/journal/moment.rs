@@ -27,6 +27,13 @@ impl Moment {
     }
 }
 
+impl Moment {
+    /// So many milliseconds of the Unix epoch.
+    pub(crate) fn of_unix(millis: u64) -> Self {
+        Self(millis)
+    }
+}
+
 impl From<SystemTime> for Moment {
     fn from(time: SystemTime) -> Self {
         let age = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);

@@ -195,6 +195,7 @@ fn describe(call: &Call) -> (&'static str, bool) {
         Event::ReportsRead(_) => ("the other monitors' reports", false),
         Event::LeaderWatched(_) => ("how who leads fares", false),
         Event::RequestsRead(_) => ("the requests of operators", false),
+        Event::WallClock(_) => ("the wall clock", false),
         Event::Observed(_) => ("what this monitor sees", false),
         Event::Leaving(_) => ("this monitor leaves the group", false),
         Event::Finished(_, outcome) => match outcome {

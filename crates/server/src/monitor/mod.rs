@@ -14,7 +14,7 @@ mod tidings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use redis_failover_core::{
     ActionId, Ballots, Decider, Epoch, Event, LeadBallot, Leadership, MonitorId, NodeAddr, Observation,
@@ -159,7 +159,7 @@ impl<S: Store> Monitor<S> {
                 () = &mut shutdown => break,
                 sight = record.next() => self.record(sight),
                 seen = reports.next() => self.reports(&seen),
-                asked = requests.next() => self.decide(Event::RequestsRead(Requests::clone(&asked))),
+                asked = requests.next() => self.requests(&asked),
                 found = predecessors.next() => self.predecessors(found.as_deref()),
                 leads = leadership.next() => self.lead(leads),
                 leader = leader.next() => self.lead.follow(leader, &self.policy),
@@ -220,6 +220,17 @@ impl<S: Store> Monitor<S> {
         self.decider.handle(self.clock.now(), event);
     }
 
+    /// How long a pause lasts is told from it, which stands in the record or is asked for.
+    fn tell_wall_clock(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.decide(Event::WallClock(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)));
+    }
+
+    fn requests(&mut self, asked: &Requests) {
+        self.tell_wall_clock();
+        self.decide(Event::RequestsRead(asked.clone()));
+    }
+
     fn record(&mut self, sight: Sight) {
         let Some(read) = sight.read else { return };
         if sight.at < self.reread_at {
@@ -229,6 +240,7 @@ impl<S: Store> Monitor<S> {
         self.tidings.readable(read.as_ref().err().map(AsRef::as_ref));
         self.readable = read.is_ok();
         self.stand();
+        self.tell_wall_clock();
         self.decide(read.map_or(Event::TopologyUnreadable, Event::TopologyRead));
         if self.decider.must_read() {
             self.reread();

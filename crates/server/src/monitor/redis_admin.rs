@@ -8,7 +8,7 @@ mod replies;
 mod snapshot;
 
 use redis::{Pipeline, RedisError, Value};
-use redis_failover_core::plan::{CLOSED, MAX_LAG};
+use redis_failover_core::plan::{CLOSED, MAX_LAG, NOBODY};
 use redis_failover_core::{Evidence, Intent, NodeAddr, RunId};
 
 use redis_failover_store::CommitError;
@@ -19,9 +19,6 @@ use crate::redis_link::{LinkError, RedisLink};
 pub(super) use ceding::{cede, hold_writes, resume_writes};
 use replies::{SECTIONS, config_number, forbidden, info, is_forbidden, last, listed, tell_unfenced};
 pub(super) use snapshot::save;
-
-/// Where a frozen node is told to look for its master: a port that nobody serves, so it is refused at once.
-const NOBODY: (&str, &str) = ("127.0.0.1", "1");
 
 /// Why a visit to a node did not succeed.
 #[derive(Debug, thiserror::Error)]

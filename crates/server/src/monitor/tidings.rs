@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use redis_failover_core::{
-    Ballots, Diagnosis, Keeping, Leadership, Loss, NodeAddr, Outcome, Phase, Policy, Reason, Status, Step,
-    Topology, Verdict, Vote,
+    Ballots, Diagnosis, Keeping, Leadership, Loss, NodeAddr, Outcome, Pause, Phase, Policy, Reason, Status,
+    Step, Topology, Verdict, Vote,
 };
 use redis_failover_store::Unreadable;
 use tracing::{error, info, warn};
@@ -222,12 +222,38 @@ impl Tidings {
         }
         self.membership(before.as_ref(), record);
         self.divergence(before.as_ref(), record);
+        self.pause(before.as_ref(), record);
         for member in &record.members {
             let was = before.as_ref().and_then(|it| it.members.iter().find(|old| old.addr == member.addr));
             if was.is_some_and(|was| was.ok != member.ok) {
                 let word = if member.ok { "OK" } else { "KO" };
                 info!(event = "published", %group, node = %member.addr, "{} is published as {word}", member.addr);
             }
+        }
+    }
+
+    /// Says who paused the group and why, what is not done for it, and when it is over.
+    fn pause(&self, before: Option<&Topology>, record: &Topology) {
+        let (group, master) = (&self.group, &record.master);
+        let was = before.and_then(|before| before.pause.as_ref());
+        match (was, &record.pause) {
+            (Some(was), Some(pause)) if was.is_of_the_same(pause) => {}
+            (_, Some(pause)) => warn!(
+                event = "+paused", %group, "{pause}; no change of master is begun (redis-failover resume)"
+            ),
+            (Some(_), None) => info!(event = "-paused", %group, "the group is paused no more"),
+            (None, None) => {}
+        }
+        let withheld = |pause: Option<&Pause>| pause.and_then(|pause| pause.withheld);
+        match (withheld(was), withheld(record.pause.as_ref())) {
+            (None, Some(reason)) => error!(
+                event = "+would-failover", %group, node = %master,
+                "{master} is {reason} and would be replaced now, but the group is paused (redis-failover resume)"
+            ),
+            (Some(_), None) if record.pause.is_some() => {
+                info!(event = "-would-failover", %group, node = %master, "{master} is well again");
+            }
+            _ => {}
         }
     }
 

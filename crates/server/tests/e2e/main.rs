@@ -18,6 +18,7 @@ mod names;
 mod network;
 mod network_faults;
 mod operator;
+mod pauses;
 mod replies;
 mod returns;
 mod secure;

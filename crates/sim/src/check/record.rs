@@ -94,7 +94,7 @@ impl World {
             .iter()
             .filter_map(|it| match &it.entry {
                 Ok(Entry::Return(told)) => Some(&**told),
-                Ok(Entry::Change(_)) | Err(_) => None,
+                Ok(Entry::Change(_) | Entry::Withheld(_)) | Err(_) => None,
             })
             .collect();
         let is_told = |(node, now): &(&NodeAddr, &Divergence)| {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::divergence::DivergenceV1;
+use super::pause::{WITHHELD, WithheldV1};
 use super::state::{millis, parsed};
 use super::{FORMAT, Unreadable, bytes, format_of, garbage, object};
 
@@ -127,6 +128,7 @@ pub fn entry_value(entry: &Entry) -> Value {
     match entry {
         Entry::Change(account) => json!(account_v1(account)),
         Entry::Return(told) => json!(return_v1(told)),
+        Entry::Withheld(told) => json!(WithheldV1::of(told)),
     }
 }
 
@@ -154,6 +156,11 @@ pub(crate) fn parse_entry(znode: &str, bytes: &[u8]) -> Result<Option<Entry>, Un
             let told = serde_json::from_value(Value::Object(object)).map_err(|error| error.to_string());
             let told = told.and_then(return_of).map_err(|why| garbage(znode, bytes, why))?;
             Ok(told.map(|told| Entry::Return(Box::new(told))))
+        }
+        (Some(FORMAT), Some(WITHHELD)) => {
+            let told = serde_json::from_value(Value::Object(object)).map_err(|error| error.to_string());
+            let told = told.and_then(WithheldV1::read).map_err(|why| garbage(znode, bytes, why))?;
+            Ok(Some(Entry::Withheld(Box::new(told))))
         }
         _ => Ok(None),
     }

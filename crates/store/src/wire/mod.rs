@@ -6,6 +6,7 @@
 mod divergence;
 mod document;
 mod history;
+mod pause;
 mod report;
 mod request;
 mod state;

@@ -26,6 +26,12 @@ struct RequestV1 {
     #[serde(default)]
     dry_run: bool,
     #[serde(default)]
+    by: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default)]
+    lasts_ms: Option<u64>,
+    #[serde(default)]
     answer: Option<String>,
     #[serde(default)]
     text: Option<String>,
@@ -41,11 +47,18 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
         Request::Switchover(wanted) => {
             ("switchover", wanted.to.as_ref().map(|node| ("node", node.to_string())))
         }
+        Request::Pause { .. } => ("pause", None),
+        Request::Resume => ("resume", None),
         Request::Unknown(word) => (word.as_str(), None),
     };
     let mut object = Map::new();
     object.insert("format".to_owned(), json!(FORMAT));
     object.insert("request".to_owned(), json!(word));
+    if let Request::Pause { by, reason, lasts } = request {
+        object.insert("by".to_owned(), json!(by));
+        object.insert("reason".to_owned(), json!(reason));
+        object.extend(lasts.map(|lasts| ("lasts_ms".to_owned(), json!(millis(lasts)))));
+    }
     if let Some((key, value)) = subject {
         object.insert(key.to_owned(), json!(value));
     }
@@ -78,6 +91,11 @@ pub(crate) fn parse_request(bytes: &[u8]) -> (Request, Option<Answer>) {
         ("resync", Some(node), _) => node.parse().ok().map(|node| Request::Resync { node }),
         ("adopt", Some(master), _) => master.parse().ok().map(|master| Request::Adopt { master }),
         ("forget", _, Some(monitor)) => monitor.parse().ok().map(|monitor| Request::Forget { monitor }),
+        ("pause", ..) => read.by.zip(read.reason).map(|(by, reason)| {
+            let lasts = read.lasts_ms.map(Duration::from_millis);
+            Request::Pause { by, reason, lasts }
+        }),
+        ("resume", ..) => Some(Request::Resume),
         ("failover", ..) => Some(Request::Failover),
         (word, ..) => Some(Request::Unknown(word.to_owned())),
     };
@@ -123,7 +141,15 @@ mod tests {
             r#"{"format":1,"request":"switchover","node":"h:1","epoch":7,"timeout_ms":9000,"dry_run":true}"#
         );
         let switchovers = [switchover(None, false), switchover(Some("h:1"), true)];
-        for request in [adopt, forget, resync, Request::Failover].into_iter().chain(switchovers) {
+        let pause =
+            |lasts| Request::Pause { by: "alice".to_owned(), reason: "new switches".to_owned(), lasts };
+        let (brief, open) = (pause(Some(Duration::from_secs(9))), pause(None));
+        assert_eq!(
+            text(&request_bytes(&brief)),
+            r#"{"format":1,"request":"pause","by":"alice","reason":"new switches","lasts_ms":9000}"#
+        );
+        let others = [adopt, forget, resync, Request::Failover, brief, open, Request::Resume];
+        for request in others.into_iter().chain(switchovers) {
             let bytes = request_bytes(&request);
             assert_eq!(parse_request(&bytes), (request.clone(), None));
             for answer in [Answer::Done("so".to_owned()), Answer::Refused("because".to_owned())] {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::divergence::DivergenceV1;
 use super::history::{opening, opening_v1};
+use super::pause::PauseV1;
 use super::{FORMAT, Unreadable, bytes, format_of, garbage, merged, object};
 
 /// The keys of format 1, in the order in which they are written.
@@ -40,6 +41,8 @@ struct StateV1 {
     left: Vec<String>,
     #[serde(default)]
     unclosed: Option<UnclosedV1>,
+    #[serde(default)]
+    pause: Option<PauseV1>,
     lineages: Vec<LineageV1>,
     #[serde(default)]
     change: Option<ChangeV1>,
@@ -161,6 +164,7 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         fenced: state.fenced,
         left: state.left.iter().map(|node| parsed(node)).collect::<Result<_, _>>()?,
         unclosed: state.unclosed.map(unclosed).transpose()?,
+        pause: state.pause.map(PauseV1::read),
     })
 }
 
@@ -285,6 +289,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("fenced", record.fenced.then(|| json!(true))),
             ("left", (!left.is_empty()).then(|| json!(left))),
             ("unclosed", unclosed.map(|it| json!(it))),
+            ("pause", record.pause.as_ref().map(|pause| json!(PauseV1::of(pause)))),
             ("lineages", Some(json!(lineages))),
             ("change", change.map(|change| json!(change_v1(change)))),
         ],

@@ -6,8 +6,8 @@ use redis_failover_core::history::{
     Account, Candidate, Cause, Ending, Entry, Estimate, Holds, Milestone, Opening, Return, Seen,
 };
 use redis_failover_core::{
-    Change, Discover, Divergence, Epoch, Fencing, Intent, Keeping, Lineage, Lineages, OnDivergence, Phase,
-    Policy, Reason, ReplId, Report, RunId, Term, Vote, Wait,
+    Change, Discover, Divergence, Epoch, Fencing, Intent, Keeping, Lineage, Lineages, OnDivergence, Pause,
+    Phase, Policy, Reason, ReplId, Report, RunId, Term, Vote, Wait, Withheld,
 };
 
 use serde_json::json;
@@ -49,6 +49,7 @@ fn steady() -> Topology {
         fenced: false,
         left: std::collections::BTreeSet::new(),
         unclosed: None,
+        pause: None,
         lineages: Lineages::new(vec![lineage("a", 0, 0, None), lineage("b", 3, 4711, Some("a"))]),
         monitors: ["m1", "m2", "m3"].map(|id| id.parse().unwrap()).into(),
         policy: Policy::new(Some(2), Duration::from_secs(1), Duration::from_millis(200))
@@ -159,6 +160,7 @@ fn adopted() -> Topology {
         fenced: false,
         left: std::collections::BTreeSet::new(),
         unclosed: None,
+        pause: None,
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default().with_fencing(Fencing::Off),
@@ -540,6 +542,51 @@ fn how_far_the_lost_replicas_had_come_is_kept_in_the_state() {
     assert_eq!(read(&state), Ok(Found::Record(Box::new(record))));
     // Back in order, it is struck out.
     assert_eq!(text(&state_bytes(&steady(), Some(&state))), text(golden!("steady.state.json")));
+}
+
+#[test]
+fn a_pause_is_kept_in_the_state_and_an_older_reader_passes_it_over() {
+    let brief = Pause {
+        by: "alice@ops-1".to_owned(),
+        reason: "new switches".to_owned(),
+        lasts: Some(Duration::from_mins(10)),
+        since: Some(1_795_646_614_000),
+        withheld: Some(Reason::Silent),
+    };
+    let open = Pause { lasts: None, since: None, withheld: None, ..brief.clone() };
+    let all = [
+        (
+            brief,
+            r#"{"by":"alice@ops-1","reason":"new switches","lasts_ms":600000,"since_ms":1795646614000,"withheld":"silent"}"#,
+        ),
+        (open, r#"{"by":"alice@ops-1","reason":"new switches"}"#),
+    ];
+    let read = |state: &[u8]| read("/g", Some(golden!("steady.document.json")), Some(state));
+    for (pause, expected) in all {
+        let record = Topology { pause: Some(pause), ..steady() };
+        let state = state_bytes(&record, Some(golden!("steady.state.json")));
+        assert!(text(&state).contains(&format!(r#","pause":{expected}"#)), "{}", text(&state));
+        assert_eq!(read(&state), Ok(Found::Record(Box::new(record))));
+        let older = text(&state).replace(r#""pause""#, r#""unheard-of""#);
+        assert_eq!(read(older.as_bytes()), Ok(Found::Record(Box::new(steady()))));
+        assert_eq!(text(&state_bytes(&steady(), Some(&state))), text(golden!("steady.state.json")));
+    }
+}
+
+#[test]
+fn a_master_that_was_not_replaced_is_told_byte_for_byte() {
+    let told = Withheld {
+        epoch: Epoch(4),
+        master: "10.0.0.1:6379".parse().unwrap(),
+        reason: Reason::Silent,
+        by: "alice@ops-1".to_owned(),
+        why: "new switches".to_owned(),
+        leader: "m1".parse().unwrap(),
+    };
+    let (entry, sample) = (Entry::Withheld(Box::new(told)), golden!("withheld.entry.json"));
+    assert_eq!(text(&entry_bytes(&entry)), text(sample));
+    assert_eq!(parse_entry("/g/history/0000000004+h:1.1", sample), Ok(Some(entry)));
+    assert!(parse_entry("/g", br#"{"format":1,"kind":"withheld"}"#).is_err());
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn record() -> Topology {
         fenced: false,
         left: std::collections::BTreeSet::new(),
         unclosed: None,
+        pause: None,
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
         policy: Policy::default(),

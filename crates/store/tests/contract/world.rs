@@ -89,6 +89,7 @@ pub(crate) fn record(epoch: u64) -> Topology {
         fenced: false,
         left: std::collections::BTreeSet::new(),
         unclosed: None,
+        pause: None,
         lineages: Lineages::default(),
         monitors: [id("m1")].into(),
         policy: Policy::default(),

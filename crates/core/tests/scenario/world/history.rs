@@ -2,18 +2,26 @@
 
 use std::time::Duration;
 
-use redis_failover_core::history::{Account, Ending, Entry, Return};
+use redis_failover_core::history::{Account, Ending, Entry, Return, Withheld};
 
 pub(super) fn lines(entry: &Entry) -> Vec<String> {
     match entry {
         Entry::Change(account) => of_change(account),
         Entry::Return(told) => vec![of_return(told)],
+        Entry::Withheld(told) => vec![of_withheld(told)],
     }
 }
 
 fn of_return(told: &Return) -> String {
     let Return { epoch, node, replid: _, offset, keys, divergence, leader } = told;
     format!("epoch {epoch}: {node} came back ({keys} keys, at {offset}); {divergence}; led by {leader}")
+}
+
+fn of_withheld(told: &Withheld) -> String {
+    let Withheld { epoch, master, reason, by, why, leader } = told;
+    format!(
+        "epoch {epoch}: {master} is lost ({reason}) and not replaced: paused by {by}, {why}; led by {leader}"
+    )
 }
 
 fn of_change(account: &Account) -> Vec<String> {

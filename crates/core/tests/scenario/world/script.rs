@@ -125,6 +125,14 @@ impl World {
             if found == wanted { Ok(()) } else { Err(format!("it is {found}")) }
         };
         match words {
+            ["pause", wanted @ ..] => {
+                let pause = self.topology()?.pause.as_ref();
+                let withheld = pause.and_then(|pause| pause.withheld);
+                let withheld = withheld.map(|reason| format!(", {reason}")).unwrap_or_default();
+                let found =
+                    pause.map_or_else(|| "none".to_owned(), |pause| format!("{}{withheld}", pause.reason));
+                holds(found, &wanted.join(" "))
+            }
             ["no", "record"] => self.topology().map_or(Ok(()), |record| Err(format!("{record:?}"))),
             ["master", name] => holds(self.topology()?.master.host().to_owned(), name),
             ["epoch", epoch] => holds(self.topology()?.epoch.to_string(), epoch),
@@ -234,6 +242,12 @@ fn request_of(words: &[&str]) -> Result<Request, String> {
         ["failover"] => Ok(Request::Failover),
         ["switchover", rest @ ..] => switchover_of(rest),
         ["resync", node] => Ok(Request::Resync { node: addr(node) }),
+        ["pause", time, reason @ ..] => {
+            let lasts = (*time != "until-resumed").then(|| millis(time)).transpose()?;
+            let (by, reason) = ("alice".to_owned(), reason.join(" "));
+            Ok(Request::Pause { by, reason, lasts: lasts.map(Duration::from_millis) })
+        }
+        ["resume"] => Ok(Request::Resume),
         ["forget", monitor] => {
             let monitor = monitor.parse().map_err(|_| "no name of a monitor")?;
             Ok(Request::Forget { monitor })

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use redis_failover_core::history::{Account, Ending, Entry, Estimate, Milestone, Return};
+use redis_failover_core::history::{Account, Ending, Entry, Estimate, Milestone, Return, Withheld};
 use redis_failover_core::{Epoch, NodeAddr};
 use redis_failover_store::{Recorded, Store as _, wire};
 use serde_json::{Value, json};
@@ -136,14 +136,14 @@ impl Told {
     fn account(&self) -> Option<&Account> {
         match self.recorded.entry.as_ref().ok()? {
             Entry::Change(account) => Some(account),
-            Entry::Return(_) => None,
+            Entry::Return(_) | Entry::Withheld(_) => None,
         }
     }
 
     fn returned(&self) -> Option<&Return> {
         match self.recorded.entry.as_ref().ok()? {
             Entry::Return(told) => Some(told),
-            Entry::Change(_) => None,
+            Entry::Change(_) | Entry::Withheld(_) => None,
         }
     }
 
@@ -180,6 +180,13 @@ fn as_text(all: &[Told]) -> String {
                 let (epoch, change, cause) = (account.epoch.0, change(account), account.cause.word());
                 let (without, lost) = (without(account), lost(account));
                 line(format_args!("{time:<24} {epoch:>5}  {change:<43} {cause:<11} {without:<9} {lost}"));
+            }
+            Ok(Entry::Withheld(held)) => {
+                let Withheld { epoch, master, reason, by, why, .. } = &**held;
+                line(format_args!(
+                    "{time:<24} {:>5}  {master} was {reason} and not replaced, paused by {by}: {why}",
+                    epoch.0
+                ));
             }
             Ok(Entry::Return(back)) => {
                 let Return { epoch, node, divergence, .. } = &**back;
