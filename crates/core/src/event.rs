@@ -50,8 +50,8 @@ pub enum Event {
     LeaderWatched(Option<LeadBallot>),
     /// What operators ask for and nobody has answered yet.
     RequestsRead(Requests),
-    /// What this monitor's wall clock says, in milliseconds of the Unix epoch. Only the length of a pause is measured by it,
-    /// where its beginning was not seen.
+    /// What this monitor's wall clock says, in milliseconds of the Unix epoch. Only the length of a pause is measured
+    /// by it, where its beginning was not seen.
     WallClock(u64),
     /// What this monitor sees.
     Observed(Observation),

@@ -1,8 +1,8 @@
 //! Which znodes the history of a group takes, and which have to go: it is bounded. It reads and writes nothing.
 //!
 //! An entry is called after its epoch, in ten digits. Where a node came back in it, its address and a number follow,
-//! which grows with each return of the epoch: `0000000012+h:6379.1`. A master that was lost and not replaced, in a pause,
-//! takes such a name, too. What is called otherwise is none, and is left alone.
+//! which grows with each return of the epoch: `0000000012+h:6379.1`. A master that was lost and not replaced, in a
+//! pause, takes such a name, too. What is called otherwise is none, and is left alone.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ impl Place {
         let (name, kind) = match entry {
             Entry::Change(_) => (name_of_change(epoch, names), Vec::new()),
             Entry::Return(told) => (name_of_return(epoch, &told.node, names), returns),
-            // It takes a place among the returns: a group that is paused for long leaves the changes where they are, too.
+            // It takes a place among the returns: a group that is paused for long leaves the changes where they are.
             Entry::Withheld(told) => (name_of_return(epoch, &told.master, names), returns),
         };
         let first = |of: &[&String], kept| (of.len() + 1).saturating_sub(kept);

@@ -1,7 +1,7 @@
 //! How long a pause lasts, by this monitor's own clock. It begins no change of master and ends none.
 //!
-//! A monitor that sees a pause come counts from then. One that finds it when it begins counts from when it was recorded,
-//! by wall clocks: it errs by as much as its own differs from that of the monitor that recorded it.
+//! A monitor that sees a pause come counts from then. One that finds it when it begins counts from when it was
+//! recorded, by wall clocks: it errs by as much as its own differs from that of the monitor that recorded it.
 
 use std::time::Duration;
 

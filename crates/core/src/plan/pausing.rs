@@ -6,8 +6,8 @@ use crate::topology::{Phase, Reason, Topology};
 use crate::view::Role;
 
 impl Planner<'_> {
-    /// Whether a change of master for this reason is not begun, for the group is paused. One that was begun is finished,
-    /// and a master that may have lost its memory is never left to its replicas.
+    /// Whether a change of master for this reason is not begun, for the group is paused. One that was begun is
+    /// finished, and a master that may have lost its memory is never left to its replicas.
     pub(super) fn is_withheld(&self, reason: Reason) -> bool {
         let begins = self.facts.record.phase == Phase::Steady && !self.progress.frozen && !self.was_frozen();
         self.facts.paused && begins && reason != Reason::Restarted

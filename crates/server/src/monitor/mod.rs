@@ -14,11 +14,11 @@ mod tidings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use redis_failover_core::{
     ActionId, Ballots, Decider, Epoch, Event, LeadBallot, Leadership, MonitorId, NodeAddr, Observation,
-    Observer, Outcome, Policy, Report, Requests, Waits,
+    Observer, Outcome, Policy, Report, Waits,
 };
 use redis_failover_store::{Campaign, SeenReport, Sight, Store};
 use tokio::sync::{mpsc, watch};
@@ -218,17 +218,6 @@ impl<S: Store> Monitor<S> {
 
     fn decide(&mut self, event: Event) {
         self.decider.handle(self.clock.now(), event);
-    }
-
-    /// How long a pause lasts is told from it, which stands in the record or is asked for.
-    fn tell_wall_clock(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.decide(Event::WallClock(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)));
-    }
-
-    fn requests(&mut self, asked: &Requests) {
-        self.tell_wall_clock();
-        self.decide(Event::RequestsRead(asked.clone()));
     }
 
     fn record(&mut self, sight: Sight) {

@@ -1,11 +1,11 @@
-//! What a running monitor is told from outside: another seed, or to leave its group for good. Then it takes its votes
-//! back, looks who is left, and has the decider see to what nobody would look after any more. It decides nothing, and
-//! stays for some seconds at most.
+//! What a running monitor is told from outside: what operators ask for, another seed, or to leave its group for good.
+//! Then it takes its votes back, looks who is left, and has the decider see to what nobody would look after any more.
+//! It decides nothing, and stays for some seconds at most.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redis_failover_core::{Event, Fencing, MonitorId};
+use redis_failover_core::{Event, Fencing, MonitorId, Requests};
 use redis_failover_store::{Store, StoreError};
 use tokio::time::Instant as Moment;
 use tracing::{info, warn};
@@ -34,6 +34,18 @@ pub(super) struct Leaving {
 }
 
 impl<S: Store> Monitor<S> {
+    /// How long a pause lasts is told from it, which stands in the record or is asked for.
+    pub(super) fn tell_wall_clock(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.decide(Event::WallClock(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)));
+    }
+
+    /// Takes in what operators ask the leader for.
+    pub(super) fn requests(&mut self, asked: &Requests) {
+        self.tell_wall_clock();
+        self.decide(Event::RequestsRead(asked.clone()));
+    }
+
     /// Takes in an order.
     pub(super) fn order(&mut self, order: Order) {
         match order {

@@ -522,8 +522,14 @@ fn what_a_leader_waits_for_is_read_and_written_byte_for_byte_and_an_older_reader
         ("[::1]:6380", wait("empty", Some(0), Some(1_795_646_614))),
     ];
     let waits = waits.map(|(node, wait)| (node.parse().unwrap(), wait)).into();
-    let report =
-        Report { monitor: id.clone(), address: None, remembers: None, lead: None, votes: [].into(), waits };
+    let report = Report {
+        monitor: id.clone(),
+        address: None,
+        remembers: None,
+        lead: None,
+        votes: [].into(),
+        waits,
+    };
     let sample = golden!("waiting.report.json");
     assert_eq!(text(&report_bytes(&report)), text(sample));
     assert_eq!(parse_report("/g/monitors/m1", &id, sample), Ok(report));
@@ -557,7 +563,10 @@ fn a_pause_is_kept_in_the_state_and_an_older_reader_passes_it_over() {
     let all = [
         (
             brief,
-            r#"{"by":"alice@ops-1","reason":"new switches","lasts_ms":600000,"since_ms":1795646614000,"withheld":"silent"}"#,
+            concat!(
+                r#"{"by":"alice@ops-1","reason":"new switches","lasts_ms":600000,"#,
+                r#""since_ms":1795646614000,"withheld":"silent"}"#,
+            ),
         ),
         (open, r#"{"by":"alice@ops-1","reason":"new switches"}"#),
     ];
