@@ -162,6 +162,12 @@ impl Policy {
         Ok(Self { quorum, down_after, probe_interval, ..Self::default() })
     }
 
+    /// This policy, where a majority of the registered monitors must agree.
+    #[must_use]
+    pub fn with_quorum_of_majority(self) -> Self {
+        Self { quorum: None, ..self }
+    }
+
     /// This policy, where a master that refuses writes because it cannot save (MISCONF) is unusable, or is not.
     #[must_use]
     pub fn misconf_unusable(self, misconf_is_unusable: bool) -> Self {

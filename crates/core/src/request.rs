@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::names::{Epoch, MonitorId, NodeAddr};
+use crate::policy::Policy;
 
 /// Names one request of a group; a later request has a greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +50,13 @@ pub enum Request {
     },
     /// End the pause.
     Resume,
+    /// Replace the group's policy.
+    Configure {
+        /// The one that was shown to who asks: another one that stands is not replaced.
+        before: Box<Policy>,
+        /// The new one.
+        after: Box<Policy>,
+    },
     /// Something that this version does not know.
     Unknown(String),
 }
@@ -85,6 +93,13 @@ impl fmt::Display for Request {
             Self::Pause { reason, lasts: Some(lasts), .. } => write!(f, "paused for {lasts:?}: {reason}"),
             Self::Pause { reason, lasts: None, .. } => write!(f, "paused until resumed: {reason}"),
             Self::Resume => f.write_str("resumed"),
+            Self::Configure { before, after } => {
+                let pairs = before.settings().into_iter().zip(after.settings());
+                let differing = pairs.filter(|((_, before), (_, after))| before != after);
+                let each =
+                    differing.map(|((key, before), (_, after))| format!("{key} is {after} (was {before})"));
+                f.write_str(&each.collect::<Vec<_>>().join(", "))
+            }
             Self::Unknown(word) => f.write_str(word),
         }
     }

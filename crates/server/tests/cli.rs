@@ -28,6 +28,7 @@ fn with<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 fn missing_options_are_named() {
     assert_fails(&["run"], 2, &["--zkhosts <HOSTS>", "--path <PATH>", "--redishosts <NODES>"]);
     assert_fails(&["status", "-z", "localhost:2181"], 2, &["--path <PATH>"]);
+    assert_fails(&["config", "set", "-z", "localhost:2181", "-p", "/a"], 2, &["<KEY=VALUE>"]);
     assert_fails(&["pause", "-z", "localhost:2181", "-p", "/a"], 2, &["--reason <TEXT>"]);
     assert_fails(&["explain", "-z", "localhost:2181", "-p", "/a"], 2, &["<EPOCH>"]);
     assert_fails(&[], 2, &["Usage: redis-failover"]);
@@ -47,6 +48,9 @@ fn a_wrong_value_names_option_value_and_what_would_be_right() {
     assert_fails(&["run", "-z", "h:x", "-p", "/a", "-r", "a:1"], 2, &["--zkhosts", "h:x"]);
     assert_fails(&["run", "-z", "h:1", "-p", "/a", "-r", "a:1,b"], 2, &["--redishosts", "`b`", "HOST:PORT"]);
     assert_fails(&["explain", "two", "-z", "h:1", "-p", "/a"], 2, &["<EPOCH>", "two"]);
+    let config = ["config", "set", "-z", "h:1", "-p", "/a"];
+    assert_fails(&[&config[..], &["down_after=soon"]].concat(), 2, &["down_after=soon", "500ms or 1s"]);
+    assert_fails(&[&config[..], &["quorun=1"]].concat(), 2, &["`quorun`", "did you mean `quorum`?"]);
     let pause = ["pause", "-z", "h:1", "-p", "/a", "--reason"];
     assert_fails(&[&pause[..], &["x", "--for", "1h"]].concat(), 2, &["--for", "500ms or 1s"]);
     assert_fails(&[&pause[..], &["x", "--for", "0s"]].concat(), 2, &["--for", "no time is none"]);
@@ -119,6 +123,7 @@ fn a_store_that_does_not_answer_is_exit_code_3() {
     assert_fails(&["status", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["ZooKeeper", "127.0.0.1:1", "hint:"]);
     assert_fails(&["history", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["ZooKeeper", "127.0.0.1:1", "hint:"]);
     assert_fails(&["pause", "--reason", "x", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
+    assert_fails(&["config", "show", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
     assert_fails(&["resume", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
     assert_fails(&["explain", "2", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Planner, TELL_AGAIN};
+use super::{Fence, Planner, TELL_AGAIN};
 use crate::names::NodeAddr;
 use crate::policy::Fencing;
 use crate::step::Step;
@@ -27,7 +27,7 @@ impl Planner<'_> {
         let record = self.facts.record;
         // An operator's own number is a fence that nobody lets down.
         if record.policy.fencing() == Fencing::Off || record.min_replicas_to_write > 0 {
-            seen.fenced = false;
+            seen.fenced = self.takes_down();
             seen.left.clear();
             return;
         }
@@ -54,6 +54,16 @@ impl Planner<'_> {
             // step as soon as their link breaks.
             seen.left.retain(|node| !self.is_in_step(node));
         }
+    }
+
+    /// Whether the policy is that nothing is fenced any more, and the master still is: until it was told otherwise the
+    /// record says so, for whoever leads next.
+    fn takes_down(&self) -> bool {
+        let record = self.facts.record;
+        let told =
+            |fence: &Fence| fence.number == 0 && fence.done && record.master_run.as_ref() == Some(&fence.run);
+        let off = record.policy.fencing() == Fencing::Off && record.min_replicas_to_write == 0;
+        off && record.fenced && !self.progress.fence.as_ref().is_some_and(told)
     }
 
     /// Notes in `seen` that the master goes on without any of the replicas.
@@ -103,14 +113,19 @@ impl Planner<'_> {
     pub(super) fn set_fence(&self) -> Option<Step> {
         let (record, now) = (self.facts.record, self.facts.now);
         // An operator's own number is his to change.
-        let fences = record.policy.fencing() != Fencing::Off && record.min_replicas_to_write == 0;
-        let run = record.master_run.clone().filter(|_| fences)?;
+        let takes_down = self.takes_down();
+        let own = record.policy.fencing() == Fencing::Off || record.min_replicas_to_write > 0;
+        let run = record.master_run.clone().filter(|_| takes_down || !own)?;
         self.opened()?;
-        let number = record.number();
+        let number = if takes_down { 0 } else { record.number() };
         let seen = |since| self.facts.fresh(&record.master, since);
         let Some(set) = self.progress.fence.as_ref().filter(|fence| fence.run == run) else {
             let guarded = seen(None).is_some_and(|it| it.guarded);
-            return (number > 0 || guarded).then(|| Step::Fence { node: record.master.clone(), run, number });
+            return (number > 0 || guarded || takes_down).then(|| Step::Fence {
+                node: record.master.clone(),
+                run,
+                number,
+            });
         };
         let rest = TELL_AGAIN.saturating_mul(1 << set.times.min(6));
         let other = !set.done || seen(Some(set.at)).is_some_and(|it| it.guarded != (number > 0));

@@ -141,6 +141,8 @@ impl Redis {
                 self.min_replicas = CLOSED;
                 self.follow_no_one(name);
             }
+            // It opens one that is closed, and leaves any other number as it is.
+            Command::Open(_) if self.min_replicas != CLOSED => {}
             Command::Open(number) | Command::Fence(number) => self.min_replicas = *number,
             Command::Follow(master, number) => {
                 self.writes = Writes::Taken;

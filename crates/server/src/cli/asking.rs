@@ -27,12 +27,20 @@ pub(super) struct Asking {
 }
 
 impl Asking {
+    /// Leaves `request` for the leader and waits for its answer.
+    ///
+    /// # Errors
+    /// When there is no leader, or it does not answer.
+    pub(super) fn answer(&self, request: &Request) -> Result<Answer, Failure> {
+        super::runtime()?.block_on(answer(&self.store, request, self.timeout))
+    }
+
     /// Leaves `request` for the leader and prints its answer.
     ///
     /// # Errors
     /// When there is no leader, when it refuses, or when it does not answer.
     pub(super) fn ask(&self, request: &Request) -> Result<ExitCode, Failure> {
-        let answer = super::runtime()?.block_on(answer(&self.store, request, self.timeout))?;
+        let answer = self.answer(request)?;
         let (word, text) = match &answer {
             Answer::Done(text) => ("done", text),
             Answer::Refused(text) => ("refused", text),

@@ -5,6 +5,8 @@ mod ask;
 mod asking;
 mod check_config;
 mod doctor;
+mod config;
+mod confirm;
 mod failover;
 mod history;
 mod monitor;
@@ -92,6 +94,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Check the options of `run` or a configuration file, and show what they mean; connects to nobody.
     CheckConfig(Box<RunArgs>),
+    /// A group's policy: quorum, deadlines and what else counts for all its monitors.
+    Config(config::ConfigArgs),
     /// Show every key of a configuration file, in Markdown.
     ConfigKeys,
 }
@@ -116,6 +120,7 @@ impl Cli {
             Command::Resync(args) => resync::run(args),
             Command::Monitor(args) => monitor::run(*args),
             Command::Replay(args) => replay::run(&args),
+            Command::Config(args) => config::run(&args),
             Command::CheckConfig(args) => check_config::run(*args),
             Command::ConfigKeys => {
                 print!("{}", crate::config::reference());

@@ -73,7 +73,8 @@ fn why_nothing(snapshot: &Snapshot) -> String {
     }
 }
 
-async fn snapshot(store: &StoreArgs) -> Result<Snapshot, Failure> {
+/// One look at the group.
+pub(super) async fn snapshot(store: &StoreArgs) -> Result<Snapshot, Failure> {
     let zookeeper = super::connect(store, LIMIT)?;
     let snapshot = zookeeper.group(&store.path).snapshot(LIMIT).await;
     zookeeper.close().await;

@@ -199,10 +199,17 @@ impl Said {
     }
 
     fn policy(&self) -> Result<Policy, Failure> {
-        let default = Policy::default();
+        self.policy_over(&Policy::default())
+    }
+
+    /// What is said, and where nothing is what `default` says.
+    ///
+    /// # Errors
+    /// When that cannot stand together.
+    pub(super) fn policy_over(&self, default: &Policy) -> Result<Policy, Failure> {
         let down_after = self.down_after.unwrap_or(default.down_after());
         let probe_interval = self.probe_interval.unwrap_or(default.probe_interval());
-        let policy = Policy::new(self.quorum, down_after, probe_interval)
+        let policy = Policy::new(self.quorum.or(default.quorum()), down_after, probe_interval)
             .map_err(|error| usage(format!("the policy cannot stand: {error}")))?;
         let parallel_syncs = self.parallel_syncs.unwrap_or(default.parallel_syncs());
         if parallel_syncs == 0 {

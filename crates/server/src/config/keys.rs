@@ -5,7 +5,7 @@ mod page;
 mod places;
 
 pub(crate) use page::reference;
-pub(super) use places::check;
+pub(super) use places::{check, nearest};
 
 /// Where a key may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ mod redis_args;
 mod said;
 mod secure;
 mod values;
+mod wishes;
 
 use std::net::SocketAddr;
 
@@ -24,6 +25,7 @@ use secure::OpenFile;
 #[cfg(test)]
 pub(crate) use secure::ZooKeeperArgs;
 pub(crate) use values::{host_name, parse_node, parse_time};
+pub(crate) use wishes::{Wishes, settings};
 
 /// What one monitor process is to do, checked.
 #[derive(Clone, Debug)]

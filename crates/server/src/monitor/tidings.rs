@@ -365,8 +365,7 @@ impl Tidings {
                 warn!(
                     event = "policy-differs", group = %self.group, key, configured, recorded,
                     "{key} is {configured} in this monitor's configuration and {recorded} in the group's record, which \
-                     counts for all monitors (it was taken from the configuration of the monitor that began the group; \
-                     there is no command to change it yet)"
+                     counts for all monitors (redis-failover config set changes it)"
                 );
             }
         }

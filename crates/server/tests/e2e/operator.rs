@@ -216,3 +216,53 @@ fn beside_a_living_monitor_of_the_predecessor_nobody_leads_unless_told_to() {
     predecessor.terminate();
     group.await_steady(&servers, 0);
 }
+
+#[test]
+fn a_policy_is_shown_and_changed_for_all_monitors_at_once_and_refused_where_it_would_cost_the_master() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/policy");
+    let set = |group: &Group, more: &[&str]| operator(&servers, group, &[&["config", "set"], more].concat());
+    let shown = operator(&servers, &group, &["config", "show"]);
+    assert_says(&shown, 0, &["down_after = \"1s\"", "# quorum = the majority: 2 of 3 registered monitors"]);
+    assert_says(
+        &set(&group, &["down_afer=2s"]),
+        2,
+        &["there is no key `down_afer`", "did you mean `down_after`?"],
+    );
+    let diff = ["- down_after = \"1s\"", "+ down_after = \"2s\""];
+    assert_says(&set(&group, &["down_after=2s", "--dry-run"]), 0, &[diff[0], diff[1], "nothing was changed"]);
+    assert_says(&set(&group, &["down_after=2s"]), 1, &[diff[0], diff[1], "nothing was done", "--yes"]);
+    let value = |key: &str| {
+        let shown = operator(&servers, &group, &["config", "show", "--json"]);
+        serde_json::from_slice::<serde_json::Value>(&shown.stdout).expect("it prints JSON")[key].clone()
+    };
+    assert_eq!(value("down_after"), "1s");
+    assert_says(
+        &set(&group, &["down_after=2s", "parallel_syncs=2", "--yes"]),
+        0,
+        &["done: down_after is 2s (was 1s)"],
+    );
+    assert_eq!((value("down_after"), value("parallel_syncs")), ("2s".into(), 2.into()));
+    eventually(DEADLINE, "each monitor follows it", || match group.logged("key=\"down_after\"") {
+        3 => Ok(()),
+        some => Err(format!("{some} do")),
+    });
+    assert_says(&set(&group, &["down_after=2s", "--yes"]), 0, &["the group has this policy already"]);
+    assert_says(
+        &set(&group, &["quorum=4", "--yes"]),
+        1,
+        &["refused: 4 monitors would have to agree", "only 3"],
+    );
+    let changed = set(&group, &["fencing=off", "--yes", "--json"]);
+    let changed: serde_json::Value = serde_json::from_slice(&changed.stdout).expect("it prints JSON");
+    assert_eq!(changed["changes"]["fencing"], serde_json::json!({ "before": "replicas", "after": "off" }));
+    eventually(DEADLINE, "the master is fenced no more", || {
+        let number =
+            group.redis[0].command(&["CONFIG", "GET", "min-replicas-to-write"]).and_then(Reply::into_result);
+        let number = number.map(|reply| format!("{reply:?}"));
+        if number.as_ref().is_ok_and(|it| it.contains("\"0\"")) { Ok(()) } else { Err(format!("{number:?}")) }
+    });
+    // It is the policy of now that a failover goes by.
+    group.redis[0].kill();
+    group.await_successor(&servers, 0);
+}

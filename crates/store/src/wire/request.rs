@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use redis_failover_core::{Answer, Epoch, Request, Switchover};
+use redis_failover_core::{Answer, Epoch, Policy, Request, Switchover};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::state::millis;
+use super::state::{PolicyV1, millis, policy, policy_of};
 use super::{FORMAT, merged};
 
 #[derive(Serialize, Deserialize)]
@@ -31,6 +31,11 @@ struct RequestV1 {
     reason: Option<String>,
     #[serde(default)]
     lasts_ms: Option<u64>,
+    /// What cannot be read of it makes the request one that nobody knows.
+    #[serde(default)]
+    before: Option<Value>,
+    #[serde(default)]
+    after: Option<Value>,
     #[serde(default)]
     answer: Option<String>,
     #[serde(default)]
@@ -49,6 +54,7 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
         }
         Request::Pause { .. } => ("pause", None),
         Request::Resume => ("resume", None),
+        Request::Configure { .. } => ("configure", None),
         Request::Unknown(word) => (word.as_str(), None),
     };
     let mut object = Map::new();
@@ -58,6 +64,11 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
         object.insert("by".to_owned(), json!(by));
         object.insert("reason".to_owned(), json!(reason));
         object.extend(lasts.map(|lasts| ("lasts_ms".to_owned(), json!(millis(lasts)))));
+    }
+    if let Request::Configure { before, after } = request {
+        for (key, it) in [("before", before), ("after", after)] {
+            object.insert(key.to_owned(), Value::Object(policy(it, None)));
+        }
     }
     if let Some((key, value)) = subject {
         object.insert(key.to_owned(), json!(value));
@@ -82,6 +93,11 @@ pub(crate) fn answered_bytes(bytes: &[u8], answer: &Answer) -> Vec<u8> {
     super::bytes(merged(super::base(Some(bytes)), answer))
 }
 
+fn policy_in(value: Option<Value>) -> Option<Box<Policy>> {
+    let read: PolicyV1 = serde_json::from_value(value?).ok()?;
+    policy_of(&read).ok().map(Box::new)
+}
+
 /// The request that stands in `bytes`, and its answer, if it has one.
 pub(crate) fn parse_request(bytes: &[u8]) -> (Request, Option<Answer>) {
     let unknown = || Request::Unknown(String::from_utf8_lossy(bytes).chars().take(60).collect());
@@ -95,6 +111,10 @@ pub(crate) fn parse_request(bytes: &[u8]) -> (Request, Option<Answer>) {
             let lasts = read.lasts_ms.map(Duration::from_millis);
             Request::Pause { by, reason, lasts }
         }),
+        ("configure", ..) => {
+            let configure = |(before, after)| Request::Configure { before, after };
+            policy_in(read.before).zip(policy_in(read.after)).map(configure)
+        }
         ("resume", ..) => Some(Request::Resume),
         ("failover", ..) => Some(Request::Failover),
         (word, ..) => Some(Request::Unknown(word.to_owned())),
@@ -141,6 +161,20 @@ mod tests {
             r#"{"format":1,"request":"switchover","node":"h:1","epoch":7,"timeout_ms":9000,"dry_run":true}"#
         );
         let switchovers = [switchover(None, false), switchover(Some("h:1"), true)];
+        let configure = Request::Configure {
+            before: Box::default(),
+            after: Box::new(
+                Policy::default().with_parallel_syncs(3).with_fencing(redis_failover_core::Fencing::Off),
+            ),
+        };
+        assert_eq!(
+            text(&request_bytes(&configure)),
+            concat!(
+                r#"{"format":1,"request":"configure","#,
+                r#""before":{"down_after_ms":1000,"probe_interval_ms":200,"fencing":"replicas"},"#,
+                r#""after":{"down_after_ms":1000,"probe_interval_ms":200,"parallel_syncs":3}}"#,
+            )
+        );
         let pause =
             |lasts| Request::Pause { by: "alice".to_owned(), reason: "new switches".to_owned(), lasts };
         let (brief, open) = (pause(Some(Duration::from_secs(9))), pause(None));
@@ -148,7 +182,7 @@ mod tests {
             text(&request_bytes(&brief)),
             r#"{"format":1,"request":"pause","by":"alice","reason":"new switches","lasts_ms":9000}"#
         );
-        let others = [adopt, forget, resync, Request::Failover, brief, open, Request::Resume];
+        let others = [adopt, forget, resync, Request::Failover, brief, open, Request::Resume, configure];
         for request in others.into_iter().chain(switchovers) {
             let bytes = request_bytes(&request);
             assert_eq!(parse_request(&bytes), (request.clone(), None));
@@ -164,6 +198,8 @@ mod tests {
         let word = |word: &str| (Request::Unknown(word.to_owned()), None);
         assert_eq!(parse_request(br#"{"format":9,"request":"dance","with":"m1"}"#), word("dance"));
         assert_eq!(parse_request(b"what?"), word("what?"));
+        let later = r#"{"request":"configure","before":{},"after":{}}"#;
+        assert_eq!(parse_request(later.as_bytes()), word(&later.chars().take(60).collect::<String>()));
         let odd = r#"{"request":"adopt","master":"nowhere"}"#;
         assert_eq!(parse_request(odd.as_bytes()), word(odd));
         assert!(text(&answered_bytes(b"what?", &Answer::Done(String::new()))).contains("done"));

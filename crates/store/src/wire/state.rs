@@ -49,7 +49,7 @@ struct StateV1 {
 }
 
 #[derive(Deserialize)]
-struct PolicyV1 {
+pub(super) struct PolicyV1 {
     #[serde(default)]
     quorum: Option<u32>,
     down_after_ms: u64,
@@ -136,16 +136,7 @@ fn topology(state: StateV1) -> Result<Topology, String> {
             return Err(format!("it is in phase `{phase}` {with} a `change`"));
         }
     };
-    let policy = Policy::new(
-        state.policy.quorum,
-        Duration::from_millis(state.policy.down_after_ms),
-        Duration::from_millis(state.policy.probe_interval_ms),
-    );
-    let policy = policy.map_err(|error| format!("its `policy`: {error}"))?;
-    let policy = policy
-        .misconf_unusable(state.policy.misconf_is_unusable)
-        .patient_with_refusal(state.policy.refusal_waits);
-    let policy = with_later_settings(policy, &state.policy)?;
+    let policy = policy_of(&state.policy)?;
     let monitors = state.monitors.iter().map(|id| parsed(id)).collect::<Result<_, _>>()?;
     Ok(Topology {
         epoch: Epoch(state.epoch),
@@ -166,6 +157,18 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         unclosed: state.unclosed.map(unclosed).transpose()?,
         pause: state.pause.map(PauseV1::read),
     })
+}
+
+/// The policy as it was written.
+pub(super) fn policy_of(read: &PolicyV1) -> Result<Policy, String> {
+    let policy = Policy::new(
+        read.quorum,
+        Duration::from_millis(read.down_after_ms),
+        Duration::from_millis(read.probe_interval_ms),
+    );
+    let policy = policy.map_err(|error| format!("its `policy`: {error}"))?;
+    let policy = policy.misconf_unusable(read.misconf_is_unusable).patient_with_refusal(read.refusal_waits);
+    with_later_settings(policy, read)
 }
 
 /// Settings that a record need not have: the default stands where one is missing, and is not written.
@@ -296,7 +299,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
     ))
 }
 
-fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Value> {
+pub(super) fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<String, Value> {
     let default = Policy::default();
     let (grace, wait, discover) = (policy.link_grace(), policy.third_failover_waits(), policy.discover());
     let (on_divergence, parallel_syncs) = (policy.on_divergence(), policy.parallel_syncs());

@@ -37,7 +37,7 @@ impl Decider {
     }
 
     /// Whether a change of master is being prepared, or is due and waits for nothing.
-    fn changes_now(&self, now: Instant) -> bool {
+    pub(super) fn changes_now(&self, now: Instant) -> bool {
         let Some(facts) = self.facts(now) else { return false };
         let withheld = is_withheld(&facts, &self.progress);
         let waits = withheld || facts.postponed_until.is_some() || self.stuck.is_some();

@@ -45,6 +45,11 @@ impl World {
             ["restart", "monitors"] => self.restart_monitors(),
             ["restart", "monitor", name] => self.restart_monitor(name),
             ["policy", setting, value] => self.policy = with_setting(self.policy.clone(), setting, value)?,
+            ["ask", "configure", setting, value] => {
+                let before = Box::new(self.topology()?.policy.clone());
+                let after = Box::new(with_setting(Policy::clone(&before), setting, value)?);
+                self.ask(Request::Configure { before, after });
+            }
             ["ask", request @ ..] => self.ask(request_of(request)?),
             ["save", "record"] => self.saved.clone_from(&self.record),
             ["restore", "record"] => self.replace_record(self.saved.clone()),
@@ -132,6 +137,11 @@ impl World {
                 let found =
                     pause.map_or_else(|| "none".to_owned(), |pause| format!("{}{withheld}", pause.reason));
                 holds(found, &wanted.join(" "))
+            }
+            ["policy", key, wanted @ ..] => {
+                let settings = self.topology()?.policy.settings();
+                let found = settings.into_iter().find(|(name, _)| name == key).map(|(_, value)| value);
+                holds(found.unwrap_or_default(), &wanted.join(" "))
             }
             ["no", "record"] => self.topology().map_or(Ok(()), |record| Err(format!("{record:?}"))),
             ["master", name] => holds(self.topology()?.master.host().to_owned(), name),
@@ -282,6 +292,21 @@ fn with_setting(policy: Policy, setting: &str, value: &str) -> Result<Policy, St
         "on-divergence" => {
             let choice = OnDivergence::from_word(value).ok_or_else(|| format!("no such choice: {value}"))?;
             Ok(policy.with_on_divergence(choice))
+        }
+        "quorum" | "down-after" => {
+            let quorum = if setting == "quorum" {
+                Some(value.parse().map_err(|_| "no number")?)
+            } else {
+                policy.quorum()
+            };
+            let down_after = if setting == "down-after" {
+                Duration::from_millis(millis(value)?)
+            } else {
+                policy.down_after()
+            };
+            let changed = Policy::new(quorum, down_after, policy.probe_interval());
+            let changed = changed.map_err(|error| error.to_string())?;
+            Ok(changed.with_fencing(policy.fencing()).with_discover(policy.discover()))
         }
         "parallel-syncs" => Ok(policy.with_parallel_syncs(value.parse().map_err(|_| "no number")?)),
         "fencing" => {

@@ -70,15 +70,19 @@ fn misplaced(key: &Spanned<impl AsRef<str>>, places: &[Place]) -> Option<Misplac
                 if name == "zookeeper_password" { "zookeeper" } else { "redis" }
             ),
         )),
-        None => Some(wrong(key, format!("there is no key `{name}`"), nearest(name, places))),
+        None => Some(wrong(key, format!("there is no key `{name}`"), nearest(name, &known_at(places)))),
     }
 }
 
-/// The known key that is most like `name`, and else all of them.
-fn nearest(name: &str, places: &[Place]) -> String {
+/// The keys and sections that may stand there.
+fn known_at(places: &[Place]) -> Vec<&'static str> {
     let sections = if places.contains(&Place::Top) { &[DEFAULTS, GROUP][..] } else { &[] };
     let keys = KEYS.iter().filter(|known| places.contains(&known.place)).map(|known| known.name);
-    let known: Vec<_> = keys.chain(sections.iter().copied()).collect();
+    keys.chain(sections.iter().copied()).collect()
+}
+
+/// The one of the `known` keys that is most like `name`, and else all of them.
+pub(in super::super) fn nearest(name: &str, known: &[&str]) -> String {
     let distance = |key: &&&str| strsim::damerau_levenshtein(key, name);
     let near = known.iter().min_by_key(distance).filter(|key| distance(key) <= 3);
     match near {
