@@ -89,6 +89,8 @@ pub struct Report {
     pub lead: Option<(Term, Vote, Duration)>,
     /// What it waits for, where it leads a group in which nobody may take over; empty otherwise.
     pub waits: Waits,
+    /// The version of its program; `None` where that is one that says none. For people.
+    pub version: Option<String>,
 }
 
 /// Why each node of a group without a master may not take over.
@@ -113,7 +115,15 @@ impl Report {
             .iter()
             .map(|(node, ballot)| (node.clone(), (ballot.vote, now.since(ballot.since))))
             .collect();
-        Self { monitor, address: None, remembers: None, votes, lead: None, waits: Waits::new() }
+        Self {
+            monitor,
+            address: None,
+            remembers: None,
+            votes,
+            lead: None,
+            waits: Waits::new(),
+            version: None,
+        }
     }
 
     /// What it says on the clock of a reader that saw this writing for the first time `seen`.

@@ -124,6 +124,7 @@ fn a_store_that_does_not_answer_is_exit_code_3() {
     assert_fails(&["history", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["ZooKeeper", "127.0.0.1:1", "hint:"]);
     assert_fails(&["pause", "--reason", "x", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
     assert_fails(&["config", "show", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
+    assert_fails(&["monitor", "list", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
     assert_fails(&["resume", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
     assert_fails(&["explain", "2", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
 }

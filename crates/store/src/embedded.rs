@@ -336,7 +336,15 @@ mod tests {
     fn report() -> Report {
         let votes = [("h1:1".parse().unwrap(), (Vote::Up, std::time::Duration::ZERO))];
         let (address, remembers, lead, waits) = Default::default();
-        Report { monitor: "m1".parse().unwrap(), address, remembers, votes: votes.into(), lead, waits }
+        Report {
+            monitor: "m1".parse().unwrap(),
+            address,
+            remembers,
+            votes: votes.into(),
+            lead,
+            waits,
+            version: None,
+        }
     }
 
     #[test]

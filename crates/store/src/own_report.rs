@@ -48,7 +48,8 @@ mod tests {
         let node = "10.0.0.1:6379".parse().unwrap();
         let votes = [(node, (Vote::Up, Duration::from_secs(1)))].into();
         let (address, remembers, lead, waits) = Default::default();
-        let report = Report { monitor: "m1".parse().unwrap(), address, remembers, votes, lead, waits };
+        let report =
+            Report { monitor: "m1".parse().unwrap(), address, remembers, votes, lead, waits, version: None };
         let later = Duration::from_secs(3);
         assert!(says_the_same(&aged(&report, later), &report, later));
         assert!(!says_the_same(&report, &report, later), "the vote stands since another moment");

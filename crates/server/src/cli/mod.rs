@@ -10,6 +10,7 @@ mod confirm;
 mod failover;
 mod history;
 mod monitor;
+mod monitors;
 mod pause;
 mod replay;
 mod resync;

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use redis_failover_core::{MonitorId, Request};
 
 use super::ask::ask;
-use super::run;
+use super::{monitors, run};
 use crate::config::{RunArgs, StoreArgs, parse_time};
 use crate::failure::{Failure, Kind};
 
@@ -25,6 +25,8 @@ pub(super) struct MonitorArgs {
 
 #[derive(Debug, Subcommand)]
 enum MonitorCommand {
+    /// Show the monitors that are registered or alive: who leads, since when each is there, what it says of the nodes.
+    List(monitors::ListArgs),
     /// Strike out a monitor that will not come back: it counts towards the quorum until then.
     Forget(ForgetArgs),
 }
@@ -48,6 +50,7 @@ pub(super) fn run(args: MonitorArgs) -> Result<ExitCode, Failure> {
         (Some(MonitorCommand::Forget(forget)), _) => {
             ask(&forget.store, &Request::Forget { monitor: forget.monitor }, forget.timeout)
         }
+        (Some(MonitorCommand::List(list)), _) => monitors::run(&list),
         (None, Some(args)) => run::run(args),
         (None, None) => {
             Err(Failure::new(Kind::Usage, "nothing to watch").hint("see redis-failover monitor --help"))

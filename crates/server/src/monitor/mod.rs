@@ -334,6 +334,7 @@ impl<S: Store> Monitor<S> {
             lead: lead.map(|it| (it.term, it.ballot.vote, now.since(it.ballot.since))),
             remembers: told.2,
             waits: told.3.clone(),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             ..Report::of(id, ballots, now)
         });
         self.published = Some(told);

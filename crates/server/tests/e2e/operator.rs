@@ -73,6 +73,19 @@ fn a_dead_monitor_counts_until_it_is_forgotten_and_a_living_one_is_not_forgotten
         if told { Ok(()) } else { Err(status.to_string()) }
     });
     let forget = |id: &str| operator(&servers, &group, &["monitor", "forget", id]);
+    let list = || operator(&servers, &group, &["monitor", "list", "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&list().stdout).expect("it prints JSON");
+    for monitor in listed.as_array().expect("an array") {
+        let leads = monitor["id"] == leader;
+        assert_eq!(monitor["is"], if leads { "leader" } else { "gone" }, "{listed}");
+        assert_eq!((&monitor["alive"], &monitor["registered"]), (&leads.into(), &true.into()), "{listed}");
+        let version = leads.then_some(env!("CARGO_PKG_VERSION"));
+        assert_eq!(monitor["version"].as_str(), version, "{listed}");
+        assert_eq!(monitor["since"].is_string(), leads, "{listed}");
+        assert_eq!(monitor["votes"][group.redis[0].addr()].as_str(), leads.then_some("up"), "{listed}");
+    }
+    assert_eq!(listed.as_array().map(Vec::len), Some(3), "{listed}");
+    assert_says(&operator(&servers, &group, &["monitor", "list"]), 0, &["leader", "gone", " up"]);
     assert_says(&forget(&leader), 1, &["is alive"]);
     assert_says(&forget("nobody"), 1, &["no monitor nobody is registered", &leader]);
     for id in &others {

@@ -25,6 +25,8 @@ struct ReportV1 {
     lead: Option<LeadV1>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     waits: BTreeMap<String, WaitV1>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,6 +74,7 @@ pub(crate) fn report_bytes(report: &Report) -> Vec<u8> {
         votes: report.votes.iter().map(vote).collect(),
         lead: report.lead.map(lead),
         waits: report.waits.iter().map(wait).collect(),
+        version: report.version.clone(),
     };
     serde_json::to_vec(&report).unwrap_or_default()
 }
@@ -107,6 +110,7 @@ pub(crate) fn parse_report(znode: &str, id: &MonitorId, bytes: &[u8]) -> Result<
             Some((Term(it.term), Vote::from_word(&it.vote)?, Duration::from_millis(it.age_ms)))
         }),
         waits,
+        version: report.version,
     })
 }
 

@@ -467,7 +467,12 @@ fn reports_are_read_and_written_byte_for_byte() {
         votes: votes.map(vote).into(),
         lead: None,
         waits: std::collections::BTreeMap::new(),
+        version: None,
     };
+    let versioned = Report { version: Some("1.2.3".to_owned()), ..report.clone() };
+    let written = report_bytes(&versioned);
+    assert!(text(&written).ends_with(r#","version":"1.2.3"}"#), "{}", text(&written));
+    assert_eq!(parse_report("/g/monitors/m1", &id, &written), Ok(versioned));
     let later = Report { remembers: Some(Epoch(7)), ..report.clone() };
     let written = text(golden!("report.json")).replace(r#","votes""#, r#","epoch":7,"votes""#);
     assert_eq!(text(&report_bytes(&later)), written);
@@ -486,7 +491,7 @@ fn a_vote_on_who_leads_is_read_and_written_byte_for_byte_and_one_that_cannot_be_
     let id: redis_failover_core::MonitorId = "m1".parse().unwrap();
     let lead = Some((Term(0x2_0000_0007), Vote::Silent, Duration::from_millis(12)));
     let (address, remembers, votes, waits) = Default::default();
-    let report = Report { monitor: id.clone(), address, remembers, votes, lead, waits };
+    let report = Report { monitor: id.clone(), address, remembers, votes, lead, waits, version: None };
     let sample = text(golden!("lead.report.json"));
     assert_eq!(text(&report_bytes(&report)), sample);
     let read = |text: &str| parse_report("/g/monitors/m1", &id, text.as_bytes()).unwrap();
@@ -529,6 +534,7 @@ fn what_a_leader_waits_for_is_read_and_written_byte_for_byte_and_an_older_reader
         lead: None,
         votes: [].into(),
         waits,
+        version: None,
     };
     let sample = golden!("waiting.report.json");
     assert_eq!(text(&report_bytes(&report)), text(sample));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use redis_failover_core::{MonitorId, Report, Term, Versioned};
 use tokio::time::timeout;
@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub record: Result<Versioned, Unreadable>,
     /// The reports of the live monitors that can be read.
     pub reports: BTreeMap<MonitorId, Report>,
+    /// Since when each of these reports stands, by `ZooKeeper`'s wall clock: since its monitor had this session.
+    pub since: BTreeMap<MonitorId, SystemTime>,
     /// Who leads, if anybody does.
     pub leader: Option<Leader>,
     /// The predecessor's monitors that are alive in this ensemble.
@@ -53,12 +55,14 @@ async fn look(session: &Session, znodes: &Znodes, queue: &str) -> Result<Snapsho
     let (document, state) = read_both(session, znodes).await?;
     let raw = raw(document, state);
     let record = raw.found(&znodes.document).map(|found| Versioned { version: raw.version, found });
-    let mut reports = BTreeMap::new();
+    let (mut reports, mut since) = (BTreeMap::new(), BTreeMap::new());
     for name in children(session, &znodes.monitors).await? {
         let Ok(id) = name.parse::<MonitorId>() else { continue };
         let znode = znodes.report(&id);
-        let Some((bytes, _)) = data(session, &znode).await? else { continue };
+        let Some((bytes, stat)) = data(session, &znode).await? else { continue };
         if let Ok(report) = parse_report(&znode, &id, &bytes) {
+            let millis = u64::try_from(stat.ctime).unwrap_or_default();
+            since.insert(id.clone(), UNIX_EPOCH + Duration::from_millis(millis));
             reports.insert(id, report);
         }
     }
@@ -67,7 +71,7 @@ async fn look(session: &Session, znodes: &Znodes, queue: &str) -> Result<Snapsho
     for name in &mut predecessors {
         *name = format!("{queue}/{name}");
     }
-    Ok(Snapshot { record, reports, leader: leader(session, znodes).await?, predecessors })
+    Ok(Snapshot { record, reports, since, leader: leader(session, znodes).await?, predecessors })
 }
 
 async fn leader(session: &Session, znodes: &Znodes) -> Result<Option<Leader>, Error> {
