@@ -116,11 +116,12 @@ impl Ranking {
 /// Ranks the members of `record` by what they said when they were frozen; those that are `down` for a quorum stay out.
 ///
 /// The greatest position wins. At one position, who goes on under the published master's name wins, then who has more
-/// beyond what was recorded; among equals the recorded master itself, in its recorded run: nobody needs to change over;
-/// then one that was not being filled, then the lower `replica-priority`, then the address. Where no member is eligible
-/// there may be nothing better to wait for: the recorded master wins if it came back with its keys, or if all members are
-/// there and all are empty; where all are there and those that hold keys share one history, the one of them wins that has
-/// most of it.
+/// beyond what was recorded; among equals the recorded master itself, in its recorded run or in a paused group: nobody needs
+/// to change over; then one that was not being filled, then the lower `replica-priority`, then the address.
+///
+/// Where no member is eligible there may be nothing better to wait for: the recorded master wins if it came back with its
+/// keys, or if all members are there and all are empty; where all are there and those that hold keys share one history,
+/// the one of them wins that has most of it.
 pub fn rank_candidates(
     record: &Topology,
     evidence: &BTreeMap<NodeAddr, Evidence>,
@@ -152,7 +153,8 @@ pub fn rank_candidates(
     let in_its_run = |it: &&Evidence| record.master_run.as_ref() == Some(&it.run);
     let masters = evidence.get(&record.master).filter(in_its_run);
     let masters_name = masters.map(|it| &it.history.replid);
-    let leads_on = |node: &NodeAddr| masters.is_some() && *node == record.master;
+    // Who paused the group wants no other master where none is needed.
+    let leads_on = |node: &NodeAddr| *node == record.master && (masters.is_some() || record.pause.is_some());
     let order = |(node, position): &(&NodeAddr, &Position)| {
         let it = &evidence[*node];
         // A master that was demoted and promoted by hand goes on under a name that nobody has recorded yet: what it
@@ -371,6 +373,7 @@ mod tests {
             role: Role::Replica { of: None, link: Link::Down { seconds: 0 }, received: offset },
             history: History { replid: ReplId(replid.into()), offset, previous: None },
             priority: 100,
+            uncounted: false,
             keys,
             saved: None,
             min_replicas_to_write: Some(0),

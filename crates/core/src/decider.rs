@@ -380,6 +380,10 @@ impl Decider {
             // Nobody is waited for any more: the master is back as it was, or nobody is to take over.
             self.stuck = None;
         }
+        if !lost {
+            // What was read for a change that did not come about is no evidence for the next one.
+            self.progress.frozen &= self.has_ceded();
+        }
         match next {
             Next::Do(step) => Some(step),
             Next::Wait(until) => {

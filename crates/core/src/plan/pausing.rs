@@ -9,7 +9,8 @@ impl Planner<'_> {
     /// Whether a change of master for this reason is not begun, for the group is paused. One that was begun is
     /// finished, and a master that may have lost its memory is never left to its replicas.
     pub(super) fn is_withheld(&self, reason: Reason) -> bool {
-        let begins = self.facts.record.phase == Phase::Steady && !self.progress.frozen && !self.was_frozen();
+        let begun = self.progress.frozen || self.progress.switch.is_some() || self.was_frozen();
+        let begins = self.facts.record.phase == Phase::Steady && !begun;
         self.facts.paused && begins && reason != Reason::Restarted
     }
 
