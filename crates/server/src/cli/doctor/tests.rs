@@ -81,6 +81,7 @@ fn sound() -> Facts {
             fenced: true,
             left: BTreeSet::new(),
             unclosed: None,
+            pause: None,
         },
         alive: monitors.map(|id| (id.parse().expect("an id"), Some(format!("{id}:8080")))).into(),
         leads: true,
