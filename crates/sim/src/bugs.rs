@@ -2,6 +2,8 @@
 //! the core meets its driver, in what the decider is told and in what becomes of its actions, so that the core itself
 //! holds nothing for them.
 
+mod switching;
+
 use redis_failover_core::{
     Event as Fact, Found, Intent, Leadership, NodeAddr, Outcome, Phase, Purpose, Requests, RunId, Step, Term,
     Topology, Versioned,
@@ -10,6 +12,8 @@ use redis_failover_core::{
 use crate::monitor::Monitor;
 use crate::wires::{Ask, End, Owner, Payload};
 use crate::world::World;
+
+pub(crate) use switching::Remembered;
 
 macro_rules! bugs {
     ($($name:ident, $word:literal, $invariant:literal, $what:literal;)*) => {
@@ -104,6 +108,18 @@ bugs! {
         "The last monitor that leaves takes the master's number for given back, and does not do it.";
     StaysOn, "stays-on", "who-leaves-is-gone-in-time",
         "A monitor that leaves stays for as long as something is left to do.";
+    OpensForLess, "opens-for-less", "who-takes-over-has-all",
+        "A switchover's epoch is opened though the wanted node lacks something.";
+    ForgetsTheEnd, "forgets-the-end", "who-takes-over-has-all",
+        "What the wanted node held before counts for what the master held when it gave up its role.";
+    KeepsTheClients, "keeps-the-clients", "cut-off-before-it-leads-again",
+        "That the clients of a master that gave up its role are not cut off yet is not recorded.";
+    CutsNothing, "cuts-nothing", "cut-off-before-it-leads-again",
+        "A master that gave up its role is made one again without its clients being cut off.";
+    LooksBeforeItHolds, "looks-before-it-holds", "cedes-when-all-is-there",
+        "A look at both nodes from before writes were held counts as one from after.";
+    CedesOn, "cedes-on", "commands-only-in-the-lead",
+        "A leader has the master give up its role though it lost the lead meanwhile.";
     NeverOpens, "never-opens", "liveness",
         "A published master stays closed.";
     NeverRepoints, "never-repoints", "liveness",
@@ -170,12 +186,16 @@ impl World {
                 }
                 Fact::Finished(id, Outcome::Read(said))
             }
+            (Some(bug), Fact::Finished(id, Outcome::Read(said))) => monitor.distort_read(bug, id, said),
             (_, fact) => fact,
         }
     }
 
     /// What is done instead of what the decider wants.
     pub(crate) fn distort_step(&mut self, m: usize, step: Step) -> Step {
+        if self.bug.is_some() {
+            self.monitors[m].planted.switching.begin(&step);
+        }
         match step {
             Step::Commit { record, .. } if self.lowers_first(m, &record) => {
                 self.monitors[m].planted.distorted = true;
@@ -196,6 +216,9 @@ impl World {
                 }
                 if self.bug == Some(Bug::IgnoresLeft) {
                     record.left.clear();
+                }
+                if self.bug == Some(Bug::KeepsTheClients) {
+                    record.unclosed = None;
                 }
                 self.monitors[m].planted.distorted = wanted != record;
                 Step::Commit { expected, record, purpose, entry }
@@ -218,6 +241,7 @@ impl World {
                         self.send_planted(m, n, follow);
                     }
                 }
+                let closes = closes && self.bug != Some(Bug::CutsNothing);
                 Step::Promote { intent, closable, closes }
             }
             step => step,
@@ -271,6 +295,9 @@ impl World {
 
     /// What a driver with a planted bug says that it did, without doing it.
     pub(crate) fn pretend(&self, m: usize, step: &Step) -> Option<Outcome> {
+        if let Some(outcome) = self.monitors[m].planted.switching.pretend(self.bug?, step) {
+            return Some(outcome);
+        }
         match (self.bug?, step) {
             (Bug::SaysAllIsDone, Step::Fence { node, number: 0, .. }) if self.is_last(Some(m)) => {
                 Some(Outcome::Done([node.clone()].into()))

@@ -5,6 +5,7 @@ mod fences;
 mod parting;
 mod record;
 mod returns;
+mod switching;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ use crate::wires::Ask;
 use fences::Fences;
 use parting::Partings;
 use returns::Returns;
+use switching::Switchings;
+pub use switching::Switchovers;
 
 /// One that is checked, for the table in docs/testing.md.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +135,28 @@ pub const INVARIANTS: &[Invariant] = &[
         what: "who leaves last, and does not say that something is left, has given the master's number back, in its \
                file, too, and recorded it",
     },
+    Invariant {
+        name: "a-switchover-alone-loses-nothing",
+        what: "a switchover that no fault befell since it was asked for loses no acknowledged write",
+    },
+    Invariant {
+        name: "a-switchover-alone-ends-in-time",
+        what: "it is answered within its time and a moment, and then the published master takes writes",
+    },
+    Invariant {
+        name: "cedes-when-all-is-there",
+        what: "a master that holds writes gives up its role only when the wanted node has all from before that",
+    },
+    Invariant {
+        name: "who-takes-over-has-all",
+        what: "an epoch is opened for a switchover only for a node that holds exactly what the master held when it \
+               gave up its role; where it fails before that, the old master leads on if it is reached",
+    },
+    Invariant {
+        name: "cut-off-before-it-leads-again",
+        what: "a master that gave up its role leads again only when the clients that it had are cut off, or a WAIT of \
+               theirs might be answered in another history",
+    },
     Invariant { name: "executed-once", what: "no write is executed twice" },
     Invariant { name: "client-epoch-grows", what: "a client never goes back to an older document" },
     Invariant { name: "predecessor-reads-it", what: "the document has the predecessor's keys in its format" },
@@ -161,6 +186,8 @@ pub struct Counts {
     pub faults: u64,
     /// Changes of master that were published.
     pub changes: u64,
+    /// Switchovers that operators asked for.
+    pub switchovers: Switchovers,
     /// Commits.
     pub commits: u64,
     /// Leaders whose locks the others removed.
@@ -217,6 +244,7 @@ pub struct Checks {
     fences: Fences,
     returns: Returns,
     partings: Partings,
+    switchings: Switchings,
     /// When the node that was chosen for the latest epoch was asked to freeze.
     chosen_since: Micros,
     /// When an operator changed what a server follows.
@@ -261,6 +289,7 @@ impl Checks {
             fences: Fences::default(),
             returns: Returns::default(),
             partings: Partings::default(),
+            switchings: Switchings::default(),
             chosen_since: 0,
             meddled_at: vec![None; nodes],
             forced: Vec::new(),
@@ -327,11 +356,12 @@ impl Checks {
     /// Something befell somebody, or is over.
     pub(crate) fn disturbed(&mut self) {
         self.fences.disturbed();
+        self.switchings.disturbed();
     }
 
     /// A monitor leads, or does no longer.
     pub(crate) fn led_anew(&mut self) {
-        self.fences.disturbed();
+        self.disturbed();
         self.returns.led_anew();
     }
 

@@ -1,6 +1,7 @@
 //! `ZooKeeper` as the monitors see it: sessions over connections that break, news that come late, replies that get
 //! lost. What stands in it, and by which rules it changes, is `redis_failover_store::model`.
 
+mod asking;
 mod leaving;
 mod messages;
 
@@ -199,7 +200,11 @@ impl World {
             Up::Answer(id, term, request, answer) => {
                 let campaign = self.ensemble.sessions[m].campaign;
                 let outcome = match self.ensemble.model.answer(campaign, term, request, &answer) {
-                    Ok(()) | Err(CommitError::Conflict) => Outcome::Answered,
+                    Ok(()) => {
+                        self.operator_is_answered(request, &answer);
+                        Outcome::Answered
+                    }
+                    Err(CommitError::Conflict) => Outcome::Answered,
                     Err(_) => Outcome::NotAnswered,
                 };
                 self.send_down(m, connection, 0, Down::Finished(id, outcome));

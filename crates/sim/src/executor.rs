@@ -13,6 +13,7 @@ use redis_failover_core::{
 
 use crate::bugs::Bug;
 use crate::ensemble::Up;
+use crate::monitor::Monitor;
 use crate::queue::Micros;
 use crate::wires::{Ask, ConnId, End, Payload};
 use crate::world::{Event, World};
@@ -107,6 +108,7 @@ impl World {
     pub(crate) fn begin(&mut self, m: usize, action: Action) {
         let Action { id, term, step } = action;
         self.check_leaver(m, &step);
+        self.note_looked(m, &step);
         if step == Step::Depose {
             return self.begin_deposing(m, id, term);
         }
@@ -257,6 +259,7 @@ impl World {
         let term = self.term_of(m, whose);
         if !term.is_some_and(|term| self.monitors[m].holds(term, now, self.swarm.session))
             && self.bug != Some(Bug::IgnoresLease)
+            && !(self.bug == Some(Bug::CedesOn) && matches!(ask, Ask::Cede))
         {
             return self.deposed(m, whose);
         }
@@ -314,6 +317,9 @@ impl World {
 
     /// An action of a term that is over, or in doubt, goes no further. What was sent is sent.
     pub(crate) fn abort(&mut self, m: usize) {
+        if self.bug == Some(Bug::CedesOn) && self.monitors[m].is_about_to_cede() {
+            return;
+        }
         self.monitors[m].running = None;
         self.abandon_visits(m);
     }
@@ -322,6 +328,13 @@ impl World {
         for (id, visit) in std::mem::take(&mut self.monitors[m].visits) {
             self.leave(m, visit.node, id);
         }
+    }
+}
+
+impl Monitor {
+    /// Whether it is about to have the master give up its role.
+    pub(crate) fn is_about_to_cede(&self) -> bool {
+        self.visits.values().any(|visit| matches!(visit.job, Job::Cede { .. }))
     }
 }
 

@@ -247,6 +247,7 @@ impl World {
         } else if self.active == 0
             && self.all_is_well()
             && self.is_guarded()
+            && !self.somebody_asks()
             && self.checks.acked_since_calm >= 3
         {
             let after = &mut self.checks.counts.calm_after;

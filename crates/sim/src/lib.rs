@@ -14,6 +14,7 @@ pub mod exhaustive;
 mod faults;
 mod monitor;
 mod nodes;
+mod operators;
 mod prober;
 pub mod queue;
 pub mod redis;

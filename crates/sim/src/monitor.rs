@@ -14,7 +14,7 @@ use redis_failover_core::{
     Observation, Observer, Outcome, Peers, Report, RunId, Term, Verdict,
 };
 
-use crate::bugs::Bug;
+use crate::bugs::{Bug, Remembered};
 use crate::check::is_failing;
 use crate::ensemble::Up;
 use crate::executor::{Door, Held, Running, Visit};
@@ -96,6 +96,8 @@ pub(crate) struct Monitor {
 pub(crate) struct Planted {
     /// What is written is not what its decider wanted.
     pub(crate) distorted: bool,
+    /// Of a switchover.
+    pub(crate) switching: Remembered,
     /// It was told once that it leads.
     pub(crate) led: bool,
     /// The master was told to go on alone, and that is not recorded.

@@ -56,6 +56,8 @@ pub struct Server {
     pub max_lag: u64,
     /// `replica-priority`.
     pub priority: u32,
+    /// Whether its replicas are fed on when it follows another, as by Redis 7.0 and Valkey; Redis 6.2 cuts them off.
+    pub feeds_on: bool,
     /// What its disk keeps.
     pub persistence: Persistence,
     /// The last snapshot.
@@ -110,6 +112,7 @@ impl Server {
             min_replicas_to_write: 0,
             max_lag: 10_000,
             priority: 100,
+            feeds_on: true,
             persistence,
             snapshot: None,
             filed: (None, 0),
@@ -213,7 +216,7 @@ impl Server {
         self.resumes |= self.follows.is_none();
         self.follows = Some(of);
         self.link_is_down();
-        Upheaval { master: true, replicas: false }
+        Upheaval { master: true, replicas: !self.feeds_on }
     }
 
     /// REPLICAOF NO ONE.

@@ -1,5 +1,7 @@
 //! Worlds whose faults are written by hand: for what chance finds too seldom.
 
+mod switching;
+
 use redis_failover_core::{Leadership, OnDivergence};
 
 use crate::faults::Fault;
@@ -9,6 +11,8 @@ use crate::redis::Persistence;
 use crate::swarm::Swarm;
 use crate::wires::Host;
 use crate::world::{Event, World};
+
+use switching::Switching;
 
 /// A world, and what is done to it when.
 #[derive(Clone, Debug)]
@@ -50,6 +54,8 @@ pub(crate) enum Step {
     AllLeave(Micros),
     /// As soon as a change of master is begun all monitors leave the group, and are back after so long.
     AllLeaveInAChange(Micros),
+    /// Something is done about a switchover.
+    Switching(Switching),
 }
 
 /// All of them.
@@ -57,6 +63,7 @@ pub fn all() -> Vec<Script> {
     let mut all = of_votes_and_terms();
     all.extend(of_masters_and_sessions());
     all.extend(of_those_who_leave());
+    all.extend(switching::all());
     all
 }
 
@@ -235,6 +242,9 @@ impl World {
         if !self.is_hostile() {
             return;
         }
+        if let Step::Switching(step) = step {
+            return self.carry_out_switching(step);
+        }
         self.say(|| format!("! {step:?}"));
         let leads = |m: &usize| matches!(self.monitors[*m].leadership, Leadership::Leading(_));
         let left = |m: &usize| self.monitors[*m].has_left;
@@ -286,6 +296,8 @@ impl World {
                 }
             }
             Step::AllLeave(lasts) => self.all_leave(lasts),
+            // Done above.
+            Step::Switching(_) => {}
             Step::AllLeaveInAChange(_) => self.queue.after(MS, Event::Step(step)),
             Step::StopMonitors(lasts) => {
                 (0..self.monitors.len()).for_each(|m| self.stop_monitor(m, lasts));

@@ -16,6 +16,7 @@ use crate::ensemble::{Down, Ensemble, Up};
 use crate::faults::Fault;
 use crate::monitor::Monitor;
 use crate::nodes::{Node, NodeTimer};
+use crate::operators::{Act, Operators};
 use crate::queue::{MS, Micros, Queue, S};
 use crate::redis::Server;
 use crate::scripts::{Script, Step};
@@ -49,6 +50,8 @@ pub(crate) enum Event {
     Listed { m: usize, listed: bool },
     /// A monitor is told to leave.
     Leave { m: usize, life: u32 },
+    /// An operator does something.
+    Operator(Act),
     /// Sessions may be over.
     Expire,
     /// A client's turn.
@@ -84,6 +87,7 @@ pub struct World {
     pub(crate) glances: Vec<Glance>,
     pub(crate) checks: Checks,
     pub(crate) departures: Departures,
+    pub(crate) operators: Operators,
     pub(crate) hostile_until: Micros,
     pub(crate) ends_at: Micros,
     pub(crate) active: u32,
@@ -120,13 +124,14 @@ impl World {
         let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed);
         let swarm = Swarm::draw(&mut rng);
         let departures = Departures::draw(seed, &swarm);
-        Self::with(seed, (swarm, departures), rng, bug, traced)
+        let operators = Operators::draw(seed, &swarm);
+        Self::with(seed, (swarm, departures, operators), rng, bug, traced)
     }
 
     /// A script's world.
     pub fn scripted(script: &Script, bug: Option<Bug>, traced: bool) -> Self {
         let departures = Departures::none(script.swarm.monitors, script.all_leave);
-        let drawn = (script.swarm.clone(), departures);
+        let drawn = (script.swarm.clone(), departures, Operators::none());
         let mut world = Self::with(0, drawn, Rng::with_seed(0), bug, traced);
         for (at, step) in &script.steps {
             world.queue.at(*at, Event::Step(*step));
@@ -136,7 +141,7 @@ impl World {
 
     fn with(
         seed: u64,
-        (swarm, departures): (Swarm, Departures),
+        (swarm, departures, operators): (Swarm, Departures, Operators),
         rng: Rng,
         bug: Option<Bug>,
         traced: bool,
@@ -151,6 +156,7 @@ impl World {
             let port = u16::try_from(6379 + n - host).unwrap_or(u16::MAX);
             let mut server = Server::new(NodeAddr::new(format!("n{host}"), port), disk);
             server.priority = swarm.priorities[n];
+            server.feeds_on = !operators.old_servers;
             Node::new(server, swarm.ping)
         };
         let nodes: Vec<_> = swarm.disks.iter().copied().enumerate().map(server).collect();
@@ -169,6 +175,7 @@ impl World {
             clients: Vec::new(),
             glances: Vec::new(),
             departures,
+            operators,
             hostile_until,
             ends_at: hostile_until + CALM + swarm.third_failover_waits * 3,
             active: 0,
@@ -207,6 +214,7 @@ impl World {
         }
         self.queue.at(self.hostile_until, Event::Calm);
         self.plan_departures();
+        self.plan_operators();
         while self.checks.violation.is_none() && !self.checks.is_well {
             let Some(event) = self.queue.next(self.ends_at) else {
                 self.not_well();
@@ -305,6 +313,7 @@ impl World {
             Event::Greeted { m, number, answer, .. } => self.leader_answers(m, number, answer),
             Event::Listed { m, listed } => self.list_group(m, listed),
             Event::Leave { m, .. } => self.leave_group(m),
+            Event::Operator(act) => self.operate(act),
             Event::Expire => self.expire_sessions(),
             Event::Client { c } => self.client_turn(c),
             Event::Document { c, glance } => self.client_reads(c, *glance),

@@ -34,6 +34,18 @@ fn scripts_break_nothing() {
 }
 
 #[test]
+fn operators_switch_over_in_the_middle_of_faults_and_while_all_is_well() {
+    let (mut done, mut refused, mut epochs, mut alone) = (0, 0, 0, 0);
+    for seed in 0..30 {
+        let counts = World::new(seed, None, false).play().counts.switchovers;
+        (done, refused) = (done + counts.done, refused + counts.refused);
+        (epochs, alone) = (epochs + counts.epochs, alone + counts.alone);
+    }
+    assert!(done > 10 && refused > 10, "{done} were done, {refused} refused");
+    assert!(epochs > 10 && alone > 10, "{epochs} epochs, {alone} asked for while all was well");
+}
+
+#[test]
 fn planted_bugs_are_found_for_their_own_reason() {
     assert!(BUGS.len() >= 16);
     let seeds = || KNOWN.into_iter().chain(0..SEEDS);

@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    fn run_of_master(&self, record: &Topology) -> Option<(usize, RunId)> {
+    pub(super) fn run_of_master(&self, record: &Topology) -> Option<(usize, RunId)> {
         Some((self.node_of(&record.master)?, record.master_run.clone()?))
     }
 
@@ -133,7 +133,9 @@ impl World {
         if let Some(at) = self.monitors[m].frozen_at.get(&chosen) {
             self.checks.chosen_since = *at;
         }
-        if self.nodes[chosen].server.run() != change.intent.run {
+        if self.nodes[chosen].server.run() != change.intent.run
+            || self.check_taken_over(m, chosen, old, change)
+        {
             return;
         }
         if self.check_waited(m, chosen, old, new) || self.check_left(m, chosen, old) {
@@ -268,15 +270,18 @@ impl World {
         self.checks.returns.published();
         self.checks.published = Some((n, intent.run.clone()));
         if in_run {
-            let lost: Vec<_> = self.checks.live.without(&server.writes).collect();
+            let kept = server.writes.clone();
+            let lost: Vec<_> = self.checks.live.without(&kept).collect();
             if self.swarm.gentle && !lost.is_empty() {
                 let detail = format!("{} lacks {} writes", brief(new), lost.len());
                 return self.violate("one-crash-loses-nothing", &detail);
             }
+            if self.check_smooth(old, lost.len()) {
+                return;
+            }
             for id in lost {
                 self.checks.given_up.insert(id);
             }
-            let kept = server.writes.clone();
             self.checks.live.keep(&kept);
         }
     }

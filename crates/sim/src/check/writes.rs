@@ -27,6 +27,9 @@ impl World {
             let server = &self.nodes[*n].server;
             server.run() != *run || server.writes.contains(id)
         });
+        if !kept {
+            self.check_late(id);
+        }
         let list = if kept { &mut self.checks.live } else { &mut self.checks.given_up };
         list.insert(id);
     }
@@ -82,6 +85,9 @@ impl World {
             && self.steady_record().is_none_or(|record| record.master != *master)
         {
             self.violate("follow-only-the-published", &format!("m{m}: {ask:?}"));
+        }
+        if matches!(ask, Ask::Cede) {
+            self.check_cedes(m, n);
         }
         if let Some(term) = term.filter(|_| !forced) {
             self.check_lowered(n, m, ask);

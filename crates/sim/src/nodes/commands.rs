@@ -3,7 +3,7 @@
 
 use redis_failover_core::plan::CLOSED;
 
-use crate::queue::S;
+use crate::queue::{Micros, S};
 use crate::wires::{Ask, ConnId, Owner, Say};
 use crate::world::World;
 
@@ -30,13 +30,10 @@ impl World {
                 }
             }
             Ask::KillClients => self.kill_clients(n),
-            Ask::HoldWrites(lasts) => self.pause_clients(n, lasts),
+            Ask::HoldWrites(_) | Ask::ResumeWrites if self.operators.no_pauses => return Say::Refused,
+            Ask::HoldWrites(lasts) => self.hold_writes(n, lasts),
             Ask::ResumeWrites => self.resume_clients(n),
-            Ask::Cede => {
-                let upheaval = self.nodes[n].server.follow(None);
-                self.upheave(n, upheaval);
-                self.resume_clients(n);
-            }
+            Ask::Cede => self.cede(n),
             Ask::Promote { closed, cut } => {
                 if cut {
                     self.kill_clients(n);
@@ -48,6 +45,7 @@ impl World {
                 self.upheave(n, upheaval);
                 was = self.nodes[n].server.role();
                 self.checks.promoted(n, &self.nodes[n].server);
+                self.check_cut_off(n);
             }
             Ask::Open { number, first } => {
                 let node = &mut self.nodes[n];
@@ -75,5 +73,17 @@ impl World {
             _ => {}
         }
         Say::Evidence { now: Box::new(self.nodes[n].server.evidence(was.clone())), was }
+    }
+
+    fn hold_writes(&mut self, n: usize, lasts: Micros) {
+        self.pause_clients(n, lasts);
+        self.note_held(n);
+    }
+
+    fn cede(&mut self, n: usize) {
+        self.note_ceded(n);
+        let upheaval = self.nodes[n].server.follow(None);
+        self.upheave(n, upheaval);
+        self.resume_clients(n);
     }
 }

@@ -29,8 +29,8 @@ struct Connection {
 }
 
 /// Servers and what is between them.
-#[derive(Default)]
 pub(crate) struct Model {
+    feeds_on: bool,
     nodes: BTreeMap<String, Node>,
     connections: BTreeMap<LinkId, Connection>,
     connected: LinkId,
@@ -42,6 +42,11 @@ fn addr(name: &str) -> NodeAddr {
 }
 
 impl Model {
+    /// Servers will be started that feed their replicas on when they follow another, or cut them off.
+    pub(crate) fn new(feeds_on: bool) -> Self {
+        Self { feeds_on, nodes: BTreeMap::new(), connections: BTreeMap::new(), connected: 0, written: 0 }
+    }
+
     /// Does it, and lets everything come to rest. Returns what a client is told, where it is more than yes.
     pub(crate) fn act(&mut self, name: &str, verb: &Verb) -> Vec<String> {
         let told = self.command(name, verb);
@@ -111,7 +116,8 @@ impl Model {
 
     fn start(&mut self, name: &str, log: bool) {
         let persistence = if log { Persistence::Log } else { Persistence::Snapshots };
-        let server = Server::new(addr(name), persistence);
+        let mut server = Server::new(addr(name), persistence);
+        server.feeds_on = self.feeds_on;
         let node = Node { server, alive: true, hung: false, resyncs: Resyncs::default(), held: Vec::new() };
         self.nodes.insert(name.to_owned(), node);
     }
