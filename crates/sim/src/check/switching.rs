@@ -223,7 +223,7 @@ impl World {
             let lacks: Vec<WriteId> = ceded.writes.without(&server.writes).collect();
             let (replid, offset) = (&ceded.replid, ceded.offset);
             let detail = format!(
-                "{:?} gave up its role at {replid:?} {offset}, {:?} opened for {:?}, which says {said:?}, lacks {lacks:?}",
+                "{:?} ceded at {replid:?} {offset}, {:?} opened for {:?}, which says {said:?}, lacks {lacks:?}",
                 ceded.run, change.reason, change.intent
             );
             self.violate("who-takes-over-has-all", &detail);

@@ -88,7 +88,9 @@ impl World {
             Switching::SlowReplication(by, lasts) => {
                 let all = || (0..self.nodes.len()).map(Host::Node);
                 let ways: Vec<_> = all().flat_map(|from| all().map(move |to| (from, to))).collect();
-                ways.iter().for_each(|(from, to)| self.wires.way_mut(*from, *to).slowed += by);
+                for (from, to) in &ways {
+                    self.wires.way_mut(*from, *to).slowed += by;
+                }
                 self.active += 1;
                 self.queue.after(lasts, Event::Heal(Fault::Slow(ways, by)));
             }
