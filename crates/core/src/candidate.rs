@@ -116,12 +116,12 @@ impl Ranking {
 /// Ranks the members of `record` by what they said when they were frozen; those that are `down` for a quorum stay out.
 ///
 /// The greatest position wins. At one position, who goes on under the published master's name wins, then who has more
-/// beyond what was recorded; among equals the recorded master itself, in its recorded run or in a paused group: nobody needs
-/// to change over; then one that was not being filled, then the lower `replica-priority`, then the address.
+/// beyond what was recorded; among equals the recorded master itself, in its recorded run or in a paused group: nobody
+/// needs to change over; then one that was not being filled, then the lower `replica-priority`, then the address.
 ///
-/// Where no member is eligible there may be nothing better to wait for: the recorded master wins if it came back with its
-/// keys, or if all members are there and all are empty; where all are there and those that hold keys share one history,
-/// the one of them wins that has most of it.
+/// Where no member is eligible there may be nothing better to wait for: the recorded master wins if it came back with
+/// its keys, or if all members are there and all are empty; where all are there and those that hold keys share one
+/// history, the one of them wins that has most of it.
 pub fn rank_candidates(
     record: &Topology,
     evidence: &BTreeMap<NodeAddr, Evidence>,

@@ -330,18 +330,6 @@ impl Decider {
         })
     }
 
-    /// Forgets what belonged to the term that is over.
-    fn forget(&mut self) {
-        self.progress = Progress::default();
-        self.chronicle.forget();
-        self.in_flight = None;
-        self.attempts = 0;
-        self.stuck = None;
-        self.refusal = None;
-        self.asked = Asked::default();
-        self.switched = Switched::default();
-    }
-
     /// Keeps what the replicas still hear since the master came into trouble.
     fn follow_doubt(&mut self, now: Instant) {
         if self.observation.sightings.is_empty() {

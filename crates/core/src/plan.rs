@@ -312,12 +312,6 @@ impl Planner<'_> {
         self.commit(published, Purpose::Publish)
     }
 
-    /// Whether the clients of the intended node are those of a master that gave up its role.
-    fn is_unclosed(&self, intent: &Intent) -> bool {
-        let unclosed = self.facts.record.unclosed.as_ref();
-        unclosed.is_some_and(|(node, run)| *node == intent.node && *run == intent.run)
-    }
-
     fn commit(&self, record: Topology, purpose: Purpose) -> Step {
         Step::Commit { expected: self.version, record: Box::new(record), purpose, entry: None }
     }

@@ -13,9 +13,8 @@ use redis_failover_core::{Evidence, History, Instant, Link, NodeAddr, ReplId, Ro
 
 pub use data::{Copy, Persistence, WriteId, Writes};
 pub use replication::{Attached, LinkId, Resync};
-pub use stream::{Entry, Kind};
-
 use stream::{BACKLOG, Backlog};
+pub use stream::{Entry, Kind};
 
 /// Why a write was not executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -259,11 +258,6 @@ impl Server {
     fn feed(&mut self, kind: Kind) {
         self.offset += if self.is_uncounted() { 0 } else { kind.size() };
         self.take_in(Entry { end: self.offset, kind });
-    }
-
-    /// Whether what it writes does not move its offset: nobody followed it in this life, and it went on with nobody.
-    fn is_uncounted(&self) -> bool {
-        self.backlog.is_none() && self.replicas.is_empty()
     }
 
     fn take_in(&mut self, entry: Entry) {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Decider;
+use super::requests::Asked;
+use super::switching::Switched;
 use crate::names::{NodeAddr, RunId};
 use crate::plan::{Fence, Opened, Progress, Promotion, confirms};
 use crate::step::{Outcome, Purpose, Step};
@@ -199,6 +201,18 @@ impl Decider {
         self.progress.promotion = Promotion::Failed;
         self.progress.evidence.clear();
         self.progress.frozen = false;
+    }
+
+    /// Forgets what belonged to the term that is over.
+    pub(super) fn forget(&mut self) {
+        self.progress = Progress::default();
+        self.chronicle.forget();
+        self.in_flight = None;
+        self.attempts = 0;
+        self.stuck = None;
+        self.refusal = None;
+        self.asked = Asked::default();
+        self.switched = Switched::default();
     }
 
     /// Begins nothing for a moment, twice as long each time in a row.

@@ -12,7 +12,7 @@ use crate::names::{NodeAddr, RunId};
 use crate::request::RequestId;
 use crate::step::Step;
 use crate::time::Instant;
-use crate::topology::Reason;
+use crate::topology::{Intent, Reason};
 use crate::view::Evidence;
 
 /// By how many bytes a replica that is near enough is behind at most: what passes over in a moment.
@@ -147,6 +147,12 @@ impl Planner<'_> {
             },
             Stage::Failed => self.replace(Reason::Demoted),
         }
+    }
+
+    /// Whether the clients of the intended node are those of a master that gave up its role.
+    pub(super) fn is_unclosed(&self, intent: &Intent) -> bool {
+        let unclosed = self.facts.record.unclosed.as_ref();
+        unclosed.is_some_and(|(node, run)| *node == intent.node && *run == intent.run)
     }
 
     /// A look at once, or when it is time for the next one.

@@ -392,10 +392,8 @@ impl Tidings {
             );
         }
         if record.monitors.len() == 2 {
-            warn!(
-                event = "two-monitors", group = %self.group,
-                "two monitors are registered: both must agree, so neither can be missed; run three"
-            );
+            let why = "both must agree, so neither can be missed; run three";
+            warn!(event = "two-monitors", group = %self.group, "two monitors are registered: {why}");
         }
     }
 }

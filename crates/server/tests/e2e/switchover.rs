@@ -95,17 +95,19 @@ enum Harm {
     LinkBreaks,
 }
 
-/// The command of one step: words that only it has.
-const HOLD: (&str, &str) = ("hold", "CLIENT\r\n$5\r\nPAUSE\r\n");
-const CEDE: (&str, &str) = ("cede", "CLIENT\r\n$7\r\nUNPAUSE\r\n");
-const OPEN_EPOCH: (&str, &str) = ("open-epoch", r#""epoch":2,"phase":"failing_over""#);
-const PROMOTE: (&str, &str) = ("promote", "REPLICAOF\r\n$2\r\nNO\r\n");
-const PUBLISH: (&str, &str) = ("publish", r#""epoch":2,"phase":"steady""#);
+/// A step's name, and words that only its command has.
+type Step = (&'static str, &'static str);
+
+const HOLD: Step = ("hold", "CLIENT\r\n$5\r\nPAUSE\r\n");
+const CEDE: Step = ("cede", "CLIENT\r\n$7\r\nUNPAUSE\r\n");
+const OPEN_EPOCH: Step = ("open-epoch", r#""epoch":2,"phase":"failing_over""#);
+const PROMOTE: Step = ("promote", "REPLICAOF\r\n$2\r\nNO\r\n");
+const PUBLISH: Step = ("publish", r#""epoch":2,"phase":"steady""#);
 
 /// In which step what goes wrong, and who leads in which epoch then; `None` where it is one of the others.
 ///
 /// Whatever goes wrong before the promotion, the old master serves where it lives, or the next leader begins anew.
-const HARMS: [((&str, &str), Harm, Option<usize>, u64); 17] = [
+const HARMS: [(Step, Harm, Option<usize>, u64); 17] = [
     (HOLD, Harm::TargetDies, Some(0), 1),
     (HOLD, Harm::LeaderDies, Some(1), 2),
     (HOLD, Harm::LeaderDiesLate, Some(1), 2),
@@ -138,12 +140,7 @@ fn whatever_goes_wrong_in_a_switchover_somebody_serves_and_nothing_is_lost() {
     }
 }
 
-fn goes_wrong(
-    servers: &Servers,
-    (step, words): (&str, &str),
-    harm: Harm,
-    (master, epoch): (Option<usize>, u64),
-) {
+fn goes_wrong(servers: &Servers, (step, words): Step, harm: Harm, (master, epoch): (Option<usize>, u64)) {
     let what = format!("{step}-{harm:?}");
     let trap = Trap::default();
     let mut group = group_behind(servers, &format!("/redis/{what}"), &trap);
@@ -156,9 +153,9 @@ fn goes_wrong(
         Harm::LinkBreaks => {}
     }
     if matches!(harm, Harm::LeaderDies | Harm::LinkBreaks) {
-        trap.lose()
+        trap.lose();
     } else {
-        trap.release()
+        trap.release();
     }
     let output = command.join().expect("it ends");
     writer.write_more();

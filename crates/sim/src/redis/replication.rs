@@ -62,6 +62,11 @@ impl Server {
         Resync::Full
     }
 
+    /// Whether what it writes does not move its offset: nobody followed it in this life, and it went on with nobody.
+    pub(super) fn is_uncounted(&self) -> bool {
+        self.backlog.is_none() && self.replicas.is_empty()
+    }
+
     /// What a replica with this history lacks, if the backlog still has it.
     fn missing(&self, replid: &ReplId, offset: u64) -> Option<Vec<Entry>> {
         let backlog = self.backlog.as_ref()?;
