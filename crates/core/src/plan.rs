@@ -252,8 +252,8 @@ impl Planner<'_> {
     /// Until when this failover waits because others came shortly before it. One that was begun is finished, and a
     /// master that may have lost its memory is never left to its replicas.
     fn postponed(&self, reason: Reason) -> Option<Instant> {
-        let asked = self.progress.switch.is_some();
-        let begins = self.facts.record.phase == Phase::Steady && reason != Reason::Restarted && !asked;
+        let begun = self.progress.switch.is_some() || self.was_frozen();
+        let begins = self.facts.record.phase == Phase::Steady && reason != Reason::Restarted && !begun;
         self.facts.postponed_until.filter(|until| begins && *until > self.facts.now)
     }
 

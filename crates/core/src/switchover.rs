@@ -159,7 +159,7 @@ impl Prospects {
         Ok(node.clone())
     }
 
-    /// What would be done, in a clause for people.
+    /// What would be done, in a clause for people that begins with the node: who has it confirmed asks for that one.
     pub fn would(&self, to: &NodeAddr) -> String {
         let each = self.0.iter().map(|(node, it)| format!("{node}: {it}")).collect::<Vec<_>>().join("; ");
         format!("{to} would take over ({each})")

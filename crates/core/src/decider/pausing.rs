@@ -67,7 +67,7 @@ impl Decider {
 
     /// Strikes out a pause that is over.
     pub(super) fn end_pause(&self, now: Instant) -> Option<Step> {
-        let until = self.pause_ends().filter(|_| self.loss.is_none())?;
+        let until = self.pause_ends().filter(|_| self.loss.is_none() && !self.has_ceded())?;
         if until > now {
             return None;
         }

@@ -148,6 +148,10 @@ impl Decider {
         let withdrawn = !self.requests.contains_key(&switch.request);
         let late = switch.is_late(now);
         let to = switch.to.clone();
+        if self.is_told_to_cede_or_hold() && !matches!(diagnosis, Some(Diagnosis::MasterLost(_))) {
+            // What comes of it decides.
+            return Some(switch);
+        }
         match &switch.stage {
             // Nothing but the wanted node is chosen in vain, and what a dead master held counts as usual.
             Stage::Ceded { .. } | Stage::Failed if matches!(diagnosis, Some(Diagnosis::MasterLost(_))) => {
@@ -198,6 +202,11 @@ impl Decider {
     /// Whether the master has given up its role for a switchover, or may be about to.
     pub(super) fn has_ceded(&self) -> bool {
         self.cedes() || self.progress.switch.as_ref().is_some_and(Switch::is_ceded)
+    }
+
+    /// Whether a command is on its way that has the master treat writes in another way.
+    fn is_told_to_cede_or_hold(&self) -> bool {
+        self.cedes() || matches!(self.in_flight, Some((_, Step::HoldWrites { .. })))
     }
 
     fn cedes(&self) -> bool {

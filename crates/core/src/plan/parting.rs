@@ -14,6 +14,9 @@ impl Planner<'_> {
             // A group is not left in the middle of a change, if it can be helped.
             return self.finish(change);
         }
+        if let Some(switch) = &self.progress.switch {
+            return self.switch(switch);
+        }
         if !self.sees_master() {
             return Next::Wait(None);
         }
@@ -63,7 +66,8 @@ impl Planner<'_> {
             return !self.fences();
         }
         let let_go = !self.fences() || (self.is_let_go() && self.let_go_of_all() == *record);
-        let settled = record.phase == Phase::Steady && self.opened().is_some() && let_go;
+        let changes = record.phase != Phase::Steady || self.progress.switch.is_some();
+        let settled = !changes && self.opened().is_some() && let_go;
         settled && self.gather().0.is_none() && self.progress.unsaved.is_empty()
     }
 

@@ -15,7 +15,7 @@ impl Planner<'_> {
     }
 
     /// Whether the master is as a freeze leaves it: then a change was begun, by this leader or an earlier one.
-    fn was_frozen(&self) -> bool {
+    pub(super) fn was_frozen(&self) -> bool {
         let seen = self.facts.fresh(&self.facts.record.master, None).map(|seen| &seen.role);
         let Some(Role::Replica { of: Some(of), .. }) = seen else { return false };
         of.host() == NOBODY.0 && of.port().to_string() == NOBODY.1

@@ -61,11 +61,14 @@ pub(super) fn run(args: &SwitchoverArgs) -> Result<ExitCode, Failure> {
             if args.dry_run {
                 return told(args, prospects);
             }
-            match prospects {
-                Answer::Done(prospects) => args.confirmed(&prospects)?,
+            let prospects = match prospects {
+                Answer::Done(prospects) => prospects,
                 refused @ Answer::Refused(_) => return told(args, refused),
-            }
-            let wanted = Switchover { dry_run: false, ..wanted };
+            };
+            args.confirmed(&prospects)?;
+            // What was confirmed is done, whoever would be chosen by now.
+            let named = prospects.split(' ').next().and_then(|node| node.parse().ok());
+            let wanted = Switchover { to: wanted.to.clone().or(named), dry_run: false, ..wanted };
             tokio::select! {
                 answer = ask(&group, wanted, &leader) => told(args, answer?),
                 never = tell_progress(group.record()) => match never {},

@@ -19,6 +19,9 @@ use crate::names::{Names, PATIENCE};
 /// How long a freeze waits for a node that answered the monitors a moment ago.
 const FREEZE_LIMIT: Duration = Duration::from_millis(500);
 
+/// How long the store may take to confirm the lead before a master is asked to hold writes.
+const CONFIRM_LIMIT: Duration = Duration::from_millis(500);
+
 /// How long any other visit to a node may take.
 const VISIT_LIMIT: Duration = Duration::from_secs(1);
 
@@ -117,9 +120,7 @@ impl<C: Campaign> Executor<C> {
             Step::Freeze { nodes, awaited, cut } => {
                 Outcome::Read(self.freeze(term, nodes, &awaited, cut.as_ref()).await)
             }
-            Step::HoldWrites { node, lasts } => {
-                self.have_done(term, vec![node], &Errand::HoldWrites { lasts }).await
-            }
+            Step::HoldWrites { node, lasts } => self.hold_writes(term, node, lasts).await,
             Step::ResumeWrites { node } => self.have_done(term, vec![node], &Errand::ResumeWrites).await,
             Step::Cede { node, run } => {
                 Outcome::Read(self.read(term, vec![node], &Errand::Cede { run }).await)
@@ -176,6 +177,16 @@ impl<C: Campaign> Executor<C> {
             }
             Err(_) => Outcome::NotDeposed,
         }
+    }
+
+    /// Has the master hold writes, if the store answers: a silent one is noticed after seconds only, and then nobody
+    /// could publish who takes over.
+    async fn hold_writes(&self, term: Term, master: NodeAddr, lasts: Duration) -> Outcome {
+        if !matches!(timeout(CONFIRM_LIMIT, self.campaign.confirm(term)).await, Ok(Ok(()))) {
+            tracing::warn!("no switchover now: the store does not confirm the lead");
+            return Outcome::NotBegun;
+        }
+        self.have_done(term, vec![master], &Errand::HoldWrites { lasts }).await
     }
 
     fn lead(&self, term: Term) -> impl Lead + Clone + 'static {

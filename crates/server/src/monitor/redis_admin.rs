@@ -195,16 +195,11 @@ pub(super) async fn promote(
     closable: bool,
     cuts: bool,
 ) -> Result<Evidence, AdminError> {
-    lead.check()?;
-    let (replies, closed) = match link.transact(&promoting(closable, cuts)).await {
-        Err(error) if is_forbidden(&error) && (closable || cuts) => {
-            // Nothing was carried out. CONFIG SET may be forbidden where CONFIG GET is not.
-            tell_forbidden(&error);
-            lead.check()?;
-            (link.transact(&promoting(false, false)).await?, false)
-        }
-        replies => (replies?, closable),
-    };
+    // CONFIG SET may be forbidden where CONFIG GET is not, and CLIENT KILL where CONFIG SET is not.
+    let ways = [(closable, cuts), (false, cuts), (false, false)];
+    let all: Vec<_> = ways.iter().map(|(closes, cuts)| promoting(*closes, *cuts)).collect();
+    let (way, replies) = transact_first_allowed(link, lead, &all).await?;
+    let closed = ways[way].0;
     let now = last(&replies)?;
     Ok(evidence(&now, &now, closed.then_some(CLOSED))?)
 }
@@ -311,26 +306,39 @@ pub(super) async fn follow(
     let mut bare = redis::pipe();
     bare.atomic();
     bare.cmd("REPLICAOF").arg(master.host()).arg(master.port());
-    let mut commands = bare.clone();
+    let mut cutting = bare.clone();
     if before.is_master || closes {
-        cut_clients(&mut commands);
+        cut_clients(&mut cutting);
     }
+    let mut commands = cutting.clone();
     if before.min_replicas_to_write.is_some_and(|number| number == CLOSED || (fences && number == 1)) {
         set_min_replicas(&mut commands, min_replicas_to_write);
     }
-    lead.check()?;
-    let replies = match link.transact(&commands).await {
-        Err(error) if is_forbidden(&error) => {
-            tell_forbidden(&error);
-            lead.check()?;
-            link.transact(&bare).await?
-        }
-        replies => replies?,
-    };
+    let (_, replies) = transact_first_allowed(link, lead, &[commands, cutting, bare]).await?;
     match replies.into_iter().next() {
         Some(Value::ServerError(error)) => Err(RedisError::from(error).into()),
         _ => Ok(()),
     }
+}
+
+/// Carries out the first of these transactions that has nothing in it which is forbidden; the last one as it is. Yields
+/// which one that was, and what the server answered.
+async fn transact_first_allowed(
+    link: &mut RedisLink,
+    lead: &impl Lead,
+    ways: &[Pipeline],
+) -> Result<(usize, Vec<Value>), AdminError> {
+    let (last, before) = ways.split_last().ok_or(AdminError::NotObeyed)?;
+    for (way, commands) in before.iter().enumerate() {
+        lead.check()?;
+        match link.transact(commands).await {
+            // Nothing was carried out.
+            Err(error) if is_forbidden(&error) => tell_forbidden(&error),
+            replies => return Ok((way, replies?)),
+        }
+    }
+    lead.check()?;
+    Ok((before.len(), link.transact(last).await?))
 }
 
 /// Has the node write its settings into its configuration file.

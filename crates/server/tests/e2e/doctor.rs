@@ -259,7 +259,7 @@ fn rights_that_are_missing_are_found_with_the_rule_that_gives_them(flavour: Flav
     }
     obey(&group.redis[1], &["ACL", "SETUSER", "ops", "-replicaof", "-exec"]);
     let [master, one] = [0, 1].map(|node| group.address(node));
-    let refused = "client|kill, client|list, config|rewrite, config|set";
+    let refused = "client|kill, client|list, client|pause, client|unpause, config|rewrite, config|set";
     let found = doctor(&servers, &group, &[]);
     found.assert("rights-missing", "error", &[&format!("on {master} user ops may not run {refused}")]);
     let of_one = format!("on {one} user ops may not run {refused}, exec, replicaof");

@@ -11,7 +11,7 @@ use crate::redis_link::RedisLink;
 /// What monitors send, in the ACL's words, with arguments that would do nothing if it were executed after all.
 ///
 /// The number of arguments has to be right: that is checked before the rights are.
-const NEEDED: [&[&str]; 11] = [
+const NEEDED: [&[&str]; 13] = [
     &["ping"],
     &["info"],
     &["replicaof", "nobody", "no-port"],
@@ -19,6 +19,8 @@ const NEEDED: [&[&str]; 11] = [
     &["client|id"],
     &["client|list"],
     &["client|kill", "id", "0"],
+    &["client|pause", "no-time"],
+    &["client|unpause"],
     &["config|get", "no-such-setting"],
     &["config|set", "no-such-setting", "0"],
     &["config|rewrite"],

@@ -35,7 +35,10 @@ fn cost(lacking: &[(&NodeAddr, &BTreeSet<Right>)]) -> String {
     if VITAL.iter().any(|vital| lacks(vital)) {
         costs.push("the monitors can't watch the node, or can't make it follow or lead: it takes part in no failover");
     }
-    if lacks("client") {
+    if lacks("client|pause") || lacks("client|unpause") {
+        costs.push("in a switchover writes are refused and sent again, not held");
+    }
+    if ["client|setname", "client|id", "client|list", "client|kill"].iter().any(|right| lacks(right)) {
         costs.push("a command of a deposed leader that arrives late is still carried out, and a demoted master keeps \
                     its clients");
     }
