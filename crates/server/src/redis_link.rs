@@ -355,6 +355,15 @@ async fn said_at_the_door(
 /// How much of a server's words is read, in bytes.
 const LINE_LIMIT: u64 = 512;
 
+/// The text of a reply that is one.
+pub(crate) fn text(reply: &Value) -> Option<String> {
+    match reply {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};

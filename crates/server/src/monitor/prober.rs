@@ -10,7 +10,7 @@ use tokio::time::{Instant as Moment, sleep, sleep_until};
 use super::clock::Clock;
 use crate::info::Info;
 use crate::names::{Names, PATIENCE, Way};
-use crate::redis_link::{Credentials, Limits, LinkError, RedisLink};
+use crate::redis_link::{Credentials, Limits, LinkError, RedisLink, text};
 
 /// How fast nodes are asked while something is in doubt.
 const DENSE: Duration = Duration::from_millis(20);
@@ -250,15 +250,6 @@ fn complaint(reply: &Value) -> Option<String> {
             "{}: it counts as up for as long as this connection stands; let the ACL user run ping and info",
             said()
         )),
-    }
-}
-
-/// The text of a reply that is one.
-pub(super) fn text(reply: &Value) -> Option<String> {
-    match reply {
-        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
-        _ => None,
     }
 }
 

@@ -13,9 +13,8 @@ use redis_failover_core::{Evidence, Intent, NodeAddr, RunId};
 
 use redis_failover_store::CommitError;
 
-use super::prober::text;
 use crate::info::{InfoError, evidence};
-use crate::redis_link::{LinkError, RedisLink};
+use crate::redis_link::{LinkError, RedisLink, text};
 pub(super) use ceding::{cede, hold_writes, resume_writes};
 use replies::{SECTIONS, config_number, forbidden, info, is_forbidden, last, listed, tell_unfenced};
 pub(super) use snapshot::save;

@@ -11,7 +11,7 @@ use super::facts::NodeFacts;
 use super::rights;
 use crate::info::Info;
 use crate::names::{Names, Way};
-use crate::redis_link::{Credentials, Limits, RedisLink};
+use crate::redis_link::{Credentials, Limits, RedisLink, text};
 
 /// How long one step of asking a node may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -148,14 +148,6 @@ fn pair(reply: &Value) -> Option<(String, String)> {
     match reply {
         Value::Array(pair) => Some((pair.first().and_then(text)?, pair.get(1).and_then(text)?)),
         Value::Map(pairs) => pairs.first().and_then(|(name, value)| Some((text(name)?, text(value)?))),
-        _ => None,
-    }
-}
-
-fn text(reply: &Value) -> Option<String> {
-    match reply {
-        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
         _ => None,
     }
 }

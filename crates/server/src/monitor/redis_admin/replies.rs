@@ -4,7 +4,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::AdminError;
 use crate::info::Info;
-use crate::monitor::prober::text;
+use crate::redis_link::text;
 
 pub(super) const SECTIONS: [&str; 4] = ["server", "replication", "persistence", "keyspace"];
 
