@@ -18,6 +18,9 @@ use crate::{Authority, Issued, Process, eventually, free_port};
 
 const START_DEADLINE: Duration = Duration::from_secs(40);
 
+/// What a server counts its limits in: short, so that a test sees a leader change within seconds.
+const TICK: Duration = Duration::from_millis(200);
+
 /// Where a server keeps its data, in its directory.
 const DATA: &str = "data";
 
@@ -41,6 +44,7 @@ pub struct ZooKeeper {
 pub struct ZooKeeperBuilder {
     address: IpAddr,
     force_sync: bool,
+    sync_limit: Duration,
     tls: Option<String>,
 }
 
@@ -66,6 +70,17 @@ impl ZooKeeperBuilder {
     /// lose writes that were acknowledged, and no test outlives that.
     pub fn force_sync(mut self) -> Self {
         self.force_sync = true;
+        self
+    }
+
+    /// How long a leader may be silent before the others elect another, in place of 2 s.
+    ///
+    /// # Panics
+    ///
+    /// When this is shorter than a tick, 200 ms.
+    pub fn sync_limit(mut self, limit: Duration) -> Self {
+        assert!(limit >= TICK, "{limit:?} is shorter than a tick");
+        self.sync_limit = limit;
         self
     }
 
@@ -118,11 +133,14 @@ impl ZooKeeperBuilder {
             format!("secureClientPortAddress={}\nsecureClientPort={}\n{tls}", address.ip(), address.port())
         });
         let tls = tls.unwrap_or_default();
-        // Ticks of 200 ms, with limits in ticks: 4 s to join, 2 s to notice a frozen leader.
+        // Limits are told in ticks: 20 are 4 s to join.
+        let sync_limit = self.sync_limit.as_millis() / TICK.as_millis();
         let config = format!(
-            "tickTime=200\ninitLimit=20\nsyncLimit=10\nminSessionTimeout=400\nmaxSessionTimeout=40000\n\
+            "tickTime={}\ninitLimit=20\nsyncLimit={sync_limit}\n\
+             minSessionTimeout=400\nmaxSessionTimeout=40000\n\
              dataDir={}\nclientPortAddress={}\nclientPort={}\nmaxClientCnxns=0\n\
              admin.enableServer=false\n4lw.commands.whitelist=*\n{tls}{members}",
+            TICK.as_millis(),
             data.display(),
             client.ip(),
             client.port()
@@ -151,7 +169,8 @@ impl ZooKeeperBuilder {
 impl ZooKeeper {
     /// Describes an ensemble that is not yet started.
     pub fn builder() -> ZooKeeperBuilder {
-        ZooKeeperBuilder { address: Ipv4Addr::LOCALHOST.into(), force_sync: false, tls: None }
+        let address = Ipv4Addr::LOCALHOST.into();
+        ZooKeeperBuilder { address, force_sync: false, sync_limit: 10 * TICK, tls: None }
     }
 
     /// Starts an ensemble of `size` servers on 127.0.0.1.

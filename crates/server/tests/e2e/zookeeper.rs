@@ -176,7 +176,10 @@ fn a_slow_disk_under_zookeeper_changes_no_master_and_delays_a_failover() {
 
 #[test]
 fn a_zookeeper_leader_that_pauses_for_two_seconds_changes_no_master() {
-    let mut servers = Servers::start();
+    // It keeps the lead: one that wakes just as the others elect is a matter of ZooKeeper's, whose 3.8.0 has been seen
+    // to serve nobody for ever after it. Where they do elect: `a_zookeeper_leader_that_hangs_…`.
+    let sync_limit = Duration::from_secs(10);
+    let mut servers = Servers::of(ZooKeeper::builder().sync_limit(sync_limit).start(3));
     let mut group = Group::start(&servers, "/redis/pause");
     let writer = Writer::start(&servers, &group, "pause");
     let (before, leader) = (group.rest().expect("all answer"), servers.zookeeper.leader_index());
@@ -185,6 +188,7 @@ fn a_zookeeper_leader_that_pauses_for_two_seconds_changes_no_master() {
     hold_for(Duration::from_secs(2), "nobody is commanded", || ensure_eq(&group.rest()?, &before).map(drop));
     servers.zookeeper.server(leader).cont();
     group.await_steady(&servers, 0);
+    assert_eq!(servers.zookeeper.leader_index(), Some(leader), "nobody else was elected");
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
     let master = kill_caught_up_master(&servers, &mut group, &writer);
     group.redis[0].restart();
