@@ -20,8 +20,10 @@ pub enum Dropped {
     Unusable,
     /// It answered this monitor, and a quorum can't reach it: it would have to be replaced at once.
     OutOfReach,
-    /// Its operator said never (`replica-priority 0`).
+    /// Its operator said never (`replica-priority 0`, or an order).
     PriorityZero,
+    /// An operator has taken it out of service.
+    Drained,
     /// Nobody listed it, and the policy says that such a node is only watched.
     OnlyWatched,
     /// It was being filled with a full copy, and holds nothing of the group's.
@@ -46,7 +48,8 @@ impl fmt::Display for Dropped {
             Self::NotAsked => "not asked: another was to take over, and held all",
             Self::Unusable => "unusable",
             Self::OutOfReach => "out of most monitors' reach",
-            Self::PriorityZero => "replica-priority 0",
+            Self::PriorityZero => "never to lead (priority 0)",
+            Self::Drained => "drained",
             Self::OnlyWatched => "nobody listed it, and the policy is to watch such nodes only (discover)",
             Self::HalfSynced => "in the middle of a full sync",
             Self::Empty => "empty while another holds keys or is missing",
@@ -106,7 +109,9 @@ impl Ranking {
         };
         match best.ahead_of(*own) {
             Some(0) if self.leads_on => "as far as the one that is taken, which was the master".to_owned(),
-            Some(0) => "as far as the one that is taken, which comes first by priority or address".to_owned(),
+            Some(0) => {
+                "as far as the one that is taken, which comes first by priority, zone or address".to_owned()
+            }
             Some(bytes) => format!("{bytes} bytes behind"),
             None => "in an older history".to_owned(),
         }
@@ -117,7 +122,8 @@ impl Ranking {
 ///
 /// The greatest position wins. At one position, who goes on under the published master's name wins, then who has more
 /// beyond what was recorded; among equals the recorded master itself, in its recorded run or in a paused group: nobody
-/// needs to change over; then one that was not being filled, then the lower `replica-priority`, then the address.
+/// needs to change over; then one that was not being filled, then the lower priority, then one in the published master's
+/// zone, then the address.
 ///
 /// Where no member is eligible there may be nothing better to wait for: the recorded master wins if it came back with
 /// its keys, or if all members are there and all are empty; where all are there and those that hold keys share one
@@ -161,7 +167,9 @@ pub fn rank_candidates(
         // took since is in no position.
         let beyond = (masters_name == Some(&it.history.replid), it.history.offset);
         let (position, beyond) = (std::cmp::Reverse(**position), std::cmp::Reverse(beyond));
-        (position, beyond, !leads_on(node), it.is_half_synced(), it.priority, (*node).clone())
+        let elsewhere = !record.is_in_masters_zone(node);
+        let priority = record.priority(node, it);
+        (position, beyond, !leads_on(node), it.is_half_synced(), priority, elsewhere, (*node).clone())
     };
     ranking.chosen = ranking.positions.iter().min_by_key(order).map(|(node, _)| node.clone());
     ranking.leads_on = ranking.chosen.as_ref().is_some_and(leads_on);
@@ -199,7 +207,10 @@ fn judge(
     let located = lineages.locate(&evidence.history);
     let keys_elsewhere = all.values().any(|other| other.keys > 0);
     let missing = record.nodes().any(|other| !all.contains_key(other));
-    if evidence.priority == 0 {
+    if record.is_drained(node) {
+        return Err(Dropped::Drained);
+    }
+    if record.priority(node, evidence) == 0 {
         return Err(Dropped::PriorityZero);
     }
     if record.only_watches(node) {
@@ -284,7 +295,7 @@ fn nothing_better(
         lineages.locate(&it.history).is_some() && record.run_of(node).is_none_or(|run| *run == it.run)
     });
     let holder =
-        most(holders.iter().copied(), evidence).filter(|node| willing(node) && one_history && !known);
+        most(record, holders.iter().copied(), evidence).filter(|node| willing(node) && one_history && !known);
     if let Some(holder) = holder {
         // All the others are here and empty, or behind it: this is all that is left.
         return Some(holder.clone());
@@ -314,16 +325,18 @@ fn heir(
         })
     };
     let willing = |node: &&NodeAddr| dropped.get(*node) == Some(&Dropped::UnknownHistory);
-    others().all(followed).then(|| most(others().filter(willing), evidence)).flatten().cloned()
+    others().all(followed).then(|| most(record, others().filter(willing), evidence)).flatten().cloned()
 }
 
 /// The one of `nodes`, which share a history, that has most of it.
 fn most<'a>(
+    record: &Topology,
     nodes: impl Iterator<Item = &'a NodeAddr>,
     evidence: &BTreeMap<NodeAddr, Evidence>,
 ) -> Option<&'a NodeAddr> {
     let order = |node: &&NodeAddr| {
-        (std::cmp::Reverse(evidence[*node].history.offset), evidence[*node].priority, (*node).clone())
+        let it = &evidence[*node];
+        (std::cmp::Reverse(it.history.offset), record.priority(node, it), (*node).clone())
     };
     nodes.min_by_key(order)
 }
@@ -357,7 +370,8 @@ mod tests {
             diverged: BTreeMap::new(),
             fenced: false,
             left: BTreeSet::new(),
-            unclosed: None,
+            unclosed: BTreeMap::new(),
+            orders: BTreeMap::new(),
             pause: None,
             members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
             lineages: Lineages::new(vec![lineage]),
@@ -377,6 +391,8 @@ mod tests {
             keys,
             saved: None,
             min_replicas_to_write: Some(0),
+            version: None,
+            appends: None,
         }
     }
 

@@ -129,6 +129,8 @@ mod tests {
             keys,
             saved: None,
             min_replicas_to_write: Some(0),
+            version: None,
+            appends: None,
         }
     }
 

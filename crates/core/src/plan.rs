@@ -75,8 +75,10 @@ pub struct Progress {
     pub unsaved: BTreeSet<NodeAddr>,
     /// The switchover of which nothing is recorded yet.
     pub switch: Option<Switch>,
-    /// The former master whose clients were cut off, in which life of its process.
-    pub closed: Option<(NodeAddr, RunId)>,
+    /// The masters that were told to give up their role, and in which life of their process.
+    pub ceded: BTreeMap<NodeAddr, RunId>,
+    /// The former masters whose clients were cut off, and in which life of their process.
+    pub closed: BTreeMap<NodeAddr, RunId>,
 }
 
 /// A master that this leader has opened to writes.
@@ -277,9 +279,7 @@ impl Planner<'_> {
             min_replicas_to_write: own_number.unwrap_or(record.min_replicas_to_write),
             ..record.clone()
         };
-        if let Some(switch) = self.progress.switch.as_ref().filter(|switch| switch.is_ceded()) {
-            opened.unclosed = Some(switch.from.clone());
-        }
+        opened.unclosed.extend(self.progress.ceded.clone());
         mark(&mut opened, &record.master, false);
         self.commit(opened, Purpose::OpenEpoch)
     }
@@ -306,7 +306,7 @@ impl Planner<'_> {
         published.left.remove(&intent.node);
         if self.is_unclosed(intent) {
             // Its promotion has cut them off.
-            published.unclosed = None;
+            published.unclosed.remove(&intent.node);
         }
         mark(&mut published, &intent.node, true);
         self.commit(published, Purpose::Publish)

@@ -50,6 +50,13 @@ pub enum Request {
     },
     /// End the pause.
     Resume,
+    /// Take a node in or out, or keep what an operator says of it.
+    Node {
+        /// The node.
+        node: NodeAddr,
+        /// What is asked.
+        order: Order,
+    },
     /// Replace the group's policy.
     Configure {
         /// The one that was shown to who asks: another one that stands is not replaced.
@@ -59,6 +66,38 @@ pub enum Request {
     },
     /// Something that this version does not know.
     Unknown(String),
+}
+
+/// What is asked about one node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Order {
+    /// It becomes a member of the group.
+    Add,
+    /// It is no member any more.
+    Remove,
+    /// It is taken out of service, or back into it.
+    Drain(bool),
+    /// This counts in the place of its own `replica-priority`; `None` for its own.
+    Priority(Option<u32>),
+    /// Where it is, in the operator's words.
+    Zone(Option<String>),
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add => f.write_str("is a node of the group"),
+            Self::Remove => f.write_str("is no node of the group any more"),
+            Self::Drain(true) => f.write_str("is drained: nobody reads from it, and it does not lead"),
+            Self::Drain(false) => f.write_str("is in service"),
+            Self::Priority(Some(0)) => f.write_str("is never to lead"),
+            Self::Priority(Some(priority)) => write!(f, "has priority {priority}"),
+            Self::Priority(None) => f.write_str("has the priority that it tells itself"),
+            Self::Zone(Some(zone)) => write!(f, "is in zone {zone}"),
+            Self::Zone(None) => f.write_str("is in no zone that is known"),
+        }
+    }
 }
 
 /// What is asked of a switchover.
@@ -93,6 +132,7 @@ impl fmt::Display for Request {
             Self::Pause { reason, lasts: Some(lasts), .. } => write!(f, "paused for {lasts:?}: {reason}"),
             Self::Pause { reason, lasts: None, .. } => write!(f, "paused until resumed: {reason}"),
             Self::Resume => f.write_str("resumed"),
+            Self::Node { node, order } => write!(f, "{node} {order}"),
             Self::Configure { before, after } => {
                 let pairs = before.settings().into_iter().zip(after.settings());
                 let differing = pairs.filter(|((_, before), (_, after))| before != after);

@@ -21,8 +21,10 @@ pub struct Prospect {
     pub against: Option<Against>,
     /// By how many bytes it was behind the master; `None` where that can't be said.
     pub behind: Option<u64>,
-    /// Redis's `replica-priority`; `None` where it did not answer.
+    /// Its priority, by the operator's order or its own; `None` where it did not answer.
     pub priority: Option<u32>,
+    /// What else a person should know of it before it leads.
+    pub also: Vec<String>,
 }
 
 /// Why a node can't take over from a master that serves.
@@ -42,8 +44,10 @@ pub enum Against {
     Elsewhere(Option<NodeAddr>),
     /// It holds another history than the master.
     OtherHistory,
-    /// Its operator said never (`replica-priority 0`).
+    /// Its operator said never (`replica-priority 0`, or an order).
     PriorityZero,
+    /// An operator has taken it out of service.
+    Drained,
     /// Nobody listed it, and the policy says that such a node is only watched.
     OnlyWatched,
     /// The master was let go on without it, and it was not seen to have caught up.
@@ -61,7 +65,8 @@ impl fmt::Display for Against {
             Self::Elsewhere(Some(other)) => write!(f, "it follows {other}"),
             Self::Elsewhere(None) => f.write_str("it follows nobody that is known"),
             Self::OtherHistory => f.write_str("it holds another history than the master"),
-            Self::PriorityZero => f.write_str("it is never to lead (replica-priority 0)"),
+            Self::PriorityZero => f.write_str("it is never to lead (priority 0)"),
+            Self::Drained => f.write_str("it is drained"),
             Self::OnlyWatched => f.write_str("nobody listed it, and such nodes are only watched (discover)"),
             Self::LeftBehind => f.write_str("the master went on without it, and it has not caught up"),
         }
@@ -73,7 +78,8 @@ impl fmt::Display for Prospect {
         match (&self.against, self.behind, self.priority) {
             (Some(against), ..) => against.fmt(f),
             (None, Some(bytes), Some(priority)) => {
-                write!(f, "its link is up, {bytes} bytes behind, priority {priority}")
+                write!(f, "its link is up, {bytes} bytes behind, priority {priority}")?;
+                self.also.iter().try_for_each(|also| write!(f, ", {also}"))
             }
             (None, ..) => f.write_str("its link is up"),
         }
@@ -89,8 +95,9 @@ pub fn prospects(facts: &Facts<'_>, said: &BTreeMap<NodeAddr, Evidence>) -> Pros
         let it = said.get(node);
         let offsets = master.zip(it).filter(|(master, it)| master.history.replid == it.history.replid);
         let behind = offsets.map(|(master, it)| master.history.offset.saturating_sub(it.history.offset));
-        let priority = it.map(|it| it.priority);
-        (node.clone(), Prospect { against: against(facts, node, it, master), behind, priority })
+        let priority = it.map(|it| record.priority(node, it));
+        let also = it.map(|it| also(record, (node, it), said)).unwrap_or_default();
+        (node.clone(), Prospect { against: against(facts, node, it, master), behind, priority, also })
     };
     Prospects(others.map(prospect).collect())
 }
@@ -124,12 +131,55 @@ fn against(
     if record.left.contains(node) {
         return Some(Against::LeftBehind);
     }
-    (said.priority == 0).then_some(Against::PriorityZero)
+    if record.is_drained(node) {
+        return Some(Against::Drained);
+    }
+    (record.priority(node, said) == 0).then_some(Against::PriorityZero)
+}
+
+/// Its zone, version and persistence, as far as they are known, and what is odd about them.
+fn also(
+    record: &Topology,
+    (node, it): (&NodeAddr, &Evidence),
+    said: &BTreeMap<NodeAddr, Evidence>,
+) -> Vec<String> {
+    let elsewhere = if record.is_in_masters_zone(node) { "" } else { ", not the master's" };
+    let zone = record.zone(node).map(|zone| format!("zone {zone}{elsewhere}"));
+    let version = it.version.as_ref().map(|version| {
+        let older = said.iter().filter(|(_, other)| is_newer(version, other.version.as_deref()));
+        let older: Vec<_> = older.map(|(node, _)| node.to_string()).collect();
+        if older.is_empty() {
+            return version.clone();
+        }
+        format!("{version} (which older ones may be unable to copy from: {})", older.join(", "))
+    });
+    let persistence = it.appends.map(|appends| match (appends, it.saved) {
+        (true, _) => "append-only file",
+        (false, Some(_)) => "no append-only file, has saved a snapshot",
+        (false, None) => "no append-only file, and no snapshot saved since it started",
+    });
+    [zone, version, persistence.map(str::to_owned)].into_iter().flatten().collect()
+}
+
+/// Whether `version` is a later one of the same make, by more than its last number: its snapshots may be in a format
+/// that the other can't read.
+fn is_newer(version: &str, other: Option<&str>) -> bool {
+    let parts = |text: &str| {
+        let (make, numbers) = text.split_once(' ')?;
+        let mut numbers = numbers.split('.').map(|number| number.parse::<u32>().ok());
+        Some((make.to_owned(), numbers.next()??, numbers.next()??))
+    };
+    let Some(((make, major, minor), (other, others_major, others_minor))) =
+        parts(version).zip(other.and_then(parts))
+    else {
+        return false;
+    };
+    make == other && (major, minor) > (others_major, others_minor)
 }
 
 impl Prospects {
-    /// The node that takes over: the wanted one, or of those that can the one with the lowest priority number, the
-    /// least behind, the first in the operator's order.
+    /// The node that takes over: the wanted one, or of those that can the one with the lowest priority number, in the
+    /// master's zone, the least behind, the first in the operator's order.
     ///
     /// # Errors
     /// Why nobody can, for people.
@@ -150,7 +200,9 @@ impl Prospects {
             };
         }
         let able = self.0.iter().filter(|(_, prospect)| prospect.against.is_none());
-        let best = able.min_by_key(|(_, prospect)| (prospect.priority, prospect.behind));
+        let best = able.min_by_key(|(node, prospect)| {
+            (prospect.priority, !record.is_in_masters_zone(node), prospect.behind)
+        });
         let Some((node, _)) = best else {
             let each: Vec<_> = self.0.iter().map(|(node, it)| format!("{node}: {it}")).collect();
             let each = if each.is_empty() { "it has no other node".to_owned() } else { each.join("; ") };

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::divergence::Divergence;
 use crate::history::Opening;
 use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId};
+use crate::orders::Orders;
 use crate::pause::Pause;
 use crate::policy::{Discover, Policy};
 use crate::position::Lineages;
@@ -48,9 +49,12 @@ pub struct Topology {
     /// The replicas without which the master was let go on, and that have not been seen to follow it since: they may
     /// lack any number of writes.
     pub left: BTreeSet<NodeAddr>,
-    /// A former master that gave up its role in this life of its process, and whose clients were not cut off since.
-    /// What they wait for it must never answer as a master again.
-    pub unclosed: Option<(NodeAddr, RunId)>,
+    /// The former masters that gave up their role in this life of their process, and whose clients were not cut off
+    /// since. What these wait for it must never answer as a master again.
+    pub unclosed: BTreeMap<NodeAddr, RunId>,
+    /// What operators have said of single nodes.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub orders: BTreeMap<NodeAddr, Orders>,
     /// An operator's word that no change of master is to begin.
     pub pause: Option<Pause>,
 }

@@ -236,6 +236,12 @@ pub struct Evidence {
     pub saved: Option<u64>,
     /// Its `min-replicas-to-write`; `None` where CONFIG is not allowed.
     pub min_replicas_to_write: Option<u32>,
+    /// The server's version in its own words; `None` where it does not tell.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub version: Option<String>,
+    /// Whether it keeps an append-only file; `None` where it does not tell.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub appends: Option<bool>,
 }
 
 impl Evidence {

@@ -173,6 +173,18 @@ impl Info {
         self.0.get("redis_version").map(String::as_str)
     }
 
+    /// The server's make and version.
+    fn full_version(&self) -> Option<String> {
+        // Valkey also names the Redis that its protocol is that of.
+        let valkey = self.field("valkey_version").map(|version| format!("Valkey {version}"));
+        valkey.or_else(|| self.version().map(|version| format!("Redis {version}")))
+    }
+
+    /// Whether the server keeps an append-only file, from the section `persistence`.
+    fn appends(&self) -> Option<bool> {
+        self.field("aof_enabled").map(|enabled| enabled == "1")
+    }
+
     fn text(&self, name: &'static str) -> Result<&str, InfoError> {
         self.0.get(name).map(String::as_str).ok_or(InfoError(name))
     }
@@ -200,6 +212,8 @@ pub(crate) fn evidence(
         keys: now.keys(),
         saved: now.saved(),
         min_replicas_to_write,
+        version: now.full_version(),
+        appends: now.appends(),
     })
 }
 

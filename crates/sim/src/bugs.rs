@@ -218,7 +218,7 @@ impl World {
                     record.left.clear();
                 }
                 if self.bug == Some(Bug::KeepsTheClients) {
-                    record.unclosed = None;
+                    record.unclosed.clear();
                 }
                 self.monitors[m].planted.distorted = wanted != record;
                 Step::Commit { expected, record, purpose, entry }

@@ -392,6 +392,8 @@ impl Server {
             keys: self.writes.len(),
             saved: None,
             min_replicas_to_write: Some(self.min_replicas_to_write),
+            version: None,
+            appends: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A master and its replicas of one test, all its own. No client is known here.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
@@ -214,7 +215,8 @@ pub(crate) async fn publish(session: &ZooKeeper, path: &str, nodes: &Nodes) {
         diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
-        unclosed: None,
+        unclosed: BTreeMap::new(),
+        orders: BTreeMap::new(),
         pause: None,
         lineages: Lineages::default(),
         monitors: ["m1".parse().expect("an id")].into(),

@@ -163,7 +163,8 @@ impl Decider {
         }
         for (node, said) in &evidence {
             self.progress.never.remove(node);
-            if said.priority == 0 {
+            let priority = self.record().map_or(said.priority, |record| record.priority(node, said));
+            if priority == 0 {
                 self.progress.never.insert(node.clone());
             }
         }

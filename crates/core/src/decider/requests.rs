@@ -1,5 +1,6 @@
 //! What a leader does about the requests of operators: one at a time, the oldest first, and none in a change of master.
 
+mod nodes;
 mod pausing;
 mod policy;
 
@@ -59,6 +60,7 @@ impl Decider {
             Request::Switchover(wanted) => self.switch_over(now, id, wanted),
             Request::Pause { by, reason, lasts } => self.pause_group(now, id, (by, reason, *lasts)),
             Request::Resume => self.resume_group(id),
+            Request::Node { node, order } => self.order_node(now, id, (node, order)),
             Request::Configure { before, after } => self.configure(now, id, (before, after)),
             Request::Unknown(word) => {
                 Err(Answer::Refused(format!("the leading monitor {} does not know `{word}`", self.me)))

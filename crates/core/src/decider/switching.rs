@@ -234,7 +234,8 @@ impl Decider {
     pub(super) fn ceded(&mut self, now: Instant, mut said: BTreeMap<NodeAddr, Evidence>) {
         let Some(mut switch) = self.progress.switch.take() else { return };
         // It may have given it up before, in this life: those whose clients were cut off then are not these.
-        self.progress.closed = None;
+        self.progress.closed.remove(&switch.from.0);
+        self.progress.ceded.extend([switch.from.clone()]);
         if let Some(said) = said.remove(&switch.from.0) {
             let since = now;
             (switch.stage, switch.seen) = (Stage::Ceded { since, said: Box::new(said) }, None);
@@ -279,9 +280,8 @@ impl Decider {
 
     /// The clients of the former master were cut off where it was told to follow.
     pub(super) fn note_closed(&mut self, closes: Option<NodeAddr>, heard: &BTreeSet<NodeAddr>) {
-        let unclosed = self.record().and_then(|record| record.unclosed.clone());
-        if closes.is_some_and(|node| heard.contains(&node)) {
-            self.progress.closed = unclosed;
-        }
+        let Some(node) = closes.filter(|node| heard.contains(node)) else { return };
+        let run = self.record().and_then(|record| record.unclosed.get(&node).cloned());
+        self.progress.closed.extend(run.map(|run| (node, run)));
     }
 }

@@ -152,8 +152,8 @@ impl Planner<'_> {
 
     /// Whether the node's clients are those of a master that gave up its role, and have to be cut off.
     fn closes(&self, node: &NodeAddr) -> bool {
-        let unclosed = self.facts.record.unclosed.as_ref().filter(|(of, _)| of == node);
-        unclosed.is_some() && unclosed != self.progress.closed.as_ref()
+        let unclosed = self.facts.record.unclosed.get(node);
+        unclosed.is_some() && unclosed != self.progress.closed.get(node)
     }
 
     fn standing_of_frozen(&self, node: &NodeAddr, said: &Evidence) -> Standing {
@@ -345,7 +345,8 @@ mod tests {
             diverged: BTreeMap::new(),
             fenced: false,
             left: BTreeSet::new(),
-            unclosed: None,
+            unclosed: BTreeMap::new(),
+            orders: BTreeMap::new(),
             pause: None,
             members: ["m:1", "h:1", "h:2", "h:3", "g:1"].map(|it| Member { addr: node(it), ok: true }).into(),
             lineages: Lineages::new(vec![lineage("p", 1, 0, None), lineage("q", 2, 100, Some("p"))]),
@@ -369,6 +370,8 @@ mod tests {
             keys: 0,
             saved: None,
             min_replicas_to_write: Some(0),
+            version: None,
+            appends: None,
         };
         (node(name), evidence)
     }

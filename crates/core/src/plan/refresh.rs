@@ -27,6 +27,11 @@ impl Planner<'_> {
         }
         for member in &mut seen.members {
             member.ok = self.published_as(&member.addr).unwrap_or(member.ok);
+            member.ok &= member.addr == record.master || !record.is_drained(&member.addr);
+        }
+        if let Some(orders) = seen.orders.get_mut(&record.master) {
+            // Who was taken as the master all the same serves.
+            orders.drained = false;
         }
         self.remember_who_followed(&mut seen);
         self.remember_the_lost(&mut seen);
@@ -53,10 +58,10 @@ impl Planner<'_> {
                 });
             }
         }
-        seen.unclosed.take_if(|(node, run)| {
+        seen.unclosed.retain(|node, run| {
             // Another life of the process has none of those clients.
             let other = self.facts.sightings.get(node).is_some_and(|it| it.run != *run);
-            other || self.progress.closed.as_ref() == Some(&(node.clone(), run.clone()))
+            !other && self.progress.closed.get(node) != Some(run)
         });
         self.fence_or_let_go(&mut seen);
         self.note_withheld(&mut seen);

@@ -151,8 +151,7 @@ impl Planner<'_> {
 
     /// Whether the clients of the intended node are those of a master that gave up its role.
     pub(super) fn is_unclosed(&self, intent: &Intent) -> bool {
-        let unclosed = self.facts.record.unclosed.as_ref();
-        unclosed.is_some_and(|(node, run)| *node == intent.node && *run == intent.run)
+        self.facts.record.unclosed.get(&intent.node) == Some(&intent.run)
     }
 
     /// A look at once, or when it is time for the next one.

@@ -298,6 +298,8 @@ impl Servers {
             keys: redis.keys,
             saved: None,
             min_replicas_to_write: Some(redis.min_replicas),
+            version: None,
+            appends: None,
         }
     }
 

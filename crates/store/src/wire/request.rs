@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use redis_failover_core::{Answer, Epoch, Policy, Request, Switchover};
+use redis_failover_core::{Answer, Epoch, Order, Policy, Request, Switchover};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -19,6 +19,12 @@ struct RequestV1 {
     monitor: Option<String>,
     #[serde(default)]
     node: Option<String>,
+    #[serde(default)]
+    order: Option<String>,
+    #[serde(default)]
+    priority: Option<u32>,
+    #[serde(default)]
+    zone: Option<String>,
     #[serde(default)]
     epoch: Option<u64>,
     #[serde(default)]
@@ -54,6 +60,7 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
         }
         Request::Pause { .. } => ("pause", None),
         Request::Resume => ("resume", None),
+        Request::Node { node, .. } => ("node", Some(("node", node.to_string()))),
         Request::Configure { .. } => ("configure", None),
         Request::Unknown(word) => (word.as_str(), None),
     };
@@ -80,7 +87,36 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
             object.insert("dry_run".to_owned(), json!(true));
         }
     }
+    if let Request::Node { order, .. } = request {
+        let (word, key) = order_words(order);
+        object.insert("order".to_owned(), json!(word));
+        object.extend(key.map(|(key, value)| (key.to_owned(), value)));
+    }
     Value::Object(object).to_string().into_bytes()
+}
+
+/// The word of an order, and what it says beyond that.
+fn order_words(order: &Order) -> (&'static str, Option<(&'static str, Value)>) {
+    match order {
+        Order::Add => ("add", None),
+        Order::Remove => ("remove", None),
+        Order::Drain(true) => ("drain", None),
+        Order::Drain(false) => ("serve", None),
+        Order::Priority(priority) => ("priority", priority.map(|priority| ("priority", json!(priority)))),
+        Order::Zone(zone) => ("zone", zone.as_ref().map(|zone| ("zone", json!(zone)))),
+    }
+}
+
+fn order_of(word: &str, priority: Option<u32>, zone: Option<String>) -> Option<Order> {
+    Some(match word {
+        "add" => Order::Add,
+        "remove" => Order::Remove,
+        "drain" => Order::Drain(true),
+        "serve" => Order::Drain(false),
+        "priority" => Order::Priority(priority),
+        "zone" => Order::Zone(zone),
+        _ => return None,
+    })
 }
 
 /// The request in `bytes` with its answer.
@@ -114,6 +150,10 @@ pub(crate) fn parse_request(bytes: &[u8]) -> (Request, Option<Answer>) {
         ("configure", ..) => {
             let configure = |(before, after)| Request::Configure { before, after };
             policy_in(read.before).zip(policy_in(read.after)).map(configure)
+        }
+        ("node", Some(node), _) => {
+            let order = read.order.and_then(|word| order_of(&word, read.priority, read.zone));
+            node.parse().ok().zip(order).map(|(node, order)| Request::Node { node, order })
         }
         ("resume", ..) => Some(Request::Resume),
         ("failover", ..) => Some(Request::Failover),
@@ -182,8 +222,16 @@ mod tests {
             text(&request_bytes(&brief)),
             r#"{"format":1,"request":"pause","by":"alice","reason":"new switches","lasts_ms":9000}"#
         );
+        let node = |order| Request::Node { node: "h:1".parse().expect("a node"), order };
+        assert_eq!(
+            text(&request_bytes(&node(Order::Priority(Some(5))))),
+            r#"{"format":1,"request":"node","node":"h:1","order":"priority","priority":5}"#
+        );
+        let orders = [Order::Add, Order::Remove, Order::Drain(true), Order::Drain(false)].into_iter();
+        let orders = orders.chain([Order::Priority(Some(0)), Order::Priority(None), Order::Zone(None)]);
+        let orders = orders.chain([Order::Zone(Some("eu-1".to_owned()))]).map(node);
         let others = [adopt, forget, resync, Request::Failover, brief, open, Request::Resume, configure];
-        for request in others.into_iter().chain(switchovers) {
+        for request in others.into_iter().chain(switchovers).chain(orders) {
             let bytes = request_bytes(&request);
             assert_eq!(parse_request(&bytes), (request.clone(), None));
             for answer in [Answer::Done("so".to_owned()), Answer::Refused("because".to_owned())] {

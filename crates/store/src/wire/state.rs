@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis_failover_core::{
     Change, Discover, Divergence, Epoch, Fencing, Intent, Lineage, Lineages, Member, MonitorId, NodeAddr,
-    OnDivergence, Phase, Policy, Reason, ReplId, RunId, Topology, Vote,
+    OnDivergence, Orders, Phase, Policy, Reason, ReplId, RunId, Topology, Vote,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -40,7 +40,9 @@ struct StateV1 {
     #[serde(default)]
     left: Vec<String>,
     #[serde(default)]
-    unclosed: Option<UnclosedV1>,
+    unclosed: BTreeMap<String, String>,
+    #[serde(default)]
+    orders: BTreeMap<String, OrdersV1>,
     #[serde(default)]
     pause: Option<PauseV1>,
     lineages: Vec<LineageV1>,
@@ -73,9 +75,13 @@ pub(super) struct PolicyV1 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct UnclosedV1 {
-    node: String,
-    run: String,
+struct OrdersV1 {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    priority: Option<u32>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    drained: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    zone: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -145,7 +151,7 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         master_run: state.master_run.map(RunId),
         members: nodes.into_iter().map(|addr| Member { addr, ok: false }).collect(),
         discovered: state.discovered.iter().map(|node| parsed(node)).collect::<Result<_, _>>()?,
-        synced: state.synced.iter().map(synced).collect::<Result<_, _>>()?,
+        synced: state.synced.iter().map(run_of).collect::<Result<_, _>>()?,
         reached: state.reached.iter().map(reached).collect::<Result<_, _>>()?,
         diverged: state.diverged.into_iter().map(divergence).collect::<Result<_, _>>()?,
         lineages: Lineages::new(state.lineages.into_iter().map(lineage).collect()),
@@ -154,7 +160,8 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         min_replicas_to_write: state.min_replicas_to_write,
         fenced: state.fenced,
         left: state.left.iter().map(|node| parsed(node)).collect::<Result<_, _>>()?,
-        unclosed: state.unclosed.map(unclosed).transpose()?,
+        unclosed: state.unclosed.iter().map(run_of).collect::<Result<_, _>>()?,
+        orders: state.orders.into_iter().map(orders).collect::<Result<_, _>>()?,
         pause: state.pause.map(PauseV1::read),
     })
 }
@@ -207,18 +214,30 @@ pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-fn synced((node, run): (&String, &String)) -> Result<(NodeAddr, RunId), String> {
+fn run_of((node, run): (&String, &String)) -> Result<(NodeAddr, RunId), String> {
     Ok((parsed(node)?, RunId(run.clone())))
+}
+
+fn orders((node, it): (String, OrdersV1)) -> Result<(NodeAddr, Orders), String> {
+    let OrdersV1 { priority, drained, zone } = it;
+    Ok((parsed(&node)?, Orders { priority, drained, zone }))
+}
+
+fn orders_v1((node, it): (&NodeAddr, &Orders)) -> (String, OrdersV1) {
+    let Orders { priority, drained, zone } = it.clone();
+    (node.to_string(), OrdersV1 { priority, drained, zone })
+}
+
+/// For a key that is written only where it says something.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(it: &bool) -> bool {
+    !it
 }
 
 fn reached(
     (node, ReachedV1 { replid, offset }): (&String, &ReachedV1),
 ) -> Result<(NodeAddr, (ReplId, u64)), String> {
     Ok((parsed(node)?, (ReplId(replid.clone()), *offset)))
-}
-
-fn unclosed(UnclosedV1 { node, run }: UnclosedV1) -> Result<(NodeAddr, RunId), String> {
-    Ok((parsed(&node)?, RunId(run)))
 }
 
 fn divergence((node, it): (String, DivergenceV1)) -> Result<(NodeAddr, Divergence), String> {
@@ -267,11 +286,10 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
     let left: Vec<_> = record.left.iter().map(ToString::to_string).collect();
     let base = super::base(base);
     let policy = policy(&record.policy, base.get("policy").and_then(Value::as_object).cloned());
-    let synced: BTreeMap<_, _> = record.synced.iter().map(|(node, run)| (node.to_string(), &run.0)).collect();
+    let (synced, unclosed) = (runs(&record.synced), runs(&record.unclosed));
     let reached: BTreeMap<_, _> = record.reached.iter().map(reached_v1).collect();
     let diverged: BTreeMap<_, _> = record.diverged.iter().map(divergence_v1).collect();
-    let unclosed = record.unclosed.as_ref();
-    let unclosed = unclosed.map(|(node, run)| UnclosedV1 { node: node.to_string(), run: run.0.clone() });
+    let orders: BTreeMap<_, _> = record.orders.iter().map(orders_v1).collect();
     let lineages: Vec<_> = record.lineages.as_slice().iter().map(lineage_v1).collect();
     bytes(merged(
         base,
@@ -291,7 +309,8 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("min_replicas_to_write", Some(json!(record.min_replicas_to_write))),
             ("fenced", record.fenced.then(|| json!(true))),
             ("left", (!left.is_empty()).then(|| json!(left))),
-            ("unclosed", unclosed.map(|it| json!(it))),
+            ("unclosed", (!unclosed.is_empty()).then(|| json!(unclosed))),
+            ("orders", (!orders.is_empty()).then(|| json!(orders))),
             ("pause", record.pause.as_ref().map(|pause| json!(PauseV1::of(pause)))),
             ("lineages", Some(json!(lineages))),
             ("change", change.map(|change| json!(change_v1(change)))),
@@ -327,6 +346,10 @@ pub(super) fn policy(policy: &Policy, base: Option<Map<String, Value>>) -> Map<S
             ("fencing", (fencing != Fencing::Off).then(|| json!(fencing.word()))),
         ],
     )
+}
+
+fn runs(of: &BTreeMap<NodeAddr, RunId>) -> BTreeMap<String, &str> {
+    of.iter().map(|(node, run)| (node.to_string(), run.0.as_str())).collect()
 }
 
 fn reached_v1((node, (replid, offset)): (&NodeAddr, &(ReplId, u64))) -> (String, ReachedV1) {

@@ -1,13 +1,14 @@
 //! The documents against hand-written samples, and against everything that is none. No server runs here.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis_failover_core::history::{
     Account, Candidate, Cause, Ending, Entry, Estimate, Holds, Milestone, Opening, Return, Seen,
 };
 use redis_failover_core::{
-    Change, Discover, Divergence, Epoch, Fencing, Intent, Keeping, Lineage, Lineages, OnDivergence, Pause,
-    Phase, Policy, Reason, ReplId, Report, RunId, Term, Vote, Wait, Withheld,
+    Change, Discover, Divergence, Epoch, Fencing, Intent, Keeping, Lineage, Lineages, OnDivergence, Orders,
+    Pause, Phase, Policy, Reason, ReplId, Report, RunId, Term, Vote, Wait, Withheld,
 };
 
 use serde_json::json;
@@ -48,7 +49,8 @@ fn steady() -> Topology {
         diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
-        unclosed: None,
+        unclosed: BTreeMap::new(),
+        orders: BTreeMap::new(),
         pause: None,
         lineages: Lineages::new(vec![lineage("a", 0, 0, None), lineage("b", 3, 4711, Some("a"))]),
         monitors: ["m1", "m2", "m3"].map(|id| id.parse().unwrap()).into(),
@@ -159,7 +161,8 @@ fn adopted() -> Topology {
         diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
-        unclosed: None,
+        unclosed: BTreeMap::new(),
+        orders: BTreeMap::new(),
         pause: None,
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
@@ -586,6 +589,30 @@ fn a_pause_is_kept_in_the_state_and_an_older_reader_passes_it_over() {
         assert_eq!(read(older.as_bytes()), Ok(Found::Record(Box::new(steady()))));
         assert_eq!(text(&state_bytes(&steady(), Some(&state))), text(golden!("steady.state.json")));
     }
+}
+
+#[test]
+fn what_operators_said_of_nodes_is_kept_in_the_state_and_an_older_reader_passes_it_over() {
+    let orders = BTreeMap::from([
+        ("10.0.0.2:6379".parse().unwrap(), Orders { drained: true, ..Orders::default() }),
+        (
+            "10.0.0.3:6379".parse().unwrap(),
+            Orders { priority: Some(0), zone: Some("eu-1".to_owned()), drained: false },
+        ),
+    ]);
+    let unclosed = BTreeMap::from([("10.0.0.1:6379".parse().unwrap(), RunId("r1".to_owned()))]);
+    let record = Topology { orders, unclosed, ..steady() };
+    let state = state_bytes(&record, Some(golden!("steady.state.json")));
+    let expected = concat!(
+        r#","unclosed":{"10.0.0.1:6379":"r1"},"#,
+        r#""orders":{"10.0.0.2:6379":{"drained":true},"10.0.0.3:6379":{"priority":0,"zone":"eu-1"}}"#,
+    );
+    assert!(text(&state).contains(expected), "{}", text(&state));
+    let read = |state: &[u8]| read("/g", Some(golden!("steady.document.json")), Some(state));
+    assert_eq!(read(&state), Ok(Found::Record(Box::new(record))));
+    let older = text(&state).replace(r#""orders""#, r#""unheard-of""#).replace(r#""unclosed""#, r#""old""#);
+    assert_eq!(read(older.as_bytes()), Ok(Found::Record(Box::new(steady()))));
+    assert_eq!(text(&state_bytes(&steady(), Some(&state))), text(golden!("steady.state.json")));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What can only be tested from inside: a stalled thread, and the server's own "no".
 
+use std::collections::BTreeMap;
+
 use redis_failover_core::{
     Epoch, Leadership, Lineages, Member, MonitorId, Phase, Policy, Report, Term, Topology, Version,
 };
@@ -37,7 +39,8 @@ fn record() -> Topology {
         diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
-        unclosed: None,
+        unclosed: BTreeMap::new(),
+        orders: BTreeMap::new(),
         pause: None,
         lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),

@@ -1,5 +1,6 @@
 //! What the cases share: names, records, reports, and how a group comes to be led.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -88,7 +89,8 @@ pub(crate) fn record(epoch: u64) -> Topology {
         diverged: std::collections::BTreeMap::new(),
         fenced: false,
         left: std::collections::BTreeSet::new(),
-        unclosed: None,
+        unclosed: BTreeMap::new(),
+        orders: BTreeMap::new(),
         pause: None,
         lineages: Lineages::default(),
         monitors: [id("m1")].into(),

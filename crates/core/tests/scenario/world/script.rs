@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Discover, Epoch, Fencing, Found, NodeAddr, OnDivergence, Phase, Policy, Request, Switchover, Topology,
-    Waits,
+    Discover, Epoch, Fencing, Found, NodeAddr, OnDivergence, Order, Phase, Policy, Request, Switchover,
+    Topology, Waits,
 };
 
 use super::super::redis::{Door, Follows, Redis, Saves, State, Writes, addr};
@@ -258,12 +258,26 @@ fn request_of(words: &[&str]) -> Result<Request, String> {
             Ok(Request::Pause { by, reason, lasts: lasts.map(Duration::from_millis) })
         }
         ["resume"] => Ok(Request::Resume),
+        ["node", node, order @ ..] => Ok(Request::Node { node: addr(node), order: order_of(order)? }),
         ["forget", monitor] => {
             let monitor = monitor.parse().map_err(|_| "no name of a monitor")?;
             Ok(Request::Forget { monitor })
         }
         _ => Err(format!("no such request: {}", words.join(" "))),
     }
+}
+
+fn order_of(words: &[&str]) -> Result<Order, String> {
+    Ok(match words {
+        ["add"] => Order::Add,
+        ["remove"] => Order::Remove,
+        ["drain"] => Order::Drain(true),
+        ["serve"] => Order::Drain(false),
+        ["priority", "own"] => Order::Priority(None),
+        ["priority", number] => Order::Priority(Some(number.parse().map_err(|_| "no number")?)),
+        ["zone", zone] => Order::Zone(Some((*zone).to_owned())),
+        _ => return Err(format!("no such order: {}", words.join(" "))),
+    })
 }
 
 /// `switchover of EPOCH [to NODE] [within TIME] [dry]`.

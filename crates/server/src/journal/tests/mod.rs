@@ -130,6 +130,8 @@ fn evidence() -> Evidence {
         keys: u64::MAX,
         saved: Some(7),
         min_replicas_to_write: None,
+        version: None,
+        appends: None,
     }
 }
 

@@ -137,6 +137,8 @@ impl Story {
             keys: 12,
             saved: None,
             min_replicas_to_write: Some(0),
+            version: None,
+            appends: None,
         }
     }
 
