@@ -70,6 +70,9 @@ pub struct Ranking {
     /// Whether that is the recorded master, which leads on where nobody holds more.
     #[cfg_attr(feature = "serde", serde(default))]
     pub leads_on: bool,
+    /// Whether that is the one that an operator wanted, whoever holds more.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub wished: bool,
     /// Where each eligible node stands.
     pub positions: BTreeMap<NodeAddr, Position>,
     /// Why the others are not eligible.
@@ -108,6 +111,7 @@ impl Ranking {
             return String::new();
         };
         match best.ahead_of(*own) {
+            _ if self.wished => "not the one that an operator wanted".to_owned(),
             Some(0) if self.leads_on => "as far as the one that is taken, which was the master".to_owned(),
             Some(0) => {
                 "as far as the one that is taken, which comes first by priority, zone or address".to_owned()
@@ -139,6 +143,7 @@ pub fn rank_candidates(
     let mut ranking = Ranking {
         chosen: None,
         leads_on: false,
+        wished: false,
         positions: BTreeMap::new(),
         dropped: BTreeMap::new(),
         holds: evidence.iter().map(holding).collect(),

@@ -327,6 +327,7 @@ impl Decider {
             postponed_until: self.postponed_until(now, record),
             ceded,
             paused: self.paused(now).is_some(),
+            ordered: self.is_ordered(record),
         })
     }
 

@@ -37,6 +37,7 @@ impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ChangeUnfinished => f.write_str("a change of master is under way"),
+            Self::MasterLost(Reason::Ordered) => f.write_str("an operator has the master replaced"),
             Self::MasterLost(reason) => write!(f, "the master is lost ({reason})"),
             Self::MasterIsolated(witness) => {
                 write!(f, "the master is out of our reach, but {witness} still hears it: left alone")
@@ -76,6 +77,8 @@ pub struct Facts<'a> {
     pub ceded: bool,
     /// Whether an operator has said that none is to be begun.
     pub paused: bool,
+    /// Whether an operator has said that one is to be begun, whatever the votes say.
+    pub ordered: bool,
 }
 
 impl Facts<'_> {
@@ -93,6 +96,18 @@ impl Facts<'_> {
 
 /// Says what is wrong with the master.
 pub fn diagnose(facts: &Facts<'_>) -> Diagnosis {
+    match of_the_master(facts) {
+        found @ (Diagnosis::ChangeUnfinished
+        | Diagnosis::MasterLost(
+            Reason::Refused | Reason::Silent | Reason::Unusable | Reason::Restarted,
+        )) => found,
+        // Who is frozen for it is found demoted.
+        _ if facts.ordered => Diagnosis::MasterLost(Reason::Ordered),
+        found => found,
+    }
+}
+
+fn of_the_master(facts: &Facts<'_>) -> Diagnosis {
     let record = facts.record;
     if matches!(record.phase, Phase::FailingOver(_)) {
         return Diagnosis::ChangeUnfinished;
@@ -244,6 +259,7 @@ mod tests {
             postponed_until: None,
             ceded: false,
             paused: false,
+            ordered: false,
         })
     }
 

@@ -328,6 +328,7 @@ pub(crate) fn candidates<'a>(
         let taken = ranking.chosen.as_ref() == Some(node);
         let dropped = ranking.dropped.get(node).copied();
         let why = match (taken, ranking.positions.contains_key(node), dropped) {
+            (true, _, _) if ranking.wished => "taken: an operator wanted it".to_owned(),
             (true, true, _) => "taken: none that may lead holds more".to_owned(),
             (true, false, why) => {
                 let why = why.unwrap_or(Dropped::UnknownHistory);

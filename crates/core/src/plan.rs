@@ -17,7 +17,7 @@ pub use switching::{Gap, HOLDS_WRITES, NEAR, Stage, Switch};
 
 use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
-use crate::names::{NodeAddr, RunId};
+use crate::names::{Epoch, NodeAddr, RunId};
 use crate::policy::Fencing;
 use crate::position::Lineage;
 use crate::request::RequestId;
@@ -54,6 +54,8 @@ pub struct Progress {
     pub tried: BTreeMap<NodeAddr, RunId>,
     /// The node that an operator wants to lead where nobody may, whatever is lost by that.
     pub accepted: Option<(RequestId, NodeAddr)>,
+    /// The node that an operator wants to lead instead of the present master.
+    pub wish: Option<Wish>,
     /// The nodes that said when they were last frozen that they never lead (`replica-priority 0`).
     pub never: BTreeSet<NodeAddr>,
     /// The master that was opened.
@@ -79,6 +81,18 @@ pub struct Progress {
     pub ceded: BTreeMap<NodeAddr, RunId>,
     /// The former masters whose clients were cut off, and in which life of their process.
     pub closed: BTreeMap<NodeAddr, RunId>,
+}
+
+/// Whom an operator wants to lead next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Wish {
+    /// The epoch that this ends; it counts for no other.
+    pub epoch: Epoch,
+    /// The node.
+    pub to: NodeAddr,
+    /// Whether it leads also where it holds less than another, or would not be taken.
+    pub accepts_loss: bool,
 }
 
 /// A master that this leader has opened to writes.

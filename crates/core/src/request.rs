@@ -35,8 +35,8 @@ pub enum Request {
         /// A node that is held back because that could not be saved yet.
         node: NodeAddr,
     },
-    /// Begin the failover that is due now, although it waits as the third within ten minutes.
-    Failover,
+    /// Begin a failover now: one that is due though it waits as the third within ten minutes, or one that is not.
+    Failover(Failover),
     /// Have another node take over from a master that serves.
     Switchover(Switchover),
     /// Begin no change of master, and say when one would have been begun.
@@ -66,6 +66,29 @@ pub enum Request {
     },
     /// Something that this version does not know.
     Unknown(String),
+}
+
+/// What is asked of a failover.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Failover {
+    /// Who takes over; the leader chooses where nobody is named.
+    pub to: Option<NodeAddr>,
+    /// The epoch that it ends, as the operator saw it; `None` for the one that stands.
+    pub epoch: Option<Epoch>,
+    /// Whether the master is replaced though no quorum finds it lost, and by a node that may hold less than another.
+    pub accept_loss: bool,
+    /// Only say what would be done and what that would cost.
+    pub dry_run: bool,
+}
+
+impl fmt::Display for Failover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("failover")?;
+        self.epoch.map_or(Ok(()), |epoch| write!(f, " of epoch {epoch}"))?;
+        self.to.as_ref().map_or(Ok(()), |to| write!(f, " to {to}"))?;
+        f.write_str(if self.accept_loss { ", whatever is lost" } else { "" })
+    }
 }
 
 /// What is asked about one node.
@@ -127,7 +150,7 @@ impl fmt::Display for Request {
             Self::Adopt { master } => write!(f, "adopt {master}"),
             Self::Forget { monitor } => write!(f, "forget {monitor}"),
             Self::Resync { node } => write!(f, "resync {node}"),
-            Self::Failover => f.write_str("failover"),
+            Self::Failover(wanted) => wanted.fmt(f),
             Self::Switchover(wanted) => wanted.fmt(f),
             Self::Pause { reason, lasts: Some(lasts), .. } => write!(f, "paused for {lasts:?}: {reason}"),
             Self::Pause { reason, lasts: None, .. } => write!(f, "paused until resumed: {reason}"),

@@ -168,6 +168,8 @@ pub enum Reason {
     Restarted,
     /// An operator wanted another master.
     Switchover,
+    /// An operator wanted another master, whatever is lost by that.
+    Ordered,
     /// For a reason that this version does not know: a newer monitor began the change, and any may finish it.
     Other,
 }
@@ -182,16 +184,23 @@ impl Reason {
             Self::Demoted => "demoted",
             Self::Restarted => "restarted",
             Self::Switchover => "switchover",
+            Self::Ordered => "ordered",
             Self::Other => "other",
         }
     }
 
     /// The reason that has this word, [`Reason::Other`] where none has.
     pub fn from_word(word: &str) -> Self {
-        [Self::Refused, Self::Silent, Self::Unusable, Self::Demoted, Self::Restarted, Self::Switchover]
-            .into_iter()
-            .find(|reason| reason.word() == word)
-            .unwrap_or(Self::Other)
+        let all = [
+            Self::Refused,
+            Self::Silent,
+            Self::Unusable,
+            Self::Demoted,
+            Self::Restarted,
+            Self::Switchover,
+            Self::Ordered,
+        ];
+        all.into_iter().find(|reason| reason.word() == word).unwrap_or(Self::Other)
     }
 }
 

@@ -8,7 +8,7 @@ use super::reading::steady_epoch;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::policy::FLAPPING_WINDOW;
 use crate::time::Instant;
-use crate::topology::{Found, Phase, Reason, Topology};
+use crate::topology::{Change, Found, Phase, Reason, Topology};
 
 /// So many failovers within the window are hurried.
 const HURRIED: usize = 2;
@@ -20,7 +20,8 @@ impl Decider {
         let Some(epoch) = steady_epoch(found) else { return };
         self.settled = Some(epoch);
         let by_an_operator = self.record().is_some_and(|before| {
-            matches!(&before.phase, Phase::FailingOver(it) if it.reason == Reason::Switchover && before.epoch == epoch)
+            let asked = |it: &Change| matches!(it.reason, Reason::Switchover | Reason::Ordered);
+            matches!(&before.phase, Phase::FailingOver(it) if asked(it) && before.epoch == epoch)
         });
         if by_an_operator {
             return;
@@ -61,9 +62,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::decider::requests::Hurried;
     use crate::names::{Epoch, NodeAddr};
     use crate::policy::Policy;
-    use crate::request::{Request, RequestId};
+    use crate::request::{Failover, Request, RequestId};
     use crate::topology::{Member, Version, Versioned};
 
     fn at(seconds: u64) -> Instant {
@@ -133,9 +135,10 @@ mod tests {
         let mut decider = decider(&[(0, 1), (10, 2), (20, 3)]);
         decider.lost_since = Some(at(30));
         let record = decider.record().expect("it was read").clone();
-        decider.asked.hurried = Some((RequestId(7), Epoch(3)));
+        let hurried = Hurried { by: RequestId(7), epoch: Epoch(3), ordered: false };
+        decider.asked.hurried = Some(hurried);
         assert_eq!(decider.postponed_until(at(31), &record), Some(at(90)), "it was withdrawn");
-        decider.requests = [(RequestId(7), Request::Failover)].into();
+        decider.requests = [(RequestId(7), Request::Failover(Failover::default()))].into();
         assert_eq!(decider.postponed_until(at(31), &record), None);
         let next = Topology { epoch: Epoch(4), ..record };
         assert_eq!(decider.postponed_until(at(31), &next), Some(at(90)));

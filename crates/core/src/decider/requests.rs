@@ -1,5 +1,6 @@
 //! What a leader does about the requests of operators: one at a time, the oldest first, and none in a change of master.
 
+mod failover;
 mod nodes;
 mod pausing;
 mod policy;
@@ -18,6 +19,8 @@ use crate::time::Instant;
 use crate::topology::{Found, Phase, Topology};
 use crate::view::{Evidence, Role};
 
+pub(super) use failover::Hurried;
+
 /// What this leader knows of the requests in this term.
 #[derive(Clone, Debug, Default, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -30,8 +33,8 @@ pub(super) struct Asked {
     pub(super) rest_until: Option<Instant>,
     /// The request for which all nodes are looked at, and what they said once they were.
     pub(super) look: Option<(RequestId, Option<BTreeMap<NodeAddr, Evidence>>)>,
-    /// The request that hurries the next failover, and the epoch that this ends.
-    pub(super) hurried: Option<(RequestId, Epoch)>,
+    /// The request that hurries the next failover.
+    pub(super) hurried: Option<Hurried>,
 }
 
 impl Decider {
@@ -56,7 +59,7 @@ impl Decider {
             Request::Forget { monitor } => self.forget_monitor(id, monitor),
             Request::Adopt { master } => self.adopt_master(now, id, master),
             Request::Resync { node } => self.resync(id, node),
-            Request::Failover => self.hurry_failover(now, id),
+            Request::Failover(wanted) => self.fail_over(now, id, wanted),
             Request::Switchover(wanted) => self.switch_over(now, id, wanted),
             Request::Pause { by, reason, lasts } => self.pause_group(now, id, (by, reason, *lasts)),
             Request::Resume => self.resume_group(id),
@@ -88,42 +91,6 @@ impl Decider {
         };
         divergence.keeping = Keeping::Discarded;
         Ok(self.commit_as_asked(id, record))
-    }
-
-    /// The failover that waits begins; a master that serves is not taken away from anybody.
-    fn hurry_failover(&mut self, now: Instant, id: RequestId) -> Result<Option<Step>, Answer> {
-        self.steady_record()?;
-        self.refuse_while_paused(now)?;
-        let steady = self.steady_record()?;
-        if self.stuck.is_some() {
-            let hint = "`status` says why not, and `adopt` takes one all the same";
-            return Err(Answer::Refused(format!("nobody may take over: {hint}")));
-        }
-        let Some(record) = steady else { return Ok(None) };
-        let (epoch, master) = (record.epoch, record.master.clone());
-        if self.asked.hurried.is_some_and(|(of, before)| of == id && before < epoch) {
-            if self.progress.opened.is_none() {
-                return Ok(None);
-            }
-            return Err(Answer::Done(format!("{master} is the master of epoch {epoch}")));
-        }
-        match self.facts(now).map(|facts| diagnose(&facts)) {
-            Some(Diagnosis::MasterLost(_)) => {
-                self.asked.hurried = Some((id, epoch));
-                Ok(None)
-            }
-            Some(Diagnosis::Healthy) => {
-                Err(Answer::Refused(format!("{master} serves as the master of epoch {epoch}")))
-            }
-            // It will be known in a moment.
-            Some(Diagnosis::AwaitingVotes(_) | Diagnosis::AwaitingWitness(_)) | None => Ok(None),
-            Some(other) => Err(Answer::Refused(format!("{master} is not found lost: {other}"))),
-        }
-    }
-
-    /// Whether an operator has asked not to wait with the failover that ends this epoch.
-    pub(super) fn is_hurried(&self, epoch: Epoch) -> bool {
-        self.asked.hurried.is_some_and(|(id, of)| of == epoch && self.requests.contains_key(&id))
     }
 
     fn forget_monitor(&self, id: RequestId, monitor: &MonitorId) -> Result<Option<Step>, Answer> {

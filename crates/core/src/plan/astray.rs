@@ -413,6 +413,7 @@ mod tests {
             postponed_until: None,
             ceded: false,
             paused: false,
+            ordered: false,
         };
         let planner = Planner { facts: &facts, version: Version::default(), progress };
         let (step, again) = planner.gather();

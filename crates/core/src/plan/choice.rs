@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Next, Planner, Stage};
+use super::{Next, Planner, Stage, Wish};
 use crate::candidate::{Dropped, Ranking, rank_candidates};
 use crate::names::NodeAddr;
 use crate::step::Step;
@@ -28,6 +28,10 @@ impl Planner<'_> {
             }
             return ranking;
         }
+        if let Some(node) = self.wished(&ranking) {
+            (ranking.chosen, ranking.leads_on, ranking.wished) = (Some(node), false, true);
+            return ranking;
+        }
         let accepted = self.progress.accepted.as_ref().map(|(_, node)| node);
         let nobody = ranking.chosen.is_none();
         if let Some(node) = accepted.filter(|node| nobody && evidence.contains_key(*node)) {
@@ -43,6 +47,27 @@ impl Planner<'_> {
         }
         down.retain(|_, reason| *reason == Reason::Unusable);
         rank_candidates(&record, evidence, &down)
+    }
+
+    /// Whom the operator wants, if that one answered and holds all that the best one does, or what is lost is accepted.
+    fn wished(&self, ranking: &Ranking) -> Option<NodeAddr> {
+        let record = self.facts.record;
+        let ends = |wish: &&Wish| wish.epoch == record.epoch && record.phase == Phase::Steady;
+        let wish = self.progress.wish.as_ref().filter(ends)?;
+        let it = self.progress.evidence.get(&wish.to)?;
+        let as_far = |best: &NodeAddr| {
+            let positions = &ranking.positions;
+            let far = positions.get(&wish.to).zip(positions.get(best)).is_some_and(|(own, best)| own == best);
+            far && self
+                .progress
+                .evidence
+                .get(best)
+                .is_some_and(|best| best.history.offset == it.history.offset)
+        };
+        // That one would have to be replaced at once.
+        let lost = ranking.dropped.get(&wish.to) == Some(&Dropped::OutOfReach);
+        let may = (wish.accepts_loss && !lost) || ranking.chosen.as_ref().is_some_and(as_far);
+        may.then(|| wish.to.clone())
     }
 
     /// Freezes all nodes, if any answers: a master from which nobody can take over is not made to stand still.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use redis_failover_core::{Answer, Epoch, Order, Policy, Request, Switchover};
+use redis_failover_core::{Answer, Epoch, Failover, Order, Policy, Request, Switchover};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -30,6 +30,8 @@ struct RequestV1 {
     #[serde(default)]
     timeout_ms: Option<u64>,
     #[serde(default)]
+    accept_loss: bool,
+    #[serde(default)]
     dry_run: bool,
     #[serde(default)]
     by: Option<String>,
@@ -54,7 +56,7 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
         Request::Adopt { master } => ("adopt", Some(("master", master.to_string()))),
         Request::Forget { monitor } => ("forget", Some(("monitor", monitor.to_string()))),
         Request::Resync { node } => ("resync", Some(("node", node.to_string()))),
-        Request::Failover => ("failover", None),
+        Request::Failover(wanted) => ("failover", wanted.to.as_ref().map(|node| ("node", node.to_string()))),
         Request::Switchover(wanted) => {
             ("switchover", wanted.to.as_ref().map(|node| ("node", node.to_string())))
         }
@@ -86,6 +88,11 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
         if *dry_run {
             object.insert("dry_run".to_owned(), json!(true));
         }
+    }
+    if let Request::Failover(Failover { to: _, epoch, accept_loss, dry_run }) = request {
+        object.extend(epoch.map(|epoch| ("epoch".to_owned(), json!(epoch.0))));
+        object.extend(accept_loss.then(|| ("accept_loss".to_owned(), json!(true))));
+        object.extend(dry_run.then(|| ("dry_run".to_owned(), json!(true))));
     }
     if let Request::Node { order, .. } = request {
         let (word, key) = order_words(order);
@@ -156,7 +163,11 @@ pub(crate) fn parse_request(bytes: &[u8]) -> (Request, Option<Answer>) {
             node.parse().ok().zip(order).map(|(node, order)| Request::Node { node, order })
         }
         ("resume", ..) => Some(Request::Resume),
-        ("failover", ..) => Some(Request::Failover),
+        ("failover", node, _) => {
+            let (epoch, accept_loss) = (read.epoch.map(Epoch), read.accept_loss);
+            let to = node.map(|node| node.parse()).transpose().ok();
+            to.map(|to| Request::Failover(Failover { to, epoch, accept_loss, dry_run: read.dry_run }))
+        }
         (word, ..) => Some(Request::Unknown(word.to_owned())),
     };
     let text = read.text.unwrap_or_default();
@@ -191,7 +202,14 @@ mod tests {
         assert_eq!(text(&request_bytes(&forget)), r#"{"format":1,"request":"forget","monitor":"m1"}"#);
         let resync = Request::Resync { node: "h:6379".parse().expect("a node") };
         assert_eq!(text(&request_bytes(&resync)), r#"{"format":1,"request":"resync","node":"h:6379"}"#);
-        assert_eq!(text(&request_bytes(&Request::Failover)), r#"{"format":1,"request":"failover"}"#);
+        let plain = Request::Failover(Failover::default());
+        assert_eq!(text(&request_bytes(&plain)), r#"{"format":1,"request":"failover"}"#);
+        let (to, epoch) = ("h:1".parse().ok(), Some(Epoch(7)));
+        let costly = Request::Failover(Failover { to, epoch, accept_loss: true, dry_run: true });
+        assert_eq!(
+            text(&request_bytes(&costly)),
+            r#"{"format":1,"request":"failover","node":"h:1","epoch":7,"accept_loss":true,"dry_run":true}"#
+        );
         let switchover = |to: Option<&str>, dry_run| {
             let to = to.map(|to| to.parse().expect("a node"));
             Request::Switchover(Switchover { to, epoch: Epoch(7), timeout: Duration::from_secs(9), dry_run })
@@ -230,7 +248,7 @@ mod tests {
         let orders = [Order::Add, Order::Remove, Order::Drain(true), Order::Drain(false)].into_iter();
         let orders = orders.chain([Order::Priority(Some(0)), Order::Priority(None), Order::Zone(None)]);
         let orders = orders.chain([Order::Zone(Some("eu-1".to_owned()))]).map(node);
-        let others = [adopt, forget, resync, Request::Failover, brief, open, Request::Resume, configure];
+        let others = [adopt, forget, resync, plain, costly, brief, open, Request::Resume, configure];
         for request in others.into_iter().chain(switchovers).chain(orders) {
             let bytes = request_bytes(&request);
             assert_eq!(parse_request(&bytes), (request.clone(), None));

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Discover, Epoch, Fencing, Found, NodeAddr, OnDivergence, Order, Phase, Policy, Request, Switchover,
-    Topology, Waits,
+    Discover, Epoch, Failover, Fencing, Found, NodeAddr, OnDivergence, Order, Phase, Policy, Request,
+    Switchover, Topology, Waits,
 };
 
 use super::super::redis::{Door, Follows, Redis, Saves, State, Writes, addr};
@@ -249,7 +249,7 @@ fn accident_of(word: &str) -> Result<Accident, String> {
 fn request_of(words: &[&str]) -> Result<Request, String> {
     match words {
         ["adopt", node] => Ok(Request::Adopt { master: addr(node) }),
-        ["failover"] => Ok(Request::Failover),
+        ["failover", rest @ ..] => failover_of(rest),
         ["switchover", rest @ ..] => switchover_of(rest),
         ["resync", node] => Ok(Request::Resync { node: addr(node) }),
         ["pause", time, reason @ ..] => {
@@ -265,6 +265,22 @@ fn request_of(words: &[&str]) -> Result<Request, String> {
         }
         _ => Err(format!("no such request: {}", words.join(" "))),
     }
+}
+
+/// `failover [of EPOCH] [to NODE] [accept-loss] [dry]`.
+fn failover_of(words: &[&str]) -> Result<Request, String> {
+    let mut wanted = Failover::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "dry" => wanted.dry_run = true,
+            "accept-loss" => wanted.accept_loss = true,
+            "of" => wanted.epoch = words.next().and_then(|epoch| epoch.parse().ok()).map(Epoch),
+            "to" => wanted.to = words.next().map(|node| addr(node)),
+            _ => return Err(format!("not understood: {word}")),
+        }
+    }
+    Ok(Request::Failover(wanted))
 }
 
 fn order_of(words: &[&str]) -> Result<Order, String> {

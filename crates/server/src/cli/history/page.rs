@@ -42,6 +42,10 @@ fn why(account: &Account) -> Vec<String> {
             let old = account.old.as_ref().map_or_else(|| "the master".to_owned(), ToString::to_string);
             format!("an operator had {new} take over from {old} (switchover)")
         }
+        Cause::Lost(Reason::Ordered) => {
+            let old = account.old.as_ref().map_or_else(|| "the master".to_owned(), ToString::to_string);
+            format!("an operator had {old} replaced, whatever is lost by that (failover --accept-loss)")
+        }
         Cause::Lost(reason) => {
             let old = account.old.as_ref().map_or_else(|| "the master".to_owned(), ToString::to_string);
             format!("{old} was lost: {}", reason_in_words(reason))
@@ -68,6 +72,7 @@ fn reason_in_words(reason: Reason) -> &'static str {
         Reason::Restarted => {
             "it was found in another life of its process, which may have lost data (restarted)"
         }
+        Reason::Ordered => "an operator wanted another master, whatever is lost (failover)",
         Reason::Switchover => "an operator wanted another master (switchover)",
         Reason::Other => "for a reason that this version does not know",
     }

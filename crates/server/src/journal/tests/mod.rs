@@ -10,9 +10,9 @@ use std::io::Cursor;
 use std::path::PathBuf;
 
 use redis_failover_core::{
-    Action, ActionId, Answer, Divergence, Epoch, Event, Evidence, Found, History, Keeping, Leadership,
-    Member, Observation, Outcome, Peer, Purpose, ReplId, Request, RequestId, Requests, Return, Role, RunId,
-    Saving, Step, Term, Version, Versioned,
+    Action, ActionId, Answer, Divergence, Epoch, Event, Evidence, Failover, Found, History, Keeping,
+    Leadership, Member, Observation, Outcome, Peer, Purpose, ReplId, Request, RequestId, Requests, Return,
+    Role, RunId, Saving, Step, Term, Version, Versioned,
 };
 use tempfile::TempDir;
 
@@ -187,7 +187,7 @@ fn events(story: &Story) -> Vec<Event> {
         (RequestId(-1), Request::Adopt { master: node("a") }),
         (RequestId(2), Request::Forget { monitor: "m9".parse().expect("an id") }),
         (RequestId(4), Request::Resync { node: node("a") }),
-        (RequestId(5), Request::Failover),
+        (RequestId(5), Request::Failover(Failover::default())),
         (RequestId(3), Request::Unknown("sing \"loud\"\n".into())),
     ]);
     let peer = Peer { ballots: story.observation().ballots, ..Peer::default() };

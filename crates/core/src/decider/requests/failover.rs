@@ -1,0 +1,137 @@
+//! What a leader does when an operator asks for a failover: it does not wait with one that is due, and begins one that
+//! is not if what is lost by that is accepted. What that is, is said first.
+
+use super::{Decider, list};
+use crate::diagnosis::{Diagnosis, diagnose};
+use crate::failover::Costs;
+use crate::names::Epoch;
+use crate::plan::Wish;
+use crate::request::{Answer, Failover, RequestId};
+use crate::step::Step;
+use crate::time::Instant;
+use crate::topology::Topology;
+
+/// A request that hurries a failover.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(in super::super) struct Hurried {
+    /// The request.
+    pub(in super::super) by: RequestId,
+    /// The epoch that the failover ends.
+    pub(in super::super) epoch: Epoch,
+    /// Whether it is begun whatever the votes say.
+    pub(in super::super) ordered: bool,
+}
+
+impl Decider {
+    /// The failover begins; a master that serves is taken away from its clients only where that is accepted.
+    pub(super) fn fail_over(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        wanted: &Failover,
+    ) -> Result<Option<Step>, Answer> {
+        self.steady_record()?;
+        self.refuse_while_paused(now)?;
+        let Some(record) = self.steady_record()?.cloned() else { return Ok(None) };
+        let begun = self.asked.hurried.as_ref().filter(|it| it.by == id).map(|it| it.epoch);
+        if begun.or(wanted.epoch).is_some_and(|epoch| epoch < record.epoch) {
+            return if self.progress.opened.is_some() {
+                Err(self.failed_over(&record, wanted))
+            } else {
+                Ok(None)
+            };
+        }
+        if begun.is_some() {
+            return Ok(None);
+        }
+        self.refuse_to(&record, wanted)?;
+        let due = match self.facts(now).map(|facts| diagnose(&facts)) {
+            _ if self.stuck.is_some() && !(wanted.accept_loss && wanted.to.is_some()) => {
+                let hint = "`status` says why not, and `--to NODE --accept-loss` takes one all the same";
+                return Err(Answer::Refused(format!("nobody may take over: {hint}")));
+            }
+            Some(Diagnosis::MasterLost(_)) if self.changes_now(now) => return Ok(None),
+            Some(Diagnosis::MasterLost(_)) => true,
+            // It will be known in a moment.
+            Some(Diagnosis::AwaitingVotes(_) | Diagnosis::AwaitingWitness(_)) | None => return Ok(None),
+            Some(_) if wanted.accept_loss => self.refuse_pause(now).map(|()| false)?,
+            Some(Diagnosis::Healthy) => {
+                let (master, epoch) = (&record.master, record.epoch);
+                return Err(Answer::Refused(format!("{master} serves as the master of epoch {epoch}")));
+            }
+            Some(other) => {
+                return Err(Answer::Refused(format!("{} is not found lost: {other}", record.master)));
+            }
+        };
+        let mut to = None;
+        if wanted.to.is_some() || wanted.dry_run || !due {
+            let looked = self.asked.look.take().filter(|(of, _)| *of == id);
+            let Some((_, Some(said))) = looked else {
+                self.asked.look = Some((id, None));
+                return Ok(Some(Step::Look { nodes: record.nodes().cloned().collect() }));
+            };
+            let costs = Costs::new(&record, &said);
+            let heir = costs.heir(wanted.to.as_ref(), wanted.accept_loss).map_err(Answer::Refused)?;
+            if wanted.dry_run {
+                return Err(Answer::Done(costs.would(&heir)));
+            }
+            to = Some(heir);
+        }
+        let ordered = !due;
+        if let Some(to) = to {
+            // What it said when it was tried before is not what counts.
+            self.progress.tried.remove(&to);
+            self.progress.rest_until = None;
+            self.progress.wish = Some(Wish { epoch: record.epoch, to, accepts_loss: wanted.accept_loss });
+        }
+        self.asked.hurried = Some(Hurried { by: id, epoch: record.epoch, ordered });
+        Ok(None)
+    }
+
+    /// Refuses who can't take over at all.
+    fn refuse_to(&self, record: &Topology, wanted: &Failover) -> Result<(), Answer> {
+        let Some(to) = &wanted.to else { return Ok(()) };
+        if *to == record.master {
+            return Err(Answer::Refused(format!("{to} is the master of epoch {} already", record.epoch)));
+        }
+        if !record.nodes().any(|node| node == to) {
+            return Err(Answer::Refused(format!(
+                "{to} is no node of the group; these are: {}",
+                list(record.nodes())
+            )));
+        }
+        Ok(())
+    }
+
+    fn refuse_pause(&self, now: Instant) -> Result<(), Answer> {
+        match self.paused(now) {
+            Some(pause) => Err(Answer::Refused(format!("{pause} (redis-failover resume)"))),
+            None => Ok(()),
+        }
+    }
+
+    fn failed_over(&self, record: &Topology, wanted: &Failover) -> Answer {
+        let leads = format!("{} is the master of epoch {}", record.master, record.epoch);
+        match &wanted.to {
+            Some(to) if *to != record.master => Answer::Refused(format!(
+                "{to} did not take over (redis-failover explain {}): {leads}",
+                record.epoch
+            )),
+            Some(_) | None => Answer::Done(leads),
+        }
+    }
+
+    /// Whether an operator has asked not to wait with the failover that ends this epoch.
+    pub(in super::super) fn is_hurried(&self, epoch: Epoch) -> bool {
+        let hurried = self.asked.hurried.as_ref();
+        hurried.is_some_and(|it| it.epoch == epoch && self.requests.contains_key(&it.by))
+    }
+
+    /// Whether an operator has asked for the failover that ends this epoch, whatever the votes say. One for which nodes
+    /// were frozen goes on though it was withdrawn.
+    pub(in super::super) fn is_ordered(&self, record: &Topology) -> bool {
+        let hurried = self.asked.hurried.as_ref().filter(|it| it.ordered && it.epoch == record.epoch);
+        hurried.is_some_and(|it| self.progress.frozen || self.requests.contains_key(&it.by))
+    }
+}
