@@ -1,23 +1,64 @@
-//! What a person is told when a command cannot be done: kind, cause and hint. It never contains a secret.
+//! What a person or a program is told when a command cannot be done: kind, cause and hint. It never contains a secret.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// Which of the documented exit codes it is.
+use serde_json::{Value, json};
+
+use crate::output;
+
+/// What kind of failure it is. Each has its word in JSON and its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// 1: refused or failed.
+    /// It was tried, and failed.
     Failed,
-    /// 2: the command line is wrong.
+    /// The leading monitor refused it.
+    Refused,
+    /// Nobody said yes.
+    NotConfirmed,
+    /// No monitor leads, so nobody was asked.
+    NoLeader,
+    /// The leading monitor was asked and gave no answer: it may have been done.
+    Unclear,
+    /// The command line is wrong.
     Usage,
-    /// 3: the store can't be reached.
+    /// The store can't be reached.
     StoreUnreachable,
+}
+
+impl Kind {
+    /// The word for it in JSON, which stays.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::NotConfirmed => "not_confirmed",
+            Self::NoLeader => "no_leader",
+            Self::Unclear => "unclear",
+            Self::Usage => "usage",
+            Self::StoreUnreachable => "unreachable",
+        }
+    }
+
+    /// The exit code.
+    fn code(self) -> u8 {
+        match self {
+            Self::Failed | Self::Refused | Self::NotConfirmed | Self::NoLeader | Self::Unclear => 1,
+            Self::Usage => 2,
+            Self::StoreUnreachable => 3,
+        }
+    }
+
+    /// Whether what was asked for was done; `None` where nobody knows.
+    fn done(self) -> Option<bool> {
+        if self == Self::Unclear { None } else { Some(false) }
+    }
 }
 
 /// A failure to be shown to a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// The exit code's kind.
+    /// Of which kind it is.
     pub kind: Kind,
     /// What went wrong, with its cause.
     pub message: String,
@@ -38,22 +79,61 @@ impl Failure {
         self
     }
 
-    /// The exit code.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self.kind {
-            Kind::Failed => 1,
-            Kind::Usage => 2,
-            Kind::StoreUnreachable => 3,
+    /// Tells it on standard error, and where a program reads (`--json`) on standard output, too. Returns the exit code.
+    pub(crate) fn tell(&self, json: bool) -> ExitCode {
+        eprintln!("{self}");
+        if json && let Err(unwritten) = output::print_line(self.json()) {
+            eprintln!("{unwritten}");
+        }
+        ExitCode::from(self.kind.code())
+    }
+
+    /// The object that a program reads. Its keys are always the same.
+    fn json(&self) -> Value {
+        json!({
+            "done": self.kind.done(),
+            "kind": self.kind.word(),
+            "error": self.message,
+            "hint": self.hint,
         })
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        let refused = if self.kind == Kind::Refused { "refused: " } else { "" };
+        write!(f, "error: {refused}{}", self.message)?;
         match &self.hint {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_word_its_exit_code_and_says_whether_it_was_done() {
+        let told = |kind: Kind| {
+            let json = Failure::new(kind, "why").hint("what to do").json();
+            assert_eq!((&json["error"], &json["hint"]), (&"why".into(), &"what to do".into()));
+            (json["kind"].clone(), json["done"].clone(), kind.code())
+        };
+        let no = Value::from(false);
+        assert_eq!(told(Kind::Failed), ("failed".into(), no.clone(), 1));
+        assert_eq!(told(Kind::Refused), ("refused".into(), no.clone(), 1));
+        assert_eq!(told(Kind::NotConfirmed), ("not_confirmed".into(), no.clone(), 1));
+        assert_eq!(told(Kind::NoLeader), ("no_leader".into(), no.clone(), 1));
+        assert_eq!(told(Kind::Unclear), ("unclear".into(), Value::Null, 1));
+        assert_eq!(told(Kind::Usage), ("usage".into(), no.clone(), 2));
+        assert_eq!(told(Kind::StoreUnreachable), ("unreachable".into(), no, 3));
+    }
+
+    #[test]
+    fn a_refusal_is_told_as_one() {
+        assert_eq!(Failure::new(Kind::Refused, "it serves").to_string(), "error: refused: it serves");
+        assert_eq!(Failure::new(Kind::Failed, "gone").hint("look").to_string(), "error: gone\nhint: look");
     }
 }

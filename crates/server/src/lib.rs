@@ -12,11 +12,12 @@ mod info;
 mod journal;
 mod monitor;
 mod names;
+mod output;
 mod redis_link;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, LogFormat};
@@ -30,13 +31,12 @@ pub use redis_link::Credentials;
 ///
 /// It exits by itself where the command line is wrong or asks for help.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli =
+        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Cli::command()).exit());
     match start_log(&cli).and_then(|()| cli.run()) {
         Ok(code) => code,
-        Err(failure) => {
-            eprintln!("{failure}");
-            failure.exit_code()
-        }
+        Err(failure) => failure.tell(cli::wants_json(&matches)),
     }
 }
 

@@ -116,15 +116,3 @@ fn the_predecessors_names_work() {
     let alias = redis_failover(&["monitor", "--help"]);
     assert!(String::from_utf8_lossy(&alias.stdout).contains("--redishosts"));
 }
-
-#[test]
-fn a_store_that_does_not_answer_is_exit_code_3() {
-    // Port 1 on loopback: refused at once.
-    assert_fails(&["status", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["ZooKeeper", "127.0.0.1:1", "hint:"]);
-    assert_fails(&["history", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["ZooKeeper", "127.0.0.1:1", "hint:"]);
-    assert_fails(&["pause", "--reason", "x", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
-    assert_fails(&["config", "show", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
-    assert_fails(&["monitor", "list", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
-    assert_fails(&["resume", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
-    assert_fails(&["explain", "2", "-z", "127.0.0.1:1", "-p", "/a"], 3, &["127.0.0.1:1", "hint:"]);
-}

@@ -123,7 +123,10 @@ fn a_decision_that_is_another_one_now_is_told_with_both_and_is_exit_code_1() {
     let both = "=> follow b:6379: c:6379\n!! the journal says: follow b:6379: a:6379\n";
     assert!(text.contains(both), "{text}");
     let json = String::from_utf8(replay(&changed.file(), &["--json"]).stdout).expect("text");
-    let last: Value = serde_json::from_str(json.lines().last().expect("a line")).expect("an object");
+    let mut lines = json.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object"));
+    let failure = lines.next_back().expect("a line");
+    assert_eq!((&failure["done"], &failure["kind"]), (&false.into(), &"failed".into()), "{failure}");
+    let last = lines.next_back().expect("the decision before");
     assert_eq!((&last["same"], &last["step"]), (&false.into(), &"follow b:6379: c:6379".into()));
     assert_eq!(last["recorded"]["step"], "follow b:6379: a:6379");
 }

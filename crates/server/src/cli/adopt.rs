@@ -1,20 +1,19 @@
 //! `redis-failover adopt`: an operator says which node is the master where the monitors cannot know it.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use redis_failover_core::{NodeAddr, Request};
 
-use super::ask::ask;
-use crate::config::{StoreArgs, parse_node, parse_time};
+use super::asking::Asking;
+use crate::config::parse_node;
 use crate::failure::{Failure, Kind};
 
 /// What `adopt` is told.
 #[derive(Args, Debug)]
 pub(super) struct AdoptArgs {
     #[command(flatten)]
-    store: StoreArgs,
+    asking: Asking,
 
     /// The node that is the right master, spelled as in the group's list: a master already, or, in a group in which
     /// nobody may take over, any that answers.
@@ -24,10 +23,6 @@ pub(super) struct AdoptArgs {
     /// Do it: every other node becomes its replica and loses what this one does not hold.
     #[arg(long)]
     yes: bool,
-
-    /// How long to wait for the leader's answer.
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_time)]
-    timeout: Duration,
 }
 
 pub(super) fn run(args: AdoptArgs) -> Result<ExitCode, Failure> {
@@ -35,9 +30,11 @@ pub(super) fn run(args: AdoptArgs) -> Result<ExitCode, Failure> {
         let message = format!(
             "nothing was done: {} would be published as the master of {}, and every other node would become its \
              replica and lose what {} does not hold",
-            args.master, args.store.path, args.master
+            args.master, args.asking.store.path, args.master
         );
-        return Err(Failure::new(Kind::Failed, message).hint("compare what the nodes hold, then add --yes"));
+        return Err(
+            Failure::new(Kind::NotConfirmed, message).hint("compare what the nodes hold, then add --yes")
+        );
     }
-    ask(&args.store, &Request::Adopt { master: args.master }, args.timeout)
+    args.asking.ask(&Request::Adopt { master: args.master })
 }

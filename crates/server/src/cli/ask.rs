@@ -1,6 +1,6 @@
-//! Asks the leader for something and waits for its answer. What may be asked is each command's own affair.
+//! Asks the leader for something and waits for its answer. What may be asked is each command's own affair; it prints
+//! nothing.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use redis_failover_core::{Answer, Request};
@@ -13,21 +13,10 @@ use crate::failure::{Failure, Kind};
 /// How long to look whether there is a leader.
 pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
-/// Leaves `request` for the leader of the group and prints its answer, which must come within `limit`.
+/// Leaves `request` for the leader of the group and waits for its answer, which must come within `limit`.
 ///
 /// # Errors
-/// When there is no leader, when it refuses, or when it does not answer: what may be assumed is said then.
-pub(super) fn ask(store: &StoreArgs, request: &Request, limit: Duration) -> Result<ExitCode, Failure> {
-    match super::runtime()?.block_on(answer(store, request, limit))? {
-        Answer::Done(text) => {
-            println!("done: {text}");
-            Ok(ExitCode::SUCCESS)
-        }
-        Answer::Refused(text) => Err(Failure::new(Kind::Failed, format!("refused: {text}"))),
-    }
-}
-
-/// The leader's answer, if it comes within `limit`.
+/// When there is no leader, or it does not answer: what may be assumed is said then.
 pub(super) async fn answer(store: &StoreArgs, request: &Request, limit: Duration) -> Result<Answer, Failure> {
     let zookeeper = super::connect(store, LOOK_LIMIT)?;
     let group = zookeeper.group(&store.path);
@@ -53,7 +42,7 @@ pub(super) fn has_leader(store: &StoreArgs, snapshot: &Snapshot) -> Result<Strin
     let leader = snapshot.leader.as_ref().map(|leader| leader.monitor.clone());
     leader.ok_or_else(|| {
         let message = format!("no monitor leads {}, so nobody can do it", store.path);
-        Failure::new(Kind::Failed, message).hint("is the path right (-p), and do monitors run for it?")
+        Failure::new(Kind::NoLeader, message).hint("is the path right (-p), and do monitors run for it?")
     })
 }
 
@@ -62,6 +51,6 @@ pub(super) fn unreachable(error: StoreError) -> Failure {
 }
 
 pub(super) fn unclear(message: String) -> Failure {
-    Failure::new(Kind::Failed, message)
+    Failure::new(Kind::Unclear, message)
         .hint("the request is withdrawn, but may have been carried out: look with redis-failover status")
 }

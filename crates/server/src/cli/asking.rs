@@ -1,15 +1,16 @@
-//! What every command has that asks the leader for something: where, for how long, and how the answer is shown.
+//! What every command has that asks the leader for something: where, for how long, and how the answer is shown. A new
+//! command takes [`Asking`] in and calls [`Asking::ask`], which tells all that comes of it, in JSON too.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use redis_failover_core::{Answer, Request};
-use serde_json::json;
 
 use super::ask::answer;
+use super::outcome::Outcome;
 use crate::config::{StoreArgs, parse_time};
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 
 /// Whom to ask, and how.
 #[derive(Args, Debug)]
@@ -21,7 +22,7 @@ pub(super) struct Asking {
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_time)]
     timeout: Duration,
 
-    /// Print the answer as one JSON object, a refusal too.
+    /// Print what came of it as one JSON object, also where it is refused or fails.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -40,22 +41,7 @@ impl Asking {
     /// # Errors
     /// When there is no leader, when it refuses, or when it does not answer.
     pub(super) fn ask(&self, request: &Request) -> Result<ExitCode, Failure> {
-        let answer = self.answer(request)?;
-        let (word, text) = match &answer {
-            Answer::Done(text) => ("done", text),
-            Answer::Refused(text) => ("refused", text),
-        };
-        if self.json {
-            println!("{}", json!({ "answer": word, "text": text }));
-        }
-        match answer {
-            Answer::Done(_) if self.json => Ok(ExitCode::SUCCESS),
-            Answer::Done(text) => {
-                println!("done: {text}");
-                Ok(ExitCode::SUCCESS)
-            }
-            Answer::Refused(text) => Err(Failure::new(Kind::Failed, format!("refused: {text}"))),
-        }
+        Outcome::of(self.answer(request)?)?.show(self.json)
     }
 }
 

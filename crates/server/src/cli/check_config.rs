@@ -2,16 +2,36 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use crate::config::{Config, GroupConfig, RunArgs, Source};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::config::{Config, GroupConfig, RunArgs, Source, settings};
 use crate::failure::Failure;
+use crate::output::{print, print_line};
 
-pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    let config = match args.source()? {
+/// What `check-config` is told.
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    run: RunArgs,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: CheckArgs) -> Result<ExitCode, Failure> {
+    let config = match args.run.source()? {
         Source::Flags(config) => *config,
         Source::File(file) => file.read()?,
     };
-    print!("{}", describe(&config));
+    if args.json {
+        print_line(as_json(&config))?;
+    } else {
+        print(describe(&config))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -82,4 +102,43 @@ fn describe_group(group: &GroupConfig) -> String {
         group.slow_every,
         if group.credentials.tls.is_some() { "over TLS" } else { "without TLS" },
     )
+}
+
+/// The configuration for programs. The keys are those of a configuration file where it has them, the values are what
+/// counts.
+fn as_json(config: &Config) -> Value {
+    json!({
+        "id": config.id.to_string(),
+        "listen": config.listen.map(|it| it.to_string()),
+        "announce": config.announce.as_ref().map(ToString::to_string),
+        "groups": config.groups.iter().map(group_as_json).collect::<Vec<_>>(),
+        "warnings": config.warnings(),
+    })
+}
+
+fn group_as_json(group: &GroupConfig) -> Value {
+    let access = &group.ensemble.access;
+    let journal = group.journal.as_ref();
+    json!({
+        "name": group.name,
+        "path": group.path.to_string(),
+        "zkhosts": group.ensemble.zkhosts.to_string(),
+        "session_timeout_ms": millis(group.ensemble.session_timeout),
+        "zookeeper_tls": access.is_over_tls(),
+        "zookeeper_credentials": access.has_credentials(),
+        "redishosts": group.nodes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "policy": settings(&group.policy),
+        "take_over": group.take_over,
+        "sleeptime": group.slow_every.as_secs(),
+        "journal": journal.map(|it| it.path.display().to_string()),
+        "journal_limit_bytes": journal.map(|it| it.limit),
+        "redis_username": group.credentials.username,
+        "redis_password": group.credentials.password.is_some(),
+        "redis_tls": group.credentials.tls.is_some(),
+        "source_address": group.credentials.source_address.map(|it| it.to_string()),
+    })
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

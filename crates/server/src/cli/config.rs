@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use redis_failover_core::{Answer, Found, Policy, Request, Topology};
-use serde_json::{Map, Value, json};
+use redis_failover_core::{Found, Policy, Request, Topology};
+use serde_json::{Value, json};
 
 use super::asking::Asking;
 use super::confirm::confirm;
+use super::outcome::Outcome;
 use crate::config::{StoreArgs, Wishes, settings};
 use crate::failure::{Failure, Kind};
+use crate::output::print_line;
 
 /// What `config` is told.
 #[derive(Args, Debug)]
@@ -66,11 +68,11 @@ fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
     let record = record(&args.store)?;
     let settings = settings(&record.policy);
     if args.json {
-        println!("{}", Value::Object(settings));
+        print_line(Value::Object(settings))?;
         return Ok(ExitCode::SUCCESS);
     }
     for (key, value) in &settings {
-        println!("{}", line(key, value, &record));
+        print_line(line(key, value, &record))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -92,34 +94,27 @@ fn set(args: &SetArgs) -> Result<ExitCode, Failure> {
     let changes = changes(&record.policy, &after);
     if !args.asking.json {
         for (key, (before, after)) in &changes {
-            println!("- {key} = {before}\n+ {key} = {after}");
+            print_line(format_args!("- {key} = {before}\n+ {key} = {after}"))?;
         }
     }
-    if changes.is_empty() || args.dry_run {
-        let said =
-            if changes.is_empty() { "the group has this policy already" } else { "nothing was changed" };
-        return Ok(told(args, &changes, said));
+    let told = |outcome: Outcome| outcome.with("changes", as_json(&changes)).show(args.asking.json);
+    if changes.is_empty() {
+        return told(Outcome::done("the group has this policy already"));
+    }
+    if args.dry_run {
+        return told(Outcome::looked_at("nothing was changed"));
     }
     confirm(&format!("Change this for all monitors of {}?", args.asking.store.path), args.yes)?;
     let (before, after) = (Box::new(record.policy), Box::new(after));
-    match args.asking.answer(&Request::Configure { before, after })? {
-        Answer::Done(text) => Ok(told(args, &changes, &text)),
-        Answer::Refused(text) => Err(Failure::new(Kind::Failed, format!("refused: {text}"))),
-    }
+    told(Outcome::of(args.asking.answer(&Request::Configure { before, after })?)?)
 }
 
-/// Says what came of it.
-fn told(args: &SetArgs, changes: &[(String, (Value, Value))], text: &str) -> ExitCode {
-    if args.asking.json {
-        let change = |(key, (before, after)): &(String, (Value, Value))| {
-            (key.clone(), json!({ "before": before, "after": after }))
-        };
-        let changes: Map<_, _> = changes.iter().map(change).collect();
-        println!("{}", json!({ "changes": changes, "done": !args.dry_run, "text": text }));
-    } else {
-        println!("{}{text}", if args.dry_run { "" } else { "done: " });
-    }
-    ExitCode::SUCCESS
+/// The changes as an object: each key with both values.
+fn as_json(changes: &[(String, (Value, Value))]) -> Value {
+    let change = |(key, (before, after)): &(String, (Value, Value))| {
+        (key.clone(), json!({ "before": before, "after": after }))
+    };
+    Value::Object(changes.iter().map(change).collect())
 }
 
 /// The settings that differ, with both values.

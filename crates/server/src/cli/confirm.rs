@@ -13,10 +13,11 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Kind::Failed, "nothing was done: there is no terminal to ask at")
+        return Err(Failure::new(Kind::NotConfirmed, "nothing was done: there is no terminal to ask at")
             .hint("look at what would be done, then add --yes"));
     }
-    let failed = |error: std::io::Error| Failure::new(Kind::Failed, format!("nothing was done: {error}"));
+    let failed =
+        |error: std::io::Error| Failure::new(Kind::NotConfirmed, format!("nothing was done: {error}"));
     // Standard output may be read by a program.
     let mut terminal = std::io::stderr();
     write!(terminal, "{question} [y/N] ").and_then(|()| terminal.flush()).map_err(failed)?;
@@ -25,5 +26,5 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(());
     }
-    Err(Failure::new(Kind::Failed, "nothing was done: the answer was no"))
+    Err(Failure::new(Kind::NotConfirmed, "nothing was done: the answer was no"))
 }

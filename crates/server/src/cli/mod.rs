@@ -5,12 +5,14 @@ mod ask;
 mod asking;
 mod check_config;
 mod config;
+mod config_keys;
 mod confirm;
 mod doctor;
 mod failover;
 mod history;
 mod monitor;
 mod monitors;
+mod outcome;
 mod pause;
 mod replay;
 mod resync;
@@ -21,7 +23,7 @@ mod switchover;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Parser, Subcommand, ValueEnum};
 use redis_failover_store::ZooKeeper;
 
 use crate::config::{RunArgs, StoreArgs};
@@ -94,11 +96,11 @@ enum Command {
     /// Show what a monitor decided and why, from its journal; connects to nobody.
     Replay(replay::ReplayArgs),
     /// Check the options of `run` or a configuration file, and show what they mean; connects to nobody.
-    CheckConfig(Box<RunArgs>),
+    CheckConfig(Box<check_config::CheckArgs>),
     /// A group's policy: quorum, deadlines and what else counts for all its monitors.
     Config(config::ConfigArgs),
     /// Show every key of a configuration file, in Markdown.
-    ConfigKeys,
+    ConfigKeys(config_keys::KeysArgs),
 }
 
 impl Cli {
@@ -123,11 +125,16 @@ impl Cli {
             Command::Replay(args) => replay::run(&args),
             Command::Config(args) => config::run(&args),
             Command::CheckConfig(args) => check_config::run(*args),
-            Command::ConfigKeys => {
-                print!("{}", crate::config::reference());
-                Ok(ExitCode::SUCCESS)
-            }
+            Command::ConfigKeys(args) => config_keys::run(&args),
         }
+    }
+}
+
+/// Whether the command, or the command of that command, was given `--json`: then a program reads what it is told.
+pub(crate) fn wants_json(matches: &ArgMatches) -> bool {
+    match matches.subcommand() {
+        Some((_, inner)) => wants_json(inner),
+        None => matches.try_get_one("json").ok().flatten().is_some_and(|json: &bool| *json),
     }
 }
 

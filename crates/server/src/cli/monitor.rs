@@ -2,14 +2,13 @@
 //! that the predecessor's users know.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use redis_failover_core::{MonitorId, Request};
 
-use super::ask::ask;
+use super::asking::Asking;
 use super::{monitors, run};
-use crate::config::{RunArgs, StoreArgs, parse_time};
+use crate::config::RunArgs;
 use crate::failure::{Failure, Kind};
 
 /// What `monitor` is told.
@@ -34,21 +33,17 @@ enum MonitorCommand {
 #[derive(Args, Debug)]
 struct ForgetArgs {
     #[command(flatten)]
-    store: StoreArgs,
+    asking: Asking,
 
     /// The monitor's id, as `status` shows it; it must not be alive.
     #[arg(value_name = "ID")]
     monitor: MonitorId,
-
-    /// How long to wait for the leader's answer.
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_time)]
-    timeout: Duration,
 }
 
 pub(super) fn run(args: MonitorArgs) -> Result<ExitCode, Failure> {
     match (args.command, args.run) {
         (Some(MonitorCommand::Forget(forget)), _) => {
-            ask(&forget.store, &Request::Forget { monitor: forget.monitor }, forget.timeout)
+            forget.asking.ask(&Request::Forget { monitor: forget.monitor })
         }
         (Some(MonitorCommand::List(list)), _) => monitors::run(&list),
         (None, Some(args)) => run::run(args),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
 use crate::journal::Moment;
+use crate::output::print_line;
 
 /// What `monitor list` is asked.
 #[derive(Args, Debug)]
@@ -50,12 +51,15 @@ pub(super) fn run(args: &ListArgs) -> Result<ExitCode, Failure> {
             .hint("is the path right (-p), and does a monitor run for it?"));
     }
     if args.json {
-        println!("{}", Value::Array(all.iter().map(Shown::json).collect()));
+        print_line(Value::Array(all.iter().map(Shown::json).collect()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{:<24} {:<8} {:<9} {:<24} {:<24} votes", "monitor", "is", "version", "since", "listens");
+    print_line(format_args!(
+        "{:<24} {:<8} {:<9} {:<24} {:<24} votes",
+        "monitor", "is", "version", "since", "listens"
+    ))?;
     for monitor in &all {
-        println!("{}", monitor.line());
+        print_line(monitor.line())?;
     }
     Ok(ExitCode::SUCCESS)
 }

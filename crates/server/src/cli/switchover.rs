@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use redis_failover_core::{Answer, Found, NodeAddr, Phase, Reason, Request, Switchover, Topology};
 use redis_failover_store::{Feed, Sight, Store};
-use serde_json::json;
 use tokio::time::timeout;
 
 use super::ask::{LOOK_LIMIT, has_leader, unclear, unreachable};
+use super::outcome::Outcome;
 use crate::config::{StoreArgs, parse_node, parse_time};
 use crate::failure::{Failure, Kind};
 
@@ -40,7 +40,7 @@ pub(super) struct SwitchoverArgs {
     #[arg(long)]
     yes: bool,
 
-    /// Print the outcome as one JSON object.
+    /// Print what came of it as one JSON object, also where it is refused or fails.
     #[arg(long)]
     json: bool,
 }
@@ -91,17 +91,9 @@ async fn ask(group: &impl Store, wanted: Switchover, leader: &str) -> Result<Ans
 
 fn told(args: &SwitchoverArgs, answer: Answer) -> Result<ExitCode, Failure> {
     match answer {
-        Answer::Done(text) if args.json => {
-            println!(
-                "{}",
-                json!({ "outcome": if args.dry_run { "possible" } else { "done" }, "text": text })
-            );
-        }
-        Answer::Done(text) if args.dry_run => println!("{text}"),
-        Answer::Done(text) => println!("done: {text}"),
-        Answer::Refused(text) => return Err(Failure::new(Kind::Failed, format!("refused: {text}"))),
+        Answer::Done(text) if args.dry_run => Outcome::looked_at(text).show(args.json),
+        answer => Outcome::of(answer)?.show(args.json),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Says on standard error how far it is, for as long as it is awaited.
@@ -141,14 +133,14 @@ impl SwitchoverArgs {
         }
         if !std::io::stdin().is_terminal() {
             let message = format!("nothing was done: {prospects}");
-            return Err(Failure::new(Kind::Failed, message).hint("say --yes to have it done"));
+            return Err(Failure::new(Kind::NotConfirmed, message).hint("say --yes to have it done"));
         }
         eprint!("{prospects}\nSwitch over? [y/N] ");
         let mut answer = String::new();
         let read = std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
         match read {
             Ok(_) if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) => Ok(()),
-            _ => Err(Failure::new(Kind::Failed, "nothing was done")),
+            _ => Err(Failure::new(Kind::NotConfirmed, "nothing was done")),
         }
     }
 }

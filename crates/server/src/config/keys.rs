@@ -4,7 +4,7 @@
 mod page;
 mod places;
 
-pub(crate) use page::reference;
+pub(crate) use page::{keys, reference};
 pub(super) use places::{check, nearest};
 
 /// Where a key may stand.

@@ -19,7 +19,7 @@ use crate::failure::{Failure, Kind};
 pub(crate) use file::ConfigFile;
 pub(crate) use flags::{RunArgs, Source, StoreArgs};
 pub(crate) use group::{Ensemble, GroupConfig};
-pub(crate) use keys::reference;
+pub(crate) use keys::{keys, reference};
 pub(crate) use redis_args::RedisArgs;
 use secure::OpenFile;
 #[cfg(test)]

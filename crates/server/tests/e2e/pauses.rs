@@ -41,11 +41,16 @@ fn while_a_group_is_paused_a_lost_master_is_told_and_kept_until_somebody_resumes
     let refused = operator(&servers, &group, &["failover"]);
     assert_says(&refused, 1, &["refused: paused by ", "redis-failover resume"]);
     let resumed = operator(&servers, &group, &["resume", "--json"]);
-    assert_eq!(json(&resumed), serde_json::json!({ "answer": "done", "text": "resumed" }));
+    assert_eq!(json(&resumed), serde_json::json!({ "done": true, "text": "resumed" }));
     group.await_successor(&servers, 0);
     let again = operator(&servers, &group, &["resume", "--json"]);
     assert_says(&again, 1, &["the group is not paused"]);
-    assert_eq!(json(&again)["answer"], "refused");
+    let refused = json(&again);
+    assert_eq!((&refused["done"], &refused["kind"]), (&false.into(), &"refused".into()), "{refused}");
+    assert!(
+        refused["error"].as_str().is_some_and(|it| it.starts_with("the group is not paused")),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ use clap::Args;
 
 use crate::config::{RedisArgs, StoreArgs, parse_time};
 use crate::failure::Failure;
+use crate::output::{print, print_line};
 use finding::Severity;
 
 /// What `doctor` is asked.
@@ -63,9 +64,9 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let facts = super::runtime()?.block_on(collect::facts(args))?;
     let findings = judge::judge(&facts);
     if args.json {
-        println!("{}", page::as_json(&facts, &findings));
+        print_line(page::as_json(&facts, &findings))?;
     } else {
-        print!("{}", page::as_text(&facts, &findings));
+        print(page::as_text(&facts, &findings))?;
     }
     let bites = findings.iter().any(|finding| finding.severity != Severity::Note);
     Ok(if bites { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })

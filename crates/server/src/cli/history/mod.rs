@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
 use crate::journal::Moment;
+use crate::output::{print, print_line};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -60,9 +61,9 @@ pub(super) fn list(args: &HistoryArgs) -> Result<ExitCode, Failure> {
     let skipped = args.limit.map_or(0, |limit| all.len().saturating_sub(limit));
     let shown = &all[skipped..];
     if args.json {
-        println!("{}", Value::Array(shown.iter().map(Told::json).collect()));
+        print_line(Value::Array(shown.iter().map(Told::json).collect()))?;
     } else {
-        print!("{}", as_text(shown));
+        print(as_text(shown))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -79,10 +80,10 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     if args.json {
         let mut value = told.json();
         value["returns"] = back.into_iter().map(Told::json).collect();
-        println!("{value}");
+        print_line(value)?;
     } else if let Some(account) = told.account() {
         let back = back.into_iter().filter_map(|back| Some((back.time(), back.returned()?)));
-        print!("{}", page::page(account, &told.time(), &back.collect::<Vec<_>>()));
+        print(page::page(account, &told.time(), &back.collect::<Vec<_>>()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,6 +13,7 @@ use clap::Args;
 
 use crate::failure::{Failure, Kind};
 use crate::journal::{Moment, ReadError, Replay, Turn};
+use crate::output;
 
 /// What `replay` is asked.
 #[derive(Args, Debug)]
@@ -28,7 +29,7 @@ pub(super) struct ReplayArgs {
     #[arg(long)]
     all: bool,
 
-    /// Print one JSON object a line.
+    /// Print one JSON object a line; what went wrong is the last.
     #[arg(long)]
     json: bool,
 }
@@ -51,7 +52,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         Ok(None) => Err(failed("it is empty".to_owned())),
         // Whoever reads has seen enough.
         Err(Stopped::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(Stopped::Output(error)) => Err(Failure::new(Kind::Failed, format!("standard output: {error}"))),
+        Err(Stopped::Output(error)) => Err(output::failed(&error)),
         Err(Stopped::Journal(error)) => Err(failed(error.to_string()).hint(hint(&args.file))),
     }
 }

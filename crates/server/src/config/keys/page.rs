@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{KEYS, Place};
+use serde_json::{Value, json};
+
+use super::{KEYS, Key, Place};
 
 /// The page on all keys, in Markdown.
 pub(crate) fn reference() -> String {
@@ -26,6 +28,25 @@ pub(crate) fn reference() -> String {
         }
     }
     page
+}
+
+/// All keys for programs: an array of objects.
+pub(crate) fn keys() -> Value {
+    let places = |place: Place| match place {
+        Place::Top => json!(["top"]),
+        Place::Group => json!(["group"]),
+        Place::Shared => json!(["group", "defaults"]),
+    };
+    let key = |key: &Key| {
+        json!({
+            "key": key.name,
+            "stands_in": places(key.place),
+            "value": key.kind,
+            "default": key.default.unwrap_or_else(|words| words),
+            "about": key.about,
+        })
+    };
+    KEYS.iter().map(key).collect()
 }
 
 const GROWS: &str = "a string takes everything";
