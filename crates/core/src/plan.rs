@@ -135,7 +135,7 @@ pub enum Promotion {
     /// It was commanded, and the answer is not known.
     Unclear,
     /// The node is a master, in the intended run and with the intended history: it may be published.
-    Confirmed(Evidence),
+    Confirmed(Box<Evidence>),
     /// It was not carried out, or not by the intended run. A new epoch is needed.
     Failed,
 }

@@ -196,7 +196,7 @@ pub enum Outcome {
     /// What the nodes said; those that gave no answer in time are missing.
     Read(BTreeMap<NodeAddr, Evidence>),
     /// What the node said after it was promoted; `None` if its connection broke: it may have been promoted.
-    Promoted(Option<Evidence>),
+    Promoted(Option<Box<Evidence>>),
     /// The nodes that carried the step out.
     Done(BTreeSet<NodeAddr>),
     /// How far the snapshot is; `None` if the node gave no answer: it may have been begun.

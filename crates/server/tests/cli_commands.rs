@@ -18,7 +18,7 @@ enum Json {
 const NOWHERE: [&str; 4] = ["-z", "127.0.0.1:1", "-p", "/a"];
 
 /// Each command, what else it must be told, and how it answers with `--json`.
-const COMMANDS: [(&str, &[&str], Json); 19] = [
+const COMMANDS: [(&str, &[&str], Json); 26] = [
     ("run", &[], Json::Log),
     ("status", &NOWHERE, Json::Told),
     ("doctor", &NOWHERE, Json::Told),
@@ -30,6 +30,13 @@ const COMMANDS: [(&str, &[&str], Json); 19] = [
     ("pause", &["--reason", "x", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
     ("resume", &NOWHERE, Json::Told),
     ("resync", &["a:1", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
+    ("node list", &NOWHERE, Json::Told),
+    ("node add", &["a:1", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
+    ("node remove", &["a:1", "--yes", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
+    ("node drain", &["a:1", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
+    ("node no-promote", &["a:1", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
+    ("node priority", &["a:1", "5", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
+    ("node zone", &["a:1", "eu", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
     ("monitor", &[], Json::Log),
     ("monitor list", &NOWHERE, Json::Told),
     ("monitor forget", &["m1", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),

@@ -221,7 +221,7 @@ impl World {
         let promote = Ask::Promote { closed: closable && self.bug != Some(Bug::PromotesOpen), cut: closes };
         self.command(m, held.conn, PROMOTION, promote);
         if self.bug == Some(Bug::PublishesUnconfirmed) {
-            self.finish(m, Outcome::Promoted(Some(as_if_promoted(held.said))));
+            self.finish(m, Outcome::Promoted(Some(Box::new(as_if_promoted(held.said)))));
         }
     }
 

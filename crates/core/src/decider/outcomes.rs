@@ -192,7 +192,7 @@ impl Decider {
         let Phase::FailingOver(change) = &record.phase else { return };
         let said = evidence.get(&change.intent.node);
         if let Some(said) = said.filter(|said| confirms(&change.intent, said)) {
-            self.progress.promotion = Promotion::Confirmed(said.clone());
+            self.progress.promotion = Promotion::Confirmed(Box::new(said.clone()));
             self.note_promoted(now);
             return;
         }

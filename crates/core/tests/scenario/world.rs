@@ -519,7 +519,7 @@ impl World {
                 let run = intent.run.0.parse().expect("a run of this model");
                 let same = self.servers.0[name].run == run;
                 let answered = self.command(name, &Command::Promote { run }) && same;
-                Outcome::Promoted(answered.then(|| self.servers.evidence(name)))
+                Outcome::Promoted(answered.then(|| Box::new(self.servers.evidence(name))))
             }
             Step::Open { node, min_replicas_to_write, .. } => {
                 let answered = self.command(node.host(), &Command::Open(*min_replicas_to_write));

@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use redis_failover_core::{Found, Policy, Request, Topology};
+use redis_failover_core::{Policy, Request, Topology};
 use serde_json::{Value, json};
 
 use super::asking::Asking;
 use super::confirm::confirm;
 use super::outcome::Outcome;
 use crate::config::{StoreArgs, Wishes, settings};
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::output::print_line;
 
 /// What `config` is told.
@@ -65,7 +65,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode, Failure> {
 }
 
 fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
-    let record = record(&args.store)?;
+    let record = super::record(&args.store)?;
     let settings = settings(&record.policy);
     if args.json {
         print_line(Value::Object(settings))?;
@@ -89,7 +89,7 @@ fn line(key: &str, value: &Value, record: &Topology) -> String {
 
 fn set(args: &SetArgs) -> Result<ExitCode, Failure> {
     let wishes = Wishes::parse(&args.wishes)?;
-    let record = record(&args.asking.store)?;
+    let record = super::record(&args.asking.store)?;
     let after = wishes.over(&record.policy)?;
     let changes = changes(&record.policy, &after);
     if !args.asking.json {
@@ -122,16 +122,4 @@ fn changes(before: &Policy, after: &Policy) -> Vec<(String, (Value, Value))> {
     let pairs = settings(before).into_iter().zip(settings(after));
     let differing = pairs.filter(|((_, before), (_, after))| before != after);
     differing.map(|((key, before), (_, after))| (key, (before, after))).collect()
-}
-
-fn record(store: &StoreArgs) -> Result<Topology, Failure> {
-    let snapshot = super::runtime()?.block_on(super::status::snapshot(store))?;
-    let read = snapshot.record.map_err(|unreadable| Failure::new(Kind::Failed, unreadable))?;
-    match read.found {
-        Found::Record(record) => Ok(*record),
-        Found::Nothing | Found::Predecessor { .. } => {
-            Err(Failure::new(Kind::Failed, format!("{} has no record, and so no policy", store.path))
-                .hint("the monitor that begins the group takes the policy from its configuration"))
-        }
-    }
 }

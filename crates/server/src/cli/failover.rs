@@ -1,11 +1,16 @@
-//! `redis-failover failover`: an operator does not wait with a failover that is due.
+//! `redis-failover failover`: an operator does not wait with a failover that is due, says who takes over, or has a master
+//! replaced that nobody finds lost.
 
 use std::process::ExitCode;
 
 use clap::Args;
-use redis_failover_core::Request;
+use redis_failover_core::{Answer, Failover, Found, NodeAddr, Request};
 
+use super::ask::has_leader;
 use super::asking::Asking;
+use super::confirm::confirm;
+use super::outcome::Outcome;
+use crate::config::parse_node;
 use crate::failure::Failure;
 
 /// What `failover` is told.
@@ -13,8 +18,49 @@ use crate::failure::Failure;
 pub(super) struct FailoverArgs {
     #[command(flatten)]
     asking: Asking,
+
+    /// Who takes over; without it the node that holds most. One that may not lead, or holds less than another, takes
+    /// over only with --accept-loss.
+    #[arg(long, value_name = "NODE", value_parser = parse_node)]
+    to: Option<NodeAddr>,
+
+    /// Have the master replaced also where no quorum finds it lost or nobody may take over. What it took that the next
+    /// one has not is lost.
+    #[arg(long)]
+    accept_loss: bool,
+
+    /// Only say who would take over, and what that would cost.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Do not ask; needed where nobody can be asked.
+    #[arg(long)]
+    yes: bool,
 }
 
 pub(super) fn run(args: &FailoverArgs) -> Result<ExitCode, Failure> {
-    args.asking.ask(&Request::Failover)
+    let FailoverArgs { asking, to, accept_loss, dry_run, yes } = args;
+    let snapshot = super::runtime()?.block_on(super::status::snapshot(&asking.store))?;
+    has_leader(&asking.store, &snapshot)?;
+    let epoch = match snapshot.record.map(|read| read.found) {
+        Ok(Found::Record(record)) => Some(record.epoch),
+        // The leader says why there is none.
+        Ok(Found::Nothing | Found::Predecessor { .. }) | Err(_) => None,
+    };
+    let wanted = Failover { to: to.clone(), epoch, accept_loss: *accept_loss, dry_run: true };
+    if to.is_none() && !accept_loss && !dry_run {
+        return asking.ask(&Request::Failover(Failover { dry_run: false, ..wanted }));
+    }
+    let cost = match asking.answer(&Request::Failover(wanted.clone()))? {
+        Answer::Done(cost) => cost,
+        refused @ Answer::Refused(_) => return Outcome::of(refused)?.show(asking.json),
+    };
+    if *dry_run {
+        return Outcome::looked_at(cost).show(asking.json);
+    }
+    eprintln!("{cost}");
+    confirm("Have it take over?", *yes)?;
+    // What was confirmed is done, whoever would be chosen by now.
+    let named = cost.split(' ').next().and_then(|node| node.parse().ok());
+    asking.ask(&Request::Failover(Failover { to: to.clone().or(named), dry_run: false, ..wanted }))
 }

@@ -12,6 +12,7 @@ mod failover;
 mod history;
 mod monitor;
 mod monitors;
+mod node;
 mod outcome;
 mod pause;
 mod replay;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgMatches, Parser, Subcommand, ValueEnum};
+use redis_failover_core::{Found, Topology};
 use redis_failover_store::ZooKeeper;
 
 use crate::config::{RunArgs, StoreArgs};
@@ -83,7 +85,8 @@ enum Command {
     Adopt(adopt::AdoptArgs),
     /// Have another node take over from a master that serves, without an error or a lost write.
     Switchover(switchover::SwitchoverArgs),
-    /// Do now the failover that waits because it is the third within ten minutes.
+    /// Do now a failover that waits because it is the third within ten minutes; or one that nobody else wants, whatever is
+    /// lost by that.
     Failover(failover::FailoverArgs),
     /// Begin no change of master for a while, and say when one would have been begun. All else goes on.
     Pause(pause::PauseArgs),
@@ -91,6 +94,8 @@ enum Command {
     Resume(pause::ResumeArgs),
     /// Give up what a node alone holds, which is held back until that is saved: it becomes a copy of the master.
     Resync(resync::ResyncArgs),
+    /// A group's nodes: which there are, and what operators have said of each.
+    Node(Box<node::NodeArgs>),
     /// A group's monitors; without a command the same as `run`.
     Monitor(Box<monitor::MonitorArgs>),
     /// Show what a monitor decided and why, from its journal; connects to nobody.
@@ -121,6 +126,7 @@ impl Cli {
             Command::Pause(args) => pause::run(args),
             Command::Resume(args) => pause::resume(&args),
             Command::Resync(args) => resync::run(args),
+            Command::Node(args) => node::run(*args),
             Command::Monitor(args) => monitor::run(*args),
             Command::Replay(args) => replay::run(&args),
             Command::Config(args) => config::run(&args),
@@ -151,4 +157,20 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 fn connect(store: &StoreArgs, session_timeout: Duration) -> Result<ZooKeeper, Failure> {
     ZooKeeper::connect_with(store.zkhosts.clone(), session_timeout, &store.access()?)
         .map_err(|error| Failure::new(Kind::Failed, format!("no session with ZooKeeper: {error}")))
+}
+
+/// The record of a group.
+///
+/// # Errors
+/// When there is none, or none that this version can read.
+fn record(store: &StoreArgs) -> Result<Topology, Failure> {
+    let snapshot = runtime()?.block_on(status::snapshot(store))?;
+    let read = snapshot.record.map_err(|unreadable| Failure::new(Kind::Failed, unreadable))?;
+    match read.found {
+        Found::Record(record) => Ok(*record),
+        Found::Nothing | Found::Predecessor { .. } => {
+            Err(Failure::new(Kind::Failed, format!("{} has no record", store.path))
+                .hint("is the path right (-p), and does a monitor lead it?"))
+        }
+    }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use clap::Args;
 use redis_failover_core::{Answer, Found, NodeAddr, Phase, Reason, Request, Switchover, Topology};
-use redis_failover_store::{Feed, Sight, Store};
+use redis_failover_store::{Feed, Sight, Store, ZooKeeperGroup};
 use tokio::time::timeout;
 
 use super::ask::{LOOK_LIMIT, has_leader, unclear, unreachable};
 use super::outcome::Outcome;
 use crate::config::{StoreArgs, parse_node, parse_time};
 use crate::failure::{Failure, Kind};
+use crate::journal::Moment;
 
 /// How long the change itself may take, once the node is near.
 const CHANGES_WITHIN: Duration = Duration::from_secs(10);
@@ -32,6 +33,11 @@ pub(super) struct SwitchoverArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     timeout: Duration,
 
+    /// Do it then: a time in UTC like `2026-11-28T03:00:00Z`. The command looks and asks at once, waits, and looks again;
+    /// interrupted before, it has done nothing.
+    #[arg(long, value_name = "TIME", conflicts_with = "dry_run")]
+    at: Option<Moment>,
+
     /// Only say who would take over, and what speaks for and against each node.
     #[arg(long)]
     dry_run: bool,
@@ -46,38 +52,66 @@ pub(super) struct SwitchoverArgs {
 }
 
 pub(super) fn run(args: &SwitchoverArgs) -> Result<ExitCode, Failure> {
-    super::runtime()?.block_on(async {
-        let zookeeper = super::connect(&args.store, LOOK_LIMIT)?;
-        let group = zookeeper.group(&args.store.path);
-        let outcome = async {
-            let snapshot = group.snapshot(LOOK_LIMIT).await.map_err(unreachable)?;
-            let leader = has_leader(&args.store, &snapshot)?;
-            let epoch = match snapshot.record.as_ref().map(|read| &read.found) {
-                Ok(Found::Record(record)) => record.epoch,
-                _ => return Err(Failure::new(Kind::Failed, "the group has no record yet")),
-            };
-            let wanted = Switchover { to: args.to.clone(), epoch, timeout: args.timeout, dry_run: true };
-            let prospects = ask(&group, wanted.clone(), &leader).await?;
-            if args.dry_run {
-                return told(args, prospects);
-            }
-            let prospects = match prospects {
-                Answer::Done(prospects) => prospects,
-                refused @ Answer::Refused(_) => return told(args, refused),
-            };
+    let Some(at) = args.at else { return super::runtime()?.block_on(switch_over(args, args.yes)) };
+    let late = || Failure::new(Kind::Usage, format!("--at {at} has passed; it is {}", Moment::present()));
+    at.until().ok_or_else(late)?;
+    let prospects = match super::runtime()?.block_on(prospects(args))? {
+        Answer::Done(prospects) => prospects,
+        refused @ Answer::Refused(_) => return told(args, refused),
+    };
+    args.confirmed(&prospects)?;
+    eprintln!("{prospects}\nwaiting until {at}");
+    std::thread::sleep(at.until().unwrap_or_default());
+    super::runtime()?.block_on(switch_over(args, true))
+}
+
+/// Who would take over, as the leader sees it now.
+async fn prospects(args: &SwitchoverArgs) -> Result<Answer, Failure> {
+    let zookeeper = super::connect(&args.store, LOOK_LIMIT)?;
+    let looked = look(args, &zookeeper.group(&args.store.path)).await;
+    zookeeper.close().await;
+    looked.map(|(_, _, prospects)| prospects)
+}
+
+async fn switch_over(args: &SwitchoverArgs, yes: bool) -> Result<ExitCode, Failure> {
+    let zookeeper = super::connect(&args.store, LOOK_LIMIT)?;
+    let group = zookeeper.group(&args.store.path);
+    let outcome = async {
+        let (leader, wanted, prospects) = look(args, &group).await?;
+        let prospects = match prospects {
+            Answer::Done(prospects) if !args.dry_run => prospects,
+            answer => return told(args, answer),
+        };
+        if !yes {
             args.confirmed(&prospects)?;
-            // What was confirmed is done, whoever would be chosen by now.
-            let named = prospects.split(' ').next().and_then(|node| node.parse().ok());
-            let wanted = Switchover { to: wanted.to.clone().or(named), dry_run: false, ..wanted };
-            tokio::select! {
-                answer = ask(&group, wanted, &leader) => told(args, answer?),
-                never = tell_progress(group.record()) => match never {},
-            }
         }
-        .await;
-        zookeeper.close().await;
-        outcome
-    })
+        // What was confirmed is done, whoever would be chosen by now.
+        let named = prospects.split(' ').next().and_then(|node| node.parse().ok());
+        let wanted = Switchover { to: wanted.to.clone().or(named), dry_run: false, ..wanted };
+        tokio::select! {
+            answer = ask(&group, wanted, &leader) => told(args, answer?),
+            never = tell_progress(group.record()) => match never {},
+        }
+    }
+    .await;
+    zookeeper.close().await;
+    outcome
+}
+
+/// Who leads, what is asked, and what the leader says would be done.
+async fn look(
+    args: &SwitchoverArgs,
+    group: &ZooKeeperGroup,
+) -> Result<(String, Switchover, Answer), Failure> {
+    let snapshot = group.snapshot(LOOK_LIMIT).await.map_err(unreachable)?;
+    let leader = has_leader(&args.store, &snapshot)?;
+    let epoch = match snapshot.record.as_ref().map(|read| &read.found) {
+        Ok(Found::Record(record)) => record.epoch,
+        _ => return Err(Failure::new(Kind::Failed, "the group has no record yet")),
+    };
+    let wanted = Switchover { to: args.to.clone(), epoch, timeout: args.timeout, dry_run: true };
+    let prospects = ask(group, wanted.clone(), &leader).await?;
+    Ok((leader, wanted, prospects))
 }
 
 async fn ask(group: &impl Store, wanted: Switchover, leader: &str) -> Result<Answer, Failure> {

@@ -17,7 +17,7 @@ const DAY: u64 = 86_400_000;
 
 impl Moment {
     /// The present.
-    pub(super) fn present() -> Self {
+    pub(crate) fn present() -> Self {
         SystemTime::now().into()
     }
 
@@ -31,6 +31,11 @@ impl Moment {
     /// So many milliseconds of the Unix epoch.
     pub(crate) fn of_unix(millis: u64) -> Self {
         Self(millis)
+    }
+
+    /// How long it is until then, by this machine's clock; `None` where that has passed.
+    pub(crate) fn until(self) -> Option<Duration> {
+        (UNIX_EPOCH + Duration::from_millis(self.0)).duration_since(SystemTime::now()).ok()
     }
 }
 
@@ -56,7 +61,7 @@ impl FromStr for Moment {
 
     fn from_str(text: &str) -> Result<Self, String> {
         parse(text).ok_or_else(|| {
-            format!("`{text}` is no time: write it as replay does, for example 2026-01-31T13:05:00.250Z")
+            format!("`{text}` is no time: write it in UTC, for example 2026-01-31T13:05:00.250Z")
         })
     }
 }

@@ -274,7 +274,7 @@ impl<C: Campaign> Executor<C> {
             redis_admin::promote(&mut link, &lead, closable, closes).await
         };
         match self.links.within(VISIT_LIMIT, &intent.node, promote).await {
-            Ok(said) => Outcome::Promoted(Some(said)),
+            Ok(said) => Outcome::Promoted(Some(Box::new(said))),
             Err(error) => {
                 tracing::warn!(node = %intent.node, "promotion unclear: {error}");
                 Outcome::Promoted(None)

@@ -17,6 +17,7 @@ mod leads;
 mod names;
 mod network;
 mod network_faults;
+mod nodes;
 mod operator;
 mod pauses;
 mod replies;

@@ -1,8 +1,8 @@
 //! Switching over while clients write: nobody is told of an error, and nothing is lost.
 
-use std::process::Output;
+use std::process::{Command, Output};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_failover_lab::{Flavour, Redis, eventually};
 
@@ -70,14 +70,23 @@ fn what_cannot_be_done_is_said_and_nothing_is_changed() {
     assert_says(
         &switchover(&["--dry-run"]),
         0,
-        &[&would, "its link is up", "replica-priority 0", "priority 100"],
+        &[&would, "its link is up", "never to lead (priority 0)", "priority 100"],
     );
     assert_says(&switchover(&[]), 1, &["nothing was done", "--yes"]);
     assert_says(&switchover(&["--yes", "--to", &first]), 1, &["refused", "already"]);
-    assert_says(&switchover(&["--yes", "--to", &second]), 1, &["refused", "replica-priority 0"]);
+    assert_says(&switchover(&["--yes", "--to", &second]), 1, &["refused", "never to lead (priority 0)"]);
     assert_says(&switchover(&["--yes", "--to", "10.9.9.9:1"]), 1, &["no node of the group", &second, &third]);
+    let passed = "2026-01-31T13:05:00.000Z";
+    assert_says(&switchover(&["--yes", "--at", passed]), 2, &[&format!("--at {passed} has passed")]);
     let status = group.status(&servers).expect("a status");
     assert_eq!((&status["epoch"], &status["phase"]), (&1.into(), &"steady".into()), "{status}");
+    let soon =
+        Command::new("date").args(["-u", "-d", "2 seconds", "+%FT%TZ"]).output().expect("there is date");
+    let soon = String::from_utf8(soon.stdout).expect("text");
+    let (begun, waits) = (Instant::now(), format!("waiting until {}", soon.trim().trim_end_matches('Z')));
+    let done = format!("done: {third} is the master of epoch 2");
+    assert_says(&switchover(&["--yes", "--at", soon.trim()]), 0, &[&would, &waits, &done]);
+    assert!(begun.elapsed() > Duration::from_millis(900), "it did not wait: {:?}", begun.elapsed());
 }
 
 /// What goes wrong while a command of a switchover is held up on its way.

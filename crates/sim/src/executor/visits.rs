@@ -104,7 +104,7 @@ impl World {
                     let intent = change.intent;
                     (now.run, now.history.previous) = (intent.run, Some((intent.replid, intent.offset + 1)));
                 }
-                self.finish(m, Outcome::Promoted(Some(now)));
+                self.finish(m, Outcome::Promoted(Some(Box::new(now))));
             }
             _ => self.finish(m, Outcome::Promoted(None)),
         }

@@ -135,7 +135,7 @@ impl Turn<'_> {
             }
             Step::Promote { intent, closable, .. } => {
                 let said = self.promote_held(monitor, node, intent, *closable);
-                running.outcome = Some(Outcome::Promoted(said));
+                running.outcome = Some(Outcome::Promoted(said.map(Box::new)));
             }
             Step::Open { .. } | Step::Fence { .. } | Step::Follow { .. } | Step::Persist { .. }
                 if self.group.nodes[node].alive

@@ -36,16 +36,12 @@ impl Decider {
         let Some(record) = self.steady_record()?.cloned() else { return Ok(None) };
         let begun = self.asked.hurried.as_ref().filter(|it| it.by == id).map(|it| it.epoch);
         if begun.or(wanted.epoch).is_some_and(|epoch| epoch < record.epoch) {
-            return if self.progress.opened.is_some() {
-                Err(self.failed_over(&record, wanted))
-            } else {
-                Ok(None)
-            };
+            return if self.progress.opened.is_some() { Err(failed_over(&record, wanted)) } else { Ok(None) };
         }
         if begun.is_some() {
             return Ok(None);
         }
-        self.refuse_to(&record, wanted)?;
+        refuse_to(&record, wanted)?;
         let due = match self.facts(now).map(|facts| diagnose(&facts)) {
             _ if self.stuck.is_some() && !(wanted.accept_loss && wanted.to.is_some()) => {
                 let hint = "`status` says why not, and `--to NODE --accept-loss` takes one all the same";
@@ -89,36 +85,10 @@ impl Decider {
         Ok(None)
     }
 
-    /// Refuses who can't take over at all.
-    fn refuse_to(&self, record: &Topology, wanted: &Failover) -> Result<(), Answer> {
-        let Some(to) = &wanted.to else { return Ok(()) };
-        if *to == record.master {
-            return Err(Answer::Refused(format!("{to} is the master of epoch {} already", record.epoch)));
-        }
-        if !record.nodes().any(|node| node == to) {
-            return Err(Answer::Refused(format!(
-                "{to} is no node of the group; these are: {}",
-                list(record.nodes())
-            )));
-        }
-        Ok(())
-    }
-
     fn refuse_pause(&self, now: Instant) -> Result<(), Answer> {
         match self.paused(now) {
             Some(pause) => Err(Answer::Refused(format!("{pause} (redis-failover resume)"))),
             None => Ok(()),
-        }
-    }
-
-    fn failed_over(&self, record: &Topology, wanted: &Failover) -> Answer {
-        let leads = format!("{} is the master of epoch {}", record.master, record.epoch);
-        match &wanted.to {
-            Some(to) if *to != record.master => Answer::Refused(format!(
-                "{to} did not take over (redis-failover explain {}): {leads}",
-                record.epoch
-            )),
-            Some(_) | None => Answer::Done(leads),
         }
     }
 
@@ -133,5 +103,31 @@ impl Decider {
     pub(in super::super) fn is_ordered(&self, record: &Topology) -> bool {
         let hurried = self.asked.hurried.as_ref().filter(|it| it.ordered && it.epoch == record.epoch);
         hurried.is_some_and(|it| self.progress.frozen || self.requests.contains_key(&it.by))
+    }
+}
+
+/// Refuses who can't take over at all.
+fn refuse_to(record: &Topology, wanted: &Failover) -> Result<(), Answer> {
+    let Some(to) = &wanted.to else { return Ok(()) };
+    if *to == record.master {
+        return Err(Answer::Refused(format!("{to} is the master of epoch {} already", record.epoch)));
+    }
+    if !record.nodes().any(|node| node == to) {
+        return Err(Answer::Refused(format!(
+            "{to} is no node of the group; these are: {}",
+            list(record.nodes())
+        )));
+    }
+    Ok(())
+}
+
+fn failed_over(record: &Topology, wanted: &Failover) -> Answer {
+    let leads = format!("{} is the master of epoch {}", record.master, record.epoch);
+    match &wanted.to {
+        Some(to) if *to != record.master => Answer::Refused(format!(
+            "{to} did not take over (redis-failover explain {}): {leads}",
+            record.epoch
+        )),
+        Some(_) | None => Answer::Done(leads),
     }
 }

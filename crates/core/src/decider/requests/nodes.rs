@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Decider, list};
 use crate::diagnosis::{Diagnosis, diagnose};
 use crate::names::NodeAddr;
+use crate::orders::Orders;
 use crate::policy::Discover;
 use crate::request::{Answer, Order, RequestId};
 use crate::step::Step;
@@ -59,7 +60,7 @@ impl Decider {
             Order::Zone(zone) => orders.zone.clone_from(zone),
             Order::Add | Order::Remove => {}
         }
-        if orders != Default::default() {
+        if orders != Orders::default() {
             record.orders.insert(node.clone(), orders);
         }
         if self.record().is_some_and(|present| present.orders == record.orders) {

@@ -159,7 +159,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::CommitUnknown,
         Outcome::Read(BTreeMap::from([(node("::1"), evidence())])),
         Outcome::Promoted(None),
-        Outcome::Promoted(Some(evidence())),
+        Outcome::Promoted(Some(Box::new(evidence()))),
         Outcome::Done(BTreeSet::from([node("a")])),
         Outcome::Deposed,
         Outcome::NotDeposed,

@@ -164,7 +164,7 @@ impl Story {
                 self.master = intent.node.clone();
                 self.offset = intent.offset;
                 self.history = ("second".to_owned(), Some((intent.replid.clone(), intent.offset + 1)));
-                Outcome::Promoted(Some(self.evidence(&intent.node)))
+                Outcome::Promoted(Some(Box::new(self.evidence(&intent.node))))
             }
             Step::Depose => Outcome::Deposed,
             Step::Open { node, .. } | Step::Fence { node, .. } => Outcome::Done([node.clone()].into()),
