@@ -235,7 +235,12 @@ pub(super) async fn open(
     if info(&replies, 0).run()? != *run {
         return Err(AdminError::OtherRun);
     }
-    let Some(number) = replies.get(1).and_then(config_number) else { return Ok(()) };
+    let Some(number) = replies.get(1).and_then(config_number) else {
+        if let (true, Some(Value::ServerError(error))) = (first, replies.get(1)) {
+            tell_no_config(error);
+        }
+        return Ok(());
+    };
     let mut commands = redis::pipe();
     if number == CLOSED {
         set_min_replicas(&mut commands, min_replicas_to_write);
@@ -346,7 +351,7 @@ pub(super) async fn persist(link: &mut RedisLink) -> Result<(), AdminError> {
     command.cmd("CONFIG").arg("REWRITE");
     match link.ask(&command).await?.into_iter().next() {
         // It was started without a file: there is nothing to write into.
-        Some(Value::ServerError(error)) if error.details().is_some_and(|it| it.contains("config file")) => {
+        Some(Value::ServerError(error)) if error.details().is_some_and(|it| it.contains("without a config file")) => {
             Ok(())
         }
         Some(Value::ServerError(error)) => Err(RedisError::from(error).into()),
@@ -363,6 +368,14 @@ fn tell_forbidden(error: &RedisError) {
     tracing::error!(
         "going on without CLIENT KILL and CONFIG SET, one of which this server does not allow us \
          ({error}): let the ACL user run client|kill and config|set"
+    );
+}
+
+fn tell_no_config(error: &redis::ServerError) {
+    tracing::error!(
+        "going on without CONFIG, which this server does not allow us ({}): a new master takes writes before it is \
+         published, and none is fenced; let the ACL user run config|get and config|set",
+        RedisError::from(error.clone())
     );
 }
 

@@ -225,6 +225,30 @@ fn zookeeper_is_lost_in_a_switchover_and_somebody_serves_when_it_is_back() {
 }
 
 #[test]
+fn where_commands_are_renamed_it_goes_on_and_says_so() {
+    let servers = Servers::start();
+    for (command, hint) in [("CONFIG", "config|set"), ("CLIENT", "client|pause")] {
+        let rename = format!("{command} hidden");
+        let redis = || {
+            let redis = Redis::builder().option("rename-command", &rename);
+            redis.option("repl-diskless-sync-delay", "0").start()
+        };
+        let mut group = Group::of(&format!("/redis/no-{command}"), (0..3).map(|_| redis()).collect());
+        group.start_monitors(&servers);
+        group.await_steady(&servers, 0);
+        let writer = Writer::start(&servers, &group, command);
+        let second = group.address(1);
+        let there = operator(&servers, &group, &["switchover", "--to", &second, "--yes"]);
+        assert_says(&there, 0, &["done"]);
+        writer.write_more();
+        group.await_steady(&servers, 1);
+        assert!(group.logged(hint) > 0, "{command}: nothing is said");
+        let balance = writer.finish(&group.redis[1]);
+        assert_eq!(balance.lost, 0, "{command}: {balance:?}");
+    }
+}
+
+#[test]
 fn where_clients_may_not_be_paused_or_killed_it_goes_on_and_says_so() {
     let servers = Servers::start();
     for (name, forbidden, hint) in [
