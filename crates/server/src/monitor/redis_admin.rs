@@ -351,7 +351,9 @@ pub(super) async fn persist(link: &mut RedisLink) -> Result<(), AdminError> {
     command.cmd("CONFIG").arg("REWRITE");
     match link.ask(&command).await?.into_iter().next() {
         // It was started without a file: there is nothing to write into.
-        Some(Value::ServerError(error)) if error.details().is_some_and(|it| it.contains("without a config file")) => {
+        Some(Value::ServerError(error))
+            if error.details().is_some_and(|it| it.contains("without a config file")) =>
+        {
             Ok(())
         }
         Some(Value::ServerError(error)) => Err(RedisError::from(error).into()),
