@@ -91,6 +91,8 @@ pub struct Report {
     pub waits: Waits,
     /// The version of its program; `None` where that is one that says none. For people.
     pub version: Option<String>,
+    /// What its wall clock said when this was written, in milliseconds since 1970. For people: nothing is decided by it.
+    pub clock: Option<u64>,
 }
 
 /// Why each node of a group without a master may not take over.
@@ -123,6 +125,7 @@ impl Report {
             lead: None,
             waits: Waits::new(),
             version: None,
+            clock: None,
         }
     }
 

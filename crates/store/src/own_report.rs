@@ -12,6 +12,9 @@ const SAME: Duration = Duration::from_millis(50);
 pub(crate) fn aged(report: &Report, waited: Duration) -> Report {
     let mut report = report.clone();
     let lead = report.lead.iter_mut().map(|(.., age)| age);
+    if let Some(clock) = &mut report.clock {
+        *clock += u64::try_from(waited.as_millis()).unwrap_or_default();
+    }
     report.votes.values_mut().map(|(_, age)| age).chain(lead).for_each(|age| *age += waited);
     report
 }
@@ -48,8 +51,16 @@ mod tests {
         let node = "10.0.0.1:6379".parse().unwrap();
         let votes = [(node, (Vote::Up, Duration::from_secs(1)))].into();
         let (address, remembers, lead, waits) = Default::default();
-        let report =
-            Report { monitor: "m1".parse().unwrap(), address, remembers, votes, lead, waits, version: None };
+        let report = Report {
+            monitor: "m1".parse().unwrap(),
+            address,
+            remembers,
+            votes,
+            lead,
+            waits,
+            version: None,
+            clock: None,
+        };
         let later = Duration::from_secs(3);
         assert!(says_the_same(&aged(&report, later), &report, later));
         assert!(!says_the_same(&report, &report, later), "the vote stands since another moment");

@@ -335,6 +335,7 @@ impl<S: Store> Monitor<S> {
             remembers: told.2,
             waits: told.3.clone(),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            clock: Some(orders::unix_millis()),
             ..Report::of(id, ballots, now)
         });
         self.published = Some(told);

@@ -33,11 +33,16 @@ pub(super) struct Leaving {
     others: Option<Result<BTreeSet<MonitorId>, StoreError>>,
 }
 
+/// What this machine's clock says, in milliseconds since 1970.
+pub(super) fn unix_millis() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl<S: Store> Monitor<S> {
     /// How long a pause lasts is told from it, which stands in the record or is asked for.
     pub(super) fn tell_wall_clock(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.decide(Event::WallClock(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)));
+        self.decide(Event::WallClock(unix_millis()));
     }
 
     /// Takes in what operators ask the leader for.

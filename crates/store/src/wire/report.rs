@@ -27,6 +27,8 @@ struct ReportV1 {
     waits: BTreeMap<String, WaitV1>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock_ms: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,6 +77,7 @@ pub(crate) fn report_bytes(report: &Report) -> Vec<u8> {
         lead: report.lead.map(lead),
         waits: report.waits.iter().map(wait).collect(),
         version: report.version.clone(),
+        clock_ms: report.clock,
     };
     serde_json::to_vec(&report).unwrap_or_default()
 }
@@ -111,6 +114,7 @@ pub(crate) fn parse_report(znode: &str, id: &MonitorId, bytes: &[u8]) -> Result<
         }),
         waits,
         version: report.version,
+        clock: report.clock_ms,
     })
 }
 

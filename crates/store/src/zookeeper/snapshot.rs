@@ -25,6 +25,9 @@ pub struct Snapshot {
     pub reports: BTreeMap<MonitorId, Report>,
     /// Since when each of these reports stands, by `ZooKeeper`'s wall clock: since its monitor had this session.
     pub since: BTreeMap<MonitorId, SystemTime>,
+    /// By how many milliseconds the clock of each monitor that tells was ahead of `ZooKeeper`'s when it wrote its report:
+    /// less the time that took.
+    pub ahead: BTreeMap<MonitorId, i64>,
     /// Who leads, if anybody does.
     pub leader: Option<Leader>,
     /// The predecessor's monitors that are alive in this ensemble.
@@ -55,7 +58,7 @@ async fn look(session: &Session, znodes: &Znodes, queue: &str) -> Result<Snapsho
     let (document, state) = read_both(session, znodes).await?;
     let raw = raw(document, state);
     let record = raw.found(&znodes.document).map(|found| Versioned { version: raw.version, found });
-    let (mut reports, mut since) = (BTreeMap::new(), BTreeMap::new());
+    let (mut reports, mut since, mut ahead) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for name in children(session, &znodes.monitors).await? {
         let Ok(id) = name.parse::<MonitorId>() else { continue };
         let znode = znodes.report(&id);
@@ -63,6 +66,8 @@ async fn look(session: &Session, znodes: &Znodes, queue: &str) -> Result<Snapsho
         if let Ok(report) = parse_report(&znode, &id, &bytes) {
             let millis = u64::try_from(stat.ctime).unwrap_or_default();
             since.insert(id.clone(), UNIX_EPOCH + Duration::from_millis(millis));
+            let clock = report.clock.and_then(|clock| i64::try_from(clock).ok());
+            ahead.extend(clock.map(|clock| (id.clone(), clock.saturating_sub(stat.mtime))));
             reports.insert(id, report);
         }
     }
@@ -71,7 +76,7 @@ async fn look(session: &Session, znodes: &Znodes, queue: &str) -> Result<Snapsho
     for name in &mut predecessors {
         *name = format!("{queue}/{name}");
     }
-    Ok(Snapshot { record, reports, since, leader: leader(session, znodes).await?, predecessors })
+    Ok(Snapshot { record, reports, since, ahead, leader: leader(session, znodes).await?, predecessors })
 }
 
 async fn leader(session: &Session, znodes: &Znodes) -> Result<Option<Leader>, Error> {

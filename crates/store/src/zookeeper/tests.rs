@@ -140,6 +140,7 @@ async fn a_group_that_nobody_needs_any_more_leaves_nothing_behind_in_the_session
         waits: [].into(),
         votes: [].into(),
         version: None,
+        clock: None,
     });
     leading(&campaign).await;
     let shown = async { while reports.next().await.is_empty() {} };

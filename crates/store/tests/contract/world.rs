@@ -112,7 +112,16 @@ pub(crate) fn contact() -> Contact {
 pub(crate) fn report_of(monitor: &str, vote: Vote, later: Duration) -> Report {
     let votes = [("h1:1".parse().unwrap(), (vote, Duration::from_millis(5) + later))];
     let (address, remembers, lead, waits) = Default::default();
-    Report { monitor: id(monitor), address, remembers, votes: votes.into(), lead, waits, version: None }
+    Report {
+        monitor: id(monitor),
+        address,
+        remembers,
+        votes: votes.into(),
+        lead,
+        waits,
+        version: None,
+        clock: None,
+    }
 }
 
 /// A group that is led, and the version that stands at first.

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use redis_failover_core::{Found, NodeAddr, OnDivergence, Topology};
+use redis_failover_core::{Found, MonitorId, NodeAddr, OnDivergence, Report, Topology};
 use redis_failover_store::{Examination, Snapshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::DoctorArgs;
-use super::facts::Facts;
+use super::facts::{Facts, MonitorFacts};
 use super::node::{self, Questions};
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
@@ -34,9 +34,12 @@ pub(super) async fn facts(args: &DoctorArgs) -> Result<Facts, Failure> {
     let saves = record.policy.on_divergence() == OnDivergence::Save;
     let questions = Questions { credentials, sample: args.sample, saves };
     let listed: Vec<_> = args.store.zkhosts.hosts().map(|(host, _)| host.to_owned()).collect();
-    let alive: BTreeMap<_, _> =
-        snapshot.reports.into_iter().map(|(id, report)| (id, report.address)).collect();
-    let asked_at = alive.values().flatten().filter_map(|address| address.parse::<NodeAddr>().ok());
+    let monitor = |(id, Report { address, version, .. }): (MonitorId, Report)| {
+        let ahead = snapshot.ahead.get(&id).copied();
+        (id, MonitorFacts { address, version, ahead })
+    };
+    let alive: BTreeMap<_, _> = snapshot.reports.into_iter().map(monitor).collect();
+    let asked_at = alive.values().filter_map(|it| it.address.as_ref()?.parse::<NodeAddr>().ok());
     let mut hosts: BTreeSet<_> = asked_at.map(|address| address.host().to_owned()).collect();
     hosts.extend(listed.iter().chain(examination.voters.iter().flatten()).cloned());
     hosts.extend(record.nodes().map(|node| node.host().to_owned()));

@@ -18,8 +18,8 @@ pub(super) struct Facts {
     pub(super) path: String,
     /// The record.
     pub(super) record: Topology,
-    /// The monitors that are alive, and where each can be asked.
-    pub(super) alive: BTreeMap<MonitorId, Option<String>>,
+    /// The monitors that are alive.
+    pub(super) alive: BTreeMap<MonitorId, MonitorFacts>,
     /// Whether one of them leads.
     pub(super) leads: bool,
     /// What ZooKeeper says of itself and of the group's znodes.
@@ -36,6 +36,17 @@ pub(super) struct Facts {
     pub(super) nodes: BTreeMap<NodeAddr, Result<NodeFacts, String>>,
     /// How long an outage of a replica is to be made good without a full copy.
     pub(super) outage: Duration,
+}
+
+/// What a monitor says of itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MonitorFacts {
+    /// Where it can be asked, if anywhere.
+    pub(super) address: Option<String>,
+    /// The version of its program.
+    pub(super) version: Option<String>,
+    /// By how many milliseconds its clock is ahead of ZooKeeper's.
+    pub(super) ahead: Option<i64>,
 }
 
 /// What one node said.

@@ -59,6 +59,8 @@ names! {
     QuorumTooSmall = "quorum-too-small",
     QuorumOutOfReach = "quorum-out-of-reach",
     MonitorsNotAsked = "monitors-not-asked",
+    MonitorVersionsDiffer = "monitor-versions-differ",
+    MonitorClocksDiffer = "monitor-clocks-differ",
     ZookeeperSingle = "zookeeper-single",
     ZookeeperEven = "zookeeper-even",
     ZookeeperBesideRedis = "zookeeper-beside-redis",

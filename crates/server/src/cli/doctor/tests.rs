@@ -9,7 +9,7 @@ use redis_failover_core::{
 };
 use redis_failover_store::Examination;
 
-use super::facts::{Facts, NodeFacts, Right};
+use super::facts::{Facts, MonitorFacts, NodeFacts, Right};
 use super::finding::{Finding, Name, Severity};
 use super::judge::judge;
 use super::page;
@@ -84,7 +84,18 @@ fn sound() -> Facts {
             orders: BTreeMap::new(),
             pause: None,
         },
-        alive: monitors.map(|id| (id.parse().expect("an id"), Some(format!("{id}:8080")))).into(),
+        alive: monitors
+            .map(|id| {
+                (
+                    id.parse().expect("an id"),
+                    MonitorFacts {
+                        address: Some(format!("{id}:8080")),
+                        version: Some("0.1.0".to_owned()),
+                        ahead: Some(3),
+                    },
+                )
+            })
+            .into(),
         leads: true,
         examination: Examination {
             asked: Duration::from_secs(6),
@@ -102,6 +113,10 @@ fn sound() -> Facts {
 }
 
 impl Facts {
+    fn monitor(&mut self, id: &str) -> &mut MonitorFacts {
+        self.alive.get_mut(&id.parse().expect("an id")).expect("it is alive")
+    }
+
     fn of(&mut self, name: &str) -> &mut NodeFacts {
         self.nodes.get_mut(&node(name)).expect("a node").as_mut().expect("it said something")
     }
@@ -182,11 +197,18 @@ const WRONGS: &[(Wrong, Name, Severity, &str)] = &[
         "the quorum is set to 4, and 3 monitors are registered",
     ),
     (|it| it.quorum(3), Name::NoSpareMonitor, Warning, "all 3 must agree"),
+    (|it| it.monitor("m1").address = None, Name::MonitorsNotAsked, Note, "whether they live: m1"),
     (
-        |it| *it.alive.values_mut().next().expect("one") = None,
-        Name::MonitorsNotAsked,
+        |it| it.monitor("m2").version = Some("0.2.0".to_owned()),
+        Name::MonitorVersionsDiffer,
         Note,
-        "whether they live: m1",
+        "of several versions: m1: 0.1.0, m2: 0.2.0, m3: 0.1.0",
+    ),
+    (
+        |it| it.monitor("m3").ahead = Some(-3000),
+        Name::MonitorClocksDiffer,
+        Warning,
+        "the clock of m2 is 3003 ms ahead of that of m3",
     ),
     (|it| it.only_zookeepers(1), Name::ZookeeperSingle, Warning, "ZooKeeper is one server: zk1"),
     (|it| it.only_zookeepers(2), Name::ZookeeperEven, Warning, "2 ZooKeeper servers vote: zk1, zk2"),

@@ -41,8 +41,8 @@ fn machines(facts: &Facts) -> Vec<Machine> {
     for node in facts.record.nodes() {
         machine(&mut machines, facts, node.host()).nodes.push(node.to_string());
     }
-    for (id, address) in &facts.alive {
-        if let Some(address) = address.as_ref().and_then(|it| it.parse::<NodeAddr>().ok()) {
+    for (id, it) in &facts.alive {
+        if let Some(address) = it.address.as_ref().and_then(|it| it.parse::<NodeAddr>().ok()) {
             machine(&mut machines, facts, address.host()).monitors.push(id.to_string());
         }
     }

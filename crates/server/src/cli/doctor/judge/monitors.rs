@@ -5,7 +5,7 @@ use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::finding::{Finding, Name, Severity};
 
 pub(super) const JUDGES: &[Judge] =
-    &[no_leader, gone, no_spare, quorum_too_small, quorum_out_of_reach, not_asked];
+    &[no_leader, gone, no_spare, quorum_too_small, quorum_out_of_reach, not_asked, versions, clocks];
 
 fn no_leader(facts: &Facts) -> Option<Finding> {
     let found = (!facts.leads).then(|| "no monitor leads".to_owned());
@@ -87,10 +87,37 @@ fn quorum_out_of_reach(facts: &Facts) -> Option<Finding> {
 
 fn not_asked(facts: &Facts) -> Option<Finding> {
     let deaf: Vec<_> =
-        facts.alive.iter().filter(|(_, address)| address.is_none()).map(|(id, _)| id.to_string()).collect();
+        facts.alive.iter().filter(|(_, it)| it.address.is_none()).map(|(id, _)| id.to_string()).collect();
     let found = (!deaf.is_empty() && facts.alive.len() > 1)
         .then(|| format!("these monitors can't be asked whether they live: {}", deaf.join(", ")));
     let why = "when one of them leads and dies the others wait until its ZooKeeper session is over";
     let fix = "redis-failover run --listen IP:PORT …   # where the other monitors reach it".to_owned();
     Finding::of(Severity::Note, Name::MonitorsNotAsked, found, why, [fix])
+}
+
+fn versions(facts: &Facts) -> Option<Finding> {
+    let told = facts.alive.iter().filter_map(|(id, it)| Some((id, it.version.as_ref()?)));
+    let told: Vec<_> = told.collect();
+    let differ = told.iter().any(|(_, version)| *version != told[0].1);
+    let found = differ.then(|| {
+        let each: Vec<_> = told.iter().map(|(id, version)| format!("{id}: {version}")).collect();
+        format!("the monitors are of several versions: {}", each.join(", "))
+    });
+    let why = "what the newer ones write the older ones may not heed when they lead; upgrade all before you use what is \
+               new";
+    let fix = "end the upgrade, one monitor after the other".to_owned();
+    Finding::of(Severity::Note, Name::MonitorVersionsDiffer, found, why, [fix])
+}
+
+fn clocks(facts: &Facts) -> Option<Finding> {
+    /// In milliseconds. A report takes some time to be written.
+    const TOLERATED: i64 = 2000;
+    let told = facts.alive.iter().filter_map(|(id, it)| Some((it.ahead?, id)));
+    let (first, last) = (told.clone().min()?, told.max()?);
+    let found = (last.0.saturating_sub(first.0) > TOLERATED)
+        .then(|| format!("the clock of {} is {} ms ahead of that of {}", last.1, last.0 - first.0, first.1));
+    let why = "a pause ends by the clock of who leads, and what logs and history tell is compared by them; nothing else is \
+               decided by clocks";
+    let fix = "timedatectl set-ntp true   # on both machines".to_owned();
+    Finding::of(Severity::Warning, Name::MonitorClocksDiffer, found, why, [fix])
 }
