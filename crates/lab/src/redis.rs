@@ -252,6 +252,18 @@ impl Redis {
         self.await_answer();
     }
 
+    /// Ends the server as a supervisor does (SIGTERM), and starts another version of it with the same files.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end, or does not answer in time.
+    pub fn upgrade(&mut self, flavour: Flavour) {
+        self.process.terminate();
+        self.process.wait_exit(START_DEADLINE);
+        self.flavour = flavour;
+        self.restart();
+    }
+
     /// Kills the server, deletes all that it has on disk but its configuration and its log, and starts it again.
     ///
     /// # Panics

@@ -20,6 +20,7 @@ mod network_faults;
 mod nodes;
 mod operator;
 mod pauses;
+mod recipes;
 mod replies;
 mod returns;
 mod secure;
