@@ -133,8 +133,8 @@ impl World {
         if let Some(at) = self.monitors[m].frozen_at.get(&chosen) {
             self.checks.chosen_since = *at;
         }
-        if self.nodes[chosen].server.run() != change.intent.run
-            || self.check_taken_over(m, chosen, old, change)
+        if self.check_taken_over(m, chosen, old, change)
+            || self.nodes[chosen].server.run() != change.intent.run
         {
             return;
         }

@@ -208,6 +208,9 @@ impl World {
             }
             return switches;
         };
+        if self.nodes[chosen].server.run() != change.intent.run {
+            return false;
+        }
         if self.checks.meddled_at.iter().flatten().any(|at| *at >= ceded.at) {
             return false;
         }
@@ -216,8 +219,9 @@ impl World {
         let said = self.monitors[m].held.get(&chosen).map(|held| &held.said.history);
         let exactly = |it: &Ceded| {
             let same = |replid: &ReplId, offset: u64| (replid, offset) == (&it.replid, it.offset);
+            // It may have died since it said so.
             same(&change.intent.replid, change.intent.offset)
-                && said.is_some_and(|it| same(&it.replid, it.offset))
+                && said.is_none_or(|it| same(&it.replid, it.offset))
         };
         let holds = if switches { exactly(&ceded) && all(&ceded) } else { self.leads_on(m, chosen, &ceded) };
         if !holds {
