@@ -56,6 +56,8 @@ struct Held {
     until: Micros,
     /// The lives in which all servers were.
     runs: Vec<RunId>,
+    /// A leader was told that it does.
+    heard: bool,
 }
 
 /// What a master had as it gave up its role.
@@ -125,7 +127,15 @@ impl World {
             offset: server.offset(),
             until: server.paused_until * MS,
             runs: self.nodes.iter().map(|node| node.server.run()).collect(),
+            heard: false,
         });
+    }
+
+    /// A leader hears in time that a server holds writes.
+    pub(crate) fn note_hold_is_heard(&mut self, n: usize) {
+        if let Some(held) = self.checks.switchings.held.as_mut().filter(|held| held.node == n) {
+            held.heard = true;
+        }
     }
 
     /// A server is about to give up the role of a master.
@@ -175,8 +185,9 @@ impl World {
         let (now, switchings) = (self.queue.now(), &self.checks.switchings);
         let Some(to) = switchings.wanted.get(&m).copied() else { return };
         let run = self.nodes[n].server.run();
-        let held =
-            switchings.held.as_ref().filter(|held| held.node == n && held.run == run && now < held.until);
+        // Who was not told that it holds writes goes by what is near.
+        let holds = |held: &&Held| held.node == n && held.run == run && held.heard && now < held.until;
+        let held = switchings.held.as_ref().filter(holds);
         let (Some(held), server) = (held, &self.nodes[to].server) else { return };
         let same = held.runs[to] == server.run() && held.replid == *server.replid();
         if same && server.offset() < held.offset {

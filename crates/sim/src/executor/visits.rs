@@ -198,8 +198,15 @@ impl World {
                 self.visit_is_over(m, Some(id), Some(said));
             }
             Job::Look | Job::Cede { .. } => self.visit_is_over(m, Some(id), Some(said)),
-            Job::HoldWrites { .. }
-            | Job::ResumeWrites
+            Job::HoldWrites { .. } => {
+                let Some(visit) = self.monitors[m].visits.get(&id) else { return };
+                let (node, of) = (visit.node, visit.of);
+                if self.monitors[m].running.as_ref().is_some_and(|it| it.id == of) {
+                    self.note_hold_is_heard(node);
+                }
+                self.visit_is_over(m, Some(id), Some(said));
+            }
+            Job::ResumeWrites
             | Job::Save { .. }
             | Job::Open { .. }
             | Job::Fence { .. }
