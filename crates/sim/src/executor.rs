@@ -15,7 +15,7 @@ use crate::bugs::Bug;
 use crate::ensemble::Up;
 use crate::monitor::Monitor;
 use crate::queue::Micros;
-use crate::wires::{Ask, ConnId, End, Payload};
+use crate::wires::{Ask, ConnId, End, Owner, Payload};
 use crate::world::{Event, World};
 
 pub(crate) use doors::Door;
@@ -264,15 +264,19 @@ impl World {
             return self.deposed(m, whose);
         }
         if self.stands_still(m) {
-            if let Some(door) = self.monitors[m].doors.values_mut().find(|door| door.conn == conn) {
-                door.asked.push_back(whose);
-            }
-            return self.monitors[m].later.push(Event::Late { conn, ask });
+            return self.monitors[m].later.push(Event::Late { conn, whose, ask });
         }
         if let Some(n) = self.wires.get(conn).map(|conn| conn.node) {
             self.check_command(m, n, &ask);
         }
         self.ask_node(m, conn, whose, ask);
+    }
+
+    /// It goes on, and sends it: after what it sent first as it woke, and so it is answered after that.
+    pub(crate) fn sends_late(&mut self, conn: ConnId, whose: u64, ask: Ask) {
+        if let Some(Owner::Admin(m, _)) = self.wires.get(conn).map(|conn| conn.owner) {
+            self.ask_node(m, conn, whose, ask);
+        }
     }
 
     /// Whether chance has a monitor stand still between its last look and what it is about to send.

@@ -37,7 +37,7 @@ pub(crate) enum Event {
     /// A monitor goes on.
     Continue { m: usize, life: u32 },
     /// A monitor that stood still between look and command sends it.
-    Late { conn: ConnId, ask: Ask },
+    Late { conn: ConnId, whose: u64, ask: Ask },
     /// From a monitor to `ZooKeeper`.
     Up { m: usize, life: u32, connection: u32, up: Up },
     /// From `ZooKeeper` to a monitor.
@@ -302,7 +302,7 @@ impl World {
                     self.continue_monitor(m);
                 }
             }
-            Event::Late { conn, ask } => self.send(conn, End::Caller, Payload::Ask(ask)),
+            Event::Late { conn, whose, ask } => self.sends_late(conn, whose, ask),
             Event::Up { m, life, connection, up } => {
                 if self.monitors[m].life == life {
                     self.up_arrives(m, connection, up);
