@@ -37,6 +37,8 @@ pub(crate) struct Monitor {
     pub(crate) alive: bool,
     /// Counts its lives.
     pub(crate) life: u32,
+    /// Since when this life lasts.
+    pub(crate) began: Micros,
     /// Since when it has not stood still.
     pub(crate) awake_since: Micros,
     /// Until when it stands still.
@@ -118,6 +120,7 @@ impl Monitor {
         Self {
             alive: true,
             life,
+            began: world.queue.now(),
             awake_since: world.queue.now(),
             stopped_until: None,
             later: Vec::new(),

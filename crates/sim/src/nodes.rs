@@ -126,6 +126,7 @@ impl World {
                 self.close(conn, End::Caller);
             }
         }
+        self.note_lost(n);
         let node = &mut self.nodes[n];
         (node.process, node.upstream) = (Process::Dead, None);
         node.life += 1;

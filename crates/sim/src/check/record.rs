@@ -200,6 +200,9 @@ impl World {
                 // What it held made room for the copy that it reads.
                 continue;
             }
+            if self.nobody_could_know(m, n, old) {
+                continue;
+            }
             let left = if node.process == Process::Dead {
                 node.server.on_disk()
             } else {

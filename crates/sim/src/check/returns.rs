@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use redis_failover_core::{Link, NodeAddr, RunId, Term};
+use redis_failover_core::{Link, NodeAddr, RunId, Term, Topology};
 
 use crate::bugs::Bug;
+use crate::nodes::Process;
 use crate::queue::{MS, Micros, S};
 use crate::redis::{Kind, WriteId, Writes};
 use crate::wires::Ask;
@@ -28,6 +29,8 @@ pub(super) struct Returns {
     filled: BTreeMap<usize, Micros>,
     /// When each last came to hold something otherwise than from the published master.
     changed: BTreeMap<usize, Micros>,
+    /// Those that were lost while nobody led, since when.
+    unled: BTreeMap<usize, Micros>,
     /// Masters that came back with less, in this life, before another was published, and whether anybody was filled.
     forgetful: BTreeMap<usize, (RunId, bool)>,
 }
@@ -166,9 +169,27 @@ impl World {
 
 /// Restarts.
 impl World {
+    /// A server is lost, and perhaps no leader could have recorded that it followed.
+    pub(crate) fn note_lost(&mut self, n: usize) {
+        let led = self.ensemble.up && self.somebody_leads();
+        if !led && self.nodes[n].process != Process::Dead {
+            self.checks.returns.unled.insert(n, self.queue.now());
+        }
+    }
+
+    /// Whether a node was lost while nobody led, before this monitor was started, and is recorded as one that was lost
+    /// earlier, or that never followed: what it came to hold since then nobody knows.
+    pub(super) fn nobody_could_know(&self, m: usize, n: usize, record: &Topology) -> bool {
+        let node = &self.nodes[n].server.addr;
+        let unrecorded = record.reached.contains_key(node) || !record.synced.contains_key(node);
+        let lost = self.checks.returns.unled.get(&n).filter(|_| self.nodes[n].process == Process::Dead);
+        unrecorded && lost.is_some_and(|at| *at < self.monitors[m].began)
+    }
+
     /// A server is back, and held this before: is it the recorded master, with less than was acknowledged?
     pub(crate) fn note_restart(&mut self, n: usize, before: &Writes) {
         self.checks.returns.changed(n, self.queue.now());
+        self.checks.returns.unled.remove(&n);
         let server = &self.nodes[n].server;
         let less = before.without(&server.writes).any(|id| self.checks.live.contains(id));
         let recorded = self.checks.record.as_ref().is_some_and(|record| record.master == server.addr);
