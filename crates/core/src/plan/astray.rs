@@ -122,7 +122,10 @@ impl Planner<'_> {
         let told = self.progress.told.get(node).copied();
         let seen = self.facts.fresh(node, told.max(self.progress.demoted.get(node).copied()));
         // Another life, or one that was made a master or sent to another by hand, is not what was frozen.
-        let stands = |said: &&Evidence| seen.is_none_or(|it| it.run == said.run && self.is_frozen(&it.role));
+        let stands = |said: &&Evidence| {
+            let differs = |it: &Sighting| it.run != said.run || !self.is_frozen(&it.role);
+            !seen.is_some_and(differs) && !self.was_made_a_master(node, said)
+        };
         let frozen = self.progress.evidence.get(node).filter(stands);
         let run = frozen.map(|it| &it.run).or(seen.map(|it| &it.run));
         // The master under another name must not be made its own replica.
@@ -148,6 +151,20 @@ impl Planner<'_> {
             }
             (None, _) => Standing::Unread,
         }
+    }
+
+    /// Whether the node was seen as a master by another name than it had when it was frozen, which it took at that point
+    /// or later.
+    ///
+    /// Also where that was seen before the epoch was published, or while others were still awaited: then no time tells
+    /// that it is newer than what the node said, and its name does.
+    fn was_made_a_master(&self, node: &NodeAddr, said: &Evidence) -> bool {
+        let left = |seen: &Sighting| match &seen.history.previous {
+            Some((replid, from)) => *replid == said.history.replid && *from > said.history.offset,
+            None => false,
+        };
+        let seen = self.facts.sightings.get(node).filter(|it| it.run == said.run && it.role.is_master());
+        seen.is_some_and(left)
     }
 
     /// Whether the node's clients are those of a master that gave up its role, and have to be cut off.
@@ -490,5 +507,19 @@ mod tests {
         assert_eq!(told("h:1", replica("g:1", Link::Syncing)), "demote h:1", "it is filled");
         assert_eq!(told("h:1", replica("x:1", Link::Up)), "demote h:1", "it takes in something else");
         assert_eq!(told("h:1", replica("127.0.0.1:1", Link::Down { seconds: 9 })), "follow m:1: h:1");
+    }
+
+    #[test]
+    fn who_was_seen_to_have_led_since_it_was_frozen_is_so_though_the_freeze_ended_later() {
+        let mut progress = Progress { evidence: [frozen("h:1", "p", 100)].into(), ..Progress::default() };
+        progress.demoted.insert(node("h:1"), NOW.before(Duration::from_millis(2)));
+        let told = |replid: &str, previous: Option<(&str, u64)>| {
+            let previous = previous.map(|(replid, from)| (ReplId(replid.into()), from));
+            let held = History { previous, ..history(replid, 120) };
+            gather(Policy::default(), &progress, &[seen("h:1", Role::Master { replicas: 0 }, held)]).0
+        };
+        assert_eq!(told("x", Some(("p", 101))), "nothing", "it went on from there, and is looked at again");
+        assert_eq!(told("x", Some(("p", 100))), "follow m:1: h:1", "it came there later");
+        assert_eq!(told("p", Some(("o", 1))), "follow m:1: h:1", "it led until it was frozen");
     }
 }
