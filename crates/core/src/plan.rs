@@ -330,14 +330,17 @@ impl Planner<'_> {
         Step::Commit { expected: self.version, record: Box::new(record), purpose, entry: None }
     }
 
-    /// Whether this monitor itself knows the master as one: it made it, or it reaches it.
+    /// Whether this monitor itself knows the master as one: it made it and has not lost sight of it since, or it
+    /// reaches it.
     fn sees_master(&self) -> bool {
-        let master = &self.facts.record.master;
-        if self.progress.published.is_some() && self.progress.published == self.facts.record.master_run {
-            return true;
+        let (facts, record) = (self.facts, self.facts.record);
+        let own = facts.electorate.own.get(&record.master);
+        let up = own.is_some_and(|ballot| ballot.vote == Vote::Up);
+        if self.progress.published.is_some() && self.progress.published == record.master_run {
+            // One that is back in another life, and still loads what it has left, is not what was made.
+            return up || own.is_none_or(|ballot| ballot.since <= facts.record_since);
         }
-        let up = self.facts.electorate.own.get(master).is_some_and(|ballot| ballot.vote == Vote::Up);
-        up && self.facts.fresh(master, None).is_some()
+        up && facts.fresh(&record.master, None).is_some()
     }
 
     /// Keeps the group in order while the others' votes are awaited, if this monitor sees the master.
