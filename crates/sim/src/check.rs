@@ -119,7 +119,8 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "who-leaves-begins-nothing-new",
-        what: "a monitor that leaves others behind begins nothing any more, and the last one no change of master",
+        what: "a monitor that leaves others behind begins nothing any more, and the last one no change of master: it \
+               only ends a switchover whose master has given up its role",
     },
     Invariant {
         name: "who-leaves-is-gone-in-time",

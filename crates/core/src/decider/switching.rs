@@ -145,7 +145,8 @@ impl Decider {
     fn followed_on(&mut self, now: Instant, mut switch: Switch) -> Option<Switch> {
         let diagnosis =
             self.facts_while(now, switch.is_ceded() || self.cedes()).map(|facts| diagnose(&facts));
-        let withdrawn = !self.requests.contains_key(&switch.request);
+        // Who leaves begins no change of master: only where the master has given up its role there is one already.
+        let withdrawn = self.leaving.is_some() || !self.requests.contains_key(&switch.request);
         let late = switch.is_late(now);
         let to = switch.to.clone();
         if self.is_told_to_cede_or_hold() && !matches!(diagnosis, Some(Diagnosis::MasterLost(_))) {

@@ -15,6 +15,7 @@ impl Planner<'_> {
             return self.finish(change);
         }
         if let Some(switch) = &self.progress.switch {
+            // The master has given up its role, or holds writes for nothing and goes on.
             return self.switch(switch);
         }
         if !self.sees_master() {

@@ -16,15 +16,17 @@ pub(super) struct Partings {
 }
 
 impl World {
-    /// A monitor begins an action: one that leaves others behind begins none, and the last one no change of master.
+    /// A monitor begins an action: one that leaves others behind begins none, and the last one no change of master, but
+    /// for the end of a switchover whose master has given up its role.
     pub(crate) fn check_leaver(&mut self, m: usize, step: &Step) {
         let monitor = &self.monitors[m];
         let Some(others) = monitor.leaving.as_ref().and_then(|leaving| leaving.others.as_ref()) else {
             return;
         };
         let steady = monitor.decider.record().is_some_and(|record| record.phase == Phase::Steady);
-        let opens = matches!(step, Step::Commit { purpose: Purpose::OpenEpoch, .. });
-        if !others.is_empty() || (opens && steady) {
+        let opens = matches!(step, Step::Commit { purpose: Purpose::OpenEpoch, .. }) && steady;
+        let begins = matches!(step, Step::Cede { .. }) || (opens && !self.has_given_up());
+        if !others.is_empty() || begins {
             let detail = format!("m{m} leaves {others:?} behind and begins {step}");
             self.violate("who-leaves-begins-nothing-new", &detail);
         }

@@ -138,6 +138,13 @@ impl World {
         }
     }
 
+    /// Whether the recorded master has given up its role in its recorded life, and no epoch was opened since.
+    pub(super) fn has_given_up(&self) -> bool {
+        let main = self.steady_record().and_then(|record| self.run_of_master(record));
+        let ceded = self.checks.switchings.ceded.as_ref();
+        ceded.is_some_and(|it| main == Some((it.node, it.run.clone())))
+    }
+
     /// A server is about to give up the role of a master.
     pub(crate) fn note_ceded(&mut self, n: usize) {
         let (at, server) = (self.queue.now(), &self.nodes[n].server);
