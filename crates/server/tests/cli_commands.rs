@@ -1,9 +1,16 @@
 //! Every command, by clap's own list: a new one stands in the table here, or a test fails. No server runs here.
 
-use std::collections::BTreeSet;
-use std::process::{Child, Command, Output, Stdio};
+mod common;
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Output, Stdio};
+
+use nix::pty::{OpenptyResult, openpty};
 use serde_json::Value;
+
+use common::{commands, help, program, redis_failover, words};
 
 /// How a command answers with `--json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,86 +21,70 @@ enum Json {
     Log,
 }
 
+/// Whether a command asks before it does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    /// It shows something, or what it does harms nobody and is undone as easily.
+    Nothing,
+    /// At once.
+    First,
+    /// When it has looked what would be done; `e2e` plays that it asks.
+    AfterALook,
+}
+
 /// Nobody listens there: refused at once.
 const NOWHERE: [&str; 4] = ["-z", "127.0.0.1:1", "-p", "/a"];
 
-/// Each command, what else it must be told, and how it answers with `--json`.
-const COMMANDS: [(&str, &[&str], Json); 26] = [
-    ("run", &[], Json::Log),
-    ("status", &NOWHERE, Json::Told),
-    ("doctor", &NOWHERE, Json::Told),
-    ("history", &NOWHERE, Json::Told),
-    ("explain", &["2", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("adopt", &["--master", "a:1", "--yes", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("switchover", &NOWHERE, Json::Told),
-    ("failover", &NOWHERE, Json::Told),
-    ("pause", &["--reason", "x", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("resume", &NOWHERE, Json::Told),
-    ("resync", &["a:1", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("node list", &NOWHERE, Json::Told),
-    ("node add", &["a:1", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("node remove", &["a:1", "--yes", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("node drain", &["a:1", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("node no-promote", &["a:1", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("node priority", &["a:1", "5", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("node zone", &["a:1", "eu", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("monitor", &[], Json::Log),
-    ("monitor list", &NOWHERE, Json::Told),
-    ("monitor forget", &["m1", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("replay", &["/nowhere/journal"], Json::Told),
-    ("check-config", &["-r", "a:1,a:1", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("config show", &NOWHERE, Json::Told),
-    ("config set", &["quorum=2", "-z", "127.0.0.1:1", "-p", "/a"], Json::Told),
-    ("config-keys", &[], Json::Told),
+/// A command, what else it must be told, how it answers with `--json`, and whether it asks.
+type Row = (&'static str, &'static [&'static str], Json, Asks);
+
+const COMMANDS: [Row; 26] = [
+    ("run", &[], Json::Log, Asks::Nothing),
+    ("status", &[], Json::Told, Asks::Nothing),
+    ("doctor", &[], Json::Told, Asks::Nothing),
+    ("history", &[], Json::Told, Asks::Nothing),
+    ("explain", &["2"], Json::Told, Asks::Nothing),
+    ("adopt", &["--master", "a:1"], Json::Told, Asks::First),
+    ("switchover", &[], Json::Told, Asks::AfterALook),
+    ("failover", &[], Json::Told, Asks::First),
+    ("pause", &["--reason", "x"], Json::Told, Asks::Nothing),
+    ("resume", &[], Json::Told, Asks::Nothing),
+    ("resync", &["a:1"], Json::Told, Asks::First),
+    ("node list", &[], Json::Told, Asks::Nothing),
+    ("node add", &["a:1"], Json::Told, Asks::Nothing),
+    ("node remove", &["a:1"], Json::Told, Asks::First),
+    ("node drain", &["a:1"], Json::Told, Asks::Nothing),
+    ("node no-promote", &["a:1"], Json::Told, Asks::Nothing),
+    ("node priority", &["a:1", "5"], Json::Told, Asks::Nothing),
+    ("node zone", &["a:1", "eu"], Json::Told, Asks::Nothing),
+    ("monitor", &[], Json::Log, Asks::Nothing),
+    ("monitor list", &[], Json::Told, Asks::Nothing),
+    ("monitor forget", &["m1"], Json::Told, Asks::First),
+    ("replay", &["/nowhere/journal"], Json::Told, Asks::Nothing),
+    ("check-config", &["-r", "a:1,a:1"], Json::Told, Asks::Nothing),
+    ("config show", &[], Json::Told, Asks::Nothing),
+    ("config set", &["quorum=2"], Json::Told, Asks::AfterALook),
+    ("config-keys", &[], Json::Told, Asks::Nothing),
 ];
 
-fn redis_failover(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
-    command.env_clear().args(arguments).output().expect("the program runs")
-}
+/// Those that read no group.
+const LOCAL: [&str; 2] = ["replay", "config-keys"];
 
-fn words(command: &str) -> Vec<&str> {
-    command.split(' ').collect()
-}
-
-fn help(command: &[&str]) -> String {
-    let output = redis_failover(&[command, &["--help"]].concat());
-    assert_eq!(output.status.code(), Some(0), "{command:?}");
-    String::from_utf8(output.stdout).expect("text")
-}
-
-/// The commands of which `help` is the help: each whose usage takes no other command.
-fn commands_of(command: &[&str], all: &mut BTreeSet<String>) {
-    let help = help(command);
-    let below: Vec<&str> = help
-        .lines()
-        .skip_while(|line| line.trim_end() != "Commands:")
-        .skip(1)
-        .take_while(|line| line.starts_with(' '))
-        .filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')))
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .collect();
-    let usage = help.lines().find(|line| line.starts_with("Usage:")).expect("a usage");
-    if !command.is_empty() && !usage.ends_with("<COMMAND>") {
-        all.insert(command.join(" "));
-    }
-    for name in below {
-        commands_of(&[command, &[name]].concat(), all);
-    }
+/// What is typed to have a command of the table carried out, with `more` at the end.
+fn typed<'a>(command: &'a str, told: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    let group: &[&str] = if LOCAL.contains(&command) { &[] } else { &NOWHERE };
+    [&words(command)[..], told, group, more].concat()
 }
 
 #[test]
 fn every_command_stands_in_the_table() {
-    let mut all = BTreeSet::new();
-    commands_of(&[], &mut all);
     let table: BTreeSet<_> = COMMANDS.iter().map(|(command, ..)| (*command).to_owned()).collect();
-    assert_eq!(all, table);
+    assert_eq!(commands(), table);
 }
 
 #[test]
-fn every_command_takes_json_but_those_that_run_until_they_are_stopped() {
-    for (command, _, json) in COMMANDS {
+fn every_command_takes_json_but_those_whose_output_is_no_answer() {
+    for (command, _, json, _) in COMMANDS {
         let help = help(&words(command));
         assert_eq!(help.contains("\n      --json\n"), json == Json::Told, "{command}: {help}");
     }
@@ -102,9 +93,13 @@ fn every_command_takes_json_but_those_that_run_until_they_are_stopped() {
 /// Carries out all at once, for each of them waits for a server that is not there.
 fn all_at_once(commands: &[Vec<&str>]) -> Vec<Output> {
     let start = |arguments: &Vec<&str>| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
-        let command = command.env_clear().args(arguments).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+        let mut command = program(arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts")
     };
     let started: Vec<Child> = commands.iter().map(start).collect();
     started.into_iter().map(|child| child.wait_with_output().expect("it ends")).collect()
@@ -112,11 +107,11 @@ fn all_at_once(commands: &[Vec<&str>]) -> Vec<Output> {
 
 #[test]
 fn each_failure_says_cause_and_hint_and_with_json_is_one_object_of_the_same_keys() {
-    let fails =
-        |(command, _, json): &&(&str, &[&str], Json)| *json == Json::Told && *command != "config-keys";
+    let fails = |(command, _, json, _): &&Row| *json == Json::Told && *command != "config-keys";
     let failing: Vec<_> = COMMANDS.iter().filter(fails).collect();
+    let yes = |asks: Asks| if asks == Asks::Nothing { &[][..] } else { &["--yes"] };
     let plain: Vec<_> =
-        failing.iter().map(|(command, more, _)| [&words(command)[..], more].concat()).collect();
+        failing.iter().map(|(command, told, _, asks)| typed(command, told, yes(*asks))).collect();
     let json = plain.iter().map(|arguments| [&arguments[..], &["--json"]].concat());
     let outputs = all_at_once(&plain.iter().cloned().chain(json).collect::<Vec<_>>());
     let (plain, json) = outputs.split_at(failing.len());
@@ -145,6 +140,69 @@ fn each_failure_says_cause_and_hint_and_with_json_is_one_object_of_the_same_keys
         ];
         let said: Vec<_> = said.into_iter().flatten().collect();
         assert_eq!(error.trim_end(), said.join("\n"), "{command}: in words it is the same");
+    }
+}
+
+#[test]
+fn where_nobody_can_be_asked_harm_is_done_only_with_yes() {
+    for (command, told, _, asks) in COMMANDS {
+        let takes_yes = help(&words(command)).contains("\n      --yes\n");
+        assert_eq!(takes_yes, asks != Asks::Nothing, "{command}: whoever asks takes --yes");
+        if asks == Asks::First {
+            let output = redis_failover(&typed(command, told, &["--json"]));
+            let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert_eq!((output.status.code(), &told["kind"]), (Some(1), &"not_confirmed".into()), "{told}");
+            assert!(told["error"].as_str().is_some_and(|it| it.starts_with("nothing was done: ")), "{told}");
+            assert!(told["hint"].as_str().is_some_and(|it| it.contains("--yes")), "{told}");
+        }
+    }
+}
+
+/// A command at a terminal, at which the answer was typed already.
+struct AtTerminal {
+    child: Child,
+    terminal: File,
+}
+
+impl AtTerminal {
+    fn start((command, told, ..): &Row, answer: &str) -> Self {
+        let OpenptyResult { master, slave } = openpty(None, None).expect("a terminal");
+        let mut terminal = File::from(master);
+        terminal.write_all(answer.as_bytes()).expect("it is typed");
+        let mut program = program(&typed(command, told, &[]));
+        program.stdin(slave.try_clone().expect("a handle")).stderr(slave).stdout(Stdio::null());
+        Self { child: program.spawn().expect("the program starts"), terminal }
+    }
+
+    /// The exit code, and what stands on the terminal.
+    fn end(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().expect("it ends").code();
+        let mut shown = Vec::new();
+        // When nobody holds the other end any more, that is an error (EIO), and all was read.
+        let _ = self.terminal.read_to_end(&mut shown);
+        (code, String::from_utf8_lossy(&shown).into_owned())
+    }
+}
+
+#[test]
+fn at_a_terminal_harm_is_done_only_after_a_yes() {
+    let asking: Vec<_> = COMMANDS.iter().filter(|(.., asks)| *asks == Asks::First).collect();
+    assert!(!asking.is_empty());
+    let all = |answer| asking.iter().map(|row| AtTerminal::start(row, answer)).collect::<Vec<_>>();
+    // All at once: with a yes each waits for a server that is not there.
+    let (yes, no, empty, end) = (all("Yes\n"), all("no\n"), all("\n"), all("\u{4}"));
+    for at in yes {
+        let (code, shown) = at.end();
+        assert!(shown.contains("? [y/N] "), "{shown}");
+        assert_eq!((code, shown.contains("ZooKeeper")), (Some(3), true), "it went on: {shown}");
+    }
+    for at in no.into_iter().chain(empty).chain(end) {
+        let (code, shown) = at.end();
+        assert!(
+            shown.contains("? [y/N] ") && shown.contains("nothing was done: the answer was no"),
+            "{shown}"
+        );
+        assert_eq!(code, Some(1), "{shown}");
     }
 }
 
@@ -180,8 +238,7 @@ fn what_is_wrong_with_an_option_that_clap_does_not_know_is_json_too() {
 #[test]
 fn an_output_that_nobody_reads_is_well_and_one_that_is_full_is_an_error() {
     let to = |output: std::process::Stdio| {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
-        program.arg("config-keys").stdout(output).output().expect("the program runs")
+        program(&["config-keys"]).stdout(output).output().expect("the program runs")
     };
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);

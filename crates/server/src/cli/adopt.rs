@@ -6,8 +6,9 @@ use clap::Args;
 use redis_failover_core::{NodeAddr, Request};
 
 use super::asking::Asking;
+use super::confirm::Confirmation;
 use crate::config::parse_node;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 
 /// What `adopt` is told.
 #[derive(Args, Debug)]
@@ -20,21 +21,16 @@ pub(super) struct AdoptArgs {
     #[arg(long, value_name = "NODE", value_parser = parse_node)]
     master: NodeAddr,
 
-    /// Do it: every other node becomes its replica and loses what this one does not hold.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 pub(super) fn run(args: AdoptArgs) -> Result<ExitCode, Failure> {
-    if !args.yes {
-        let message = format!(
-            "nothing was done: {} would be published as the master of {}, and every other node would become its \
-             replica and lose what {} does not hold",
-            args.master, args.asking.store.path, args.master
-        );
-        return Err(
-            Failure::new(Kind::NotConfirmed, message).hint("compare what the nodes hold, then add --yes")
-        );
-    }
+    let (master, group) = (&args.master, &args.asking.store.path);
+    let what = format!(
+        "{master} would be published as the master of {group}, and every other node would become its replica and \
+         lose what {master} does not hold: compare first what they hold"
+    );
+    args.confirmation.ask(&what, "Is it the right one?")?;
     args.asking.ask(&Request::Adopt { master: args.master })
 }

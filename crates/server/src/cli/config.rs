@@ -3,15 +3,15 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use redis_failover_core::{Policy, Request, Topology};
+use redis_failover_core::{Policy, Request};
 use serde_json::{Value, json};
 
 use super::asking::Asking;
-use super::confirm::confirm;
+use super::confirm::Confirmation;
 use super::outcome::Outcome;
 use crate::config::{StoreArgs, Wishes, settings};
 use crate::failure::Failure;
-use crate::output::print_line;
+use crate::output::{print, print_line};
 
 /// What `config` is told.
 #[derive(Args, Debug)]
@@ -22,7 +22,7 @@ pub(super) struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Show the group's policy as it stands in `ZooKeeper`.
+    /// Show the group's policy as it stands in ZooKeeper.
     Show(ShowArgs),
     /// Change the group's policy, for all its monitors at once.
     Set(SetArgs),
@@ -52,9 +52,8 @@ struct SetArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// Change it without asking.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode, Failure> {
@@ -66,25 +65,24 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode, Failure> {
 
 fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
     let record = super::record(&args.store)?;
-    let settings = settings(&record.policy);
     if args.json {
-        print_line(Value::Object(settings))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    for (key, value) in &settings {
-        print_line(line(key, value, &record))?;
+        print_line(Value::Object(settings(&record.policy)))?;
+    } else {
+        print(as_text(&record.policy, record.monitors.len()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A setting as a line of a configuration file, which has no quorum where it is the majority.
-fn line(key: &str, value: &Value, record: &Topology) -> String {
-    if key == "quorum" && record.policy.quorum().is_none() && value.is_string() {
-        let registered = record.monitors.len();
-        let quorum = Policy::default().quorum_of(registered);
-        return format!("# quorum = the majority: {quorum} of {registered} registered monitors");
-    }
-    format!("{key} = {value}")
+/// The settings as lines of a configuration file, which has no quorum where it is the majority.
+fn as_text(policy: &Policy, registered: usize) -> String {
+    let line = |(key, value): (String, Value)| {
+        if key == "quorum" && policy.quorum().is_none() {
+            let quorum = policy.quorum_of(registered);
+            return format!("# quorum = the majority: {quorum} of {registered} registered monitors\n");
+        }
+        format!("{key} = {value}\n")
+    };
+    settings(policy).into_iter().map(line).collect()
 }
 
 fn set(args: &SetArgs) -> Result<ExitCode, Failure> {
@@ -93,9 +91,7 @@ fn set(args: &SetArgs) -> Result<ExitCode, Failure> {
     let after = wishes.over(&record.policy)?;
     let changes = changes(&record.policy, &after);
     if !args.asking.json {
-        for (key, (before, after)) in &changes {
-            print_line(format_args!("- {key} = {before}\n+ {key} = {after}"))?;
-        }
+        print(as_diff(&changes))?;
     }
     let told = |outcome: Outcome| outcome.with("changes", as_json(&changes)).show(args.asking.json);
     if changes.is_empty() {
@@ -104,22 +100,78 @@ fn set(args: &SetArgs) -> Result<ExitCode, Failure> {
     if args.dry_run {
         return told(Outcome::looked_at("nothing was changed"));
     }
-    confirm(&format!("Change this for all monitors of {}?", args.asking.store.path), args.yes)?;
+    let what = changes.iter().map(|(key, (before, after))| format!("{key} would be {after} (is {before})"));
+    let what = what.collect::<Vec<_>>().join(", ");
+    args.confirmation.ask(&what, &format!("Change this for all monitors of {}?", args.asking.store.path))?;
     let (before, after) = (Box::new(record.policy), Box::new(after));
     told(Outcome::of(args.asking.answer(&Request::Configure { before, after })?)?)
 }
 
+/// The changes for people.
+fn as_diff(changes: &[Change]) -> String {
+    let lines = |(key, (before, after)): &Change| format!("- {key} = {before}\n+ {key} = {after}\n");
+    changes.iter().map(lines).collect()
+}
+
 /// The changes as an object: each key with both values.
-fn as_json(changes: &[(String, (Value, Value))]) -> Value {
-    let change = |(key, (before, after)): &(String, (Value, Value))| {
-        (key.clone(), json!({ "before": before, "after": after }))
-    };
+fn as_json(changes: &[Change]) -> Value {
+    let change = |(key, (before, after)): &Change| (key.clone(), json!({ "before": before, "after": after }));
     Value::Object(changes.iter().map(change).collect())
 }
 
+/// A key and its values before and after.
+type Change = (String, (Value, Value));
+
 /// The settings that differ, with both values.
-fn changes(before: &Policy, after: &Policy) -> Vec<(String, (Value, Value))> {
+fn changes(before: &Policy, after: &Policy) -> Vec<Change> {
     let pairs = settings(before).into_iter().zip(settings(after));
     let differing = pairs.filter(|((_, before), (_, after))| before != after);
     differing.map(|((key, before), (_, after))| (key, (before, after))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(wishes: &[&str]) -> Policy {
+        let wishes: Vec<_> = wishes.iter().map(|wish| (*wish).to_owned()).collect();
+        Wishes::parse(&wishes).and_then(|wishes| wishes.over(&Policy::default())).expect("they are right")
+    }
+
+    #[test]
+    fn a_policy_is_shown_as_lines_of_a_configuration_file() {
+        let shown = "\
+# quorum = the majority: 2 of 3 registered monitors
+down_after = \"1s\"
+probe_interval = \"200ms\"
+misconf_is_unusable = false
+refusal_waits = false
+link_grace = \"5s\"
+third_failover_waits = \"60s\"
+discover = \"promote\"
+fencing = \"replicas\"
+on_divergence = \"discard\"
+parallel_syncs = 1
+";
+        assert_eq!(as_text(&Policy::default(), 3), shown);
+        let own = as_text(&changed(&["quorum=2", "down_after=1500ms"]), 3);
+        assert!(own.starts_with("quorum = 2\ndown_after = \"1500ms\"\n"), "{own}");
+    }
+
+    #[test]
+    fn a_change_is_shown_with_what_was_before() {
+        let changes = changes(&Policy::default(), &changed(&["quorum=2", "fencing=off"]));
+        let diff = "\
+- quorum = \"majority\"
++ quorum = 2
+- fencing = \"replicas\"
++ fencing = \"off\"
+";
+        assert_eq!(as_diff(&changes), diff);
+        let json = json!({
+            "quorum": { "before": "majority", "after": 2 },
+            "fencing": { "before": "replicas", "after": "off" },
+        });
+        assert_eq!(as_json(&changes), json);
+    }
 }

@@ -8,7 +8,7 @@ use redis_failover_core::{Answer, Failover, Found, NodeAddr, Request};
 
 use super::ask::has_leader;
 use super::asking::Asking;
-use super::confirm::confirm;
+use super::confirm::Confirmation;
 use super::outcome::Outcome;
 use crate::config::parse_node;
 use crate::failure::Failure;
@@ -33,13 +33,18 @@ pub(super) struct FailoverArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// Do not ask; needed where nobody can be asked.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 pub(super) fn run(args: &FailoverArgs) -> Result<ExitCode, Failure> {
-    let FailoverArgs { asking, to, accept_loss, dry_run, yes } = args;
+    let FailoverArgs { asking, to, accept_loss, dry_run, confirmation } = args;
+    let looks = to.is_some() || *accept_loss || *dry_run;
+    if !looks {
+        let group = &asking.store.path;
+        let what = format!("the lost master of {group} would be replaced now, without what only it holds");
+        confirmation.ask(&what, "Fail over?")?;
+    }
     let snapshot = super::runtime()?.block_on(super::status::snapshot(&asking.store))?;
     has_leader(&asking.store, &snapshot)?;
     let epoch = match snapshot.record.map(|read| read.found) {
@@ -48,7 +53,7 @@ pub(super) fn run(args: &FailoverArgs) -> Result<ExitCode, Failure> {
         Ok(Found::Nothing | Found::Predecessor { .. }) | Err(_) => None,
     };
     let wanted = Failover { to: to.clone(), epoch, accept_loss: *accept_loss, dry_run: true };
-    if to.is_none() && !accept_loss && !dry_run {
+    if !looks {
         return asking.ask(&Request::Failover(Failover { dry_run: false, ..wanted }));
     }
     let cost = match asking.answer(&Request::Failover(wanted.clone()))? {
@@ -58,8 +63,7 @@ pub(super) fn run(args: &FailoverArgs) -> Result<ExitCode, Failure> {
     if *dry_run {
         return Outcome::looked_at(cost).show(asking.json);
     }
-    eprintln!("{cost}");
-    confirm("Have it take over?", *yes)?;
+    confirmation.tell_and_ask(&cost, "Fail over?")?;
     // What was confirmed is done, whoever would be chosen by now.
     let named = cost.split(' ').next().and_then(|node| node.parse().ok());
     asking.ask(&Request::Failover(Failover { to: to.clone().or(named), dry_run: false, ..wanted }))

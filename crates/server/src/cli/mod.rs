@@ -31,7 +31,7 @@ use redis_failover_store::ZooKeeper;
 use crate::config::{RunArgs, StoreArgs};
 use crate::failure::{Failure, Kind};
 
-/// Automatic failover for Redis and Valkey, coordinated by `ZooKeeper`.
+/// Automatic failover for Redis and Valkey, coordinated by ZooKeeper.
 #[derive(Debug, Parser)]
 #[command(
     name = "redis-failover",
@@ -81,7 +81,7 @@ enum Command {
     /// Tell all that is known of one change of master: why then, who voted, whom the leader could choose from, how long
     /// each step took, what was lost.
     Explain(history::ExplainArgs),
-    /// Say which node is the master, where several could be or the record in `ZooKeeper` was lost.
+    /// Say which node is the master, where several could be or the record in ZooKeeper was lost.
     Adopt(adopt::AdoptArgs),
     /// Have another node take over from a master that serves, without an error or a lost write.
     Switchover(switchover::SwitchoverArgs),

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use redis_failover_core::{MonitorId, Request};
 
 use super::asking::Asking;
+use super::confirm::Confirmation;
 use super::{monitors, run};
 use crate::config::RunArgs;
 use crate::failure::{Failure, Kind};
@@ -38,17 +39,26 @@ struct ForgetArgs {
     /// The monitor's id, as `status` shows it; it must not be alive.
     #[arg(value_name = "ID")]
     monitor: MonitorId,
+
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 pub(super) fn run(args: MonitorArgs) -> Result<ExitCode, Failure> {
     match (args.command, args.run) {
-        (Some(MonitorCommand::Forget(forget)), _) => {
-            forget.asking.ask(&Request::Forget { monitor: forget.monitor })
-        }
+        (Some(MonitorCommand::Forget(args)), _) => forget(args),
         (Some(MonitorCommand::List(list)), _) => monitors::run(&list),
         (None, Some(args)) => run::run(args),
         (None, None) => {
             Err(Failure::new(Kind::Usage, "nothing to watch").hint("see redis-failover monitor --help"))
         }
     }
+}
+
+fn forget(args: ForgetArgs) -> Result<ExitCode, Failure> {
+    let (monitor, group) = (&args.monitor, &args.asking.store.path);
+    let what =
+        format!("{monitor} would count no more among the monitors of {group}, of whom a quorum must agree");
+    args.confirmation.ask(&what, "Forget it?")?;
+    args.asking.ask(&Request::Forget { monitor: args.monitor })
 }

@@ -7,7 +7,7 @@ use redis_failover_core::{Member, NodeAddr, Order, Request, Topology};
 use serde_json::{Value, json};
 
 use super::asking::Asking;
-use super::confirm::confirm;
+use super::confirm::Confirmation;
 use crate::config::{StoreArgs, parse_node};
 use crate::failure::Failure;
 use crate::output::print_line;
@@ -62,9 +62,8 @@ struct RemoveArgs {
     #[command(flatten)]
     one: OneArgs,
 
-    /// Do not ask; needed where nobody can be asked.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 #[derive(Args, Debug)]
@@ -126,8 +125,9 @@ pub(super) fn run(args: NodeArgs) -> Result<ExitCode, Failure> {
     let (one, order) = match args.command {
         NodeCommand::List(args) => return list(&args),
         NodeCommand::Add(one) => (one, Order::Add),
-        NodeCommand::Remove(RemoveArgs { one, yes }) => {
-            confirm(&format!("Strike {} out of {}?", one.node, one.asking.store.path), yes)?;
+        NodeCommand::Remove(RemoveArgs { one, confirmation }) => {
+            let what = format!("{} would be struck out of {}", one.node, one.asking.store.path);
+            confirmation.ask(&what, "Strike it out?")?;
             (one, Order::Remove)
         }
         NodeCommand::Drain(SwitchArgs { one, undo }) => (one, Order::Drain(!undo)),

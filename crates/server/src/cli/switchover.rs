@@ -1,6 +1,5 @@
 //! `redis-failover switchover`: another node takes over from a master that serves, and no write is lost.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use redis_failover_store::{Feed, Sight, Store, ZooKeeperGroup};
 use tokio::time::timeout;
 
 use super::ask::{LOOK_LIMIT, has_leader, unclear, unreachable};
+use super::confirm::Confirmation;
 use super::outcome::Outcome;
 use crate::config::{StoreArgs, parse_node, parse_time};
 use crate::failure::{Failure, Kind};
@@ -42,9 +42,8 @@ pub(super) struct SwitchoverArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// Do not ask; needed where nobody can be asked.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 
     /// Print what came of it as one JSON object, also where it is refused or fails.
     #[arg(long)]
@@ -52,15 +51,15 @@ pub(super) struct SwitchoverArgs {
 }
 
 pub(super) fn run(args: &SwitchoverArgs) -> Result<ExitCode, Failure> {
-    let Some(at) = args.at else { return super::runtime()?.block_on(switch_over(args, args.yes)) };
+    let Some(at) = args.at else { return super::runtime()?.block_on(switch_over(args, false)) };
     let late = || Failure::new(Kind::Usage, format!("--at {at} has passed; it is {}", Moment::present()));
     at.until().ok_or_else(late)?;
     let prospects = match super::runtime()?.block_on(prospects(args))? {
         Answer::Done(prospects) => prospects,
         refused @ Answer::Refused(_) => return told(args, refused),
     };
-    args.confirmed(&prospects)?;
-    eprintln!("{prospects}\nwaiting until {at}");
+    args.confirmation.tell_and_ask(&prospects, &format!("Switch over at {at}?"))?;
+    eprintln!("waiting until {at}");
     std::thread::sleep(at.until().unwrap_or_default());
     super::runtime()?.block_on(switch_over(args, true))
 }
@@ -73,7 +72,7 @@ async fn prospects(args: &SwitchoverArgs) -> Result<Answer, Failure> {
     looked.map(|(_, _, prospects)| prospects)
 }
 
-async fn switch_over(args: &SwitchoverArgs, yes: bool) -> Result<ExitCode, Failure> {
+async fn switch_over(args: &SwitchoverArgs, confirmed: bool) -> Result<ExitCode, Failure> {
     let zookeeper = super::connect(&args.store, LOOK_LIMIT)?;
     let group = zookeeper.group(&args.store.path);
     let outcome = async {
@@ -82,8 +81,8 @@ async fn switch_over(args: &SwitchoverArgs, yes: bool) -> Result<ExitCode, Failu
             Answer::Done(prospects) if !args.dry_run => prospects,
             answer => return told(args, answer),
         };
-        if !yes {
-            args.confirmed(&prospects)?;
+        if !confirmed {
+            args.confirmation.ask(&prospects, "Switch over?")?;
         }
         // What was confirmed is done, whoever would be chosen by now.
         let named = prospects.split(' ').next().and_then(|node| node.parse().ok());
@@ -156,25 +155,5 @@ fn progress(record: &Topology) -> String {
             )
         }
         Phase::Steady => format!("epoch {}: {} is the master", record.epoch, record.master),
-    }
-}
-
-impl SwitchoverArgs {
-    /// Asks on a terminal whether to go on.
-    fn confirmed(&self, prospects: &str) -> Result<(), Failure> {
-        if self.yes {
-            return Ok(());
-        }
-        if !std::io::stdin().is_terminal() {
-            let message = format!("nothing was done: {prospects}");
-            return Err(Failure::new(Kind::NotConfirmed, message).hint("say --yes to have it done"));
-        }
-        eprint!("{prospects}\nSwitch over? [y/N] ");
-        let mut answer = String::new();
-        let read = std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer));
-        match read {
-            Ok(_) if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) => Ok(()),
-            _ => Err(Failure::new(Kind::NotConfirmed, "nothing was done")),
-        }
     }
 }

@@ -72,7 +72,7 @@ fn a_dead_monitor_counts_until_it_is_forgotten_and_a_living_one_is_not_forgotten
         let told = status["troubles"].to_string().contains("1 monitors are alive and 2 must agree");
         if told { Ok(()) } else { Err(status.to_string()) }
     });
-    let forget = |id: &str| operator(&servers, &group, &["monitor", "forget", id]);
+    let forget = |id: &str| operator(&servers, &group, &["monitor", "forget", id, "--yes"]);
     let list = || operator(&servers, &group, &["monitor", "list", "--json"]);
     let listed: serde_json::Value = serde_json::from_slice(&list().stdout).expect("it prints JSON");
     for monitor in listed.as_array().expect("an array") {
@@ -186,11 +186,11 @@ fn an_operator_does_not_wait_with_the_third_failover() {
     let servers = Servers::start();
     let mut group = Group::of("/redis/hurried", (0..3).map(|_| fast()).collect());
     group.flags = vec!["--third-failover-waits", "10m"];
-    assert_says(&operator(&servers, &group, &["failover"]), 1, &["no monitor leads"]);
+    assert_says(&operator(&servers, &group, &["failover", "--yes"]), 1, &["no monitor leads"]);
     group.start_monitors(&servers);
     group.await_steady(&servers, 0);
     let refusal = format!("refused: {} serves as the master of epoch 1", group.redis[0].addr());
-    assert_says(&operator(&servers, &group, &["failover"]), 1, &[&refusal]);
+    assert_says(&operator(&servers, &group, &["failover", "--yes"]), 1, &[&refusal]);
     let mut master = 0;
     for _ in 0..2 {
         group.redis[master].kill();
@@ -204,7 +204,7 @@ fn an_operator_does_not_wait_with_the_third_failover() {
         0 => Err("not yet"),
         _ => Ok(()),
     });
-    let done = operator(&servers, &group, &["failover"]);
+    let done = operator(&servers, &group, &["failover", "--yes"]);
     let next = group.await_successor(&servers, master);
     assert_says(&done, 0, &[&format!("done: {} is the master of epoch 4", group.redis[next].addr())]);
 }

@@ -38,7 +38,7 @@ fn while_a_group_is_paused_a_lost_master_is_told_and_kept_until_somebody_resumes
     let told = format!("{} was refused and not replaced, paused by ", group.redis[0].addr());
     assert_says(&operator(&servers, &group, &["history"]), 0, &[&told, "new switches"]);
     assert!(group.logged("+would-failover") > 0);
-    let refused = operator(&servers, &group, &["failover"]);
+    let refused = operator(&servers, &group, &["failover", "--yes"]);
     assert_says(&refused, 1, &["refused: paused by ", "redis-failover resume"]);
     let resumed = operator(&servers, &group, &["resume", "--json"]);
     assert_eq!(json(&resumed), serde_json::json!({ "done": true, "text": "resumed" }));

@@ -234,8 +234,8 @@ fn a_node_whose_snapshots_cannot_be_named_is_held_until_an_operator_gives_up_wha
     let shown = operator(&servers, &group, &["status"]);
     assert_says(&shown, 0, &["is held back", &format!("redis-failover resync {node}")]);
     let other = group.address(2);
-    assert_says(&operator(&servers, &group, &["resync", &other]), 1, &["is not held back"]);
-    assert_says(&operator(&servers, &group, &["resync", &node]), 0, &["done"]);
+    assert_says(&operator(&servers, &group, &["resync", &other, "--yes"]), 1, &["is not held back"]);
+    assert_says(&operator(&servers, &group, &["resync", &node, "--yes"]), 0, &["done"]);
     group.await_steady(&servers, 0);
     assert_eq!(told(), (Some(beyond), "discarded".to_owned(), serde_json::Value::Null));
     assert_eq!(group.redis[1].get("astray").expect("it answers"), None);

@@ -136,7 +136,7 @@ fn zookeeper_is_called_over_tls_and_what_monitors_make_there_is_theirs() {
     // Without any of it, at the port without TLS: who only reads may, and nobody else.
     let node = group.redis[1].addr();
     assert_says(&operator(&servers, &group, &["status"]), 0, &["steady"]);
-    assert_says(&operator(&servers, &group, &["resync", &node]), 1, &["not authorized"]);
+    assert_says(&operator(&servers, &group, &["resync", &node, "--yes"]), 1, &["not authorized"]);
     // With all of it a request is left, and answered.
     let tls = |command: &[&str]| {
         let mut program = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
@@ -147,7 +147,7 @@ fn zookeeper_is_called_over_tls_and_what_monitors_make_there_is_theirs() {
     };
     assert_says(&tls(&["status"]), 0, &["steady"]);
     assert_says(&tls(&["history"]), 0, &["founded"]);
-    assert_says(&tls(&["resync", &node]), 1, &["refused"]);
+    assert_says(&tls(&["resync", &node, "--yes"]), 1, &["refused"]);
     // Who does not trust it is told so.
     let stranger = Authority::new();
     let mut untrusting = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
