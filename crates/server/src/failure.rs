@@ -27,6 +27,18 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Failed,
+        Self::Refused,
+        Self::NotConfirmed,
+        Self::NoLeader,
+        Self::Unclear,
+        Self::Usage,
+        Self::StoreUnreachable,
+    ];
+
     /// The word for it in JSON, which stays.
     fn word(self) -> &'static str {
         match self {
@@ -41,7 +53,7 @@ impl Kind {
     }
 
     /// The exit code.
-    fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Failed | Self::Refused | Self::NotConfirmed | Self::NoLeader | Self::Unclear => 1,
             Self::Usage => 2,

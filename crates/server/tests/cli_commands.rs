@@ -5,9 +5,13 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::process::{Child, Output, Stdio};
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, ExitStatus, Output, Stdio};
 
 use nix::pty::{OpenptyResult, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use common::{commands, help, program, redis_failover, words};
@@ -247,4 +251,49 @@ fn an_output_that_nobody_reads_is_well_and_one_that_is_full_is_an_error() {
     let full = to(std::fs::File::options().write(true).open("/dev/full").expect("Linux has it").into());
     let error = String::from_utf8_lossy(&full.stderr);
     assert_eq!((full.status.code(), error.contains("No space left")), (Some(1), true), "{error}");
+}
+
+/// Starts the command, waits until it calls its silent ZooKeeper, sends the signal, and waits until it has ended.
+fn ended_by(signal: Signal, command: &[&str]) -> ExitStatus {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("it has one").to_string();
+    let arguments = [command, &["-z", &address, "-p", "/a"]].concat();
+    let mut child = program(&arguments).stderr(Stdio::null()).spawn().expect("the program starts");
+    let _call = silent.accept().expect("it calls");
+    let pid = i32::try_from(child.id()).expect("a process id");
+    kill(Pid::from_raw(pid), signal).expect("it runs");
+    child.wait().expect("it ends")
+}
+
+#[test]
+fn a_monitor_ends_well_when_it_is_told_to_and_any_other_command_is_ended_by_the_signal() {
+    let run = ["run", "-r", "a:1"];
+    for (signal, command, ended) in [
+        (Signal::SIGTERM, &run[..], Ok(0)),
+        (Signal::SIGINT, &run[..], Ok(0)),
+        // Without a file that could be read again.
+        (Signal::SIGHUP, &run[..], Err(1)),
+        (Signal::SIGINT, &["history"][..], Err(2)),
+        (Signal::SIGTERM, &["resume"][..], Err(15)),
+    ] {
+        let status = ended_by(signal, command);
+        assert_eq!(status.code().ok_or(status.signal()), ended.map_err(Some), "{signal} {command:?}");
+    }
+}
+
+#[test]
+fn each_exit_code_is_documented_and_seen() {
+    let help = help(&[]);
+    let told = help.lines().skip_while(|line| *line != "Exit codes:").skip(1);
+    let told: Vec<_> = told.map_while(|line| line.strip_prefix("  ")?.split_whitespace().next()).collect();
+    // What ends by a signal is above; 4 takes servers: `e2e` (doctor) sees it.
+    assert_eq!(told, ["0", "1", "2", "3", "4", "128+N"]);
+    for (code, command) in [
+        (0, &["config-keys"][..]),
+        (1, &["replay", "/nowhere/journal"]),
+        (2, &["history"]),
+        (3, &["history", "-z", "127.0.0.1:1", "-p", "/a"]),
+    ] {
+        assert_eq!(redis_failover(command).status.code(), Some(code), "{command:?}");
+    }
 }

@@ -28,10 +28,35 @@ fn render(help: impl Fn(&[&str]) -> Result<String>) -> Result<String> {
     let mut page = String::from("# Command line\n\n");
     page += "<!-- Made by `cargo xtask docs` from the binary's own help. Edit the help, not this file. -->\n";
     section(&mut page, "redis-failover", &top);
-    for name in subcommands(&top) {
-        section(&mut page, &format!("redis-failover {name}"), &help(&[name])?);
-    }
+    exit_codes(&mut page, &top);
+    sections_below(&mut page, &[], &top, &help)?;
     Ok(page)
+}
+
+/// The sections of the commands of which `above` is the help, each before those of its own commands.
+fn sections_below(
+    page: &mut String,
+    words: &[&str],
+    above: &str,
+    help: &impl Fn(&[&str]) -> Result<String>,
+) -> Result<()> {
+    for name in subcommands(above) {
+        let words = [words, &[name]].concat();
+        let text = help(&words)?;
+        section(page, &format!("redis-failover {}", words.join(" ")), &text);
+        sections_below(page, &words, &text, help)?;
+    }
+    Ok(())
+}
+
+/// What stands under `Exit codes:` as a table.
+fn exit_codes(page: &mut String, top: &str) {
+    let lines = top.lines().skip_while(|line| *line != "Exit codes:").skip(1);
+    let rows = lines.map_while(|line| line.strip_prefix("  ")?.split_once("  "));
+    *page += "\n## Exit codes\n\n| code | what it means |\n|---|---|\n";
+    for (code, meaning) in rows {
+        writeln!(page, "| {code} | {} |", meaning.trim()).expect("a String takes all text");
+    }
 }
 
 /// The reference of configuration files as Markdown.
@@ -84,6 +109,20 @@ Commands:
 
 Options:
   -h, --help
+
+Exit codes:
+  0      Done
+  128+N  Ended
+";
+
+    const READ: &str = "\
+Read it.
+
+Commands:
+  show  Show
+
+Options:
+  -h, --help
 ";
 
     #[test]
@@ -96,12 +135,21 @@ Options:
     #[test]
     fn the_reference_has_a_section_per_command() {
         let help = |words: &[&str]| {
-            Ok(if words.is_empty() { TOP.into() } else { format!("Help of {} \n\n", words[0]) })
+            Ok(match words {
+                [] => TOP.into(),
+                ["check-config"] => READ.into(),
+                words => format!("Help of {} \n\n", words.join(" ")),
+            })
         };
         let page = render(help).unwrap();
         assert!(page.starts_with("# Command line\n"));
         assert!(page.contains("## `redis-failover`\n\n```text\nFailover.\n"), "{page}");
-        assert!(page.ends_with("\n## `redis-failover check-config`\n\n```text\nHelp of check-config\n```\n"));
+        let codes =
+            "## Exit codes\n\n| code | what it means |\n|---|---|\n| 0 | Done |\n| 128+N | Ended |\n\n## ";
+        assert!(page.contains(codes), "{page}");
+        let nested = "## `redis-failover check-config show`\n\n```text\nHelp of check-config show\n```\n";
+        assert!(page.contains("\n## `redis-failover run`\n\n```text\nHelp of run\n```\n"), "{page}");
+        assert!(page.ends_with(nested), "{page}");
         assert!(!page.contains("Start \n"), "trailing blanks survive");
     }
 }

@@ -8,6 +8,7 @@ mod config;
 mod config_keys;
 mod confirm;
 mod doctor;
+mod exit_codes;
 mod failover;
 mod history;
 mod monitor;
@@ -37,8 +38,7 @@ use crate::failure::{Failure, Kind};
     name = "redis-failover",
     version,
     about = "Automatic failover for Redis and Valkey, coordinated by ZooKeeper.",
-    after_help = "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 ZooKeeper unreachable, \
-                  4 found something (doctor)."
+    after_help = exit_codes::help()
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

@@ -51,7 +51,7 @@ pub(super) struct DoctorArgs {
 }
 
 /// The exit code where an error or a warning was found.
-const FOUND: u8 = 4;
+pub(super) const FOUND: u8 = 4;
 
 fn parse_sample(text: &str) -> Result<Duration, String> {
     parse_time(text).and_then(|time| match time {
