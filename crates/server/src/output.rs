@@ -10,8 +10,16 @@ use crate::failure::{Failure, Kind};
 /// # Errors
 /// When it can't be written. That whoever reads has seen enough is none: `history | head` is well.
 pub(crate) fn print(text: impl fmt::Display) -> Result<(), Failure> {
+    print_bytes(text.to_string().as_bytes())
+}
+
+/// Writes `bytes` as they are.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
-    match write!(output, "{text}").and_then(|()| output.flush()) {
+    match output.write_all(bytes).and_then(|()| output.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(failed(&error)),
         Ok(()) | Err(_) => Ok(()),
     }

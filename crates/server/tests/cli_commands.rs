@@ -23,6 +23,8 @@ enum Json {
     Told,
     /// It has no `--json`: it runs until it is stopped, and `--log-format json` is that.
     Log,
+    /// It has none: what it prints is for a shell, or for man.
+    Script,
 }
 
 /// Whether a command asks before it does something.
@@ -42,7 +44,7 @@ const NOWHERE: [&str; 4] = ["-z", "127.0.0.1:1", "-p", "/a"];
 /// A command, what else it must be told, how it answers with `--json`, and whether it asks.
 type Row = (&'static str, &'static [&'static str], Json, Asks);
 
-const COMMANDS: [Row; 26] = [
+const COMMANDS: [Row; 28] = [
     ("run", &[], Json::Log, Asks::Nothing),
     ("status", &[], Json::Told, Asks::Nothing),
     ("doctor", &[], Json::Told, Asks::Nothing),
@@ -69,6 +71,8 @@ const COMMANDS: [Row; 26] = [
     ("config show", &[], Json::Told, Asks::Nothing),
     ("config set", &["quorum=2"], Json::Told, Asks::AfterALook),
     ("config-keys", &[], Json::Told, Asks::Nothing),
+    ("completions", &["bash"], Json::Script, Asks::Nothing),
+    ("man", &[], Json::Script, Asks::Nothing),
 ];
 
 /// Those that read no group.

@@ -4,6 +4,7 @@ mod adopt;
 mod ask;
 mod asking;
 mod check_config;
+mod completions;
 mod config;
 mod config_keys;
 mod confirm;
@@ -11,6 +12,7 @@ mod doctor;
 mod exit_codes;
 mod failover;
 mod history;
+mod man;
 mod monitor;
 mod monitors;
 mod node;
@@ -106,6 +108,10 @@ enum Command {
     Config(config::ConfigArgs),
     /// Show every key of a configuration file, in Markdown.
     ConfigKeys(config_keys::KeysArgs),
+    /// Print what a shell needs to complete commands and options.
+    Completions(completions::CompletionsArgs),
+    /// Print the man page, or write one for each command.
+    Man(man::ManArgs),
 }
 
 impl Cli {
@@ -132,6 +138,8 @@ impl Cli {
             Command::Config(args) => config::run(&args),
             Command::CheckConfig(args) => check_config::run(*args),
             Command::ConfigKeys(args) => config_keys::run(&args),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
         }
     }
 }
