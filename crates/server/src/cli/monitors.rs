@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
 use crate::journal::Moment;
-use crate::output::print_line;
+use crate::output::{print, print_line};
 
 /// What `monitor list` is asked.
 #[derive(Args, Debug)]
@@ -52,16 +52,17 @@ pub(super) fn run(args: &ListArgs) -> Result<ExitCode, Failure> {
     }
     if args.json {
         print_line(Value::Array(all.iter().map(Shown::json).collect()))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    print_line(format_args!(
-        "{:<24} {:<8} {:<9} {:<24} {:<24} votes",
-        "monitor", "is", "version", "since", "listens"
-    ))?;
-    for monitor in &all {
-        print_line(monitor.line())?;
+    } else {
+        print(as_text(&all))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A line for each.
+fn as_text(all: &[Shown]) -> String {
+    let first =
+        format!("{:<24} {:<8} {:<9} {:<24} {:<24} votes\n", "monitor", "is", "version", "since", "listens");
+    first + &all.iter().map(|monitor| monitor.line() + "\n").collect::<String>()
 }
 
 fn monitors(record: Option<&Topology>, snapshot: &Snapshot) -> Vec<Shown> {
@@ -108,5 +109,63 @@ impl Shown {
             "since": self.since,
             "votes": votes,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two() -> [Shown; 2] {
+        let text = |text: &str| Some(text.to_owned());
+        let node = |name: &str| -> NodeAddr { format!("{name}:6379").parse().expect("an address") };
+        let leader = Shown {
+            id: "m1".to_owned(),
+            is: "leader",
+            registered: true,
+            address: text("10.0.0.1:8080"),
+            version: text("0.1.0"),
+            since: text("2026-01-31T13:05:00.250Z"),
+            votes: vec![(node("a"), Vote::Up), (node("b"), Vote::Silent)],
+        };
+        let gone = Shown {
+            id: "m2".to_owned(),
+            is: "gone",
+            registered: false,
+            address: None,
+            version: None,
+            since: None,
+            votes: Vec::new(),
+        };
+        [leader, gone]
+    }
+
+    #[test]
+    fn each_monitor_is_a_line() {
+        let shown = "\
+monitor                  is       version   since                    listens                  votes
+m1                       leader   0.1.0     2026-01-31T13:05:00.250Z 10.0.0.1:8080            a:6379 up, b:6379 silent
+m2                       gone     -         -                        -                         (not registered yet)
+";
+        assert_eq!(as_text(&two()), shown);
+    }
+
+    #[test]
+    fn each_monitor_is_an_object_of_the_same_keys() {
+        let [leader, gone] = two();
+        let shown = json!({
+            "id": "m1",
+            "is": "leader",
+            "registered": true,
+            "alive": true,
+            "address": "10.0.0.1:8080",
+            "version": "0.1.0",
+            "since": "2026-01-31T13:05:00.250Z",
+            "votes": { "a:6379": "up", "b:6379": "silent" },
+        });
+        assert_eq!(leader.json(), shown);
+        let keys = |value: Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+        assert_eq!(gone.json()["address"], Value::Null);
+        assert_eq!(keys(gone.json()), keys(shown));
     }
 }

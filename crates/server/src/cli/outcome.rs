@@ -50,12 +50,12 @@ impl Outcome {
     /// # Errors
     /// When it can't be written.
     pub(super) fn show(self, json: bool) -> Result<ExitCode, Failure> {
-        match (json, self.done) {
-            (true, _) => print_line(self.json()),
-            (false, true) => print_line(format_args!("done: {}", self.text)),
-            (false, false) => print_line(self.text),
-        }?;
+        print_line(if json { self.json().to_string() } else { self.words() })?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn words(self) -> String {
+        if self.done { format!("done: {}", self.text) } else { self.text }
     }
 
     fn json(self) -> Value {
@@ -64,5 +64,27 @@ impl Outcome {
         object.insert("text".to_owned(), self.text.into());
         object.extend(self.more);
         Value::Object(object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_and_what_was_only_looked_at_differ() {
+        assert_eq!(Outcome::done("paused").words(), "done: paused");
+        assert_eq!(Outcome::done("paused").json().to_string(), r#"{"done":true,"text":"paused"}"#);
+        assert_eq!(Outcome::looked_at("b would lead").words(), "b would lead");
+        let json = Outcome::looked_at("b would lead").with("more", 1).json().to_string();
+        assert_eq!(json, r#"{"done":false,"text":"b would lead","more":1}"#);
+    }
+
+    #[test]
+    fn an_answer_is_done_or_a_failure() {
+        let done = Outcome::of(Answer::Done("it is".into())).expect("it is done");
+        assert_eq!(done.words(), "done: it is");
+        let refused = Outcome::of(Answer::Refused("it serves".into())).err();
+        assert_eq!(refused, Some(Failure::new(Kind::Refused, "it serves")));
     }
 }
