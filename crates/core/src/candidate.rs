@@ -126,8 +126,8 @@ impl Ranking {
 ///
 /// The greatest position wins. At one position, who goes on under the published master's name wins, then who has more
 /// beyond what was recorded; among equals the recorded master itself, in its recorded run or in a paused group: nobody
-/// needs to change over; then one that was not being filled, then the lower priority, then one in the published master's
-/// zone, then the address.
+/// needs to change over; then one that was not being filled, then the lower priority, then one in the published
+/// master's zone, then the address.
 ///
 /// Where no member is eligible there may be nothing better to wait for: the recorded master wins if it came back with
 /// its keys, or if all members are there and all are empty; where all are there and those that hold keys share one

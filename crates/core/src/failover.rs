@@ -1,5 +1,5 @@
-//! Who would take over if an operator has the master replaced, and what is lost by that, by what all said when they were
-//! looked at. It asks nobody and begins nothing.
+//! Who would take over if an operator has the master replaced, and what is lost by that, by what all said when they
+//! were looked at. It asks nobody and begins nothing.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

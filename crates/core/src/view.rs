@@ -91,7 +91,7 @@ pub struct Report {
     pub waits: Waits,
     /// The version of its program; `None` where that is one that says none. For people.
     pub version: Option<String>,
-    /// What its wall clock said when this was written, in milliseconds since 1970. For people: nothing is decided by it.
+    /// What its wall clock said when this was written, in milliseconds since 1970. For people.
     pub clock: Option<u64>,
 }
 

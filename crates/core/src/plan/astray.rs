@@ -153,8 +153,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether the node was seen as a master by another name than it had when it was frozen, which it took at that point
-    /// or later.
+    /// Whether the node was seen as a master by another name than it had when it was frozen, which it took at that
+    /// point or later.
     ///
     /// Also where that was seen before the epoch was published, or while others were still awaited: then no time tells
     /// that it is newer than what the node said, and its name does.

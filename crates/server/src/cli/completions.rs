@@ -25,8 +25,8 @@ pub(super) fn run(args: &CompletionsArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The script for bash, in which clap_complete spells a program's name with a hyphen in two ways, so that nothing below
-/// a command is completed (clap issue 6421).
+/// The script for bash, in which `clap_complete` spells a program's name with a hyphen in two ways, so that nothing
+/// below a command is completed (clap issue 6421).
 fn repaired(script: &str) -> String {
     script.replace("redis__subcmd__failover", "redis__failover")
 }

@@ -1,5 +1,5 @@
-//! `redis-failover failover`: an operator does not wait with a failover that is due, says who takes over, or has a master
-//! replaced that nobody finds lost.
+//! `redis-failover failover`: an operator does not wait with a failover that is due, says who takes over, or has a
+//! master replaced that nobody finds lost.
 
 use std::process::ExitCode;
 

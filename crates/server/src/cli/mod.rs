@@ -87,8 +87,8 @@ enum Command {
     Adopt(adopt::AdoptArgs),
     /// Have another node take over from a master that serves, without an error or a lost write.
     Switchover(switchover::SwitchoverArgs),
-    /// Do now a failover that waits because it is the third within ten minutes; or one that nobody else wants, whatever is
-    /// lost by that.
+    /// Do now a failover that waits because it is the third within ten minutes; or one that nobody else wants, whatever
+    /// is lost by that.
     Failover(failover::FailoverArgs),
     /// Begin no change of master for a while, and say when one would have been begun. All else goes on.
     Pause(pause::PauseArgs),

@@ -33,8 +33,8 @@ pub(super) struct SwitchoverArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     timeout: Duration,
 
-    /// Do it then: a time in UTC like `2026-11-28T03:00:00Z`. The command looks and asks at once, waits, and looks again;
-    /// interrupted before, it has done nothing.
+    /// Do it then: a time in UTC like `2026-11-28T03:00:00Z`. The command looks and asks at once, waits, and looks
+    /// again; interrupted before, it has done nothing.
     #[arg(long, value_name = "TIME", conflicts_with = "dry_run")]
     at: Option<Moment>,
 

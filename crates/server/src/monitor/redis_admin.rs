@@ -4,6 +4,7 @@
 //! which it commands.
 
 mod ceding;
+mod persisting;
 mod replies;
 mod snapshot;
 
@@ -16,7 +17,11 @@ use redis_failover_store::CommitError;
 use crate::info::{InfoError, evidence};
 use crate::redis_link::{LinkError, RedisLink, text};
 pub(super) use ceding::{cede, hold_writes, resume_writes};
-use replies::{SECTIONS, config_number, forbidden, info, is_forbidden, last, listed, tell_unfenced};
+pub(super) use persisting::persist;
+use replies::{
+    SECTIONS, config_number, forbidden, info, is_forbidden, last, listed, tell_forbidden, tell_no_config,
+    tell_unfenced,
+};
 pub(super) use snapshot::save;
 
 /// Why a visit to a node did not succeed.
@@ -345,40 +350,9 @@ async fn transact_first_allowed(
     Ok((before.len(), link.transact(last).await?))
 }
 
-/// Has the node write its settings into its configuration file.
-pub(super) async fn persist(link: &mut RedisLink) -> Result<(), AdminError> {
-    let mut command = redis::pipe();
-    command.cmd("CONFIG").arg("REWRITE");
-    match link.ask(&command).await?.into_iter().next() {
-        // It was started without a file: there is nothing to write into.
-        Some(Value::ServerError(error))
-            if error.details().is_some_and(|it| it.contains("without a config file")) =>
-        {
-            Ok(())
-        }
-        Some(Value::ServerError(error)) => Err(RedisError::from(error).into()),
-        _ => Ok(()),
-    }
-}
-
 /// Whether what was read is what `intent` asks for before it is promoted.
 pub(super) fn is_intended(intent: &Intent, held: &Evidence) -> bool {
     held.run == intent.run && held.history.replid == intent.replid && held.history.offset == intent.offset
-}
-
-fn tell_forbidden(error: &RedisError) {
-    tracing::error!(
-        "going on without CLIENT KILL and CONFIG SET, one of which this server does not allow us \
-         ({error}): let the ACL user run client|kill and config|set"
-    );
-}
-
-fn tell_no_config(error: &redis::ServerError) {
-    tracing::error!(
-        "going on without CONFIG, which this server does not allow us ({}): a new master takes writes before it is \
-         published, and none is fenced; let the ACL user run config|get and config|set",
-        RedisError::from(error.clone())
-    );
 }
 
 async fn look_before(link: &mut RedisLink) -> Result<Before, AdminError> {

@@ -25,8 +25,8 @@ pub struct Snapshot {
     pub reports: BTreeMap<MonitorId, Report>,
     /// Since when each of these reports stands, by `ZooKeeper`'s wall clock: since its monitor had this session.
     pub since: BTreeMap<MonitorId, SystemTime>,
-    /// By how many milliseconds the clock of each monitor that tells was ahead of `ZooKeeper`'s when it wrote its report:
-    /// less the time that took.
+    /// By how many milliseconds the clock of each monitor that tells was ahead of `ZooKeeper`'s when it wrote its
+    /// report: less the time that took.
     pub ahead: BTreeMap<MonitorId, i64>,
     /// Who leads, if anybody does.
     pub leader: Option<Leader>,

@@ -65,6 +65,21 @@ pub(super) fn forbidden(replies: Vec<Value>) -> Result<Vec<u64>, AdminError> {
     Ok(Vec::new())
 }
 
+pub(super) fn tell_forbidden(error: &RedisError) {
+    tracing::error!(
+        "going on without CLIENT KILL and CONFIG SET, one of which this server does not allow us \
+         ({error}): let the ACL user run client|kill and config|set"
+    );
+}
+
+pub(super) fn tell_no_config(error: &redis::ServerError) {
+    tracing::error!(
+        "going on without CONFIG, which this server does not allow us ({}): a new master takes writes before it is \
+         published, and none is fenced; let the ACL user run config|get and config|set",
+        RedisError::from(error.clone())
+    );
+}
+
 pub(super) fn tell_unfenced(why: &str) {
     tracing::error!(
         "commands of a deposed leader can't be kept from this server ({why}): let the ACL user run client|setname, \

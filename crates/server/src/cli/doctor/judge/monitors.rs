@@ -103,8 +103,8 @@ fn versions(facts: &Facts) -> Option<Finding> {
         let each: Vec<_> = told.iter().map(|(id, version)| format!("{id}: {version}")).collect();
         format!("the monitors are of several versions: {}", each.join(", "))
     });
-    let why = "what the newer ones write the older ones may not heed when they lead; upgrade all before you use what is \
-               new";
+    let why = "what the newer ones write the older ones may not heed when they lead; upgrade all before you use what \
+               is new";
     let fix = "end the upgrade, one monitor after the other".to_owned();
     Finding::of(Severity::Note, Name::MonitorVersionsDiffer, found, why, [fix])
 }
@@ -116,8 +116,8 @@ fn clocks(facts: &Facts) -> Option<Finding> {
     let (first, last) = (told.clone().min()?, told.max()?);
     let found = (last.0.saturating_sub(first.0) > TOLERATED)
         .then(|| format!("the clock of {} is {} ms ahead of that of {}", last.1, last.0 - first.0, first.1));
-    let why = "a pause ends by the clock of who leads, and what logs and history tell is compared by them; nothing else is \
-               decided by clocks";
+    let why = "a pause ends by the clock of who leads, and what logs and history tell is compared by them; nothing \
+               else is decided by clocks";
     let fix = "timedatectl set-ntp true   # on both machines".to_owned();
     Finding::of(Severity::Warning, Name::MonitorClocksDiffer, found, why, [fix])
 }
