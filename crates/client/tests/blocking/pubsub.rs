@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use redis_failover::blocking::Client;
 use redis_failover::redis::{Commands, RedisResult};
 use redis_failover::{Event, Outcome, outcome};
-use redis_failover_lab::{Redis, Reply, eventually};
+use redis_failover_lab::{Flavour, Redis, Reply, eventually};
 
 use crate::world::{LONG, Nodes, Stage, ok, patient};
 
@@ -29,7 +29,21 @@ fn word(event: Option<Event>) -> String {
 
 #[test]
 fn a_subscriber_follows_a_master_that_hangs_to_the_next_one() -> RedisResult<()> {
-    let stage = Stage::start();
+    follows_a_master_that_hangs_to_the_next_one(Flavour::Installed)
+}
+
+#[test]
+fn a_subscriber_follows_a_master_that_hangs_to_the_next_one_on_redis_6_2() -> RedisResult<()> {
+    follows_a_master_that_hangs_to_the_next_one(Flavour::Redis62)
+}
+
+#[test]
+fn a_subscriber_follows_a_master_that_hangs_to_the_next_one_on_valkey_9_1() -> RedisResult<()> {
+    follows_a_master_that_hangs_to_the_next_one(Flavour::Valkey91)
+}
+
+fn follows_a_master_that_hangs_to_the_next_one(flavour: Flavour) -> RedisResult<()> {
+    let stage = Stage::on(flavour);
     let client = patient(&stage);
     let mut pubsub = client.pubsub();
     pubsub.subscribe(&["a", "b"])?;

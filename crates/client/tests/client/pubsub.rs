@@ -1,4 +1,8 @@
 //! What a subscriber hears, and is told that it may have missed, when its master or its connection goes.
+//!
+//! How it follows the master is played on each version of the server, in `versions`.
+
+mod versions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +14,7 @@ use redis_failover::{Client, Event, Outcome, PubSub, outcome};
 use redis_failover_lab::{Redis, Reply};
 use tokio::time::timeout;
 
-use crate::world::{LONG, Nodes, Stage, follow, ok, patient, soon};
+use crate::world::{LONG, Nodes, Stage, ok, soon};
 
 /// How many hear what is published there.
 fn tell(node: &Redis, channel: &str, payload: &str) -> i64 {
@@ -182,88 +186,6 @@ async fn what_no_master_confirms_in_time_is_not_remembered() -> RedisResult<()> 
 }
 
 #[tokio::test]
-async fn a_change_of_master_is_marked_once_and_nothing_else_is() -> RedisResult<()> {
-    let stage = Stage::start();
-    let client = patient(&stage);
-    let mut pubsub = client.pubsub();
-    pubsub.subscribe(&["a", "b"]).await?;
-    pubsub.psubscribe("p.*").await?;
-    tell(&stage.nodes[0], "a", "1");
-    stage.open_epoch(2, 0);
-    soon("it is known", async || client.current_master().map_or(Ok(()), |it| Err(it.to_string()))).await;
-    // While there is no master, the old one may still be the one.
-    assert_eq!(tell(&stage.nodes[0], "a", "2"), 1);
-    stage.publish(2, 0);
-    client.ready(LONG).await?;
-    assert_eq!(tell(&stage.nodes[0], "a", "3"), 1);
-    assert_eq!(up_to(&mut pubsub, "a=3").await, ["a=1", "a=2", "a=3"]);
-
-    stage.promote(1);
-    stage.publish(3, 1);
-    let missed = format!("missed {}", stage.nodes[1].addr());
-    assert_eq!(next(&mut pubsub).await, missed);
-    assert_eq!(subscribers(&stage.nodes[0]), 0, "the old one's connection is closed");
-    for (channel, payload) in [("a", "4"), ("b", "4"), ("p.x", "4"), ("a", "end")] {
-        assert_eq!(tell(&stage.nodes[1], channel, payload), 1);
-    }
-    assert_eq!(up_to(&mut pubsub, "a=end").await, ["a=4", "b=4", "p.x=4", "a=end"]);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_master_that_was_killed_or_hangs_is_left_when_another_is_published() -> RedisResult<()> {
-    let mut stage = Stage::start();
-    let client = patient(&stage);
-    let mut pubsub = client.pubsub();
-    pubsub.subscribe("a").await?;
-    tell(&stage.nodes[0], "a", "1");
-    assert_eq!(next(&mut pubsub).await, "a=1");
-    stage.nodes[0].kill();
-    ok(&stage.nodes[1], &["REPLICAOF", "NO", "ONE"]);
-    follow(&stage.nodes[2], &stage.nodes[1]);
-    // Nobody is listened to who was not published.
-    assert_eq!(tell(&stage.nodes[1], "a", "unheard"), 0);
-    stage.publish(2, 1);
-    assert_eq!(next(&mut pubsub).await, format!("missed {}", stage.nodes[1].addr()));
-    tell(&stage.nodes[1], "a", "2");
-    assert_eq!(next(&mut pubsub).await, "a=2");
-
-    stage.nodes[1].stop();
-    ok(&stage.nodes[2], &["REPLICAOF", "NO", "ONE"]);
-    let published = Instant::now();
-    stage.put(&stage.document(3, 2, "steady", &crate::world::run(&stage.nodes[2])));
-    assert_eq!(next(&mut pubsub).await, format!("missed {}", stage.nodes[2].addr()));
-    assert!(published.elapsed() < Duration::from_secs(2), "{:?}", published.elapsed());
-    tell(&stage.nodes[2], "a", "end");
-    assert_eq!(next(&mut pubsub).await, "a=end");
-    stage.nodes[1].cont();
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_subscription_in_flight_is_made_on_the_next_master() -> RedisResult<()> {
-    let stage = Stage::start();
-    let client = patient(&stage);
-    let (sink, mut stream) = client.pubsub().split();
-    sink.subscribe("a").await?;
-    stage.nodes[0].stop();
-    let in_flight = sink.clone();
-    let subscribing = tokio::spawn(async move { in_flight.subscribe("b").await });
-    let unsubscribing = tokio::spawn(async move { sink.unsubscribe("a").await });
-    tokio::task::yield_now().await;
-    ok(&stage.nodes[1], &["REPLICAOF", "NO", "ONE"]);
-    stage.publish(2, 1);
-    subscribing.await.expect("no panic")?;
-    unsubscribing.await.expect("no panic")?;
-    assert_eq!((tell(&stage.nodes[1], "a", "1"), tell(&stage.nodes[1], "b", "end")), (0, 1));
-    let first = timeout(LONG, stream.next()).await.expect("something is heard");
-    // It was heard on no earlier connection, so nothing of it was missed.
-    assert_eq!(first.as_ref().map(word), Some("b=end".to_owned()));
-    stage.nodes[0].cont();
-    Ok(())
-}
-
-#[tokio::test]
 async fn each_connection_that_is_cut_is_marked_once() -> RedisResult<()> {
     let nodes = Nodes::start(0);
     let client = nodes.client(Client::builder());
@@ -286,39 +208,6 @@ async fn each_connection_that_is_cut_is_marked_once() -> RedisResult<()> {
     pubsub.subscribe("c").await?;
     tell(&nodes.master, "c", "end");
     assert_eq!(next(&mut pubsub).await, "c=end");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_master_that_was_restarted_is_listened_to_when_it_is_confirmed() -> RedisResult<()> {
-    let mut stage = Stage::start();
-    let client = patient(&stage);
-    let mut pubsub = client.pubsub();
-    pubsub.subscribe("a").await?;
-    stage.nodes[0].restart();
-    let refused = async || client.ready(Duration::ZERO).await.err().map(drop).ok_or(String::new());
-    soon("the restart is known", refused).await;
-    assert_eq!(tell(&stage.nodes[0], "a", "unheard"), 0);
-    stage.publish(1, 0);
-    assert_eq!(next(&mut pubsub).await, format!("missed {}", stage.nodes[0].addr()));
-    tell(&stage.nodes[0], "a", "end");
-    assert_eq!(next(&mut pubsub).await, "a=end");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_master_that_is_none_any_more_is_not_listened_to_again() -> RedisResult<()> {
-    let stage = Stage::start();
-    let client = patient(&stage);
-    let mut pubsub = client.pubsub();
-    pubsub.subscribe("a").await?;
-    // Demoted, and nothing is published yet.
-    stage.promote(1);
-    kill_subscribers(&stage.nodes[0]);
-    soon("it said so", async || client.ready(Duration::ZERO).await.err().map(drop).ok_or(String::new()))
-        .await;
-    stage.publish(2, 1);
-    assert_eq!(next(&mut pubsub).await, format!("missed {}", stage.nodes[1].addr()));
     Ok(())
 }
 

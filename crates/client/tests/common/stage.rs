@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use redis_failover_core::{Epoch, Leadership, Lineages, Member, Phase, Policy, RunId, Topology};
-use redis_failover_lab::{Redis, RedisBuilder, Reply, Traffic, ensure_eq, eventually};
+use redis_failover_lab::{Flavour, Redis, RedisBuilder, Reply, Traffic, ensure_eq, eventually};
 use redis_failover_store::{Campaign, Embedded, EmbeddedSession, Store, ZooKeeper};
 
 /// Longer than anything here takes, even on a busy machine.
@@ -88,7 +88,13 @@ pub(crate) const PATH: &str = "/redis/cluster";
 impl Stage {
     /// Three nodes; the first leads and the others follow it, as is published in epoch 1.
     pub(crate) fn start() -> Self {
-        Self::of(Nodes::start(2))
+        Self::on(Flavour::Installed)
+    }
+
+    /// The same on servers of this version.
+    pub(crate) fn on(flavour: Flavour) -> Self {
+        let build = || Redis::builder().flavour(flavour).option("repl-diskless-sync-delay", "0");
+        Self::of(Nodes::start_as(2, build))
     }
 
     /// The same behind links, each with a source address for its own calls, [`source`]; a master speaks once a second.
