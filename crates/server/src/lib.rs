@@ -45,6 +45,9 @@ fn start_log(cli: &Cli) -> Result<(), Failure> {
         Failure::new(Kind::Usage, format!("--log `{}`: {error}", cli.log))
             .hint("use error, warn, info, debug or trace")
     })?;
+    if cli.draws() {
+        return Ok(());
+    }
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match cli.log_format {
         LogFormat::Text => log.with_target(false).with_ansi(false).init(),

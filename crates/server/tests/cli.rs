@@ -47,6 +47,7 @@ fn a_wrong_value_names_option_value_and_what_would_be_right() {
     assert_fails(&["run", "-z", "h:1", "-p", "redis/cluster", "-r", "a:1"], 2, &["--path", "/redis/cluster"]);
     assert_fails(&["run", "-z", "h:x", "-p", "/a", "-r", "a:1"], 2, &["--zkhosts", "h:x"]);
     assert_fails(&["run", "-z", "h:1", "-p", "/a", "-r", "a:1,b"], 2, &["--redishosts", "`b`", "HOST:PORT"]);
+    assert_fails(&["status", "-z", "h:1", "-p", "/a", "--watch", "0"], 2, &["--watch", "1..=86400"]);
     assert_fails(&["explain", "two", "-z", "h:1", "-p", "/a"], 2, &["<EPOCH>", "two"]);
     let config = ["config", "set", "-z", "h:1", "-p", "/a"];
     assert_fails(&[&config[..], &["down_after=soon"]].concat(), 2, &["down_after=soon", "500ms or 1s"]);

@@ -10,8 +10,11 @@ mod config_keys;
 mod confirm;
 mod doctor;
 mod exit_codes;
+#[cfg(test)]
+mod expect;
 mod failover;
 mod history;
+mod layout;
 mod man;
 mod monitor;
 mod monitors;
@@ -115,6 +118,14 @@ enum Command {
 }
 
 impl Cli {
+    /// Whether it draws again and again what it has to say, faults too: log lines between would only spoil that.
+    pub(crate) fn draws(&self) -> bool {
+        match &self.command {
+            Command::Status(args) => args.watches(),
+            _ => false,
+        }
+    }
+
     /// Carries the command out.
     ///
     /// # Errors

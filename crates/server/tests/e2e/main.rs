@@ -25,6 +25,7 @@ mod replies;
 mod returns;
 mod secure;
 mod starts;
+mod status;
 mod steps;
 mod switchover;
 mod trap;

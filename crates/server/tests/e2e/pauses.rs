@@ -21,7 +21,12 @@ fn while_a_group_is_paused_a_lost_master_is_told_and_kept_until_somebody_resumes
     assert_says(
         &status,
         0,
-        &["paused   by ", "until somebody resumes: new switches", "trouble  the group is paused"],
+        &[
+            "paused   by ",
+            "until somebody resumes: new switches",
+            "trouble  paused\n",
+            "redis-failover resume -p",
+        ],
     );
     group.redis[0].kill();
     eventually(DEADLINE, "what is withheld is recorded", || {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::facts::Facts;
 use super::finding::{Finding, Severity};
+use crate::cli::layout::wrapped;
 
 /// How wide a line is.
 const WIDTH: usize = 100;
@@ -26,7 +27,7 @@ pub(super) fn as_text(facts: &Facts, findings: &[Finding]) -> String {
     for finding in findings {
         write!(page, "\n{:<8} {}\n", finding.severity.word(), finding.name.word()).expect(STRING);
         let mut paragraph = |label: &str, text: &str, hangs: bool| {
-            let lines = if hangs { wrapped(text) } else { vec![text.to_owned()] };
+            let lines = if hangs { wrapped(text, WIDTH) } else { vec![text.to_owned()] };
             for (index, line) in lines.iter().enumerate() {
                 let label = if index == 0 { label } else { "" };
                 writeln!(page, "  {label:<6} {line}").expect(STRING);
@@ -53,23 +54,6 @@ fn tally(findings: &[Finding]) -> String {
         if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
     });
     all.join(", ")
-}
-
-/// The words in lines of at most [`WIDTH`] characters, where they allow that.
-fn wrapped(text: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is one at least");
-        if line.is_empty() {
-            word.clone_into(line);
-        } else if line.chars().count() + 1 + word.chars().count() <= WIDTH {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
 }
 
 /// The findings for programs.

@@ -3,40 +3,44 @@
 use redis_failover_core::{Pause, Topology};
 use serde_json::{Value, json};
 
+use super::state::State;
+use super::trouble::Trouble;
 use crate::journal::Moment;
 
 /// Who paused the group, why, since when and until when.
-pub(super) fn lines(record: &Topology) -> Vec<String> {
-    let Some(pause) = &record.pause else { return Vec::new() };
+pub(super) fn line(pause: &Pause) -> String {
     let Pause { by, reason, .. } = pause;
     let (since, until) = times(pause);
     let since = since.map(|since| format!(", since {since}")).unwrap_or_default();
     let until = until.unwrap_or_else(|| "somebody resumes".to_owned());
-    vec![format!("paused   by {by}{since}, until {until}: {reason}")]
+    format!("by {by}{since}, until {until}: {reason}")
 }
 
 /// What does not happen, and what to do.
-pub(super) fn trouble(record: &Topology) -> Option<String> {
+pub(super) fn trouble(path: &str, record: &Topology) -> Option<Trouble> {
     let pause = record.pause.as_ref()?;
-    Some(match pause.withheld {
-        Some(reason) => format!(
-            "the master {} is {reason} and would be replaced now, but the group is paused: redis-failover resume",
-            record.master
-        ),
-        None => "the group is paused, so no change of master is begun: redis-failover resume".to_owned(),
-    })
+    let fix = format!("redis-failover resume -p {path}");
+    let (state, found) = match pause.withheld {
+        Some(reason) => {
+            let master = &record.master;
+            let found =
+                format!("the master {master} is {reason} and would be replaced now, but the group is paused");
+            (State::Withheld, found)
+        }
+        None => (State::Paused, "the group is paused, so no change of master is begun".to_owned()),
+    };
+    Some(Trouble::new(state, found, fix).then("redis-failover resume"))
 }
 
-pub(super) fn json(record: &Topology) -> Option<Value> {
-    let pause = record.pause.as_ref()?;
+pub(super) fn json(pause: &Pause) -> Value {
     let (since, until) = times(pause);
-    Some(json!({
+    json!({
         "by": pause.by,
         "reason": pause.reason,
         "since": since,
         "until": until,
         "withheld": pause.withheld.map(redis_failover_core::Reason::word),
-    }))
+    })
 }
 
 /// Since when and until when, where it has an end that is known.

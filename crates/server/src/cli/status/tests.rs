@@ -1,0 +1,378 @@
+//! What is shown of groups whose record and reports are written by hand: each state, provoked by what it takes. No
+//! server runs here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use redis_failover_core::{
+    Change, Discover, Divergence, Dropped, Epoch, Found, Intent, Keeping, Lineages, Member, NodeAddr, Pause,
+    Phase, Policy, Reason, ReplId, Report, RunId, Term, Topology, Version, Versioned, Vote, Wait,
+};
+use redis_failover_store::{Leader, wire};
+
+use super::state::State;
+use super::*;
+use crate::cli::expect::assert_kept;
+
+const PATH: &str = "/redis/orders";
+
+fn node(name: &str) -> NodeAddr {
+    NodeAddr::new(name, 6379)
+}
+
+/// 2026-01-31T13:05:01.106Z.
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(1_769_864_701_106)
+}
+
+/// What is shown, before a test makes something of it.
+#[derive(Clone, Debug)]
+struct Group {
+    record: Topology,
+    snapshot: Snapshot,
+}
+
+/// A group with which nothing is wrong.
+fn sound() -> Group {
+    let (names, ids) = (["a", "b", "c"], ["m1", "m2", "m3"]);
+    let report = |id: &str| Report {
+        monitor: id.parse().expect("an id"),
+        address: Some(format!("{id}.example.com:8080")),
+        remembers: Some(Epoch(7)),
+        votes: names.map(|name| (node(name), (Vote::Up, Duration::from_mins(1)))).into(),
+        lead: None,
+        waits: BTreeMap::new(),
+        version: Some("1.2.3".to_owned()),
+    };
+    let record = Topology {
+        epoch: Epoch(7),
+        phase: Phase::Steady,
+        master: node("a"),
+        master_run: None,
+        members: names.map(|name| Member { addr: node(name), ok: true }).into(),
+        discovered: BTreeSet::new(),
+        synced: BTreeMap::new(),
+        reached: BTreeMap::new(),
+        diverged: BTreeMap::new(),
+        lineages: Lineages::default(),
+        monitors: ids.map(|id| id.parse().expect("an id")).into(),
+        policy: Policy::default(),
+        min_replicas_to_write: 0,
+        fenced: true,
+        left: BTreeSet::new(),
+        unclosed: None,
+        pause: None,
+    };
+    let leader = Leader {
+        monitor: "m1".to_owned(),
+        address: Some("m1.example.com:8080".to_owned()),
+        life: None,
+        term: Term(9),
+    };
+    let snapshot = Snapshot {
+        record: Ok(Versioned { version: version(), found: Found::Nothing }),
+        reports: ids.map(|id| (id.parse().expect("an id"), report(id))).into(),
+        since: BTreeMap::new(),
+        leader: Some(leader),
+        predecessors: Vec::new(),
+    };
+    Group { record, snapshot }
+}
+
+fn version() -> Version {
+    Version { order: 77, ..Version::default() }
+}
+
+impl Group {
+    fn look(&self) -> Seen {
+        let found = Found::Record(Box::new(self.record.clone()));
+        let record = Ok(Versioned { version: version(), found });
+        View::of(PATH, &Snapshot { record, ..self.snapshot.clone() }, now())
+    }
+
+    fn view(&self) -> View {
+        self.look().expect("it has a record")
+    }
+
+    fn report(&mut self, id: &str) -> &mut Report {
+        self.snapshot.reports.get_mut(&id.parse().expect("an id")).expect("its report")
+    }
+
+    fn vote(&mut self, id: &str, name: &str, vote: Vote) {
+        self.report(id).votes.insert(node(name), (vote, Duration::from_millis(3)));
+    }
+
+    fn member(&mut self, name: &str) -> &mut Member {
+        self.record.members.iter_mut().find(|member| member.addr == node(name)).expect("a member")
+    }
+
+    fn diverged(&mut self, name: &str, keeping: Keeping) {
+        let (run, left) = (RunId("run".to_owned()), Some(Epoch(6)));
+        self.record.diverged.insert(node(name), Divergence { run, left, bytes: Some(89), keeping });
+    }
+
+    fn waits(&mut self, name: &str, why: &str) {
+        let wait = Wait { why: why.to_owned(), keys: Some(12), saved: Some(1_769_864_700) };
+        self.report("m1").waits.insert(node(name), wait);
+    }
+
+    fn dropped(&mut self, why: Dropped) {
+        self.waits("b", &why.to_string());
+    }
+
+    fn paused(&mut self, withheld: Option<Reason>) {
+        self.record.pause = Some(Pause {
+            by: "alice@desk".to_owned(),
+            reason: "new switches in rack 2".to_owned(),
+            lasts: Some(Duration::from_mins(30)),
+            since: Some(1_769_864_700_000),
+            withheld,
+        });
+    }
+
+    fn failing_over(&mut self) {
+        let intent = Intent {
+            node: node("b"),
+            run: RunId("run".to_owned()),
+            replid: ReplId("id".to_owned()),
+            offset: 210,
+        };
+        let change = Change { reason: Reason::Refused, votes: BTreeMap::new(), intent, opening: None };
+        self.record.phase = Phase::FailingOver(change);
+        self.member("a").ok = false;
+    }
+
+    fn silence(&mut self, id: &str) {
+        self.snapshot.reports.remove(&id.parse().expect("an id"));
+        if self.snapshot.leader.as_ref().is_some_and(|leader| leader.monitor == id) {
+            self.snapshot.leader = None;
+        }
+    }
+}
+
+/// What a look shows that is no record.
+fn instead(found: Result<Found, wire::Unreadable>) -> Absence {
+    let record = found.map(|found| Versioned { version: version(), found });
+    let snapshot = Snapshot { record, leader: None, reports: BTreeMap::new(), ..sound().snapshot };
+    View::of(PATH, &snapshot, now()).expect_err("it has no record")
+}
+
+fn unreadable() -> wire::Unreadable {
+    wire::read(PATH, Some(b"what?"), None).expect_err("it is none")
+}
+
+fn no_zookeeper() -> Absence {
+    Absence::no_zookeeper(super::unreachable(StoreError::NoAnswer(LIMIT)))
+}
+
+/// What makes `state` show. There is no other way to a state than to say it here.
+fn provoked(state: State) -> BTreeSet<State> {
+    let only = |absence: Absence| BTreeSet::from([absence.state]);
+    let mut group = sound();
+    match state {
+        State::NothingPublished => return only(instead(Ok(Found::Nothing))),
+        State::PredecessorDocument => {
+            let master = Member { addr: node("a"), ok: true };
+            return only(instead(Ok(Found::Predecessor { master, replicas: Vec::new() })));
+        }
+        State::Unreadable => return only(instead(Err(unreadable()))),
+        State::NoZooKeeper => return only(no_zookeeper()),
+        // A sound group shows these.
+        State::Steady
+        | State::Master
+        | State::Replica
+        | State::Ok
+        | State::Up
+        | State::Leader
+        | State::Standby => {}
+        State::FailingOver => group.failing_over(),
+        State::Ko => group.member("c").ok = false,
+        State::Refused => group.vote("m2", "c", Vote::Refused),
+        State::Silent => group.vote("m2", "c", Vote::Silent),
+        State::Unusable => group.vote("m2", "c", Vote::Unusable),
+        State::Unknown => group.vote("m2", "c", Vote::Unknown),
+        State::Discovered => _ = group.record.discovered.insert(node("c")),
+        State::Discarded => group.diverged("c", Keeping::Discarded),
+        State::Due => group.diverged("c", Keeping::Due { file: "kept.rdb".to_owned() }),
+        State::Saved => group.diverged("c", Keeping::Saved { file: "/data/kept.rdb".to_owned() }),
+        State::Held => {
+            let (file, why) = ("kept.rdb".to_owned(), "the disk is full".to_owned());
+            group.diverged("c", Keeping::Held { file, why });
+        }
+        State::NotAnswering | State::NobodyMayTakeOver => group.dropped(Dropped::NotFrozen),
+        State::NotAsked => group.dropped(Dropped::NotAsked),
+        State::OutOfUse => group.dropped(Dropped::Unusable),
+        State::OutOfReach => group.dropped(Dropped::OutOfReach),
+        State::PriorityZero => group.dropped(Dropped::PriorityZero),
+        State::OnlyWatched => group.dropped(Dropped::OnlyWatched),
+        State::HalfSynced => group.dropped(Dropped::HalfSynced),
+        State::Empty => group.dropped(Dropped::Empty),
+        State::Restarted => group.dropped(Dropped::Restarted),
+        State::Behind => group.dropped(Dropped::Behind),
+        State::LeftBehind => group.dropped(Dropped::LeftBehind),
+        State::UnknownHistory => group.dropped(Dropped::UnknownHistory),
+        State::OtherReason => group.waits("b", "a reason of the next version"),
+        State::Gone => group.silence("m3"),
+        State::Paused => group.paused(None),
+        State::Withheld => group.paused(Some(Reason::Refused)),
+        State::NoQuorum => ["m2", "m3"].into_iter().for_each(|id| group.silence(id)),
+        State::NoLeader => group.snapshot.leader = None,
+        State::PredecessorAlive => {
+            group.snapshot.leader = None;
+            group.snapshot.predecessors.push("/_zk/lock-7".to_owned());
+        }
+        State::RecordOlder => group.report("m2").remembers = Some(Epoch(8)),
+        State::MasterDown => group.vote("m2", "a", Vote::Silent),
+    }
+    group.view().states()
+}
+
+#[test]
+fn each_state_shows_where_something_provokes_it_and_not_in_a_sound_group() {
+    let of_a_sound_group =
+        [State::Steady, State::Master, State::Replica, State::Ok, State::Up, State::Leader, State::Standby];
+    assert_eq!(sound().view().states(), of_a_sound_group.into());
+    assert_eq!(sound().view().troubles, []);
+    for state in State::ALL {
+        let shown = provoked(*state);
+        assert!(shown.contains(state), "{state:?} in {shown:?}");
+    }
+}
+
+#[test]
+fn what_a_record_notes_of_a_node_shows_without_anybody_waiting() {
+    let mut group = sound();
+    group.record.left.insert(node("b"));
+    group.record.discovered.insert(node("c"));
+    let notes = |group: &Group| {
+        let view = group.view();
+        let notes = view.nodes.iter().map(|node| node.notes.iter().map(|(state, _)| *state).collect());
+        notes.collect::<Vec<Vec<_>>>()
+    };
+    assert_eq!(notes(&group), [vec![], vec![State::LeftBehind], vec![State::Discovered]]);
+    group.record.policy = group.record.policy.clone().with_discover(Discover::Watch);
+    assert_eq!(notes(&group)[2], [State::OnlyWatched]);
+}
+
+#[test]
+fn the_names_of_states_are_different_ones() {
+    let names: BTreeSet<_> = State::ALL.iter().map(|state| state.word()).collect();
+    assert_eq!(names.len(), State::ALL.len());
+}
+
+/// A group in its worst hour.
+fn unwell() -> Group {
+    let mut group = sound();
+    group.paused(Some(Reason::Refused));
+    group.silence("m1");
+    group.vote("m2", "a", Vote::Refused);
+    group.member("a").ok = false;
+    let (file, why) = ("kept.rdb".to_owned(), "the disk is full".to_owned());
+    group.diverged("b", Keeping::Held { file, why });
+    group.member("b").ok = false;
+    group.member("c").ok = false;
+    group.record.left.insert(node("c"));
+    group.snapshot.predecessors.push("/_zk/lock-7".to_owned());
+    group.report("m3").remembers = Some(Epoch(8));
+    group
+}
+
+/// A group that waits for a node.
+fn waiting() -> Group {
+    let mut group = sound();
+    for id in ["m1", "m2", "m3"] {
+        group.vote(id, "a", Vote::Refused);
+    }
+    group.failing_over();
+    group.waits("a", &Dropped::NotFrozen.to_string());
+    group.waits("b", &Dropped::Behind.to_string());
+    group
+}
+
+#[test]
+fn pages_are_as_they_are_kept() {
+    let page = |group: &Group| page::group(&group.view(), Paint::new(false));
+    assert_kept("status_sound", &page(&sound()));
+    assert_kept("status_unwell", &page(&unwell()));
+    assert_kept("status_waiting", &page(&waiting()));
+    let absences = [instead(Ok(Found::Nothing)), instead(Err(unreadable())), no_zookeeper()];
+    let pages = absences.map(|absence| page::absence(&absence, Paint::new(false)));
+    assert_kept("status_absences", &pages.join("\n"));
+}
+
+#[test]
+fn what_ends_the_command_bears_its_name() {
+    let failure = instead(Ok(Found::Nothing)).into_failure().to_string();
+    assert!(
+        failure.starts_with("error: nothing is published at /redis/orders [nothing-published]\nhint: "),
+        "{failure}"
+    );
+}
+
+#[test]
+fn every_line_fits_on_a_terminal() {
+    for group in [sound(), unwell(), waiting()] {
+        let page = page::group(&group.view(), Paint::new(false));
+        assert!(page.lines().all(|line| line.chars().count() <= 120), "{page}");
+    }
+}
+
+#[test]
+fn colours_are_the_only_thing_that_a_terminal_gets_more() {
+    let view = unwell().view();
+    let (plain, coloured) = [false, true].map(|on| page::group(&view, Paint::new(on))).into();
+    assert!(coloured.contains("\x1b[1;31mKO\x1b[0m") && !plain.contains('\x1b'), "{coloured}");
+    let mut stripped = coloured;
+    for code in ["0", "2", "32", "33", "1;31"] {
+        stripped = stripped.replace(&format!("\x1b[{code}m"), "");
+    }
+    assert_eq!(stripped, plain);
+}
+
+#[test]
+fn json_names_each_trouble_beside_its_text() {
+    let read = json::group(&unwell().view());
+    let texts: Vec<_> = read["troubles"].as_array().expect("a list").iter().collect();
+    let states: Vec<_> = read["states"].as_array().expect("a list").iter().collect();
+    assert_eq!(
+        states,
+        ["withheld", "no-leader", "predecessor-alive", "record-older", "master-down", "held", "KO"]
+    );
+    assert_eq!(
+        texts,
+        [
+            "the master a:6379 is refused and would be replaced now, but the group is paused: redis-failover resume",
+            "no monitor leads",
+            "a monitor of the predecessor is alive: /_zk/lock-7",
+            "this record is older than the monitors remember (epoch 8): nothing is done until one adopts a master \
+             (redis-failover adopt)",
+            "1 monitors find the master a:6379 down",
+            "b:6379 is held back, for what it alone holds is not saved yet: copy that, then give it up \
+             (redis-failover resync b:6379)",
+            "c:6379 is KO: it doesn't answer, or holds no current copy",
+        ]
+    );
+    assert_eq!(read["nodes"][1]["diverged"]["is"], "held");
+    assert_eq!(read["nodes"][2]["notes"], serde_json::json!(["left-behind"]));
+    let waits = json::group(&waiting().view())["nodes"][1]["waits"].clone();
+    assert_eq!((&waits["state"], &waits["keys"]), (&"behind".into(), &12.into()));
+}
+
+#[test]
+fn json_of_a_look_that_shows_no_group_names_the_state_and_the_time() {
+    let read = json::timed(json::absence(PATH, &no_zookeeper()), now());
+    assert_eq!(read["states"], serde_json::json!(["no-zookeeper"]));
+    assert_eq!(read["time"], "2026-01-31T13:05:01.106Z");
+    assert!(read["troubles"][0].as_str().is_some_and(|text| text.contains("no answer")), "{read}");
+}
+
+#[test]
+fn the_documentation_has_a_heading_for_every_state_and_for_no_other() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/status.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let headings = page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
+    let headings: Vec<_> = headings.collect();
+    let names: BTreeSet<_> = State::ALL.iter().map(|state| state.word()).collect();
+    assert_eq!(headings.iter().copied().collect::<BTreeSet<_>>(), names);
+    assert_eq!(headings.len(), names.len(), "one of them has two");
+}

@@ -1,0 +1,89 @@
+//! `status --watch`: one look after the other over one session, until it is interrupted. What goes wrong meanwhile is
+//! shown, and ends nothing.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{LIMIT, StatusArgs, json, look, page};
+use crate::cli::layout::Paint;
+use crate::failure::{Failure, Kind};
+use crate::journal::Moment;
+
+/// Looks every so many seconds.
+///
+/// # Errors
+/// When nothing can be looked at at all, or the output takes no more.
+pub(super) async fn run(args: &StatusArgs, seconds: u64) -> Result<ExitCode, Failure> {
+    let zookeeper = crate::cli::connect(&args.store, LIMIT)?;
+    let group = zookeeper.group(&args.store.path);
+    let screen = Screen::new(args, seconds);
+    let watching = async {
+        let mut ticks = interval(Duration::from_secs(seconds));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let seen = look(&group, args.store.path.as_str()).await;
+            screen.show(&screen.page(&seen, SystemTime::now()))?;
+        }
+    };
+    let ended: io::Result<()> = tokio::select! {
+        ended = watching => ended,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    zookeeper.close().await;
+    match ended {
+        // Who read it has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Kind::Failed, format!("standard output: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Where pages go.
+struct Screen<'a> {
+    args: &'a StatusArgs,
+    seconds: u64,
+    terminal: bool,
+    paint: Paint,
+}
+
+impl<'a> Screen<'a> {
+    fn new(args: &'a StatusArgs, seconds: u64) -> Self {
+        let terminal = io::stdout().is_terminal() && !args.json;
+        Self { args, seconds, terminal, paint: Paint::of_standard_output() }
+    }
+
+    /// What a look has shown, and when it was.
+    fn page(&self, seen: &super::Seen, now: SystemTime) -> String {
+        let path = self.args.store.path.as_str();
+        if self.args.json {
+            let value = seen.as_ref().map_or_else(|absence| json::absence(path, absence), json::group);
+            return format!("{}\n", json::timed(value, now));
+        }
+        let seconds = self.seconds;
+        let page = seen.as_ref().map_or_else(
+            |absence| format!("group    {path}\n\n{}", page::absence(absence, self.paint)),
+            |view| page::group(view, self.paint),
+        );
+        format!("at       {}, every {seconds} s\n{page}", Moment::from(now))
+    }
+
+    /// Prints a page: on a terminal in the place of the one before, elsewhere after it.
+    fn show(&self, page: &str) -> io::Result<()> {
+        let mut output = io::stdout().lock();
+        if self.terminal {
+            // In one piece, and without clearing first, so that nothing flickers.
+            let lines = page.replace('\n', "\x1b[K\n");
+            write!(output, "\x1b[H{lines}\x1b[J")?;
+        } else if self.args.json {
+            write!(output, "{page}")?;
+        } else {
+            writeln!(output, "{page}")?;
+        }
+        output.flush()
+    }
+}
