@@ -58,6 +58,7 @@ states! {
     OutOfUse = "out-of-use",
     OutOfReach = "out-of-reach",
     PriorityZero = "priority-zero",
+    Drained = "drained",
     OnlyWatched = "only-watched",
     HalfSynced = "half-synced",
     Empty = "empty",
@@ -127,6 +128,7 @@ impl From<Dropped> for State {
             Dropped::Unusable => Self::OutOfUse,
             Dropped::OutOfReach => Self::OutOfReach,
             Dropped::PriorityZero => Self::PriorityZero,
+            Dropped::Drained => Self::Drained,
             Dropped::OnlyWatched => Self::OnlyWatched,
             Dropped::HalfSynced => Self::HalfSynced,
             Dropped::Empty => Self::Empty,
@@ -139,12 +141,13 @@ impl From<Dropped> for State {
 }
 
 /// The reasons that leaders of this version give.
-const REASONS: [Dropped; 12] = [
+const REASONS: [Dropped; 13] = [
     Dropped::NotFrozen,
     Dropped::NotAsked,
     Dropped::Unusable,
     Dropped::OutOfReach,
     Dropped::PriorityZero,
+    Dropped::Drained,
     Dropped::OnlyWatched,
     Dropped::HalfSynced,
     Dropped::Empty,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis_failover_core::{
-    Change, Discover, Divergence, Dropped, Epoch, Found, Intent, Keeping, Lineages, Member, NodeAddr, Pause,
-    Phase, Policy, Reason, ReplId, Report, RunId, Term, Topology, Version, Versioned, Vote, Wait,
+    Change, Discover, Divergence, Dropped, Epoch, Found, Intent, Keeping, Lineages, Member, NodeAddr, Orders,
+    Pause, Phase, Policy, Reason, ReplId, Report, RunId, Term, Topology, Version, Versioned, Vote, Wait,
 };
 use redis_failover_store::{Leader, wire};
 
@@ -43,6 +43,7 @@ fn sound() -> Group {
         lead: None,
         waits: BTreeMap::new(),
         version: Some("1.2.3".to_owned()),
+        clock: None,
     };
     let record = Topology {
         epoch: Epoch(7),
@@ -60,7 +61,8 @@ fn sound() -> Group {
         min_replicas_to_write: 0,
         fenced: true,
         left: BTreeSet::new(),
-        unclosed: None,
+        unclosed: BTreeMap::new(),
+        orders: BTreeMap::new(),
         pause: None,
     };
     let leader = Leader {
@@ -73,6 +75,7 @@ fn sound() -> Group {
         record: Ok(Versioned { version: version(), found: Found::Nothing }),
         reports: ids.map(|id| (id.parse().expect("an id"), report(id))).into(),
         since: BTreeMap::new(),
+        ahead: BTreeMap::new(),
         leader: Some(leader),
         predecessors: Vec::new(),
     };
@@ -204,6 +207,7 @@ fn provoked(state: State) -> BTreeSet<State> {
         State::OutOfUse => group.dropped(Dropped::Unusable),
         State::OutOfReach => group.dropped(Dropped::OutOfReach),
         State::PriorityZero => group.dropped(Dropped::PriorityZero),
+        State::Drained => group.dropped(Dropped::Drained),
         State::OnlyWatched => group.dropped(Dropped::OnlyWatched),
         State::HalfSynced => group.dropped(Dropped::HalfSynced),
         State::Empty => group.dropped(Dropped::Empty),
@@ -252,6 +256,9 @@ fn what_a_record_notes_of_a_node_shows_without_anybody_waiting() {
     assert_eq!(notes(&group), [vec![], vec![State::LeftBehind], vec![State::Discovered]]);
     group.record.policy = group.record.policy.clone().with_discover(Discover::Watch);
     assert_eq!(notes(&group)[2], [State::OnlyWatched]);
+    let drained = Orders { drained: true, ..Orders::default() };
+    group.record.orders.insert(node("c"), drained);
+    assert_eq!(notes(&group)[2], [State::Drained, State::OnlyWatched]);
 }
 
 #[test]

@@ -226,6 +226,10 @@ fn node(addr: &NodeAddr, ok: bool, record: &Topology, snapshot: &Snapshot) -> No
 
 fn notes(addr: &NodeAddr, record: &Topology) -> Vec<(State, String)> {
     let mut notes = Vec::new();
+    if record.is_drained(addr) {
+        let text = "an operator has taken it out of service, so nobody reads from it and it never takes over";
+        notes.push((State::Drained, text.to_owned()));
+    }
     if record.only_watches(addr) {
         let text = "nobody listed it, so it is watched and never takes over";
         notes.push((State::OnlyWatched, text.to_owned()));
