@@ -46,6 +46,11 @@ impl Jobs {
         self.look(number);
     }
 
+    /// How many jobs were pushed behind the last one that was taken: those that wait, and those that were lost since.
+    pub(super) fn behind(&self) -> usize {
+        self.next().saturating_sub(self.looked_at)
+    }
+
     /// Looks at what should have been taken before this one.
     fn look(&mut self, before: usize) {
         let missing: Vec<_> = self.owed(before).collect();
@@ -166,6 +171,22 @@ mod tests {
         assert!(jobs.reached(2) && !jobs.reached(3));
         jobs.take(4, began);
         assert_eq!(jobs.wrongs(), ["job 4 was taken, and never pushed"]);
+    }
+
+    #[test]
+    fn what_was_lost_keeps_nobody_behind_when_a_later_job_is_taken() {
+        let now = Instant::now();
+        let mut jobs = Jobs::default();
+        for _ in 0..9 {
+            jobs.push(true, now);
+        }
+        assert_eq!(jobs.behind(), 9);
+        jobs.take(0, now);
+        assert_eq!(jobs.behind(), 9, "the last one that was taken counts until a later one is");
+        jobs.take(7, now);
+        assert_eq!(jobs.behind(), 2);
+        jobs.take(9, now);
+        assert_eq!(jobs.behind(), 0, "the one under way was taken");
     }
 
     #[test]

@@ -19,6 +19,10 @@ const KEY: &str = "soak:jobs";
 const BURST: usize = 12;
 const REST: Duration = Duration::from_millis(100);
 
+/// When the worker is so far behind, a rest comes after each job. It makes a connection for each BLPOP, which takes
+/// longer than a push on a machine that has other things to do; behind for ever it would look as if it got nothing.
+const BEHIND: usize = 4 * BURST;
+
 /// Pushes one job after the other; the same again only if the library says that it was not executed.
 pub(super) async fn produce(mut connection: Connection, shared: Arc<Shared>, stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
@@ -34,7 +38,7 @@ pub(super) async fn produce(mut connection: Connection, shared: Arc<Shared>, sto
                 sleep(PAUSE).await;
             }
         }
-        if number % BURST == BURST - 1 {
+        if number % BURST == BURST - 1 || lock(&shared.jobs).behind() > BEHIND {
             sleep(REST).await;
         }
     }
