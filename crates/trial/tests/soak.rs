@@ -59,13 +59,16 @@ fn a_short_soak_finds_what_is_promised_and_leaves_nothing() {
     assert!(run["acknowledged"].as_u64().unwrap() >= 500, "{run:#}");
     assert_eq!(run["executed_twice"], 0);
     let uses = run["uses"].as_array().unwrap();
-    assert_eq!(uses.len(), 5, "{run:#}");
+    assert_eq!(uses.len(), 7, "{run:#}");
     for one in uses {
         assert!(
             page.contains(one["use"].as_str().unwrap()) && one["confirmed"].as_u64() >= Some(50),
             "{run:#}"
         );
     }
+    let pool = |figure: &str| run["pool"][figure].as_u64().unwrap();
+    assert!(pool("given") >= 50 && pool("longest_wait_ms") <= 1_000, "{run:#}");
+    assert!(pool("made") > 2, "what was left in a session was thrown away: {run:#}");
     let faults = run["faults"].as_array().unwrap();
     assert!(!faults.is_empty() && faults.iter().all(|fault| page.contains(fault["fault"].as_str().unwrap())));
     let pids = run["pids"].as_array().unwrap();

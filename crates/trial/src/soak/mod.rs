@@ -12,6 +12,7 @@ mod ledger;
 mod messages;
 mod plan;
 mod play;
+mod pool;
 mod report;
 mod traffic;
 mod uses;

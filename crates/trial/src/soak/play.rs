@@ -51,7 +51,7 @@ pub(super) async fn play(world: &mut World, plan: Plan, time: Duration) -> Resul
         Failure::new(format!("the group is not well in {} s: {reason}", WELL_WITHIN.as_secs()))
     })?;
     let prober = Prober::start(world.redis().iter().map(redis_failover_lab::Redis::local_addr).collect());
-    let traffic = Traffic::start(&client, world.client()?).await?;
+    let traffic = Traffic::start(&client, world.client()?, world.blocking_client()?).await?;
     let began = Instant::now();
     traffic.flows_since(began, WELL_WITHIN).await?;
     let (standings, markers) = (traffic.standings(), traffic.markers());

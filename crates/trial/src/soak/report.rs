@@ -221,6 +221,8 @@ impl Report {
             "\n{}\n{} writes confirmed, {} of them lost, {} unknown, {} executed twice; {} reads, {} errors.\n\
              {} reads of own writes, {} of them seen to go to replicas; {} transactions aborted.\n\
              The subscriber was told {} times that messages may be missing.\n\
+             Threads were told {} times that a write was not executed. The pool gave out {} connections, each\n\
+             within {}; it made {}, and {} were given back in a session.\n\
              {masters} masters published; two nodes took writes for {} in all. Well again after {} at most.\n\
              {} of {} kinds of faults came; {} processes were started, {} are left.\n\n{}",
             uses::table(&balance.uses, &tolls),
@@ -234,6 +236,11 @@ impl Report {
             balance.own_reads_of_replicas,
             balance.aborted,
             balance.markers,
+            balance.not_executed,
+            balance.pool.given,
+            millis(balance.pool.longest),
+            balance.pool.made,
+            balance.pool.left,
             millis(*two_took_writes),
             millis(slowest),
             self.by_kind().len(),
@@ -288,6 +295,13 @@ impl Report {
             "own_reads_of_replicas": balance.own_reads_of_replicas,
             "transactions_aborted": balance.aborted,
             "markers": balance.markers,
+            "threads_told_not_executed": balance.not_executed,
+            "pool": {
+                "given": balance.pool.given,
+                "longest_wait_ms": number(balance.pool.longest),
+                "made": balance.pool.made,
+                "left_in_session": balance.pool.left,
+            },
             "two_took_writes_ms": number(*two_took_writes),
             "pids": self.pids,
             "left": self.left,
@@ -309,6 +323,7 @@ fn number(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pool::Pool;
     use super::super::uses::{Standing, Use};
     use super::*;
 
@@ -341,6 +356,7 @@ mod tests {
             own_reads: 70,
             own_reads_of_replicas: 6,
             aborted: 5,
+            pool: Pool { given: 60, longest: MS(3), made: 4, left: 2 },
             uses,
             ..Balance::default()
         };
@@ -410,6 +426,7 @@ mod tests {
         assert_eq!(spoilt(|it| it.outcome.balance.acknowledged = 0), 1);
         assert_eq!(spoilt(|it| it.outcome.balance.own_reads_of_replicas = 0), 1);
         assert_eq!(spoilt(|it| it.outcome.balance.aborted = 0), 1);
+        assert_eq!(spoilt(|it| it.outcome.balance.pool.left = 0), 1);
         assert_eq!(spoilt(|it| it.outcome.balance.uses[Use::Takings as usize].confirmed = 0), 1);
         assert_eq!(spoilt(|it| it.outcome.tolls_of_calm = vec![AGAIN]), 1);
         assert_eq!(spoilt(|it| it.outcome.balance.refusals = vec!["OOM".to_owned(); 9]), 1);
@@ -423,6 +440,7 @@ mod tests {
         assert!(text.contains("soak, seed 7: 9 s, 2 faults"), "{text}");
         assert_eq!(text.matches("master killed, back later").count(), 1, "{text}");
         assert!(text.contains("All that docs/guarantees.md promises of these faults held."), "{text}");
+        assert!(text.contains("gave out 60 connections, each\nwithin 3 ms; it made 4, and 2 were"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 105), "{text}");
         let mut lost = episode(Kind::LeaderStops);
         lost.lost = 1;

@@ -1,32 +1,35 @@
 //! Those who use the client library as an application would, and the look at what became of what they wrote: writers
 //! and readers, a session that reads what it wrote, one with transactions, a producer and its worker, a publisher and
-//! its subscriber. They know of no fault.
+//! its subscriber, and threads with the blocking client. They know of no fault.
 
+mod blocking;
 mod commands;
 mod jobs;
+mod look;
 mod messages;
 mod own_writes;
 mod transactions;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
-use redis::{RedisError, RedisResult};
+use redis::RedisError;
+use redis_failover::blocking::Client as BlockingClient;
 use redis_failover::{Client, Outcome};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::jobs::Jobs;
-use super::ledger::{Ledger, PAGE};
+use super::ledger::Ledger;
 use super::messages::Messages;
+use super::pool::{self, Pool};
 use super::uses::{Standing, Standings};
 use crate::failure::Failure;
 use crate::plain;
+use blocking::Threads;
 
 /// How many writers there are, each with one write in flight.
 pub(super) const WRITERS: usize = 2;
@@ -39,9 +42,6 @@ const PACE: Duration = Duration::from_millis(2);
 
 /// After a failure: the library itself has waited before it gave up.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// How many pages are read back at once.
-const PART: usize = 50;
 
 /// How long the master has for one part.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -56,6 +56,8 @@ pub(super) struct Traffic {
     tasks: JoinSet<()>,
     /// The worker and the subscriber, who go on until there is nothing left for them.
     takers: JoinSet<()>,
+    /// Those without a runtime.
+    threads: Threads,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,12 @@ struct Shared {
     ledgers: Vec<Mutex<Ledger>>,
     own: Mutex<Ledger>,
     transactions: Mutex<Ledger>,
+    blocking: Mutex<Ledger>,
+    /// One of each user of the pool.
+    pooled: Vec<Mutex<Ledger>>,
+    pool: Mutex<Pool>,
+    /// How often those without a runtime were told that a write was not executed.
+    not_executed: AtomicU64,
     jobs: Mutex<Jobs>,
     messages: Mutex<Messages>,
     reads: AtomicU64,
@@ -92,6 +100,8 @@ pub(super) struct Balance {
     pub own_reads_of_replicas: u64,
     pub aborted: u64,
     pub markers: usize,
+    pub not_executed: u64,
+    pub pool: Pool,
     pub uses: Standings,
     pub refusals: Vec<String>,
 }
@@ -100,7 +110,8 @@ impl Balance {
     /// Whether something was not done at all that everything is about.
     pub(super) fn proves_nothing(&self) -> bool {
         let counts = [self.reads, self.own_reads, self.own_reads_of_replicas, self.aborted];
-        self.acknowledged == 0 || counts.contains(&0) || self.uses.iter().any(|it| it.confirmed == 0)
+        let nothing = self.acknowledged == 0 || counts.contains(&0) || self.pool.left == 0;
+        nothing || self.uses.iter().any(|it| it.confirmed == 0)
     }
 }
 
@@ -109,7 +120,11 @@ impl Traffic {
     ///
     /// # Errors
     /// When no master confirms that.
-    pub(super) async fn start(client: &Client, own: Client) -> Result<Self, Failure> {
+    pub(super) async fn start(
+        client: &Client,
+        own: Client,
+        blocking: BlockingClient,
+    ) -> Result<Self, Failure> {
         let shared = Arc::new(Shared::new(Instant::now()));
         let stop = watch::Sender::new(false);
         let (mut tasks, mut takers) = (JoinSet::new(), JoinSet::new());
@@ -128,7 +143,8 @@ impl Traffic {
         subscriber.subscribe(messages::CHANNEL).await.map_err(Failure::new)?;
         takers.spawn(messages::hear(subscriber, Arc::clone(&shared)));
         tasks.spawn(messages::publish(client.connection(), Arc::clone(&shared), stop.subscribe()));
-        Ok(Self { shared, own, stop, tasks, takers })
+        let threads = Threads::start(blocking, &shared, &stop)?;
+        Ok(Self { shared, own, stop, tasks, takers, threads })
     }
 
     /// Waits until each writer had a write confirmed later than at `since`, and everybody else has got on, too.
@@ -153,6 +169,8 @@ impl Traffic {
             (self.ledgers().any(|ledger| waits(&ledger)), "a writer"),
             (waits(&lock(&shared.own)), "who reads what it wrote"),
             (waits(&lock(&shared.transactions)), "who writes with transactions"),
+            (waits(&lock(&shared.blocking)), "who writes with the blocking client"),
+            (shared.pooled.iter().any(|ledger| waits(&lock(ledger))), "who writes through the pool"),
             (!lock(&shared.jobs).reached(job), "the worker"),
             (!lock(&shared.messages).reached(message), "the subscriber"),
         ];
@@ -168,7 +186,8 @@ impl Traffic {
 
     /// The longest time that touches this one in which some writer got no write confirmed.
     pub(super) fn longest_gap(&self, window: &Range<Instant>) -> Duration {
-        self.ledgers().map(|ledger| ledger.longest_gap(window)).max().unwrap_or_default()
+        let of_threads = self.shared.of_threads().map(lock);
+        self.ledgers().chain(of_threads).map(|ledger| ledger.longest_gap(window)).max().unwrap_or_default()
     }
 
     /// Reads all writes back from the master at this address; returns how many are lost that were not before.
@@ -178,12 +197,14 @@ impl Traffic {
         let shared = &self.shared;
         let mut lost = 0;
         for ledger in &shared.ledgers {
-            lost += read_back(ledger, &mut connection).await.map_err(Failure::new)?.0;
+            lost += look::read_back(ledger, &mut connection).await.map_err(Failure::new)?.0;
         }
-        read_back(&shared.own, &mut connection).await.map_err(Failure::new)?;
-        let before = counter(&mut connection).await.map_err(Failure::new)?;
-        let (_, sum) = read_back(&shared.transactions, &mut connection).await.map_err(Failure::new)?;
-        let after = counter(&mut connection).await.map_err(Failure::new)?;
+        for ledger in shared.of_threads().chain([&shared.own]) {
+            look::read_back(ledger, &mut connection).await.map_err(Failure::new)?;
+        }
+        let before = look::counter(&mut connection).await.map_err(Failure::new)?;
+        let (_, sum) = look::read_back(&shared.transactions, &mut connection).await.map_err(Failure::new)?;
+        let after = look::counter(&mut connection).await.map_err(Failure::new)?;
         if let Some(wrong) = transactions::incomplete(before, sum, after) {
             shared.complain(&wrong);
         }
@@ -196,6 +217,7 @@ impl Traffic {
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(PATIENCE, ended).await;
         self.tasks.abort_all();
+        tokio::task::block_in_place(|| self.threads.finish(&self.shared));
         let shared = &self.shared;
         let drained = async {
             while !lock(&shared.jobs).is_whole() || !lock(&shared.messages).is_whole() {
@@ -231,16 +253,20 @@ impl Traffic {
         let takings = Standing { confirmed: jobs.taken(), unknown: jobs.in_doubt(), lost: jobs.again() };
         let (confirmed, unknown, lost) = (messages.confirmed(), messages.unknown(), messages.missed());
         let messages = Standing { confirmed, unknown, lost };
-        [of(&shared.own), of(&shared.transactions), pushes, takings, messages]
+        let pooled = shared.pooled.iter().map(of).fold(Standing::default(), Standing::plus);
+        let blocking = of(&shared.blocking);
+        [of(&shared.own), of(&shared.transactions), pushes, takings, messages, blocking, pooled]
     }
 
     /// How much of each of them was confirmed in this time; of messages it does not matter.
     pub(super) fn standings_during(&self, window: &Range<Instant>) -> Standings {
         let shared = &self.shared;
         let (pushes, takings) = lock(&shared.jobs).during(window);
-        let own = lock(&shared.own).during(window).0;
-        let transactions = lock(&shared.transactions).during(window).0;
-        [own, transactions, pushes, takings, 0].map(|confirmed| Standing { confirmed, ..Standing::default() })
+        let of = |ledger: &Mutex<Ledger>| lock(ledger).during(window).0;
+        let (own, transactions, blocking) = (of(&shared.own), of(&shared.transactions), of(&shared.blocking));
+        let pooled = shared.pooled.iter().map(of).sum();
+        [own, transactions, pushes, takings, 0, blocking, pooled]
+            .map(|confirmed| Standing { confirmed, ..Standing::default() })
     }
 
     /// How often the subscriber was told that it may have missed something.
@@ -260,6 +286,7 @@ impl Traffic {
         wrongs.extend(lock(&shared.own).overlooked().take(FEW).map(overlooked));
         wrongs.extend(lock(&shared.jobs).wrongs().iter().take(FEW).cloned());
         wrongs.extend(lock(&shared.messages).wrongs().iter().take(FEW).cloned());
+        wrongs.extend(lock(&shared.pool).wrong());
         wrongs
     }
 
@@ -267,7 +294,9 @@ impl Traffic {
     pub(super) fn balance(&self) -> Balance {
         let sum = |count: fn(&Ledger) -> usize| self.ledgers().map(|ledger| count(&ledger)).sum();
         let twice: usize = sum(Ledger::twice);
-        let twice_elsewhere = lock(&self.shared.own).twice() + lock(&self.shared.transactions).twice();
+        let elsewhere =
+            [&self.shared.own, &self.shared.transactions].into_iter().chain(self.shared.of_threads());
+        let twice_elsewhere: usize = elsewhere.map(|ledger| lock(ledger).twice()).sum();
         Balance {
             acknowledged: sum(Ledger::acknowledged),
             lost: sum(Ledger::lost),
@@ -279,6 +308,8 @@ impl Traffic {
             own_reads_of_replicas: self.shared.own_reads_of_replicas.load(Ordering::Relaxed),
             aborted: self.shared.aborted.load(Ordering::Relaxed),
             markers: self.markers(),
+            not_executed: self.shared.not_executed.load(Ordering::Relaxed),
+            pool: *lock(&self.shared.pool),
             uses: self.standings(),
             refusals: lock(&self.shared.refusals).clone(),
         }
@@ -297,6 +328,10 @@ impl Shared {
             ledgers: (0..WRITERS).map(ledger).collect(),
             own: ledger(WRITERS),
             transactions: ledger(WRITERS + 1),
+            blocking: ledger(WRITERS + 2),
+            pooled: (0..pool::SIZE).map(|user| ledger(WRITERS + 3 + user)).collect(),
+            pool: Mutex::default(),
+            not_executed: AtomicU64::new(0),
             jobs: Mutex::default(),
             messages: Mutex::default(),
             reads: AtomicU64::new(0),
@@ -307,6 +342,11 @@ impl Shared {
             refusals: Mutex::default(),
             wrongs: Mutex::default(),
         }
+    }
+
+    /// The ledgers of those without a runtime.
+    fn of_threads(&self) -> impl Iterator<Item = &Mutex<Ledger>> {
+        self.pooled.iter().chain([&self.blocking])
     }
 
     /// Enters that a write was not executed. A server that names an error has not executed this command.
@@ -321,35 +361,6 @@ impl Shared {
         let at = self.began.elapsed().as_secs_f64();
         lock(&self.wrongs).push(format!("{at:.1} s: {what}"));
     }
-}
-
-/// Compares all pages of a ledger with what this master holds; returns how many writes are lost that were not before,
-/// and the sum of all counters.
-async fn read_back(
-    ledger: &Mutex<Ledger>,
-    connection: &mut MultiplexedConnection,
-) -> RedisResult<(usize, u64)> {
-    // What is confirmed from here on may come after the look.
-    let until = lock(ledger).next();
-    let pages: Vec<_> = (0..=until / PAGE).collect();
-    let (mut lost, mut sum) = (0, 0);
-    for part in pages.chunks(PART) {
-        let mut pipeline = redis::pipe();
-        for page in part {
-            pipeline.cmd("HGETALL").arg(lock(ledger).key(*page));
-        }
-        let held: Vec<BTreeMap<usize, u64>> = pipeline.query_async(connection).await?;
-        let mut ledger = lock(ledger);
-        lost += part.iter().zip(&held).map(|(page, held)| ledger.compare(*page, until, held)).sum::<usize>();
-        sum += held.iter().flat_map(BTreeMap::values).sum::<u64>();
-    }
-    Ok((lost, sum))
-}
-
-/// What all transactions count in.
-async fn counter(connection: &mut MultiplexedConnection) -> RedisResult<u64> {
-    let counter: Option<u64> = redis::cmd("GET").arg(transactions::COUNTER).query_async(connection).await?;
-    Ok(counter.unwrap_or_default())
 }
 
 /// What is locked here is whole between any two statements.

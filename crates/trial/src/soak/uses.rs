@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::kinds::Loss;
+use super::pool;
 
-/// One use of the client, with one command in flight.
+/// One use of the client, with one command in flight for each of its writers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     /// A session writes and reads what it wrote.
@@ -20,6 +21,10 @@ pub(super) enum Use {
     Takings,
     /// A publisher publishes, and a subscriber hears: what it did not hear is lost.
     Messages,
+    /// A thread writes with the blocking client.
+    Blocking,
+    /// Threads write with connections of its pool.
+    Pooled,
 }
 
 /// What a use has come to so far.
@@ -46,8 +51,15 @@ pub(super) struct Toll {
 
 impl Use {
     /// All of them.
-    pub(super) const ALL: [Self; 5] =
-        [Self::OwnWrites, Self::Transactions, Self::Pushes, Self::Takings, Self::Messages];
+    pub(super) const ALL: [Self; 7] = [
+        Self::OwnWrites,
+        Self::Transactions,
+        Self::Pushes,
+        Self::Takings,
+        Self::Messages,
+        Self::Blocking,
+        Self::Pooled,
+    ];
 
     /// What it is, for a table.
     pub(super) fn name(self) -> &'static str {
@@ -57,7 +69,22 @@ impl Use {
             Self::Pushes => "jobs pushed",
             Self::Takings => "jobs taken with BLPOP",
             Self::Messages => "messages published",
+            Self::Blocking => "writes of a blocking client",
+            Self::Pooled => "writes through its r2d2 pool",
         }
+    }
+
+    /// How many write at a time.
+    fn writers(self) -> usize {
+        if self == Self::Pooled { pool::SIZE } else { 1 }
+    }
+}
+
+impl Standing {
+    /// Both together.
+    pub(super) fn plus(self, other: Self) -> Self {
+        let (confirmed, unknown) = (self.confirmed + other.confirmed, self.unknown + other.unknown);
+        Self { confirmed, unknown, lost: self.lost + other.lost }
     }
 }
 
@@ -78,7 +105,7 @@ impl Toll {
     pub(super) fn wrong(&self, loss: Loss) -> Option<String> {
         let Self { of, lost, excused, until_heard } = *self;
         // Nobody is promised to hear a message: that a marker says so was looked at one by one.
-        let allowed = loss.allowed(1, until_heard).filter(|_| of != Use::Messages)? + excused;
+        let allowed = loss.allowed(of.writers(), until_heard).filter(|_| of != Use::Messages)? + excused;
         (lost > allowed).then(|| format!("of {}, {lost} are lost, {allowed} may be", of.name()))
     }
 }
@@ -116,7 +143,7 @@ fn most(of: Use, tolls: &[Toll]) -> usize {
 mod tests {
     use super::*;
 
-    fn standings(lost: [usize; 5], in_doubt: usize) -> Standings {
+    fn standings(lost: [usize; 7], in_doubt: usize) -> Standings {
         let mut standings = lost.map(|lost| Standing { confirmed: 100, unknown: 1, lost });
         standings[Use::Takings as usize].unknown = in_doubt;
         standings
@@ -130,11 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_use_may_lose_what_one_writer_may() {
+    fn a_use_may_lose_what_its_writers_may() {
         for of in Use::ALL {
             let toll = |lost| Toll { of, lost, excused: 0, until_heard: 10 };
             let is_judged = of != Use::Messages;
-            for (loss, allowed) in [(Loss::Nothing, 0), (Loss::Turn, 2), (Loss::UntilPublished, 12)] {
+            let turn = if of == Use::Pooled { 4 } else { 2 };
+            for (loss, allowed) in [(Loss::Nothing, 0), (Loss::Turn, turn), (Loss::UntilPublished, 10 + turn)]
+            {
                 assert_eq!(toll(allowed).wrong(loss), None, "{of:?} {loss:?}");
                 assert_eq!(toll(allowed + 1).wrong(loss).is_some(), is_judged, "{of:?} {loss:?}");
             }
@@ -144,23 +173,27 @@ mod tests {
 
     #[test]
     fn only_what_was_lost_since_counts_and_a_doubtful_taking_explains_one_missing_job() {
-        let before = standings([1, 2, 3, 4, 5], 6);
-        let after = standings([1, 2, 5, 4, 50], 8);
-        let tolls = Toll::between(&before, &after, &standings([0; 5], 0));
+        let before = standings([1, 2, 3, 4, 5, 6, 7], 6);
+        let after = standings([1, 2, 5, 4, 50, 6, 7], 8);
+        let tolls = Toll::between(&before, &after, &standings([0; 7], 0));
         let lost: Vec<_> = tolls.iter().map(|toll| (toll.lost, toll.excused, toll.until_heard)).collect();
-        assert_eq!(lost, [(0, 0, 100), (0, 0, 100), (2, 2, 100), (0, 0, 100), (45, 0, 100)]);
+        let none = (0, 0, 100);
+        assert_eq!(lost, [none, none, (2, 2, 100), none, (45, 0, 100), none, none]);
         assert!(tolls.iter().all(|toll| toll.wrong(Loss::Nothing).is_none()));
-        let after = standings([1, 2, 6, 5, 50], 8);
-        let tolls = Toll::between(&before, &after, &standings([0; 5], 0));
+        let after = standings([1, 2, 6, 5, 50, 6, 8], 8);
+        let tolls = Toll::between(&before, &after, &standings([0; 7], 0));
         let wrongs: Vec<_> = tolls.iter().filter_map(|toll| toll.wrong(Loss::Nothing)).collect();
-        let expected =
-            ["of jobs pushed, 3 are lost, 2 may be", "of jobs taken with BLPOP, 1 are lost, 0 may be"];
+        let expected = [
+            "of jobs pushed, 3 are lost, 2 may be",
+            "of jobs taken with BLPOP, 1 are lost, 0 may be",
+            "of writes through its r2d2 pool, 1 are lost, 0 may be",
+        ];
         assert_eq!(wrongs, expected);
     }
 
     #[test]
     fn the_table_has_a_line_for_each_use_with_the_most_that_one_fault_cost() {
-        let (before, after) = (standings([0; 5], 0), standings([3, 0, 0, 0, 7], 0));
+        let (before, after) = (standings([0; 7], 0), standings([3, 0, 0, 0, 7, 0, 0], 0));
         let tolls = Toll::between(&before, &after, &before);
         let text = table(&after, &tolls);
         assert_eq!(text.lines().count(), 1 + Use::ALL.len(), "{text}");

@@ -6,8 +6,9 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use redis_failover::{Client, ReadFrom};
+use redis_failover::{Builder, Client, ReadFrom, blocking};
 use redis_failover_core::{Found, Phase, Term, Versioned, Vote};
 use redis_failover_lab::{Process, Redis, RedisBuilder, ZooKeeper, is_alive};
 use redis_failover_store::Snapshot;
@@ -27,6 +28,9 @@ pub(super) const NODES: u8 = 3;
 
 /// From where the application calls.
 pub(super) const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 21);
+
+/// How long the blocking client waits for a master: shorter than a master is silent before it is replaced.
+const WAIT_LIMIT: Duration = Duration::from_millis(500);
 
 /// What a node keeps over a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +99,19 @@ impl World {
 
     /// The client library, as an application would use it.
     pub(super) fn client(&self) -> Result<Client, Failure> {
+        self.builder().build().map_err(|error| Failure::new(format!("no client: {error}")))
+    }
+
+    /// The same for threads. It tells soon that there is no master, so that they are told what became of a write in
+    /// each way that there is.
+    pub(super) fn blocking_client(&self) -> Result<blocking::Client, Failure> {
+        let client = self.builder().wait_limit(WAIT_LIMIT).build_blocking();
+        client.map_err(|error| Failure::new(format!("no blocking client: {error}")))
+    }
+
+    fn builder(&self) -> Builder {
         let builder = Client::builder().servers(self.servers()).path(PATH).read_from(ReadFrom::Replica);
-        let client = builder.session_timeout(SESSION).source_address(CLIENT.into()).build();
-        client.map_err(|error| Failure::new(format!("no client: {error}")))
+        builder.session_timeout(SESSION).source_address(CLIENT.into())
     }
 
     /// Where `ZooKeeper` is.
