@@ -8,13 +8,18 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use nix::pty::{OpenptyResult, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use redis_failover_lab::eventually;
 use serde_json::Value;
 
 use common::{commands, help, program, redis_failover, words};
+
+/// How long a signal may take.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// How a command answers with `--json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,16 +262,28 @@ fn an_output_that_nobody_reads_is_well_and_one_that_is_full_is_an_error() {
     assert_eq!((full.status.code(), error.contains("No space left")), (Some(1), true), "{error}");
 }
 
+/// A command that would not end by itself. Dropping it ends it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended, and cannot fail in a way that we could repair.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts the command, waits until it calls its silent ZooKeeper, sends the signal, and waits until it has ended.
 fn ended_by(signal: Signal, command: &[&str]) -> ExitStatus {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    silent.set_nonblocking(true).expect("it can be asked");
     let address = silent.local_addr().expect("it has one").to_string();
-    let arguments = [command, &["-z", &address, "-p", "/a"]].concat();
-    let mut child = program(&arguments).stderr(Stdio::null()).spawn().expect("the program starts");
-    let _call = silent.accept().expect("it calls");
-    let pid = i32::try_from(child.id()).expect("a process id");
+    let mut program = program(&[command, &["-z", &address, "-p", "/a"]].concat());
+    let mut running = Running(program.stderr(Stdio::null()).spawn().expect("the program starts"));
+    let _call = eventually(DEADLINE, "it calls ZooKeeper", || silent.accept());
+    let pid = i32::try_from(running.0.id()).expect("a process id");
     kill(Pid::from_raw(pid), signal).expect("it runs");
-    child.wait().expect("it ends")
+    eventually(DEADLINE, "it has ended", || running.0.try_wait().expect("it is ours").ok_or("it runs"))
 }
 
 #[test]

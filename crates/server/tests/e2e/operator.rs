@@ -186,7 +186,8 @@ fn an_operator_does_not_wait_with_the_third_failover() {
     let servers = Servers::start();
     let mut group = Group::of("/redis/hurried", (0..3).map(|_| fast()).collect());
     group.flags = vec!["--third-failover-waits", "10m"];
-    assert_says(&operator(&servers, &group, &["failover", "--yes"]), 1, &["no monitor leads"]);
+    let unheard = operator(&servers, &group, &["failover", "--yes", "--json"]);
+    assert_says(&unheard, 1, &["error: no monitor leads", r#"{"done":false,"kind":"no_leader""#]);
     group.start_monitors(&servers);
     group.await_steady(&servers, 0);
     let refusal = format!("refused: {} serves as the master of epoch 1", group.redis[0].addr());
@@ -245,6 +246,8 @@ fn a_policy_is_shown_and_changed_for_all_monitors_at_once_and_refused_where_it_w
     let diff = ["- down_after = \"1s\"", "+ down_after = \"2s\""];
     assert_says(&set(&group, &["down_after=2s", "--dry-run"]), 0, &[diff[0], diff[1], "nothing was changed"]);
     assert_says(&set(&group, &["down_after=2s"]), 1, &[diff[0], diff[1], "nothing was done", "--yes"]);
+    let unconfirmed = set(&group, &["down_after=2s", "--json"]);
+    assert_says(&unconfirmed, 1, &[r#"{"done":false,"kind":"not_confirmed""#, "(is \\\"1s\\\")"]);
     let value = |key: &str| {
         let shown = operator(&servers, &group, &["config", "show", "--json"]);
         serde_json::from_slice::<serde_json::Value>(&shown.stdout).expect("it prints JSON")[key].clone()

@@ -73,7 +73,10 @@ fn what_cannot_be_done_is_said_and_nothing_is_changed() {
         &[&would, "its link is up", "never to lead (priority 0)", "priority 100"],
     );
     assert_says(&switchover(&[]), 1, &["nothing was done", "--yes"]);
+    assert_says(&switchover(&["--json"]), 1, &[r#"{"done":false,"kind":"not_confirmed""#, &would]);
     assert_says(&switchover(&["--yes", "--to", &first]), 1, &["refused", "already"]);
+    let refused = switchover(&["--yes", "--to", &first, "--json"]);
+    assert_says(&refused, 1, &[r#"{"done":false,"kind":"refused","error":"#, "already"]);
     assert_says(&switchover(&["--yes", "--to", &second]), 1, &["refused", "never to lead (priority 0)"]);
     assert_says(&switchover(&["--yes", "--to", "10.9.9.9:1"]), 1, &["no node of the group", &second, &third]);
     let passed = "2026-01-31T13:05:00.000Z";
