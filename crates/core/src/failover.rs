@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::candidate::{Ranking, rank_candidates};
+use crate::candidate::{Dropped, Ranking, rank_candidates};
 use crate::names::NodeAddr;
 use crate::topology::Topology;
 use crate::view::Evidence;
@@ -38,13 +38,18 @@ impl<'a> Costs<'a> {
         if !self.said.contains_key(wanted) {
             return Err(format!("{wanted} does not answer"));
         }
+        if self.ranking.dropped.get(wanted) == Some(&Dropped::Empty) {
+            return Err(format!(
+                "{wanted} holds nothing, so all would be lost (`adopt` takes it where nobody may lead)"
+            ));
+        }
         if accept_loss {
             return Ok(wanted.clone());
         }
         if let Some(why) = self.ranking.dropped.get(wanted) {
             return Err(format!("{wanted} may not lead: {why} (--accept-loss has it lead all the same)"));
         }
-        match best.filter(|best| self.order(best) < self.order(wanted) && self.behind(wanted) != Some(0)) {
+        match best.filter(|best| self.holds(best) > self.holds(wanted)) {
             Some(best) => Err(format!(
                 "{best} holds more than {wanted}, which is {} (--accept-loss has it lead all the same)",
                 self.lacks(wanted)
@@ -90,12 +95,17 @@ impl<'a> Costs<'a> {
     fn order(&self, node: &NodeAddr) -> impl Ord + use<> {
         let it = self.said.get(node);
         (
-            Reverse(self.ranking.positions.get(node).copied()),
-            Reverse(it.map(|it| it.history.offset)),
+            Reverse(self.holds(node)),
             it.map(|it| self.record.priority(node, it)),
             !self.record.is_in_masters_zone(node),
             node.clone(),
         )
+    }
+
+    /// How far it is: a greater one holds more.
+    fn holds(&self, node: &NodeAddr) -> impl Ord + use<> {
+        let offset = self.said.get(node).map(|it| it.history.offset);
+        (self.ranking.positions.get(node).copied(), offset)
     }
 
     /// By how many bytes it is behind the one that holds most, the master among them; `None` where that can't be said.

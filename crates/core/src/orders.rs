@@ -34,8 +34,11 @@ impl fmt::Display for Orders {
 
 impl Topology {
     /// The priority of a node that said this: lower is preferred, 0 never.
+    ///
+    /// What is ordered of the published master counts once another leads: where a change fails it leads on, for it holds
+    /// most.
     pub fn priority(&self, node: &NodeAddr, said: &Evidence) -> u32 {
-        match self.orders.get(node) {
+        match self.orders.get(node).filter(|_| *node != self.master) {
             Some(Orders { drained: true, .. }) => 0,
             Some(Orders { priority: Some(priority), .. }) => *priority,
             Some(_) | None => said.priority,
@@ -44,7 +47,7 @@ impl Topology {
 
     /// Whether an operator has taken the node out of service.
     pub fn is_drained(&self, node: &NodeAddr) -> bool {
-        self.orders.get(node).is_some_and(|orders| orders.drained)
+        *node != self.master && self.orders.get(node).is_some_and(|orders| orders.drained)
     }
 
     /// Where the node is, if an operator has said so.

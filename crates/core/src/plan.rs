@@ -192,7 +192,10 @@ impl Planner<'_> {
             min_replicas_to_write: own_number.unwrap_or(record.min_replicas_to_write),
             ..record.clone()
         };
-        opened.unclosed.extend(self.progress.ceded.clone());
+        let ceded = self.progress.ceded.iter().filter(|(node, run)| {
+            self.progress.closed.get(*node) != Some(*run) && record.nodes().any(|member| member == *node)
+        });
+        opened.unclosed.extend(ceded.map(|(node, run)| (node.clone(), run.clone())));
         mark(&mut opened, &record.master, false);
         self.commit(opened, Purpose::OpenEpoch)
     }

@@ -49,6 +49,7 @@ impl Decider {
             return None;
         }
         self.progress.accepted.take_if(|(id, _)| !self.requests.contains_key(id));
+        self.drop_withdrawn();
         let open = self.requests.iter().find(|(id, _)| !self.asked.answered.contains(id));
         let (id, request) = open.map(|(id, request)| (*id, request.clone()))?;
         let answer = |answer| Some(Step::Answer { request: id, answer });

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Next, Planner, Stage, Wish};
 use crate::candidate::{Dropped, Ranking, rank_candidates};
+use crate::diagnosis::{Diagnosis, diagnose};
 use crate::names::NodeAddr;
 use crate::step::Step;
 use crate::topology::{Phase, Reason};
@@ -30,6 +31,11 @@ impl Planner<'_> {
         }
         if let Some(node) = self.wished(&ranking) {
             (ranking.chosen, ranking.leads_on, ranking.wished) = (Some(node), false, true);
+            return ranking;
+        }
+        if matches!(diagnose(self.facts), Diagnosis::MasterLost(Reason::Ordered)) {
+            // Nobody but who was named is to be taken in the place of a master that no quorum finds lost.
+            ranking.chosen = ranking.chosen.filter(|node| *node == record.master);
             return ranking;
         }
         let accepted = self.progress.accepted.as_ref().map(|(_, node)| node);

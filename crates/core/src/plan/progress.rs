@@ -58,6 +58,8 @@ pub struct Progress {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Wish {
+    /// Who asked: without that request nothing more is begun for it.
+    pub by: RequestId,
     /// The epoch that this ends; it counts for no other.
     pub epoch: Epoch,
     /// The node.

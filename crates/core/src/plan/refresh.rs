@@ -27,7 +27,7 @@ impl Planner<'_> {
         }
         for member in &mut seen.members {
             member.ok = self.published_as(&member.addr).unwrap_or(member.ok);
-            member.ok &= member.addr == record.master || !record.is_drained(&member.addr);
+            member.ok &= !record.is_drained(&member.addr);
         }
         if let Some(orders) = seen.orders.get_mut(&record.master) {
             // Who was taken as the master all the same serves.

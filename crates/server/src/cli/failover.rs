@@ -11,7 +11,7 @@ use super::asking::Asking;
 use super::confirm::Confirmation;
 use super::outcome::Outcome;
 use crate::config::parse_node;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 /// What `failover` is told.
 #[derive(Args, Debug)]
@@ -49,8 +49,9 @@ pub(super) fn run(args: &FailoverArgs) -> Result<ExitCode, Failure> {
     has_leader(&asking.store, &snapshot)?;
     let epoch = match snapshot.record.map(|read| read.found) {
         Ok(Found::Record(record)) => Some(record.epoch),
-        // The leader says why there is none.
-        Ok(Found::Nothing | Found::Predecessor { .. }) | Err(_) => None,
+        // The leader says why there is none. Without an epoch it could be done twice.
+        Ok(Found::Nothing | Found::Predecessor { .. }) | Err(_) if !looks => None,
+        _ => return Err(Failure::new(Kind::Failed, "the group has no record that can be read")),
     };
     let wanted = Failover { to: to.clone(), epoch, accept_loss: *accept_loss, dry_run: true };
     if !looks {

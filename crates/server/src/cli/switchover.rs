@@ -51,28 +51,37 @@ pub(super) struct SwitchoverArgs {
 }
 
 pub(super) fn run(args: &SwitchoverArgs) -> Result<ExitCode, Failure> {
-    let Some(at) = args.at else { return super::runtime()?.block_on(switch_over(args, false)) };
-    let late = || Failure::new(Kind::Usage, format!("--at {at} has passed; it is {}", Moment::present()));
-    at.until().ok_or_else(late)?;
-    let prospects = match super::runtime()?.block_on(prospects(args))? {
-        Answer::Done(prospects) => prospects,
-        refused @ Answer::Refused(_) => return told(args, refused),
+    let wait = args.at.map(|at| at.until().ok_or_else(|| late(at))).transpose()?;
+    let Some((at, _)) = args.at.zip(wait) else { return super::runtime()?.block_on(switch_over(args, None)) };
+    let (wanted, prospects) = match super::runtime()?.block_on(look_now(args))? {
+        (wanted, Answer::Done(prospects)) => (wanted, prospects),
+        (_, refused @ Answer::Refused(_)) => return told(args, refused),
     };
     args.confirmation.tell_and_ask(&prospects, &format!("Switch over at {at}?"))?;
     eprintln!("waiting until {at}");
     std::thread::sleep(at.until().unwrap_or_default());
-    super::runtime()?.block_on(switch_over(args, true))
+    super::runtime()?.block_on(switch_over(args, Some(as_shown(&wanted, &prospects))))
+}
+
+fn late(at: Moment) -> Failure {
+    Failure::new(Kind::Usage, format!("--at {at} has passed; it is {}", Moment::present()))
 }
 
 /// Who would take over, as the leader sees it now.
-async fn prospects(args: &SwitchoverArgs) -> Result<Answer, Failure> {
+async fn look_now(args: &SwitchoverArgs) -> Result<(Switchover, Answer), Failure> {
     let zookeeper = super::connect(&args.store, LOOK_LIMIT)?;
     let looked = look(args, &zookeeper.group(&args.store.path)).await;
     zookeeper.close().await;
-    looked.map(|(_, _, prospects)| prospects)
+    looked.map(|(_, wanted, prospects)| (wanted, prospects))
 }
 
-async fn switch_over(args: &SwitchoverArgs, confirmed: bool) -> Result<ExitCode, Failure> {
+/// What was shown and confirmed is done, of the epoch that stood then, whoever would be chosen by now.
+fn as_shown(wanted: &Switchover, prospects: &str) -> Switchover {
+    let named = prospects.split(' ').next().and_then(|node| node.parse().ok());
+    Switchover { to: wanted.to.clone().or(named), dry_run: false, ..wanted.clone() }
+}
+
+async fn switch_over(args: &SwitchoverArgs, confirmed: Option<Switchover>) -> Result<ExitCode, Failure> {
     let zookeeper = super::connect(&args.store, LOOK_LIMIT)?;
     let group = zookeeper.group(&args.store.path);
     let outcome = async {
@@ -81,12 +90,10 @@ async fn switch_over(args: &SwitchoverArgs, confirmed: bool) -> Result<ExitCode,
             Answer::Done(prospects) if !args.dry_run => prospects,
             answer => return told(args, answer),
         };
-        if !confirmed {
+        if confirmed.is_none() {
             args.confirmation.ask(&prospects, "Switch over?")?;
         }
-        // What was confirmed is done, whoever would be chosen by now.
-        let named = prospects.split(' ').next().and_then(|node| node.parse().ok());
-        let wanted = Switchover { to: wanted.to.clone().or(named), dry_run: false, ..wanted };
+        let wanted = confirmed.unwrap_or_else(|| as_shown(&wanted, &prospects));
         tokio::select! {
             answer = ask(&group, wanted, &leader) => told(args, answer?),
             never = tell_progress(group.record()) => match never {},

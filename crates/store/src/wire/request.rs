@@ -56,7 +56,13 @@ pub(crate) fn request_bytes(request: &Request) -> Vec<u8> {
         Request::Adopt { master } => ("adopt", Some(("master", master.to_string()))),
         Request::Forget { monitor } => ("forget", Some(("monitor", monitor.to_string()))),
         Request::Resync { node } => ("resync", Some(("node", node.to_string()))),
-        Request::Failover(wanted) => ("failover", wanted.to.as_ref().map(|node| ("node", node.to_string()))),
+        // An earlier version knows the word alone, and would heed nothing that is said beyond it.
+        Request::Failover(Failover { to: None, accept_loss: false, dry_run: false, .. }) => {
+            ("failover", None)
+        }
+        Request::Failover(wanted) => {
+            ("failover_as_told", wanted.to.as_ref().map(|node| ("node", node.to_string())))
+        }
         Request::Switchover(wanted) => {
             ("switchover", wanted.to.as_ref().map(|node| ("node", node.to_string())))
         }
@@ -163,7 +169,7 @@ pub(crate) fn parse_request(bytes: &[u8]) -> (Request, Option<Answer>) {
             node.parse().ok().zip(order).map(|(node, order)| Request::Node { node, order })
         }
         ("resume", ..) => Some(Request::Resume),
-        ("failover", node, _) => {
+        ("failover" | "failover_as_told", node, _) => {
             let (epoch, accept_loss) = (read.epoch.map(Epoch), read.accept_loss);
             let to = node.map(|node| node.parse()).transpose().ok();
             to.map(|to| Request::Failover(Failover { to, epoch, accept_loss, dry_run: read.dry_run }))
@@ -208,7 +214,7 @@ mod tests {
         let costly = Request::Failover(Failover { to, epoch, accept_loss: true, dry_run: true });
         assert_eq!(
             text(&request_bytes(&costly)),
-            r#"{"format":1,"request":"failover","node":"h:1","epoch":7,"accept_loss":true,"dry_run":true}"#
+            r#"{"format":1,"request":"failover_as_told","node":"h:1","epoch":7,"accept_loss":true,"dry_run":true}"#
         );
         let switchover = |to: Option<&str>, dry_run| {
             let to = to.map(|to| to.parse().expect("a node"));

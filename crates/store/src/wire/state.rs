@@ -40,7 +40,7 @@ struct StateV1 {
     #[serde(default)]
     left: Vec<String>,
     #[serde(default)]
-    unclosed: BTreeMap<String, String>,
+    to_close: BTreeMap<String, String>,
     #[serde(default)]
     orders: BTreeMap<String, OrdersV1>,
     #[serde(default)]
@@ -160,7 +160,7 @@ fn topology(state: StateV1) -> Result<Topology, String> {
         min_replicas_to_write: state.min_replicas_to_write,
         fenced: state.fenced,
         left: state.left.iter().map(|node| parsed(node)).collect::<Result<_, _>>()?,
-        unclosed: state.unclosed.iter().map(run_of).collect::<Result<_, _>>()?,
+        unclosed: state.to_close.iter().map(run_of).collect::<Result<_, _>>()?,
         orders: state.orders.into_iter().map(orders).collect::<Result<_, _>>()?,
         pause: state.pause.map(PauseV1::read),
     })
@@ -309,7 +309,7 @@ pub(crate) fn state_bytes(record: &Topology, base: Option<&[u8]>) -> Vec<u8> {
             ("min_replicas_to_write", Some(json!(record.min_replicas_to_write))),
             ("fenced", record.fenced.then(|| json!(true))),
             ("left", (!left.is_empty()).then(|| json!(left))),
-            ("unclosed", (!unclosed.is_empty()).then(|| json!(unclosed))),
+            ("to_close", (!unclosed.is_empty()).then(|| json!(unclosed))),
             ("orders", (!orders.is_empty()).then(|| json!(orders))),
             ("pause", record.pause.as_ref().map(|pause| json!(PauseV1::of(pause)))),
             ("lineages", Some(json!(lineages))),

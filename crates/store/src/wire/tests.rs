@@ -607,13 +607,13 @@ fn what_operators_said_of_nodes_is_kept_in_the_state_and_an_older_reader_passes_
     let record = Topology { orders, unclosed, ..steady() };
     let state = state_bytes(&record, Some(golden!("steady.state.json")));
     let expected = concat!(
-        r#","unclosed":{"10.0.0.1:6379":"r1"},"#,
+        r#","to_close":{"10.0.0.1:6379":"r1"},"#,
         r#""orders":{"10.0.0.2:6379":{"drained":true},"10.0.0.3:6379":{"priority":0,"zone":"eu-1"}}"#,
     );
     assert!(text(&state).contains(expected), "{}", text(&state));
     let read = |state: &[u8]| read("/g", Some(golden!("steady.document.json")), Some(state));
     assert_eq!(read(&state), Ok(Found::Record(Box::new(record))));
-    let older = text(&state).replace(r#""orders""#, r#""unheard-of""#).replace(r#""unclosed""#, r#""old""#);
+    let older = text(&state).replace(r#""orders""#, r#""unheard-of""#).replace(r#""to_close""#, r#""old""#);
     assert_eq!(read(older.as_bytes()), Ok(Found::Record(Box::new(steady()))));
     assert_eq!(text(&state_bytes(&steady(), Some(&state))), text(golden!("steady.state.json")));
 }

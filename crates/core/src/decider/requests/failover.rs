@@ -10,6 +10,7 @@ use crate::request::{Answer, Failover, RequestId};
 use crate::step::Step;
 use crate::time::Instant;
 use crate::topology::Topology;
+use crate::verdict::Verdict;
 
 /// A request that hurries a failover.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,20 +34,22 @@ impl Decider {
     ) -> Result<Option<Step>, Answer> {
         self.steady_record()?;
         self.refuse_while_paused(now)?;
-        let Some(record) = self.steady_record()?.cloned() else { return Ok(None) };
+        let Some(record) = self.steady_record()?.cloned() else {
+            return if self.stuck.is_some() {
+                Err(nobody_may("`adopt` takes one all the same"))
+            } else {
+                Ok(None)
+            };
+        };
         let begun = self.asked.hurried.as_ref().filter(|it| it.by == id).map(|it| it.epoch);
         if begun.or(wanted.epoch).is_some_and(|epoch| epoch < record.epoch) {
             return if self.progress.opened.is_some() { Err(failed_over(&record, wanted)) } else { Ok(None) };
         }
         if begun.is_some() {
-            return Ok(None);
+            return self.goes_on(now, &record);
         }
-        refuse_to(&record, wanted)?;
+        refuse_to(&record, wanted, self.stuck.is_some())?;
         let due = match self.facts(now).map(|facts| diagnose(&facts)) {
-            _ if self.stuck.is_some() && !(wanted.accept_loss && wanted.to.is_some()) => {
-                let hint = "`status` says why not, and `--to NODE --accept-loss` takes one all the same";
-                return Err(Answer::Refused(format!("nobody may take over: {hint}")));
-            }
             Some(Diagnosis::MasterLost(_)) if self.changes_now(now) => return Ok(None),
             Some(Diagnosis::MasterLost(_)) => true,
             // It will be known in a moment.
@@ -72,17 +75,47 @@ impl Decider {
             if wanted.dry_run {
                 return Err(Answer::Done(costs.would(&heir)));
             }
+            if self.facts(now).is_some_and(|facts| matches!(facts.verdict(&heir), Verdict::Down(_))) {
+                let hint = "it would have to be replaced at once";
+                return Err(Answer::Refused(format!("most monitors do not reach {heir}: {hint}")));
+            }
             to = Some(heir);
         }
         let ordered = !due;
         if let Some(to) = to {
             // What it said when it was tried before is not what counts.
             self.progress.tried.remove(&to);
-            self.progress.rest_until = None;
-            self.progress.wish = Some(Wish { epoch: record.epoch, to, accepts_loss: wanted.accept_loss });
+            let (epoch, accepts_loss) = (record.epoch, wanted.accept_loss);
+            self.progress.wish = Some(Wish { by: id, epoch, to, accepts_loss });
         }
+        // It is tried anew.
+        self.stuck = None;
+        self.progress.rest_until = None;
         self.asked.hurried = Some(Hurried { by: id, epoch: record.epoch, ordered });
         Ok(None)
+    }
+
+    /// What becomes of a failover that was begun and has ended no epoch yet.
+    fn goes_on(&mut self, now: Instant, record: &Topology) -> Result<Option<Step>, Answer> {
+        let lost = self.facts(now).is_some_and(|facts| matches!(diagnose(&facts), Diagnosis::MasterLost(_)));
+        let answer = if self.stuck.is_some() {
+            nobody_may("`--to NODE --accept-loss`, or `adopt`, takes one all the same")
+        } else if !self.progress.frozen && !lost {
+            Answer::Refused(format!("{} serves again as the master of epoch {}", record.master, record.epoch))
+        } else {
+            return Ok(None);
+        };
+        (self.asked.hurried, self.progress.wish) = (None, None);
+        Err(answer)
+    }
+
+    /// Drops what was asked for and is withdrawn. Where nodes were frozen for it, it goes on.
+    pub(super) fn drop_withdrawn(&mut self) {
+        if self.progress.frozen {
+            return;
+        }
+        self.asked.hurried.take_if(|it| !self.requests.contains_key(&it.by));
+        self.progress.wish.take_if(|wish| !self.requests.contains_key(&wish.by));
     }
 
     fn refuse_pause(&self, now: Instant) -> Result<(), Answer> {
@@ -106,11 +139,17 @@ impl Decider {
     }
 }
 
+fn nobody_may(hint: &str) -> Answer {
+    Answer::Refused(format!("nobody may take over: `status` says why not, and {hint}"))
+}
+
 /// Refuses who can't take over at all.
-fn refuse_to(record: &Topology, wanted: &Failover) -> Result<(), Answer> {
+fn refuse_to(record: &Topology, wanted: &Failover, stuck: bool) -> Result<(), Answer> {
     let Some(to) = &wanted.to else { return Ok(()) };
     if *to == record.master {
-        return Err(Answer::Refused(format!("{to} is the master of epoch {} already", record.epoch)));
+        let is = format!("{to} is the master of epoch {}", record.epoch);
+        let why = if stuck { "and may not lead now: `adopt` takes it all the same" } else { "already" };
+        return Err(Answer::Refused(format!("{is} {why}")));
     }
     if !record.nodes().any(|node| node == to) {
         return Err(Answer::Refused(format!(

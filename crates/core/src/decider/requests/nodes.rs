@@ -21,7 +21,10 @@ impl Decider {
         id: RequestId,
         (node, order): (&NodeAddr, &Order),
     ) -> Result<Option<Step>, Answer> {
-        let Some(record) = self.steady_record()?.cloned() else { return Ok(None) };
+        let Some(record) = self.steady_record()?.cloned() else {
+            let hint = "nobody may take over in the change that was begun: `adopt` a master first";
+            return if self.stuck.is_some() { Err(Answer::Refused(hint.to_owned())) } else { Ok(None) };
+        };
         if self.changes_now(now) {
             return Ok(None);
         }
@@ -29,10 +32,9 @@ impl Decider {
             return self.add_node(now, id, (node, record));
         }
         if !record.nodes().any(|member| member == node) {
-            return Err(Answer::Refused(format!(
-                "{node} is no node of the group; these are: {}",
-                list(record.nodes())
-            )));
+            let is = format!("{node} is no node of the group; these are: {}", list(record.nodes()));
+            // Another leader may have struck it out, and have had no time to say so.
+            return Err(if *order == Order::Remove { Answer::Done(is) } else { Answer::Refused(is) });
         }
         match order {
             Order::Add => Ok(None),

@@ -134,10 +134,11 @@ fn held(path: &str, record: &Topology) -> Vec<Trouble> {
     holding.map(trouble).collect()
 }
 
-/// The nodes that are KO, but for those of which more was said: who is held back, and a master that is `found_down`.
+/// The nodes that are KO, but for those of which more was said: who is held back or drained, and a
+/// master that is `found_down`.
 fn ko(record: &Topology, found_down: bool) -> Vec<Trouble> {
     let held = |node| record.diverged.get(node).is_some_and(|divergence| divergence.keeping.holds());
-    let told = |node| held(node) || (*node == record.master && found_down);
+    let told = |node| held(node) || record.is_drained(node) || (*node == record.master && found_down);
     let members = record.members.iter().filter(|member| !member.ok && !told(&member.addr));
     let trouble = |member: &redis_failover_core::Member| {
         let node = &member.addr;

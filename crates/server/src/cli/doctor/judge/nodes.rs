@@ -62,6 +62,12 @@ fn nobody_may_take_over(facts: &Facts) -> Option<Finding> {
         if facts.record.only_watches(node) {
             return Some(format!("{node} is only watched (--discover watch)"));
         }
+        if facts.record.is_drained(node) {
+            return Some(format!("{node} is drained (node drain --undo)"));
+        }
+        if let Some(ordered) = facts.record.orders.get(node).and_then(|orders| orders.priority) {
+            return (ordered == 0).then(|| format!("{node} is never to lead (node no-promote --undo)"));
+        }
         let told = facts.nodes.get(node)?.as_ref().ok()?;
         (priority(told)? == 0).then(|| format!("{node} has replica-priority 0"))
     };
