@@ -35,8 +35,8 @@ impl fmt::Display for Orders {
 impl Topology {
     /// The priority of a node that said this: lower is preferred, 0 never.
     ///
-    /// What is ordered of the published master counts once another leads: where a change fails it leads on, for it holds
-    /// most.
+    /// What is ordered of the published master counts once another leads: where a change fails it leads on, for it
+    /// holds most.
     pub fn priority(&self, node: &NodeAddr, said: &Evidence) -> u32 {
         match self.orders.get(node).filter(|_| *node != self.master) {
             Some(Orders { drained: true, .. }) => 0,

@@ -110,6 +110,14 @@ fn a_monitor_does_not_begin_with_a_source_address_that_its_host_has_not() {
 }
 
 #[test]
+fn top_without_a_terminal_says_what_to_use_instead() {
+    assert_fails(&["top", "-z", "h:1", "-p", "/a", "/b"], 1, &["needs a terminal", "status --watch"]);
+    assert_fails(&["top", "-z", "h:1"], 2, &["--path <PATH>"]);
+    assert_fails(&["top", "--config", "f", "-z", "h:1"], 2, &["--config", "--zkhosts"]);
+    assert_fails(&["top", "--config", "/nowhere"], 1, &["/nowhere"]);
+}
+
+#[test]
 fn the_predecessors_names_work() {
     let long =
         ["check-config", "--zkhosts", "h:1", "--path", "/a", "--redishosts", "a:1", "--sleeptime", "5"];

@@ -30,6 +30,8 @@ enum Json {
     Log,
     /// It has none: what it prints is for a shell, or for man.
     Script,
+    /// It has none: `status --json` is that.
+    Screen,
 }
 
 /// Whether a command asks before it does something.
@@ -49,9 +51,10 @@ const NOWHERE: [&str; 4] = ["-z", "127.0.0.1:1", "-p", "/a"];
 /// A command, what else it must be told, how it answers with `--json`, and whether it asks.
 type Row = (&'static str, &'static [&'static str], Json, Asks);
 
-const COMMANDS: [Row; 28] = [
+const COMMANDS: [Row; 29] = [
     ("run", &[], Json::Log, Asks::Nothing),
     ("status", &[], Json::Told, Asks::Nothing),
+    ("top", &[], Json::Screen, Asks::Nothing),
     ("doctor", &[], Json::Told, Asks::Nothing),
     ("history", &[], Json::Told, Asks::Nothing),
     ("explain", &["2"], Json::Told, Asks::Nothing),

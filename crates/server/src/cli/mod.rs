@@ -26,6 +26,7 @@ mod resync;
 mod run;
 mod status;
 mod switchover;
+mod top;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -79,6 +80,8 @@ enum Command {
     Run(Box<RunArgs>),
     /// Show who is who in a group, and what the monitors see.
     Status(status::StatusArgs),
+    /// Show groups and their nodes on the whole screen, as they are now.
+    Top(Box<top::TopArgs>),
     /// Find what will bite: asks ZooKeeper and each node how they are set up, and changes nothing.
     Doctor(doctor::DoctorArgs),
     /// List a group's changes of master, the newest last.
@@ -122,6 +125,7 @@ impl Cli {
     pub(crate) fn draws(&self) -> bool {
         match &self.command {
             Command::Status(args) => args.watches(),
+            Command::Top(_) => true,
             _ => false,
         }
     }
@@ -134,6 +138,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(*args),
             Command::Status(args) => status::run(&args),
+            Command::Top(args) => top::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::History(args) => history::list(&args),
             Command::Explain(args) => history::explain(&args),

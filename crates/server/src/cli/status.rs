@@ -5,7 +5,7 @@ mod page;
 mod pausing;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod trouble;
 mod view;
 mod watch;
@@ -19,7 +19,9 @@ use redis_failover_store::{Snapshot, StoreError, ZooKeeperGroup};
 use crate::cli::layout::Paint;
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
-use view::{Absence, View};
+pub(super) use page::{colour, votes};
+pub(super) use state::State;
+pub(super) use view::{Absence, NodeView, View};
 
 /// What `status` is asked.
 #[derive(Args, Debug)]
@@ -54,7 +56,7 @@ impl StatusArgs {
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// What a look has shown.
-type Seen = Result<View, Absence>;
+pub(super) type Seen = Result<View, Absence>;
 
 pub(super) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
     if let Some(seconds) = args.watch {
@@ -80,7 +82,7 @@ pub(super) async fn snapshot(store: &StoreArgs) -> Result<Snapshot, Failure> {
 }
 
 /// One look over a session that stands.
-async fn look(group: &ZooKeeperGroup, path: &str) -> Seen {
+pub(super) async fn look(group: &ZooKeeperGroup, path: &str) -> Seen {
     let snapshot = group.snapshot(LIMIT).await.map_err(|error| Absence::no_zookeeper(unreachable(error)))?;
     View::of(path, &snapshot, SystemTime::now())
 }

@@ -43,6 +43,11 @@ impl ConfigFile {
         Self { path, identity }
     }
 
+    /// The file at `path`, as it stands there.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self::new(path, Identity::default())
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -22,7 +22,6 @@ pub(crate) use group::{Ensemble, GroupConfig};
 pub(crate) use keys::{keys, reference};
 pub(crate) use redis_args::RedisArgs;
 use secure::OpenFile;
-#[cfg(test)]
 pub(crate) use secure::ZooKeeperArgs;
 pub(crate) use values::{host_name, parse_node, parse_time};
 pub(crate) use wishes::{Wishes, settings};

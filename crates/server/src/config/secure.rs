@@ -112,7 +112,7 @@ impl ZooKeeperArgs {
     ///
     /// # Errors
     /// With the option, the file, and what is wrong with it.
-    pub(super) fn access(&self, servers: &ConnectString) -> Result<Access, Failure> {
+    pub(crate) fn access(&self, servers: &ConnectString) -> Result<Access, Failure> {
         let mut said = Said::default();
         self.clone().say(&mut said);
         said.access(&Origin::Flags, servers, &mut Vec::new())

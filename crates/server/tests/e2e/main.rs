@@ -28,6 +28,7 @@ mod starts;
 mod status;
 mod steps;
 mod switchover;
+mod top;
 mod trap;
 mod versions;
 mod world;

@@ -124,6 +124,13 @@ impl Servers {
         Process::spawn(name, command, &self.file(&format!("{name}.log")))
     }
 
+    /// Runs the program on a terminal of its own; what stands on its screen is in `file`. SIGTERM presses q.
+    pub(crate) fn on_a_terminal(&self, file: &str, arguments: &[&str]) -> Process {
+        let mut command = python("terminal.py");
+        command.args([file, env!("CARGO_BIN_EXE_redis-failover")]).args(arguments);
+        Process::spawn("the terminal", command, &self.file("terminal.log"))
+    }
+
     /// Writes a document as the predecessor's monitor did.
     pub(crate) fn put(&self, znode: &str, text: &str) {
         predecessor(&["--publish", &self.zookeeper.connect_string(), znode, text]);

@@ -167,6 +167,12 @@ impl Told {
     }
 }
 
+/// A line that heads the others, and one for each of these entries.
+pub(super) fn page_of(entries: Vec<Recorded>) -> String {
+    let all: Vec<_> = entries.into_iter().map(|recorded| Told { recorded }).collect();
+    as_text(&all)
+}
+
 /// A line for each entry.
 fn as_text(all: &[Told]) -> String {
     let mut text = String::new();

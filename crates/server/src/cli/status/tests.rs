@@ -10,7 +10,6 @@ use redis_failover_core::{
 };
 use redis_failover_store::{Leader, wire};
 
-use super::state::State;
 use super::*;
 use crate::cli::expect::assert_kept;
 
@@ -265,6 +264,21 @@ fn what_a_record_notes_of_a_node_shows_without_anybody_waiting() {
 fn the_names_of_states_are_different_ones() {
     let names: BTreeSet<_> = State::ALL.iter().map(|state| state.word()).collect();
     assert_eq!(names.len(), State::ALL.len());
+}
+
+/// What is shown of a sound group.
+pub(in crate::cli) fn sound_view() -> View {
+    sound().view()
+}
+
+/// What is shown of one in its worst hour.
+pub(in crate::cli) fn unwell_view() -> View {
+    unwell().view()
+}
+
+/// What is shown where ZooKeeper is away.
+pub(in crate::cli) fn no_zookeeper_seen() -> Seen {
+    Err(no_zookeeper())
 }
 
 /// A group in its worst hour.
