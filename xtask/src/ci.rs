@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 
 use crate::command::{self, cargo};
+use crate::programs::WHOLE;
 use crate::{docs, test, tidy};
 
 /// Checks everything; the first failure ends it with the command that reproduces it.
@@ -59,7 +60,10 @@ fn steps(except_tests: bool, has_deny: bool) -> Vec<Step> {
         ("deny", deny),
         (
             "simulate",
-            Work::Program(cargo("run -q -p redis-failover-sim --locked -- --seeds 1000 --seconds 20")),
+            // Built for `docs` already, as the tests want it.
+            Work::Program(cargo(&format!(
+                "run -q --locked {WHOLE} --bin redis-failover-sim -- --seeds 1000 --seconds 20"
+            ))),
         ),
         ("soak", Work::Program(cargo(&format!("xtask soak --tested --minutes 1 --seed {}", today())))),
         ("test", Work::Task("cargo xtask test", || test::run(&[]))),

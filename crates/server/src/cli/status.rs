@@ -19,6 +19,7 @@ use redis_failover_store::{Snapshot, StoreError, ZooKeeperGroup};
 use crate::cli::layout::Paint;
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
+use crate::output::{print, print_line};
 pub(super) use page::{colour, votes};
 pub(super) use state::State;
 pub(super) use view::{Absence, NodeView, View};
@@ -66,9 +67,9 @@ pub(super) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let view = View::of(args.store.path.as_str(), &snapshot, SystemTime::now());
     let view = view.map_err(Absence::into_failure)?;
     if args.json {
-        println!("{}", json::group(&view));
+        print_line(json::group(&view))?;
     } else {
-        print!("{}", page::group(&view, Paint::of_standard_output()));
+        print(page::group(&view, Paint::of_standard_output()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
