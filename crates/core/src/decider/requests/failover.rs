@@ -72,12 +72,12 @@ impl Decider {
             };
             let costs = Costs::new(&record, &said);
             let heir = costs.heir(wanted.to.as_ref(), wanted.accept_loss).map_err(Answer::Refused)?;
-            if wanted.dry_run {
-                return Err(Answer::Done(costs.would(&heir)));
-            }
             if self.facts(now).is_some_and(|facts| matches!(facts.verdict(&heir), Verdict::Down(_))) {
                 let hint = "it would have to be replaced at once";
                 return Err(Answer::Refused(format!("most monitors do not reach {heir}: {hint}")));
+            }
+            if wanted.dry_run {
+                return Err(Answer::Done(costs.would(&heir)));
             }
             to = Some(heir);
         }
