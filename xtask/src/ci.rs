@@ -60,7 +60,6 @@ fn steps(except_tests: bool, has_deny: bool) -> Vec<Step> {
         ("deny", deny),
         (
             "simulate",
-            // Built for `docs` already, as the tests want it.
             Work::Program(cargo(&format!(
                 "run -q --locked {WHOLE} --bin redis-failover-sim -- --seeds 1000 --seconds 20"
             ))),
