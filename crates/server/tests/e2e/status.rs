@@ -71,10 +71,13 @@ fn who_watches_sees_what_happens_to_a_group_and_to_zookeeper_and_goes_on_until_i
     }
     let look = await_states(&json, &["no-leader", "no-quorum"]);
     assert_eq!(look["monitors"][0]["is"], "gone", "{look}");
+    eventually(DEADLINE, "the pages say what to do", || {
+        let text = printed(&pages);
+        if text.contains("  do     start monitors") { Ok(()) } else { Err(text) }
+    });
     for watching in [&mut json, &mut pages] {
         watching.interrupt();
         let status = watching.wait_exit(Duration::from_secs(10));
         assert!(status.success(), "{status}");
     }
-    assert!(printed(&pages).contains("  do     start monitors"), "{}", printed(&pages));
 }
