@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::names::{MonitorId, NodeAddr};
 use crate::policy::Policy;
 use crate::time::Instant;
-use crate::topology::Reason;
+use crate::topology::{Reason, Topology};
 use crate::view::{Ballot, Ballots, Link, Peers, Role, Sighting, Vote};
 
 /// What the leader concludes of one node.
@@ -87,6 +87,21 @@ impl Electorate<'_> {
     /// Refusal counts at once and silence carries its deadline in it; being unusable has to last.
     fn is_mature(&self, ballot: &Ballot, now: Instant) -> bool {
         ballot.vote != Vote::Unusable || now.since(ballot.since) >= self.policy.down_after()
+    }
+}
+
+impl Topology {
+    /// What the live monitors' votes say of `node` to somebody who has none: `monitors` are all of them.
+    pub fn verdict(&self, node: &NodeAddr, monitors: &Peers, now: Instant) -> Verdict {
+        let Some((me, own)) = monitors.first_key_value() else { return Verdict::Unknown };
+        let votes = Electorate {
+            me,
+            own: &own.ballots,
+            peers: monitors,
+            registered: &self.monitors,
+            policy: &self.policy,
+        };
+        votes.verdict(node, now)
     }
 }
 

@@ -91,6 +91,8 @@ pub struct Report {
     pub waits: Waits,
     /// The version of its program; `None` where that is one that says none. For people.
     pub version: Option<String>,
+    /// Where it answers as a Redis Sentinel, `HOST:PORT`, if anywhere. For those who tell it to clients.
+    pub sentinel: Option<String>,
     /// What its wall clock said when this was written, in milliseconds since 1970. For people.
     pub clock: Option<u64>,
 }
@@ -125,6 +127,7 @@ impl Report {
             lead: None,
             waits: Waits::new(),
             version: None,
+            sentinel: None,
             clock: None,
         }
     }

@@ -25,6 +25,11 @@ impl Info {
         Self(fields.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect())
     }
 
+    /// Takes in the fields of other sections.
+    pub(crate) fn add(&mut self, others: &Self) {
+        self.0.extend(others.0.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+
     /// The life of the process, from the section `server`.
     ///
     /// # Errors
@@ -163,7 +168,6 @@ impl Info {
     }
 
     /// All fields.
-    #[cfg(test)]
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&String, &String)> {
         self.0.iter()
     }

@@ -12,8 +12,11 @@ mod info;
 mod journal;
 mod monitor;
 mod names;
+mod observed;
 mod output;
 mod redis_link;
+mod resp;
+mod sentinel;
 
 use std::process::ExitCode;
 

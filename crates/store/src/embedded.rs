@@ -344,6 +344,7 @@ mod tests {
             lead,
             waits,
             version: None,
+            sentinel: None,
             clock: None,
         }
     }

@@ -59,6 +59,7 @@ mod tests {
             lead,
             waits,
             version: None,
+            sentinel: None,
             clock: None,
         };
         let later = Duration::from_secs(3);

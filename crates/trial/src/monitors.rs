@@ -63,6 +63,7 @@ fn setup(name: &str, redis: &[Redis]) -> Result<Setup, Failure> {
         group: path()?.name().to_owned(),
         path: path()?.to_string(),
         id: name.parse().map_err(Failure::new)?,
+        sentinel: None,
         contact: None,
         nodes: nodes.map_err(Failure::new)?,
         policy: Policy::default(),

@@ -1,10 +1,11 @@
 //! The groups of this process, each with a monitor of its own: begun, changed and ended to match a configuration. It
 //! decides nothing about any group.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::MonitorId;
-use redis_failover_store::{Contact, Store as _, ZooKeeper};
+use redis_failover_store::{Contact, Store as _, ZooKeeperGroup};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -12,7 +13,9 @@ use tokio::time::sleep;
 use super::sessions::Sessions;
 use crate::config::GroupConfig;
 use crate::failure::Failure;
-use crate::monitor::{Monitor, Order, Seed, Setup};
+use crate::monitor::{Monitor, Onlooker, Order, Seed, Setup};
+use crate::observed::Showcase;
+use crate::sentinel::{self, Endpoint};
 
 /// The rest before a monitor that panicked is begun anew.
 const REST: Duration = Duration::from_secs(1);
@@ -20,6 +23,8 @@ const REST: Duration = Duration::from_secs(1);
 /// The groups that are monitored.
 pub(super) struct Groups {
     me: Me,
+    /// Where the groups are answered for.
+    endpoint: Option<Arc<Endpoint>>,
     sessions: Sessions,
     running: Vec<Running>,
 }
@@ -29,6 +34,8 @@ pub(super) struct Groups {
 struct Me {
     id: MonitorId,
     contact: Option<Contact>,
+    /// Where it answers as a Sentinel.
+    sentinel: Option<String>,
 }
 
 /// One group's monitor.
@@ -51,9 +58,15 @@ enum Fate {
 }
 
 impl Groups {
-    /// No groups yet, for monitor `id`, which can be asked by `contact`.
-    pub(super) fn new(id: MonitorId, contact: Option<Contact>, sessions: Sessions) -> Self {
-        Self { me: Me { id, contact }, sessions, running: Vec::new() }
+    /// No groups yet, for monitor `id`, which can be asked by `contact`; they are answered for at `endpoint`.
+    pub(super) fn new(
+        id: MonitorId,
+        contact: Option<Contact>,
+        endpoint: Option<Arc<Endpoint>>,
+        sessions: Sessions,
+    ) -> Self {
+        let sentinel = endpoint.as_ref().map(|endpoint| endpoint.address().to_string());
+        Self { me: Me { id, contact, sentinel }, endpoint, sessions, running: Vec::new() }
     }
 
     /// Begins, changes and ends what it takes to monitor exactly the groups that are `wanted`, and says what it did.
@@ -72,6 +85,11 @@ impl Groups {
         }
         for Running { config, .. } in &removed {
             tell_removed(config);
+        }
+        for Running { config, .. } in changed.iter().chain(&removed) {
+            if let Some(endpoint) = &self.endpoint {
+                endpoint.forget(&config.name);
+            }
         }
         // It may take them some seconds, which no other group waits for.
         doom(&removed, Fate::Leaves);
@@ -115,13 +133,16 @@ impl Groups {
 
     fn begin(&mut self, config: GroupConfig) -> Result<Running, Failure> {
         let zookeeper = self.sessions.with(&config.ensemble)?;
-        tracing::info!(
-            event = "start", group = %config.name, id = %self.me.id,
-            "monitor {} of {}, {} nodes are listed", self.me.id, config.path, config.nodes.len()
-        );
+        let group = zookeeper.group(&config.path);
+        let shown = Showcase::default();
+        if let Some(endpoint) = &self.endpoint {
+            let (name, session) = (config.name.clone(), Some(zookeeper.state()));
+            endpoint.serve(sentinel::Group::new(name, group.clone(), shown.look(), session));
+        }
+        tell_begun(&config, &self.me.id);
         let seeds = watch::Sender::new(seed(&config));
         let fate = watch::Sender::new(Fate::Stays);
-        let keeper = Keeper { me: self.me.clone(), config: config.clone(), zookeeper };
+        let keeper = Keeper { me: self.me.clone(), config: config.clone(), group, shown };
         let monitor = tokio::spawn(keeper.keep(seeds.subscribe(), fate.subscribe()));
         Ok(Running { config, seeds, fate, monitor })
     }
@@ -144,6 +165,16 @@ impl Running {
 
 fn seed(config: &GroupConfig) -> Seed {
     Seed { nodes: config.nodes.clone(), policy: config.policy.clone() }
+}
+
+fn tell_begun(config: &GroupConfig, id: &MonitorId) {
+    let (group, path) = (&config.name, &config.path);
+    if config.only_follows() {
+        tracing::info!(event = "start", %group, %id, "{path} is answered for, and not monitored from here");
+    } else {
+        let listed = config.nodes.len();
+        tracing::info!(event = "start", %group, %id, "monitor {id} of {path}, {listed} nodes are listed");
+    }
 }
 
 fn tell_begun_anew(config: &GroupConfig) {
@@ -181,17 +212,28 @@ async fn gone(over: Vec<Running>) {
 struct Keeper {
     me: Me,
     config: GroupConfig,
-    zookeeper: ZooKeeper,
+    group: ZooKeeperGroup,
+    /// Where what it sees of the nodes is shown.
+    shown: Showcase,
 }
 
 impl Keeper {
     /// Runs the group's monitor until it is told to end, or has left. One that panics is begun anew: it must end
     /// neither the other groups nor the watch over this one.
     async fn keep(self, mut seeds: watch::Receiver<Seed>, mut fate: watch::Receiver<Fate>) {
+        if self.config.only_follows() {
+            let onlooker = self.onlooker();
+            tokio::select! {
+                () = onlooker.look(self.group.record()) => {}
+                _ = fate.wait_for(|fate| *fate != Fate::Stays) => {}
+            }
+            return;
+        }
         loop {
             let setup = self.setup(seeds.borrow_and_update().clone());
-            let group = self.zookeeper.group(&self.config.path);
-            let (monitor, inbox) = Monitor::new(setup, group.clone());
+            let group = self.group.clone();
+            let (mut monitor, inbox) = Monitor::new(setup, group.clone());
+            monitor.show(self.shown.clone());
             let orders = monitor.orders();
             let mut ends = fate.clone();
             // Its sender is gone only with the program.
@@ -225,12 +267,23 @@ impl Keeper {
         }
     }
 
+    /// Who looks at the nodes of a group that is not monitored from here.
+    fn onlooker(&self) -> Onlooker {
+        Onlooker {
+            id: self.me.id.clone(),
+            credentials: self.config.credentials.clone(),
+            slow_every: self.config.slow_every,
+            shown: self.shown.clone(),
+        }
+    }
+
     fn setup(&self, Seed { nodes, policy }: Seed) -> Setup {
         Setup {
             group: self.config.name.clone(),
             path: self.config.path.to_string(),
             id: self.me.id.clone(),
             contact: self.me.contact.clone(),
+            sentinel: self.me.sentinel.clone(),
             nodes,
             policy,
             credentials: self.config.credentials.clone(),

@@ -5,15 +5,19 @@ mod listener;
 mod sessions;
 
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use redis_failover_core::NodeAddr;
 use redis_failover_store::{Contact, Feed, GroupPath, Sight, Store, Unreadable, ZooKeeperGroup};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{Config, ConfigFile, host_name};
+use crate::config::{Config, ConfigFile, SentinelConfig, host_name};
 use crate::failure::{Failure, Kind};
 use crate::redis_link::check_source;
+use crate::sentinel::{self, Endpoint};
 use groups::Groups;
 use listener::listen;
 use sessions::Sessions;
@@ -32,6 +36,7 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
     }
     check_sources(&config)?;
     let contact = contact(&config).await?;
+    let endpoint = endpoint(&config).await?;
     let mut sessions = Sessions::default();
     // Of one group the operator is told at once; beside others it is no reason to end.
     if let (None, [only]) = (&file, config.groups.as_slice()) {
@@ -41,7 +46,7 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
             usable = await_usable(&group, &only.path) => usable?,
         }
     }
-    let mut groups = Groups::new(config.id.clone(), contact, sessions);
+    let mut groups = Groups::new(config.id.clone(), contact, endpoint, sessions);
     groups.become_these(config.groups.clone()).await?;
     let present = config;
     while let Told::Reload = signals.next().await {
@@ -72,15 +77,37 @@ async fn contact(config: &Config) -> Result<Option<Contact>, Failure> {
     // Different in each life of this monitor, which need not be secret.
     let life = format!("{:x}.{:x}", begun.as_nanos(), std::process::id());
     let bound = listen(wanted, format!("{} {life}", config.id)).await?;
-    let address = match &config.announce {
+    Ok(Some(Contact { address: announced(bound, config.announce.as_ref()).to_string(), life }))
+}
+
+/// Where others are told that something is that is bound there.
+fn announced(bound: SocketAddr, wanted: Option<&NodeAddr>) -> NodeAddr {
+    match wanted {
         // Port 0 is the one that was taken.
-        Some(announced) if announced.port() == 0 => NodeAddr::new(announced.host(), bound.port()).to_string(),
-        Some(announced) => announced.to_string(),
+        Some(wanted) if wanted.port() == 0 => NodeAddr::new(wanted.host(), bound.port()),
+        Some(wanted) => wanted.clone(),
         // That is no address that others could call.
-        None if bound.ip().is_unspecified() => NodeAddr::new(host_name(), bound.port()).to_string(),
-        None => bound.to_string(),
+        None if bound.ip().is_unspecified() => NodeAddr::new(host_name(), bound.port()),
+        None => NodeAddr::new(bound.ip().to_string(), bound.port()),
+    }
+}
+
+/// Has this process answer as a Redis Sentinel where it is told to.
+async fn endpoint(config: &Config) -> Result<Option<Arc<Endpoint>>, Failure> {
+    let Some(SentinelConfig { listen, announce, access, .. }) = &config.sentinel else { return Ok(None) };
+    let failed = |error: io::Error| {
+        Failure::new(Kind::Failed, format!("--sentinel {listen}: {error}"))
+            .hint("does a Sentinel run there? port 0 takes a free one")
     };
-    Ok(Some(Contact { address, life }))
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    // The host is the same for both; the port is each one's own.
+    let beside = config.announce.as_ref().map(|it| NodeAddr::new(it.host(), bound.port()));
+    let address = announced(bound, announce.as_ref().or(beside.as_ref()));
+    tracing::info!(event = "sentinel", %bound, "this process answers as a Sentinel at {address}");
+    let endpoint = Endpoint::new(&config.id, address, access.clone());
+    tokio::spawn(sentinel::listen(Arc::clone(&endpoint), listener));
+    Ok(Some(endpoint))
 }
 
 /// Checks that this host can call the Redis servers as it is told to.
@@ -100,10 +127,11 @@ async fn reload(groups: &mut Groups, at_start: &Config, config: Config) {
         tracing::warn!(event = "config", "{warning}");
     }
     let start = |config: &Config| (config.id.clone(), config.listen, config.announce.clone());
-    if start(&config) != start(at_start) {
+    if start(&config) != start(at_start) || config.sentinel != at_start.sentinel {
         tracing::warn!(
             event = "reload",
-            "`id`, `listen` and `announce` are read at the start only: they stay as they were"
+            "`id`, `listen`, `announce` and what begins with `sentinel` are read at the start only: they stay as they \
+             were"
         );
     }
     if let Err(failure) = groups.become_these(config.groups).await {

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let (config, file) = match args.source()? {
         Source::Flags(config) => (*config, None),
-        Source::File(file) => (file.read()?, Some(file)),
+        Source::File(file) => (file.read()?, Some(*file)),
     };
     let runtime = super::runtime()?;
     let outcome = runtime.block_on(app::run(config, file));

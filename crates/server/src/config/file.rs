@@ -13,6 +13,7 @@ use toml::de::{DeTable, Deserializer};
 
 use super::group::{GroupConfig, Origin};
 use super::said::Said;
+use super::sentinel::SentinelSaid;
 use super::{Config, Identity, keys, usage};
 use crate::failure::{Failure, Kind};
 
@@ -24,15 +25,17 @@ pub(crate) struct ConfigFile {
     identity: Identity,
 }
 
-/// What one file holds.
+/// What one file holds. Keys that it has not were refused before: see [`keys::check`].
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 struct Content {
     #[serde(deserialize_with = "super::said::text")]
     id: Option<MonitorId>,
     listen: Option<SocketAddr>,
     #[serde(deserialize_with = "super::said::text")]
     announce: Option<NodeAddr>,
+    #[serde(flatten)]
+    sentinel: SentinelSaid,
     defaults: Said,
     group: Vec<Spanned<Said>>,
 }
@@ -59,11 +62,12 @@ impl ConfigFile {
     /// With the file, the line, and what would be right.
     pub(crate) fn read(&self) -> Result<Config, Failure> {
         let main = Parsed::read(&self.path, false)?;
-        let Identity { id, listen, announce } = self.identity.clone();
+        let Identity { id, listen, announce, sentinel } = self.identity.clone();
         let identity = Identity {
             id: id.or(main.content.id.clone()),
             listen: listen.or(main.content.listen),
             announce: announce.or(main.content.announce.clone()),
+            sentinel: sentinel.or(main.content.sentinel.clone()),
         };
         let defaults = main.content.defaults.clone();
         let mut groups = main.groups(&defaults)?;
@@ -75,7 +79,7 @@ impl ConfigFile {
                 "write a [[group]] with `path` and `redishosts`, here or in a file in conf.d beside it",
             ));
         }
-        Config::new(identity, groups)
+        Config::new(identity, &Origin::File(self.path.clone()), groups)
     }
 
     /// The files `*.toml` in `conf.d`, without hidden ones, by name.
@@ -120,6 +124,7 @@ impl Parsed {
         }
         let mut content = Content::deserialize(Deserializer::from(table)).map_err(failed)?;
         let directory = path.parent().unwrap_or(Path::new(""));
+        content.sentinel.rebase(directory);
         content.defaults.rebase(directory);
         for group in &mut content.group {
             group.get_mut().rebase(directory);

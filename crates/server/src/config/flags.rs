@@ -5,13 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use redis_failover_core::{Discover, Fencing, MonitorId, NodeAddr, OnDivergence};
+use clap::Args;
+use redis_failover_core::{MonitorId, NodeAddr};
 use redis_failover_store::{Access, ConnectString, GroupPath};
 
+use super::choices::{DiscoverArg, FencingArg, OnDivergenceArg};
 use super::group::Origin;
 use super::said::Said;
 use super::secure::{REDIS_PASSWORD, RedisTlsArgs, ZOOKEEPER_PASSWORD, ZooKeeperArgs, said_by_variable};
+use super::sentinel::SentinelArgs;
 use super::values::{parse_node, parse_size, parse_time};
 use super::{Config, ConfigFile, Identity, usage};
 use crate::failure::Failure;
@@ -45,7 +47,8 @@ impl StoreArgs {
 /// What a monitor is told.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RunArgs {
-    /// A file that says all this for one or many groups; only --id, --listen and --announce may be given beside it.
+    /// A file that says all this for one or many groups; only --id, --listen, --announce and what begins with
+    /// --sentinel may be given beside it.
     #[arg(long, value_name = "FILE", env = "REDIS_FAILOVER_CONFIG")]
     config: Option<PathBuf>,
 
@@ -74,7 +77,7 @@ pub(crate) struct RunArgs {
         short = 'r',
         long = "redishosts",
         value_name = "NODES",
-        required_unless_present = "config",
+        required_unless_present_any = ["config", "sentinel"],
         value_delimiter = ',',
         value_parser = parse_node,
         env = "REDIS_FAILOVER_REDISHOSTS"
@@ -98,6 +101,9 @@ pub(crate) struct RunArgs {
     /// on, or the host's name where that is every address].
     #[arg(long, value_name = "ADDR", value_parser = parse_node)]
     announce: Option<NodeAddr>,
+
+    #[command(flatten)]
+    sentinel: SentinelArgs,
 
     /// How many monitors must agree that a node is down [default: the majority of those registered].
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
@@ -180,70 +186,13 @@ pub(crate) struct RunArgs {
     zookeeper: ZooKeeperArgs,
 }
 
-/// What becomes of a replica that nobody listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum DiscoverArg {
-    /// Nothing.
-    Off,
-    /// It is watched, published and read from, and never takes over.
-    Watch,
-    /// It becomes a node of the group like any other.
-    Promote,
-}
-
-impl From<DiscoverArg> for Discover {
-    fn from(choice: DiscoverArg) -> Self {
-        match choice {
-            DiscoverArg::Off => Self::Off,
-            DiscoverArg::Watch => Self::Watch,
-            DiscoverArg::Promote => Self::Promote,
-        }
-    }
-}
-
-/// What becomes of what a node alone holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum OnDivergenceArg {
-    /// It is counted and told, and gone with the next full copy.
-    Discard,
-    /// It is saved to a file on the node, which is held back until that is done.
-    Save,
-}
-
-impl From<OnDivergenceArg> for OnDivergence {
-    fn from(choice: OnDivergenceArg) -> Self {
-        match choice {
-            OnDivergenceArg::Discard => Self::Discard,
-            OnDivergenceArg::Save => Self::Save,
-        }
-    }
-}
-
-/// What keeps a master that is cut off from taking writes for long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FencingArg {
-    /// Nothing.
-    Off,
-    /// It takes writes only while a replica follows it (min-replicas-to-write), unless the leader lets it go on alone.
-    Replicas,
-}
-
-impl From<FencingArg> for Fencing {
-    fn from(choice: FencingArg) -> Self {
-        match choice {
-            FencingArg::Off => Self::Off,
-            FencingArg::Replicas => Self::Replicas,
-        }
-    }
-}
-
 /// Where a configuration comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     /// Options, which stay what they are: one group.
     Flags(Box<Config>),
     /// A file, which can be read again.
-    File(ConfigFile),
+    File(Box<ConfigFile>),
 }
 
 impl RunArgs {
@@ -252,18 +201,20 @@ impl RunArgs {
     /// # Errors
     /// With the option, the value, and what would be right. Nothing was opened but the password's file.
     pub(crate) fn source(self) -> Result<Source, Failure> {
-        let identity = Identity { id: self.id.clone(), listen: self.listen, announce: self.announce.clone() };
+        let (id, listen, announce) = (self.id.clone(), self.listen, self.announce.clone());
+        let identity = Identity { id, listen, announce, sentinel: self.sentinel.said() };
         let config = self.config.clone();
         let said = self.said();
         if let Some(file) = config {
             if let Some(option) = first_given(&said) {
-                return Err(usage(format!("{option} contradicts --config {}", file.display()))
-                    .hint("say it in the file; beside it only --id, --listen and --announce are read"));
+                return Err(usage(format!("{option} contradicts --config {}", file.display())).hint(
+                    "say it in the file; beside it only --id, --listen, --announce and --sentinel are read",
+                ));
             }
-            return Ok(Source::File(ConfigFile::new(file, identity)));
+            return Ok(Source::File(Box::new(ConfigFile::new(file, identity))));
         }
         let group = said.check(Origin::Flags)?;
-        Ok(Source::Flags(Box::new(Config::new(identity, vec![group])?)))
+        Ok(Source::Flags(Box::new(Config::new(identity, &Origin::Flags, vec![group])?)))
     }
 
     fn said(self) -> Said {

@@ -47,7 +47,7 @@ pub(crate) struct GroupConfig {
     pub path: GroupPath,
     /// The store.
     pub ensemble: Ensemble,
-    /// The group's nodes in the operator's order.
+    /// The group's nodes in the operator's order; none where this process monitors it not, and only answers for it.
     pub nodes: Vec<NodeAddr>,
     /// What seeds the group's policy.
     pub policy: Policy,
@@ -74,6 +74,7 @@ impl GroupConfig {
             && self.name == other.name
             && self.slow_every == other.slow_every
             && self.take_over == other.take_over
+            && self.only_follows() == other.only_follows()
             && self.journal == other.journal
             && self.credentials.source_address == other.credentials.source_address
             && self.credentials.username == other.credentials.username
@@ -84,6 +85,20 @@ impl GroupConfig {
     /// Whether what seeds the record is the same.
     pub(crate) fn seeds_like(&self, other: &Self) -> bool {
         self.nodes == other.nodes && self.policy == other.policy
+    }
+
+    /// Whether this process does not monitor it, and only answers for it.
+    pub(crate) fn only_follows(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// That it lists no server where there is nothing else to do for it.
+    pub(super) fn lists_nobody(&self) -> Failure {
+        let missing = usage(format!("{} is missing", self.origin.option("redishosts")));
+        let (nodes, endpoint) = (self.origin.option("redishosts"), self.origin.option("sentinel"));
+        self.origin.blame(&self.path, missing).hint(format!(
+            "give {nodes}; a process that monitors nothing and only answers as a Sentinel needs {endpoint}"
+        ))
     }
 
     pub(super) fn differs_from(&self, other: &Self) -> Result<(), Failure> {
@@ -163,8 +178,9 @@ impl Said {
         let path = self.path.clone().ok_or_else(|| missing("path"))?;
         let of_group = |failure: Failure| origin.blame(&path, failure);
         let zkhosts = self.zkhosts.clone().ok_or_else(|| missing("zkhosts")).map_err(of_group)?;
-        let nodes = self.redishosts.clone().ok_or_else(|| missing("redishosts")).map_err(of_group)?;
-        check_nodes(&origin, &nodes).map_err(of_group)?;
+        if let Some(nodes) = &self.redishosts {
+            check_nodes(&origin, nodes).map_err(of_group)?;
+        }
         let policy = self.policy().map_err(of_group)?;
         let session_timeout = self.session_timeout.unwrap_or(SESSION_TIMEOUT);
         if !(Duration::from_millis(400)..=Duration::from_mins(5)).contains(&session_timeout) {
@@ -187,7 +203,7 @@ impl Said {
             name: self.name.unwrap_or_else(|| path.name().to_owned()),
             path,
             ensemble: Ensemble { zkhosts, session_timeout, access },
-            nodes,
+            nodes: self.redishosts.unwrap_or_default(),
             policy,
             slow_every: Duration::from_secs(sleeptime),
             credentials,

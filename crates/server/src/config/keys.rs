@@ -33,7 +33,7 @@ pub(super) struct Key {
 pub(super) const DEFAULTS: &str = "defaults";
 pub(super) const GROUP: &str = "group";
 
-pub(super) const KEYS: [Key; 37] = [
+pub(super) const KEYS: [Key; 44] = [
     Key {
         name: "id",
         place: Place::Top,
@@ -59,6 +59,60 @@ pub(super) const KEYS: [Key; 37] = [
                 on; port 0 is the one that it listens on. `--announce` comes first. Read at the start only.",
     },
     Key {
+        name: "sentinel",
+        place: Place::Top,
+        kind: "`\"IP:PORT\"`",
+        default: Err("nowhere"),
+        about: "Where this process answers as a Redis Sentinel, for all its groups; an IP alone stands for port \
+                26379. A group without `redishosts` is then not monitored, only answered for. `--sentinel` \
+                comes first. Read at the start only.",
+    },
+    Key {
+        name: "sentinel_announce",
+        place: Place::Top,
+        kind: "`\"HOST:PORT\"`",
+        default: Err("the host of `announce`, and else what it is bound to"),
+        about: "Where clients of other Sentinels are told that this one is; port 0 is the one that it is bound \
+                to. Read at the start only.",
+    },
+    Key {
+        name: "sentinel_username",
+        place: Place::Top,
+        kind: "text",
+        default: Err("`default`"),
+        about: "The user that Sentinel clients name beside the password. Read at the start only.",
+    },
+    Key {
+        name: "sentinel_password_file",
+        place: Place::Top,
+        kind: "file",
+        default: Err("no password, or `REDIS_FAILOVER_SENTINEL_PASSWORD`"),
+        about: "A file whose first line is the password for Sentinel clients. Read at the start only.",
+    },
+    Key {
+        name: "sentinel_tls_cert_file",
+        place: Place::Top,
+        kind: "file",
+        default: Err("no TLS"),
+        about: "The certificate of the Sentinel endpoint, with those that lead to it, in PEM: it then speaks \
+                TLS alone. Read at the start only.",
+    },
+    Key {
+        name: "sentinel_tls_key_file",
+        place: Place::Top,
+        kind: "file",
+        default: Err("no TLS"),
+        about: "The key of that certificate, in PEM, without a password. Read at the start only.",
+    },
+    Key {
+        name: "sentinel_tls_ca_file",
+        place: Place::Top,
+        kind: "file",
+        default: Err("clients need no certificate"),
+        about: "Sentinel clients must show a certificate that one of these, in PEM, has signed. Read at the \
+                start only.",
+    },
+    Key {
         name: "path",
         place: Place::Group,
         kind: "text",
@@ -69,7 +123,7 @@ pub(super) const KEYS: [Key; 37] = [
         name: "redishosts",
         place: Place::Group,
         kind: "array of `\"HOST:PORT\"`",
-        default: Err("required"),
+        default: Err("required, but with `sentinel`"),
         about: "The group's Redis servers, the preferred master first. It seeds the group's record.",
     },
     Key {

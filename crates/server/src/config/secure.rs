@@ -183,7 +183,7 @@ impl Said {
 }
 
 /// The password that a file or a variable says, of a user who needs one.
-fn secret(
+pub(super) fn secret(
     origin: &Origin,
     (user, has_user): (&str, bool),
     (key, file, variable): (&str, Option<&Path>, &Option<SecretString>),
@@ -206,7 +206,7 @@ fn secret(
 }
 
 /// Remembers a file that everybody may read.
-fn note(file: &Path, what: &'static str, open: &mut Vec<OpenFile>) {
+pub(super) fn note(file: &Path, what: &'static str, open: &mut Vec<OpenFile>) {
     if is_open(file) {
         open.push(OpenFile { what, file: file.display().to_string() });
     }
@@ -271,6 +271,6 @@ impl Files<'_> {
     }
 }
 
-fn together(given: &str, missing: &str) -> Failure {
+pub(super) fn together(given: &str, missing: &str) -> Failure {
     usage(format!("{given} needs {missing}")).hint("a certificate is shown with its key")
 }

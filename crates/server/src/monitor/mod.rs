@@ -6,8 +6,10 @@ mod admin_links;
 mod clock;
 mod executor;
 mod lead_watch;
+mod onlooker;
 mod orders;
 mod prober;
+mod probers;
 mod redis_admin;
 mod setup;
 mod tidings;
@@ -21,18 +23,21 @@ use redis_failover_core::{
     Observer, Outcome, Policy, Report, Waits,
 };
 use redis_failover_store::{Campaign, SeenReport, Sight, Store};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Moment, sleep_until};
 
 use crate::journal::Recorded;
 use crate::names::Names;
+use crate::observed::Showcase;
 use admin_links::{AdminLinks, Keepers};
 use clock::Clock;
 use executor::Executor;
+pub(crate) use onlooker::Onlooker;
 use orders::Leaving;
 pub(crate) use orders::Order;
-use prober::{Pace, Probed, Prober};
+use prober::{Pace, Probed};
+use probers::{Probers, Probing};
 pub(crate) use setup::Seed;
 pub use setup::Setup;
 use tidings::Tidings;
@@ -54,9 +59,7 @@ pub struct Monitor<S: Store> {
     lead: lead_watch::Watch,
     campaign: Arc<S::Campaign>,
     names: Names,
-    probers: BTreeMap<NodeAddr, JoinHandle<()>>,
-    pace: watch::Sender<Pace>,
-    told: mpsc::UnboundedSender<Probed>,
+    probers: Probers,
     finished: mpsc::UnboundedSender<(ActionId, Outcome)>,
     orders: mpsc::UnboundedSender<Order>,
     leaving: Option<Leaving>,
@@ -101,6 +104,15 @@ impl<S: Store> Monitor<S> {
         let links =
             AdminLinks::new(campaign.clone(), names.clone(), setup.credentials.clone(), (&setup.path, &id));
         let pace = Pace { interval: setup.policy.probe_interval(), patience: setup.policy.down_after() };
+        let probing = Probing {
+            id: setup.id.clone(),
+            credentials: setup.credentials.clone(),
+            slow_every: setup.slow_every,
+            names: names.clone(),
+            clock,
+            told,
+            shown: Showcase::default(),
+        };
         let decider = Decider::new(setup.id.clone(), setup.nodes.clone(), setup.policy.clone(), now);
         let monitor = Self {
             clock,
@@ -113,9 +125,7 @@ impl<S: Store> Monitor<S> {
             names,
             campaign,
             leadership: Leadership::Following,
-            probers: BTreeMap::new(),
-            pace: watch::Sender::new(pace),
-            told,
+            probers: Probers::new(probing, pace),
             finished,
             orders,
             leaving: None,
@@ -133,6 +143,11 @@ impl<S: Store> Monitor<S> {
         let inbox =
             Inbox { told: told_inbox, tried: tried_inbox, finished: finished_inbox, orders: orders_inbox };
         (monitor, inbox)
+    }
+
+    /// Has it show what it sees there.
+    pub(crate) fn show(&mut self, shown: Showcase) {
+        self.probers.show(shown);
     }
 
     /// Where a running monitor is given orders.
@@ -180,7 +195,8 @@ impl<S: Store> Monitor<S> {
             self.act();
         }
         self.tell_parting();
-        self.probers.values().chain(&self.running).for_each(JoinHandle::abort);
+        self.probers.end();
+        self.running.iter().for_each(JoinHandle::abort);
         self.store.withdraw();
         self.campaign.resign().await;
         self.decider.close().await;
@@ -258,9 +274,7 @@ impl<S: Store> Monitor<S> {
         // A replica that was found is watched before it is a member.
         self.keepers.keep(self.leadership, record.nodes().cloned().collect());
         let nodes = self.decider.nodes();
-        let watched =
-            nodes.len() == self.probers.len() && nodes.iter().all(|node| self.probers.contains_key(node));
-        if !watched || record.policy != self.policy {
+        if !self.probers.watches(&nodes) || record.policy != self.policy {
             self.watch_by(record.policy.clone());
         }
     }
@@ -317,8 +331,7 @@ impl<S: Store> Monitor<S> {
         self.report(&ballots);
         let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
         self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
-        let pace = Pace::of(&self.observer, &self.policy, self.clock.now());
-        self.pace.send_if_modified(|present| std::mem::replace(present, pace) != pace);
+        self.probers.pace(Pace::of(&self.observer, &self.policy, self.clock.now()));
     }
 
     /// Publishes the votes, what is remembered and what is waited for, where any of it is new.
@@ -335,6 +348,7 @@ impl<S: Store> Monitor<S> {
             remembers: told.2,
             waits: told.3.clone(),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            sentinel: self.setup.sentinel.clone(),
             clock: Some(orders::unix_millis()),
             ..Report::of(id, ballots, now)
         });
@@ -366,30 +380,9 @@ impl<S: Store> Monitor<S> {
 
     /// Keeps one prober for each node.
     fn watch_nodes(&mut self) {
-        let nodes = self.decider.nodes();
         self.names.watch(self.members());
         self.keepers.keep(self.leadership, self.members());
-        self.probers.retain(|node, prober| {
-            let stays = nodes.contains(node);
-            if !stays {
-                prober.abort();
-            }
-            stays
-        });
-        for node in nodes {
-            let prober = Prober {
-                node: node.clone(),
-                names: self.names.clone(),
-                credentials: self.setup.credentials.clone(),
-                name: format!("redis-failover:{}:probe", self.setup.id),
-                pace: self.pace.subscribe(),
-                slow_every: self.setup.slow_every,
-                clock: self.clock,
-                told: self.told.clone(),
-                said: None,
-            };
-            self.probers.entry(node).or_insert_with(|| tokio::spawn(prober.run()));
-        }
+        self.probers.watch(self.decider.nodes());
     }
 }
 

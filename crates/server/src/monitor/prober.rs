@@ -10,6 +10,7 @@ use tokio::time::{Instant as Moment, sleep, sleep_until};
 use super::clock::Clock;
 use crate::info::Info;
 use crate::names::{Names, PATIENCE, Way};
+use crate::observed::Showcase;
 use crate::redis_link::{Credentials, Limits, LinkError, RedisLink, text};
 
 /// How fast nodes are asked while something is in doubt.
@@ -71,6 +72,8 @@ pub(super) struct Prober {
     pub clock: Clock,
     /// Where to tell.
     pub told: mpsc::UnboundedSender<Probed>,
+    /// Where what is seen is shown to those who are asked about it.
+    pub shown: Showcase,
     /// What was last said of it in the log, so that it is said once.
     pub said: Option<String>,
 }
@@ -154,6 +157,7 @@ impl Prober {
                 tracing::debug!(node = %self.node, version = server.version(), "slow sections read");
             }
             let probe = self.spelled(judge(asked, &replies, &server), slow).await;
+            self.show(&replies, &server, &probe);
             self.tell(asked, probe);
             self.complain(replies.iter().find_map(complaint));
             tokio::select! {
@@ -193,7 +197,22 @@ impl Prober {
         probe
     }
 
+    /// Shows what was answered to those who are asked about it.
+    fn show(&self, replies: &[Value], server: &Info, probe: &Probe) {
+        self.shown.answered(&self.node, !matches!(probe, Probe::Unusable));
+        let Some(mut info) = replies.get(1).and_then(text).map(|text| Info::parse(&text)) else { return };
+        info.add(server);
+        let role = match probe {
+            Probe::Answered(sighting) | Probe::Misconf(sighting) => Some(sighting.role.clone()),
+            _ => None,
+        };
+        self.shown.told(&self.node, info, role);
+    }
+
     fn tell(&self, asked: Instant, probe: Probe) {
+        if probe == Probe::Sent {
+            self.shown.asks(&self.node);
+        }
         let probed = Probed { node: self.node.clone(), asked, at: self.clock.now(), probe };
         // Nobody listens any more: the loop above ends.
         let _ = self.told.send(probed);

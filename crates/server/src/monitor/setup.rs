@@ -19,6 +19,8 @@ pub struct Setup {
     pub id: MonitorId,
     /// Where it can be asked.
     pub contact: Option<Contact>,
+    /// Where its process answers as a Redis Sentinel, `HOST:PORT`, if anywhere.
+    pub sentinel: Option<String>,
     /// The nodes that seed a group without a record.
     pub nodes: Vec<NodeAddr>,
     /// The policy that seeds a group without a record.

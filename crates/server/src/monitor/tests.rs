@@ -39,6 +39,7 @@ fn setup(nodes: Vec<NodeAddr>) -> Setup {
         group: "g".to_owned(),
         path: "/g".to_owned(),
         id: "m1".parse().expect("an id"),
+        sentinel: None,
         contact: None,
         nodes,
         policy: Policy::default(),

@@ -24,6 +24,7 @@ mod recipes;
 mod replies;
 mod returns;
 mod secure;
+mod sentinel;
 mod starts;
 mod status;
 mod steps;

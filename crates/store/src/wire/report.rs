@@ -28,6 +28,8 @@ struct ReportV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    sentinel: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     clock_ms: Option<u64>,
 }
 
@@ -77,6 +79,7 @@ pub(crate) fn report_bytes(report: &Report) -> Vec<u8> {
         lead: report.lead.map(lead),
         waits: report.waits.iter().map(wait).collect(),
         version: report.version.clone(),
+        sentinel: report.sentinel.clone(),
         clock_ms: report.clock,
     };
     serde_json::to_vec(&report).unwrap_or_default()
@@ -114,6 +117,7 @@ pub(crate) fn parse_report(znode: &str, id: &MonitorId, bytes: &[u8]) -> Result<
         }),
         waits,
         version: report.version,
+        sentinel: report.sentinel,
         clock: report.clock_ms,
     })
 }

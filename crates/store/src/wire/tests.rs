@@ -471,6 +471,7 @@ fn reports_are_read_and_written_byte_for_byte() {
         lead: None,
         waits: std::collections::BTreeMap::new(),
         version: None,
+        sentinel: None,
         clock: None,
     };
     let versioned = Report { version: Some("1.2.3".to_owned()), ..report.clone() };
@@ -495,8 +496,17 @@ fn a_vote_on_who_leads_is_read_and_written_byte_for_byte_and_one_that_cannot_be_
     let id: redis_failover_core::MonitorId = "m1".parse().unwrap();
     let lead = Some((Term(0x2_0000_0007), Vote::Silent, Duration::from_millis(12)));
     let (address, remembers, votes, waits) = Default::default();
-    let report =
-        Report { monitor: id.clone(), address, remembers, votes, lead, waits, version: None, clock: None };
+    let report = Report {
+        monitor: id.clone(),
+        address,
+        remembers,
+        votes,
+        lead,
+        waits,
+        version: None,
+        sentinel: None,
+        clock: None,
+    };
     let sample = text(golden!("lead.report.json"));
     assert_eq!(text(&report_bytes(&report)), sample);
     let read = |text: &str| parse_report("/g/monitors/m1", &id, text.as_bytes()).unwrap();
@@ -540,6 +550,7 @@ fn what_a_leader_waits_for_is_read_and_written_byte_for_byte_and_an_older_reader
         votes: [].into(),
         waits,
         version: None,
+        sentinel: None,
         clock: None,
     };
     let sample = golden!("waiting.report.json");

@@ -140,6 +140,7 @@ async fn a_group_that_nobody_needs_any_more_leaves_nothing_behind_in_the_session
         waits: [].into(),
         votes: [].into(),
         version: None,
+        sentinel: None,
         clock: None,
     });
     leading(&campaign).await;

@@ -120,6 +120,7 @@ pub(crate) fn report_of(monitor: &str, vote: Vote, later: Duration) -> Report {
         lead,
         waits,
         version: None,
+        sentinel: None,
         clock: None,
     }
 }

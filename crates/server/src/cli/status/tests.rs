@@ -42,6 +42,7 @@ fn sound() -> Group {
         lead: None,
         waits: BTreeMap::new(),
         version: Some("1.2.3".to_owned()),
+        sentinel: None,
         clock: None,
     };
     let record = Topology {

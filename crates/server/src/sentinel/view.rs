@@ -1,0 +1,98 @@
+//! One group at one moment, as all its monitors' endpoints agree on it: what the record and the votes in the store say.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use redis_failover_core::{
+    Found, Instant as Tick, Member, MonitorId, NodeAddr, Phase, Reason, Topology, Verdict,
+};
+
+use super::group::Group;
+use super::run_id;
+
+/// A group's record, and what the live monitors say.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    /// What clients call it.
+    pub(super) name: String,
+    pub(super) record: Topology,
+    /// The live monitors that answer as Sentinels, by their ids as such; the one that is asked among them.
+    pub(super) sentinels: BTreeMap<String, Sentinel>,
+    /// How many of the registered monitors are alive.
+    pub(super) alive: usize,
+    /// What the votes say of the published master.
+    verdict: Verdict,
+}
+
+/// Another monitor's endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sentinel {
+    /// Where it says that it is.
+    pub(super) address: NodeAddr,
+    /// When what it published last was seen here.
+    pub(super) heard: Instant,
+}
+
+/// How a group's master is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Master {
+    /// It serves, as far as a quorum knows.
+    Well,
+    /// A quorum finds it down.
+    Down,
+    /// It was found down, and another takes over.
+    Replaced,
+    /// Another takes over because an operator wants it.
+    SwitchedOver,
+}
+
+impl View {
+    /// The group as it is now; `None` where it has no record of ours yet.
+    pub(super) fn of(group: &Group) -> Option<Self> {
+        let read = group.record.latest().read?.ok()?;
+        let Found::Record(record) = read.found else { return None };
+        let reports = group.reports.latest();
+        // An instant of the core's is told from another one only: any will do for the present.
+        let now = Tick::from_millis(u64::MAX / 4);
+        let peer = |(id, seen): (&MonitorId, &redis_failover_store::SeenReport)| {
+            (id.clone(), seen.report.peer(now.before(seen.seen_at.elapsed())))
+        };
+        let peers = reports.iter().map(peer).collect();
+        let sentinel = |(id, seen): (&MonitorId, &redis_failover_store::SeenReport)| {
+            let address = seen.report.sentinel.as_deref()?.parse().ok()?;
+            Some((run_id(id), Sentinel { address, heard: seen.seen_at }))
+        };
+        Some(Self {
+            name: group.name.clone(),
+            verdict: record.verdict(&record.master, &peers, now),
+            sentinels: reports.iter().filter_map(sentinel).collect(),
+            alive: record.monitors.iter().filter(|id| peers.contains_key(*id)).count(),
+            record: *record,
+        })
+    }
+
+    /// How the published master is.
+    pub(super) fn master(&self) -> Master {
+        match &self.record.phase {
+            Phase::FailingOver(change) => match change.reason {
+                Reason::Switchover | Reason::Ordered => Master::SwitchedOver,
+                _ => Master::Replaced,
+            },
+            Phase::Steady if matches!(self.verdict, Verdict::Down(_)) => Master::Down,
+            Phase::Steady => Master::Well,
+        }
+    }
+
+    /// All nodes but the published master, in their order.
+    pub(super) fn replicas(&self) -> impl Iterator<Item = &Member> {
+        self.record.members.iter().filter(|member| member.addr != self.record.master)
+    }
+
+    /// The replica that takes over, once it is chosen.
+    pub(super) fn promoted(&self) -> Option<&NodeAddr> {
+        match &self.record.phase {
+            Phase::FailingOver(change) => Some(&change.intent.node),
+            Phase::Steady => None,
+        }
+    }
+}
