@@ -32,7 +32,7 @@ struct Content {
     #[serde(deserialize_with = "super::said::text")]
     id: Option<MonitorId>,
     listen: Option<SocketAddr>,
-    #[serde(deserialize_with = "super::said::text")]
+    #[serde(deserialize_with = "super::said::announced")]
     announce: Option<NodeAddr>,
     #[serde(flatten)]
     sentinel: SentinelSaid,

@@ -14,7 +14,7 @@ use super::group::Origin;
 use super::said::Said;
 use super::secure::{REDIS_PASSWORD, RedisTlsArgs, ZOOKEEPER_PASSWORD, ZooKeeperArgs, said_by_variable};
 use super::sentinel::SentinelArgs;
-use super::values::{parse_node, parse_size, parse_time};
+use super::values::{parse_announced, parse_node, parse_size, parse_time};
 use super::{Config, ConfigFile, Identity, usage};
 use crate::failure::Failure;
 
@@ -99,7 +99,7 @@ pub(crate) struct RunArgs {
 
     /// Where the others are told to ask this monitor; port 0 is the one that it listens on [default: what it listens
     /// on, or the host's name where that is every address].
-    #[arg(long, value_name = "ADDR", value_parser = parse_node)]
+    #[arg(long, value_name = "ADDR", value_parser = parse_announced)]
     announce: Option<NodeAddr>,
 
     #[command(flatten)]

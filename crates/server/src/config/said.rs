@@ -12,7 +12,7 @@ use redis_failover_store::{ConnectString, GroupPath};
 use secrecy::SecretString;
 use serde::de::{Deserialize, Deserializer, Error};
 
-use super::values::{parse_node, parse_size, parse_time};
+use super::values::{parse_announced, parse_node, parse_size, parse_time};
 
 /// What is said of one group, or of all: each may be missing.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -78,6 +78,10 @@ where
     D: Deserializer<'de>,
 {
     String::deserialize(value)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+pub(super) fn announced<'de, D: Deserializer<'de>>(value: D) -> Result<Option<NodeAddr>, D::Error> {
+    parse_announced(&String::deserialize(value)?).map(Some).map_err(D::Error::custom)
 }
 
 fn time<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {

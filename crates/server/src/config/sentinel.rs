@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::group::Origin;
 use super::secure::{OpenFile, note, said_by_variable, secret, together};
 use super::usage;
-use super::values::parse_node;
+use super::values::parse_announced;
 use crate::failure::Failure;
 use crate::sentinel::{Access, ServerTls, ServerTlsFiles};
 
@@ -42,7 +42,7 @@ pub(super) struct SentinelArgs {
 
     /// Where clients of other Sentinels are told that this one is; port 0 is the one that it is bound to [default: the
     /// host of --announce, and else what it is bound to, or the host's name where that is every address].
-    #[arg(long, value_name = "ADDR", value_parser = parse_node)]
+    #[arg(long, value_name = "ADDR", value_parser = parse_announced)]
     sentinel_announce: Option<NodeAddr>,
 
     /// The user that Sentinel clients name beside the password [default: default].
@@ -72,7 +72,7 @@ pub(super) struct SentinelArgs {
 pub(super) struct SentinelSaid {
     #[serde(rename = "sentinel", deserialize_with = "address")]
     listen: Option<SocketAddr>,
-    #[serde(rename = "sentinel_announce", deserialize_with = "super::said::text")]
+    #[serde(rename = "sentinel_announce", deserialize_with = "super::said::announced")]
     announce: Option<NodeAddr>,
     #[serde(rename = "sentinel_username")]
     username: Option<String>,

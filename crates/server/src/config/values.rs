@@ -52,6 +52,15 @@ pub(crate) fn parse_node(text: &str) -> Result<NodeAddr, String> {
     text.trim().parse::<NodeAddr>().map_err(|error| error.to_string())
 }
 
+/// An address that others are told; port 0 stands for the one that is taken.
+pub(super) fn parse_announced(text: &str) -> Result<NodeAddr, String> {
+    match text.trim().strip_suffix(":0") {
+        // Any port tells whether the host is one.
+        Some(host) => parse_node(&format!("{host}:1")).map(|node| NodeAddr::new(node.host(), 0)),
+        None => parse_node(text),
+    }
+}
+
 /// The host's name; empty where the system says none.
 pub(crate) fn host_name() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
@@ -105,6 +114,16 @@ mod tests {
             assert!(parse_size(text).expect_err(text).contains("16MiB"), "{text}");
         }
         assert!(parse_size("63KiB").expect_err("too little").contains("64KiB"));
+    }
+
+    #[test]
+    fn an_announced_port_may_be_the_one_that_is_taken() {
+        assert_eq!(parse_announced("a.example:0"), Ok(NodeAddr::new("a.example", 0)));
+        assert_eq!(parse_announced("[::1]:0"), Ok(NodeAddr::new("::1", 0)));
+        assert_eq!(parse_announced("10.0.0.1:8080"), Ok(NodeAddr::new("10.0.0.1", 8080)));
+        for text in [":0", "a b:0", "a.example", "a.example:65536"] {
+            assert!(parse_announced(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -241,8 +241,8 @@ fn settings(tale: &mut Tale, before: &View, now: &View, master: &str) {
     }
 }
 
-/// A change of master that was begun, or begun again with another choice. One that was over before it was seen was begun,
-/// too: all of it may have happened between two looks.
+/// A change of master that was begun, or begun again with another choice. One that was over before it was seen was
+/// begun, too: all of it may have happened between two looks.
 fn begun(tale: &mut Tale, before: &View, now: &View) {
     if before.record.epoch == now.record.epoch {
         return;

@@ -91,7 +91,7 @@ enum Next {
 }
 
 /// Answers what comes and tells what the client listens to, until one of the two ends it.
-async fn converse(mut session: Session, stream: impl AsyncRead + AsyncWrite) -> io::Result<()> {
+pub(super) async fn converse(mut session: Session, stream: impl AsyncRead + AsyncWrite) -> io::Result<()> {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut killed = session.client().killed();
     let (mut unread, mut unsent) = (Vec::new(), String::new());

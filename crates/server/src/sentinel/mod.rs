@@ -108,3 +108,6 @@ impl Endpoint {
 fn run_id(id: &MonitorId) -> String {
     sha1_smol::Sha1::from(id.to_string()).digest().to_string()
 }
+
+#[cfg(test)]
+mod tests;

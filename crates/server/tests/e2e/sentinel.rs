@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use redis_failover_lab::{Connection, Process, Reply, Sentinel, ensure_eq, eventually};
+use redis_failover_lab::{Authority, Connection, Process, Reply, Sentinel, ensure_eq, eventually};
 
 use crate::world::{DEADLINE, Group, Servers};
 
@@ -499,4 +499,67 @@ fn too_many_clients_are_turned_away_and_the_monitor_goes_on() {
     eventually(DEADLINE, "another is served", || {
         ensure_eq(ask(own, &["PING"])?, Reply::Simple("PONG".into()))
     });
+}
+
+#[test]
+fn names_addresses_of_version_6_and_what_is_announced_are_told_as_they_are() {
+    let servers = Servers::start();
+    let mut group = Group::fresh("/redis/spelled");
+    group.host = Some("localhost");
+    group.flags = vec!["--sentinel", "[::1]:0", "--sentinel-announce", "sentinel.example:0"];
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    let endpoints = ["m1", "m2", "m3"].map(|id| endpoint(&group.monitors[id]));
+    assert!(endpoints.iter().all(SocketAddr::is_ipv6));
+    let (host, port) = (Reply::Bulk("localhost".into()), Reply::Bulk(group.redis[0].port().to_string()));
+    eventually(DEADLINE, "the master is told by its name", || {
+        let told = ask(endpoints[0], &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "spelled"])?;
+        ensure_eq(told, Reply::Array(vec![host.clone(), port.clone()]))
+    });
+    eventually(DEADLINE, "the other two are told by what they announce", || {
+        let others = instances(&ask(endpoints[0], &["SENTINEL", "SENTINELS", "spelled"])?)?;
+        let mut wanted = [endpoints[1], endpoints[2]].map(|it| it.port().to_string());
+        wanted.sort();
+        ensure_eq(
+            others.iter().map(|it| field(it, "port")).collect::<Vec<_>>(),
+            [Some(&*wanted[0]), Some(&*wanted[1])],
+        )
+        .map(drop)?;
+        ensure_eq(others.iter().map(|it| field(it, "ip")).collect::<Vec<_>>(), [Some("sentinel.example"); 2])
+            .map(drop)
+    });
+    let replicas = instances(&ask(endpoints[0], &["SENTINEL", "REPLICAS", "spelled"]).expect("an answer"));
+    for replica in replicas.expect("replicas") {
+        let told =
+            ["name", "ip", "master-host"].map(|name| field(&replica, name).unwrap_or_default().to_owned());
+        assert_eq!(told[1..], ["localhost", "localhost"], "a node has one spelling: {told:?}");
+        assert_eq!(told[0], format!("localhost:{}", field(&replica, "port").unwrap_or_default()));
+    }
+}
+
+#[test]
+fn tls_is_spoken_with_those_whose_certificate_is_known() {
+    let servers = Servers::start();
+    let (group, _) = group(&servers, "/redis/sealed");
+    let authority = Authority::new();
+    let (own, client) = (authority.issue(&["127.0.0.1"]), authority.issue(&["application"]));
+    let text = |path: &std::path::Path| path.display().to_string();
+    let (certificate, key, roots) = (text(&own.certificate), text(&own.key), text(&authority.roots()));
+    let flags = ["--sentinel", "127.0.0.1:0", "--sentinel-tls-cert-file", &certificate];
+    let more = ["--sentinel-tls-key-file", &key, "--sentinel-tls-ca-file", &roots];
+    let sealed = beside(&servers, &group, "sealed", &[flags, more].concat());
+    let port = endpoint(&sealed).port().to_string();
+    let call = |words: &[&str]| {
+        let mut command = Command::new("redis-cli");
+        command.args(["-h", "127.0.0.1", "-p", &port]).args(words).arg("PING");
+        let output = command.output().expect("redis-cli runs");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned()
+    };
+    let (shown, proof) = (text(&client.certificate), text(&client.key));
+    assert_eq!(call(&["--tls", "--cacert", &roots, "--cert", &shown, "--key", &proof]), "PONG");
+    // Of who shows none, and of who speaks no TLS, nothing is answered.
+    assert_ne!(call(&["--tls", "--cacert", &roots]), "PONG");
+    assert_ne!(call(&[]), "PONG");
+    let log = fs::read_to_string(sealed.log()).expect("a log");
+    assert!(log.contains("no TLS with a Sentinel client"), "{log}");
 }
