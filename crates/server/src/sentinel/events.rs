@@ -259,3 +259,6 @@ fn begun(tale: &mut Tale, before: &View, now: &View) {
         tale.add(step, &replica);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ pub(super) struct View {
     /// How many of the registered monitors are alive.
     pub(super) alive: usize,
     /// What the votes say of the published master.
-    verdict: Verdict,
+    pub(super) verdict: Verdict,
 }
 
 /// Another monitor's endpoint.
