@@ -80,7 +80,8 @@ async fn a_subscriber_of_version_2_may_ask_little_and_one_of_version_3_everythin
         .expect("sent");
     let told = rest(client).await;
     let refused = "-ERR Can't execute 'role': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
-                   allowed in this context\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n+RESET\r\n*2\r\n$8\r\nsentinel\r\n*0\r\n+OK\r\n";
+                   allowed in this context\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n+RESET\r\n\
+                   *2\r\n$8\r\nsentinel\r\n*0\r\n+OK\r\n";
     assert!(told.ends_with(refused), "{told}");
     let (mut client, _served) = connect(&endpoint, 4096);
     client
