@@ -73,6 +73,9 @@ pub(crate) enum LinkError {
     /// This host can't call from the source address that we were told: our fault, and nothing about the node.
     #[error("cannot connect from the source address: {0}")]
     Unbound(io::Error),
+    /// This process has no descriptor left for it: our fault, and nothing about the node.
+    #[error("cannot connect: {0}")]
+    Exhausted(io::Error),
     /// It answered, and does not want us: password, ACL, or too many clients.
     #[error("it answers, but does not let us in: {0}")]
     Denied(String),
@@ -275,6 +278,7 @@ pub(crate) async fn connect(
 async fn call(address: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, LinkError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::ConnectionRefused => LinkError::Refused,
+        _ if is_exhausted(&error) => LinkError::Exhausted(error),
         _ => LinkError::Unreachable(error),
     };
     let Some(source) = source else { return TcpStream::connect(address).await.map_err(failed) };
@@ -283,9 +287,16 @@ async fn call(address: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, 
         return Err(LinkError::Unbound(io::Error::new(io::ErrorKind::AddrNotAvailable, why)));
     }
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let socket = socket.map_err(LinkError::Unbound)?;
+    let socket = socket.map_err(failed)?;
     socket.bind(SocketAddr::new(source, 0)).map_err(LinkError::Unbound)?;
     socket.connect(address).await.map_err(failed)
+}
+
+/// Whether this process, or this machine, has no descriptor left.
+fn is_exhausted(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let code = error.raw_os_error().map(Errno::from_raw);
+    matches!(code, Some(Errno::EMFILE | Errno::ENFILE))
 }
 
 impl LinkError {
@@ -293,7 +304,7 @@ impl LinkError {
     fn weight(&self) -> u8 {
         match self {
             Self::Unresolved(_) => 0,
-            Self::Unbound(_) => 1,
+            Self::Unbound(_) | Self::Exhausted(_) => 1,
             Self::Unreachable(_) | Self::Broken(_) => 2,
             Self::Refused | Self::Denied(_) | Self::Untrusted(_) => 3,
         }

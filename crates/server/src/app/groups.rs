@@ -9,6 +9,7 @@ use redis_failover_store::{Contact, Store as _, ZooKeeperGroup};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::sessions::Sessions;
 use crate::config::GroupConfig;
@@ -86,15 +87,27 @@ impl Groups {
         for Running { config, .. } in &removed {
             tell_removed(config);
         }
-        for Running { config, .. } in changed.iter().chain(&removed) {
+        // What was changed is answered for as it was until it is begun anew.
+        let named = |running: &&Running| !wanted.iter().any(|config| config.name == running.config.name);
+        for Running { config, .. } in changed.iter().chain(&removed).filter(named) {
             if let Some(endpoint) = &self.endpoint {
                 endpoint.forget(&config.name);
             }
         }
         // It may take them some seconds, which no other group waits for.
         doom(&removed, Fate::Leaves);
-        // A group whose settings changed is begun only when its former monitor is gone.
+        // A group whose settings changed is begun only when its former monitor is gone; for good, where none follows.
+        let (left, changed): (Vec<_>, Vec<_>) = changed.into_iter().partition(|over| {
+            let only_follows =
+                |config: &GroupConfig| config.path == over.config.path && config.only_follows();
+            !over.config.only_follows() && wanted.iter().any(only_follows)
+        });
+        for Running { config, .. } in &left {
+            tell_removed(config);
+        }
+        doom(&left, Fate::Leaves);
         doom(&changed, Fate::Ends);
+        gone(left).await;
         gone(changed).await;
         // So is one of servers that a removed group had: two that command one server undo each other's work.
         let shares = |running: &Running| {
@@ -221,13 +234,20 @@ impl Keeper {
     /// Runs the group's monitor until it is told to end, or has left. One that panics is begun anew: it must end
     /// neither the other groups nor the watch over this one.
     async fn keep(self, mut seeds: watch::Receiver<Seed>, mut fate: watch::Receiver<Fate>) {
-        if self.config.only_follows() {
-            let onlooker = self.onlooker();
-            tokio::select! {
-                () = onlooker.look(self.group.record()) => {}
-                _ = fate.wait_for(|fate| *fate != Fate::Stays) => {}
-            }
-            return;
+        while self.config.only_follows() {
+            let looking = AbortOnDropHandle::new(tokio::spawn(self.onlooker().look(self.group.record())));
+            let ended = tokio::select! {
+                ended = looking => ended,
+                _ = fate.wait_for(|fate| *fate != Fate::Stays) => return,
+            };
+            // It never ends by itself.
+            let why = ended.err().map(|panicked| panicked.to_string()).unwrap_or_default();
+            tracing::error!(
+                event = "panicked",
+                group = %self.config.name,
+                "{why}; the look at its nodes is begun anew (please report this)"
+            );
+            sleep(REST).await;
         }
         loop {
             let setup = self.setup(seeds.borrow_and_update().clone());

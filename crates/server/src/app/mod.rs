@@ -5,13 +5,12 @@ mod listener;
 mod sessions;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use redis_failover_core::NodeAddr;
 use redis_failover_store::{Contact, Feed, GroupPath, Sight, Store, Unreadable, ZooKeeperGroup};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, ConfigFile, SentinelConfig, host_name};
@@ -36,7 +35,7 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
     }
     check_sources(&config)?;
     let contact = contact(&config).await?;
-    let endpoint = endpoint(&config).await?;
+    let endpoint = endpoint(&config)?;
     let mut sessions = Sessions::default();
     // Of one group the operator is told at once; beside others it is no reason to end.
     if let (None, [only]) = (&file, config.groups.as_slice()) {
@@ -93,20 +92,27 @@ fn announced(bound: SocketAddr, wanted: Option<&NodeAddr>) -> NodeAddr {
 }
 
 /// Has this process answer as a Redis Sentinel where it is told to.
-async fn endpoint(config: &Config) -> Result<Option<Arc<Endpoint>>, Failure> {
+fn endpoint(config: &Config) -> Result<Option<Arc<Endpoint>>, Failure> {
     let Some(SentinelConfig { listen, announce, access, .. }) = &config.sentinel else { return Ok(None) };
     let failed = |error: io::Error| {
         Failure::new(Kind::Failed, format!("--sentinel {listen}: {error}"))
             .hint("does a Sentinel run there? port 0 takes a free one")
     };
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let listener = TcpListener::bind(listen).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    // The host is the same for both; the port is each one's own.
-    let beside = config.announce.as_ref().map(|it| NodeAddr::new(it.host(), bound.port()));
+    // The host is the same for both, unless nobody reaches the endpoint there; the port is each one's own.
+    let host = config.announce.as_ref().filter(|_| !bound.ip().is_loopback());
+    let beside = host.map(|it| NodeAddr::new(it.host(), bound.port()));
     let address = announced(bound, announce.as_ref().or(beside.as_ref()));
     tracing::info!(event = "sentinel", %bound, "this process answers as a Sentinel at {address}");
-    let endpoint = Endpoint::new(&config.id, address, access.clone());
-    tokio::spawn(sentinel::listen(Arc::clone(&endpoint), listener));
+    let runtime =
+        sentinel::thread().map_err(|error| Failure::new(Kind::Failed, format!("no thread: {error}")))?;
+    // Beside the monitor of this host, whose id is the host's name, too, it is another Sentinel.
+    let beside_monitors = format!("{} (monitors nothing)", config.id);
+    let monitors = config.groups.iter().any(|group| !group.only_follows());
+    let id = if monitors { Ok(&config.id) } else { Err(beside_monitors.as_str()) };
+    let endpoint = Endpoint::new(id, address, access.clone(), runtime);
+    endpoint.listen(listener);
     Ok(Some(endpoint))
 }
 

@@ -154,7 +154,7 @@ impl Asker {
                     }
                 }
                 Ok(Err(LinkError::Refused)) => self.tell(asked, Probe::Refused),
-                Ok(Err(LinkError::Unbound(_))) => self.tell(asked, Probe::Denied),
+                Ok(Err(LinkError::Unbound(_) | LinkError::Exhausted(_))) => self.tell(asked, Probe::Denied),
                 Ok(Err(_)) | Err(_) => {}
             }
             sleep(interval).await;

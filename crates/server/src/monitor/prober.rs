@@ -111,10 +111,16 @@ impl Prober {
                     }
                 }
                 Err(LinkError::Refused) => self.tell(asked, Probe::Refused),
-                Err(error @ (LinkError::Denied(_) | LinkError::Unbound(_) | LinkError::Untrusted(_))) => {
+                Err(
+                    error @ (LinkError::Denied(_)
+                    | LinkError::Unbound(_)
+                    | LinkError::Untrusted(_)
+                    | LinkError::Exhausted(_)),
+                ) => {
                     self.tell(asked, Probe::Denied);
                     let check = match error {
                         LinkError::Unbound(_) => "the source address and this host's addresses",
+                        LinkError::Exhausted(_) => "how many files this process may open (ulimit -n)",
                         LinkError::Untrusted(_) => "its certificate, this monitor's, and whom each trusts",
                         _ => "the password, the ACL user and maxclients",
                     };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -10,7 +11,27 @@ use tokio::sync::watch;
 
 /// The clients that are connected, and how many there ever were.
 #[derive(Debug, Default)]
-pub(super) struct Clients(Mutex<Known>);
+pub(super) struct Clients {
+    known: Mutex<Known>,
+    /// How many bytes wait for clients to read them.
+    unread: AtomicUsize,
+}
+
+/// How many bytes may wait for all clients together; one that would have more wait is cut off.
+const UNREAD: usize = 64 << 20;
+
+/// Bytes that wait for one client, for as long as it is kept.
+#[derive(Debug)]
+pub(super) struct Unread<'a> {
+    total: &'a AtomicUsize,
+    bytes: usize,
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -70,7 +91,7 @@ impl Drop for Place {
 
 impl Clients {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All who are connected, the first to come first.
@@ -86,6 +107,13 @@ impl Clients {
     /// What was counted so far.
     pub(super) fn totals(&self) -> Totals {
         self.lock().totals
+    }
+
+    /// A place for bytes that wait to be read; `None` where too many wait already.
+    pub(super) fn wait(&self, bytes: usize) -> Option<Unread<'_>> {
+        let waiting = self.unread.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let unread = Unread { total: &self.unread, bytes };
+        (waiting <= UNREAD).then_some(unread)
     }
 
     /// Counts one command.

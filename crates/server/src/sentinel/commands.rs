@@ -1,5 +1,6 @@
 //! `SENTINEL …`: what a client or an operator's script asks about groups, and what it may ask for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SUBCOMMANDS: [(&str, i32, &str); 21] = [
     ("ckquorum", 3, "<master-name>: whether the live monitors can find a master down and replace it."),
     ("config", -3, "GET <pattern>: what this endpoint was started with."),
-    ("debug", -2, "Not here: see `redis-failover config show`."),
+    ("debug", -2, "Not here: `redis-failover config show` tells the settings, `config set` changes them."),
     ("failover", -3, "<master-name>: a switchover; where a quorum finds the master down, a failover."),
     ("flushconfig", 2, "Nothing to do: what is decided is always written."),
     ("get-master-addr-by-name", 3, "<master-name>: the master's address."),
@@ -36,12 +37,12 @@ const SUBCOMMANDS: [(&str, i32, &str); 21] = [
     ("monitor", 6, "Not here: `redis-failover run` monitors a group."),
     ("myid", 2, "The id of this process as a Sentinel."),
     ("pending-scripts", 2, "No scripts are run."),
-    ("remove", 3, "Not here: a group's monitors end, and the group with them."),
+    ("remove", 3, "Not here: take the group out of the monitors' configuration, or end them."),
     ("replicas", 3, "<master-name>: the replicas."),
     ("reset", 3, "<pattern>: nothing is forgotten; the number of groups that match."),
     ("sentinels", 3, "<master-name>: the other monitors that answer as Sentinels."),
     ("set", -5, "Not here: `redis-failover config set` changes a group's settings for all its monitors."),
-    ("simulate-failure", -3, "Not here."),
+    ("simulate-failure", -3, "Not here: kill a process of a test group."),
     ("slaves", 3, "<master-name>: the replicas."),
 ];
 
@@ -66,11 +67,12 @@ pub(super) async fn answer(endpoint: &Arc<Endpoint>, words: &[String]) -> Reply 
             Reply::Array(endpoint.groups().iter().filter_map(master).collect())
         }
         "get-master-addr-by-name" => match look(endpoint, &arguments[0]) {
-            Some((_, view)) => {
+            Ok((_, view)) => {
                 let master = &view.record.master;
                 Reply::Array(vec![Reply::bulk(master.host()), Reply::bulk(master.port())])
             }
-            None => Reply::NullArray,
+            Err(Missing::Unknown) => Reply::NullArray,
+            Err(missing) => missing.error(),
         },
         "config" => config(endpoint, arguments),
         "info-cache" => cache(endpoint, arguments),
@@ -87,8 +89,8 @@ pub(super) async fn answer(endpoint: &Arc<Endpoint>, words: &[String]) -> Reply 
             Reply::Error(format!("ERR SENTINEL {} changes nothing. {about}", name.to_ascii_uppercase()))
         }
         _ => match look(endpoint, &arguments[0]) {
-            Some((group, view)) => of_group(endpoint, name, &arguments[1..], &group, &view).await,
-            None => Reply::Error("ERR No such master with that name".to_owned()),
+            Ok((group, view)) => of_group(endpoint, name, &arguments[1..], &group, &view).await,
+            Err(missing) => missing.error(),
         },
     }
 }
@@ -123,10 +125,29 @@ async fn of_group(
     }
 }
 
-fn look(endpoint: &Endpoint, name: &str) -> Option<(Arc<Group>, View)> {
-    let group = endpoint.group(name)?;
-    let view = View::of(&group)?;
-    Some((group, view))
+/// Why nothing is told of a group.
+enum Missing {
+    /// There is none of that name, or it has no record.
+    Unknown,
+    /// There may be one.
+    Unread(&'static str),
+}
+
+impl Missing {
+    fn error(&self) -> Reply {
+        Reply::Error(match self {
+            Self::Unknown => "ERR No such master with that name".to_owned(),
+            Self::Unread(why) => format!("ERR nothing is known of that master: {why}"),
+        })
+    }
+}
+
+fn look(endpoint: &Endpoint, name: &str) -> Result<(Arc<Group>, View), Missing> {
+    let group = endpoint.group(name).ok_or(Missing::Unknown)?;
+    match View::of(&group) {
+        Some(view) => Ok((group, view)),
+        None => Err(View::missing(&group).map_or(Missing::Unknown, Missing::Unread)),
+    }
 }
 
 fn master(endpoint: &Endpoint, group: &Group, view: &View) -> Reply {
@@ -173,7 +194,9 @@ fn config(endpoint: &Endpoint, arguments: &[String]) -> Reply {
 /// What each node of the named groups last told, the master first.
 fn cache(endpoint: &Endpoint, names: &[String]) -> Reply {
     let mut groups = Vec::new();
-    for (group, view) in names.iter().filter_map(|name| look(endpoint, name)) {
+    // Once each, however often it is asked for.
+    let names: BTreeSet<_> = names.iter().collect();
+    for (group, view) in names.into_iter().filter_map(|name| look(endpoint, name).ok()) {
         let observed = group.observed.borrow().clone();
         let nodes = [&view.record.master].into_iter().chain(view.replicas().map(|member| &member.addr));
         let told = nodes.map(|node| {
@@ -229,6 +252,9 @@ async fn fail_over(group: &Group, view: &View) -> Reply {
     if matches!(record.phase, Phase::FailingOver(_)) {
         return Reply::Error("INPROG Failover already in progress".to_owned());
     }
+    let Ok(_asking) = group.asking.try_acquire() else {
+        return Reply::Error("INPROG Failover already in progress: another client asked for it".to_owned());
+    };
     if !view.replicas().any(|member| member.ok) {
         return Reply::Error("NOGOODSLAVE No suitable replica to promote".to_owned());
     }

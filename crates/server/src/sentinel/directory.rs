@@ -10,7 +10,7 @@ pub(super) struct Command {
     summary: &'static str,
 }
 
-const COMMANDS: [Command; 16] = [
+const COMMANDS: [Command; 17] = [
     Command { name: "acl", arity: -2, summary: "Tells who the client is." },
     Command { name: "auth", arity: -2, summary: "Authenticates the connection." },
     Command { name: "client", arity: -2, summary: "Tells of, names and ends connections." },
@@ -24,6 +24,7 @@ const COMMANDS: [Command; 16] = [
     Command { name: "quit", arity: -1, summary: "Closes the connection." },
     Command { name: "role", arity: 1, summary: "Tells that this is a Sentinel, and its groups." },
     Command { name: "sentinel", arity: -2, summary: "Tells of groups, and asks for a failover." },
+    Command { name: "shutdown", arity: -1, summary: "Refused: a monitor is ended by a signal." },
     Command { name: "subscribe", arity: -2, summary: "Listens to channels." },
     Command { name: "unsubscribe", arity: -1, summary: "Listens no more to channels." },
     Command { name: "reset", arity: 1, summary: "Makes the connection what it was at first." },

@@ -2,15 +2,16 @@
 //! from the record, so that a message is sent when it is so for everybody, and never before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use redis_failover_core::{Link, NodeAddr, Phase, Role};
-use tokio::sync::broadcast;
+use tokio::sync::Mutex;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::group::Group;
 use super::view::{Master, View};
-use super::words;
+use super::{Endpoint, lock, words};
 use crate::observed::Observed;
 
 /// A message and its channel.
@@ -29,14 +30,18 @@ pub(super) struct Since {
     pub(super) cut_off: Option<Instant>,
 }
 
+/// How often is looked though nothing is heard: a vote may come to count by time alone.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Follows a group until nobody answers for it any more, and sends the messages about it.
-pub(super) async fn tell(group: Weak<Group>, me: String, messages: broadcast::Sender<Arc<Message>>) {
-    let Some(held) = group.upgrade() else { return };
-    let (mut record, mut reports) = (held.record.clone(), held.reports.clone());
-    let (mut observed, mut session) = (held.observed.clone(), held.session.clone());
-    let mut ends = held.ends();
-    drop(held);
-    let mut teller = Teller::new(me);
+pub(super) async fn tell(group: Arc<Group>, teller: Arc<Mutex<Teller>>, endpoint: Arc<Endpoint>) {
+    let mut ended = group.ended();
+    // Another may be about to end that followed the group before it was changed.
+    let mut teller = teller.lock().await;
+    let (mut record, mut reports) = (group.record.clone(), group.reports.clone());
+    let (mut observed, mut session) = (group.observed.clone(), group.session.clone());
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let reconnected = async {
             match &mut session {
@@ -45,20 +50,36 @@ pub(super) async fn tell(group: Weak<Group>, me: String, messages: broadcast::Se
             }
         };
         tokio::select! {
-            _ = ends.changed() => return,
+            biased;
+            _ = ended.wait_for(|ended| *ended) => return,
             _ = record.next() => {}
             _ = reports.next() => {}
             () = reconnected => {}
             // Only for as long as somebody is awaited.
             Ok(()) = observed.changed(), if !teller.awaited.is_empty() => {}
+            _ = looks.tick() => {}
         }
-        let Some(group) = group.upgrade() else { return };
         let seen = observed.borrow_and_update().clone();
-        for message in teller.look(View::of(&group), &seen, group.is_cut_off()) {
-            // Nobody may listen.
-            let _ = messages.send(Arc::new(message));
-        }
+        let messages = teller.look(View::of(&group), &seen, group.is_cut_off());
         group.since.send_replace(teller.since.clone());
+        for message in endpoint.tilt().into_iter().chain(messages) {
+            // Nobody may listen.
+            let _ = endpoint.messages.send(Arc::new(message));
+        }
+    }
+}
+
+impl Endpoint {
+    /// That the session with ZooKeeper of some group is lost, or those of all are there again, where that is news.
+    fn tilt(&self) -> Option<Message> {
+        let cut_off = self.groups().iter().any(|group| group.since.borrow().cut_off.is_some());
+        let mut told = lock(&self.tilted);
+        if *told == cut_off {
+            return None;
+        }
+        *told = cut_off;
+        let (channel, word) = if cut_off { ("+tilt", "entered") } else { ("-tilt", "exited") };
+        Some(Message { channel, payload: format!("#tilt mode {word}") })
     }
 }
 
@@ -82,11 +103,6 @@ impl Teller {
     /// The messages that the difference makes.
     pub(super) fn look(&mut self, now: Option<View>, observed: &Observed, cut_off: bool) -> Vec<Message> {
         let mut tale = Tale::default();
-        match (self.since.cut_off, cut_off) {
-            (None, true) => tale.add("+tilt", "#tilt mode entered"),
-            (Some(_), false) => tale.add("-tilt", "#tilt mode exited"),
-            _ => {}
-        }
         self.since.cut_off = cut_off.then(|| self.since.cut_off.unwrap_or_else(Instant::now));
         let Some(now) = now else { return tale.0 };
         let master = words::master(&now.name, &now.record.master);
@@ -95,6 +111,9 @@ impl Teller {
             None => tale.add("+monitor", &format!("{master} quorum {}", now.record.quorum())),
             Some(before) => {
                 settings(&mut tale, before, &now, &master);
+                if now.master() == Master::Replaced {
+                    self.master(&mut tale, &now);
+                }
                 begun(&mut tale, before, &now);
                 self.switched(&mut tale, before, &now);
             }
@@ -113,8 +132,12 @@ impl Teller {
             let restarted = before.record.master_run.is_some()
                 && now.record.master_run.is_some()
                 && before.record.master_run != now.record.master_run;
+            let master = words::master(&now.name, new);
             if restarted && matches!(now.record.phase, Phase::Steady) {
-                tale.add("+reboot", &words::master(&now.name, new));
+                tale.add("+reboot", &master);
+            }
+            if before.promoted().is_some() && now.promoted().is_none() {
+                tale.add("-failover-abort-slave-timeout", &master);
             }
             return;
         }
@@ -124,7 +147,7 @@ impl Teller {
         tale.add("+failover-end", &former);
         let (from, to) = ((old.host(), old.port()), (new.host(), new.port()));
         tale.add("+switch-master", &format!("{} {} {} {} {}", now.name, from.0, from.1, to.0, to.1));
-        self.awaited = now.replicas().map(|member| member.addr.clone()).collect();
+        self.awaited = now.replicas().filter(|member| member.ok).map(|member| member.addr.clone()).collect();
         for member in now.replicas() {
             tale.add("+slave", &words::replica(&member.addr, &now.name, new));
         }
@@ -140,20 +163,7 @@ impl Teller {
         for member in now.replicas().filter(|member| !known(&member.addr)) {
             tale.add("+slave", &words::replica(&member.addr, name, master));
         }
-        let down = matches!(now.master(), Master::Down | Master::Replaced);
-        let lost = now.record.master.clone();
-        match (self.since.down.contains_key(&lost), down) {
-            (false, true) => {
-                let whom = words::master(name, master);
-                tale.add("+sdown", &whom);
-                tale.add("+odown", &format!("{whom} #quorum {0}/{0}", now.record.quorum()));
-            }
-            (true, false) => {
-                tale.add("-sdown", &words::master(name, master));
-                tale.add("-odown", &words::master(name, master));
-            }
-            _ => {}
-        }
+        self.master(tale, now);
         for member in now.replicas() {
             match (self.since.down.contains_key(&member.addr), member.ok) {
                 (false, false) => tale.add("+sdown", &words::replica(&member.addr, name, master)),
@@ -161,11 +171,27 @@ impl Teller {
                 _ => {}
             }
         }
-        let replicas = now.replicas().filter(|member| !member.ok).map(|member| member.addr.clone());
-        let present: BTreeSet<_> = replicas.chain(down.then_some(lost)).collect();
-        self.since.down.retain(|node, _| present.contains(node));
-        for node in present {
+        let down: BTreeSet<_> =
+            now.replicas().filter(|member| !member.ok).map(|member| member.addr.clone()).collect();
+        self.since.down.retain(|node, _| node == master || down.contains(node));
+        for node in down {
             self.since.down.entry(node).or_insert_with(Instant::now);
+        }
+    }
+
+    /// Whether the master is down or back.
+    fn master(&mut self, tale: &mut Tale, now: &View) {
+        let master = &now.record.master;
+        let whom = words::master(&now.name, master);
+        let down = matches!(now.master(), Master::Down | Master::Replaced);
+        if down && !self.since.down.contains_key(master) {
+            tale.add("+sdown", &whom);
+            tale.add("+odown", &format!("{whom} #quorum {0}/{0}", now.record.quorum()));
+            self.since.down.insert(master.clone(), Instant::now());
+        }
+        if !down && self.since.down.remove(master).is_some() {
+            tale.add("-sdown", &whom);
+            tale.add("-odown", &whom);
         }
     }
 

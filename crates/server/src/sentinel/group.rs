@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use redis_failover_core::{Answer, MonitorId, Request};
 use redis_failover_store::{Connection, Feed, SeenReport, Sight, Store, StoreError};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::events::Since;
 use crate::observed::Observed;
@@ -27,8 +27,10 @@ pub(crate) struct Group {
     pub(super) session: Option<Feed<Connection>>,
     /// Since when it is as it is, as far as this process saw it.
     pub(super) since: watch::Sender<Since>,
-    /// Closes with the group.
-    end: watch::Sender<()>,
+    /// Becomes true when nobody answers for it any more.
+    ended: watch::Sender<bool>,
+    /// Held by the client that has a change of master asked for.
+    pub(super) asking: Semaphore,
     ask: Box<dyn Fn(Request) -> Asked + Send + Sync>,
 }
 
@@ -45,13 +47,18 @@ impl Group {
             let store = store.clone();
             Box::pin(async move { store.ask(&request).await })
         };
-        let (since, end) = (watch::Sender::default(), watch::Sender::default());
-        Self { name, record, reports, observed, session, since, end, ask: Box::new(ask) }
+        let (since, ended, asking) = (watch::Sender::default(), watch::Sender::default(), Semaphore::new(1));
+        Self { name, record, reports, observed, session, since, ended, asking, ask: Box::new(ask) }
     }
 
-    /// Closes when nobody answers for the group any more.
-    pub(super) fn ends(&self) -> watch::Receiver<()> {
-        self.end.subscribe()
+    /// Nobody answers for it any more.
+    pub(super) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Becomes true then.
+    pub(super) fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.subscribe()
     }
 
     /// Leaves a request for the leader; dropping what is returned withdraws it.

@@ -90,7 +90,7 @@ fn sentinel(endpoint: &Endpoint) -> Lines {
     ];
     for (index, view) in views.iter().enumerate() {
         let status = match view.master() {
-            Master::Well | Master::SwitchedOver => "ok",
+            Master::Well | Master::SwitchedOver | Master::Deposed => "ok",
             Master::Down | Master::Replaced => "odown",
         };
         let (name, master) = (&view.name, &view.record.master);

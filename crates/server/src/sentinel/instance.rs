@@ -75,6 +75,7 @@ pub(super) fn master(view: &View, observed: &Observed, since: &Since, me: &str) 
         Master::Down => "s_down,o_down,master,disconnected",
         Master::Replaced => "s_down,o_down,master,disconnected,failover_in_progress",
         Master::SwitchedOver => "master,failover_in_progress,force_failover",
+        Master::Deposed => "master,failover_in_progress",
     };
     let mut fields = Fields::of(&view.name, addr, &run(&seen), flags, &seen);
     if view.promoted().is_some() {

@@ -1,5 +1,5 @@
-//! Takes connections and carries bytes: requests to their sessions, replies and messages back. What a client does not
-//! read is not kept for it, and a client that does nothing costs a task and a descriptor.
+//! Takes connections and carries bytes: requests to their sessions, replies and messages back. Of what clients do not
+//! read little is kept for all of them together, and nothing for long.
 
 use std::future::Future;
 use std::io;
@@ -27,14 +27,28 @@ const BATCH: usize = 64 << 10;
 /// The most clients at a time.
 const CLIENTS: usize = 4_096;
 
-/// Descriptors that clients never get: the monitor must reach ZooKeeper and Redis whoever calls here.
-const RESERVE: u64 = 256;
+/// The most descriptors that this process asks for.
+const DESCRIPTORS: u64 = 65_536;
+
+/// In how many pieces a request may come; who sends more is searched for its end again and again.
+const PIECES: u32 = 256;
 
 /// After how much silence a connection is asked whether it still stands.
 const KEEPALIVE: Duration = Duration::from_mins(1);
 
-/// Takes connections until the process ends.
-pub(crate) async fn listen(endpoint: Arc<Endpoint>, listener: TcpListener) {
+/// Takes connections until the process ends, or says why it can't.
+pub(super) async fn listen(endpoint: Arc<Endpoint>, listener: io::Result<std::net::TcpListener>) {
+    let listener = listener.and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    });
+    let listener = match listener {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(event = "sentinel", "no clients are taken: {error}");
+            return;
+        }
+    };
     let limit = limit();
     loop {
         match listener.accept().await {
@@ -45,14 +59,13 @@ pub(crate) async fn listen(endpoint: Arc<Endpoint>, listener: TcpListener) {
     }
 }
 
-/// How many clients this process has descriptors for, once it has taken as many as it may.
+/// How many clients are served: they get half of the descriptors that this process may have at most, for the monitors
+/// must reach ZooKeeper and Redis whoever calls here.
 fn limit() -> usize {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return CLIENTS };
-    let wanted = (CLIENTS as u64 + RESERVE).min(hard);
-    if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_err() {
-        return usize::try_from(soft.saturating_sub(RESERVE)).unwrap_or(CLIENTS).clamp(16, CLIENTS);
-    }
-    usize::try_from(soft.max(wanted).saturating_sub(RESERVE)).unwrap_or(CLIENTS).clamp(16, CLIENTS)
+    let wanted = soft.max(hard.min(DESCRIPTORS));
+    let granted = if setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() { wanted } else { soft };
+    usize::try_from(granted / 2).unwrap_or(CLIENTS).min(CLIENTS)
 }
 
 /// Serves one connection to its end.
@@ -61,21 +74,24 @@ async fn attend(endpoint: Arc<Endpoint>, stream: TcpStream, peer: SocketAddr, li
     // Without these a reply may wait for the kernel, and a host that is gone is noticed later; no more than that.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+    let tls = endpoint.access.tls.clone();
     let Some(place) = Place::take(&endpoint, peer, local, limit) else {
+        if tls.is_some() {
+            return;
+        }
         let mut stream = stream;
         let refusal = b"-ERR max number of clients reached\r\n";
         drop(timeout(SLOW, stream.write_all(refusal)).await);
         return;
     };
-    let tls = endpoint.access.tls.clone();
-    let session = Session::new(endpoint, place);
+    let session = Session::new(Arc::clone(&endpoint), place);
     // How a connection ends is its client's affair.
     drop(match tls {
         None => converse(session, stream).await,
         Some(tls) => match timeout(SLOW, tls.accept(stream)).await {
             Ok(Ok(stream)) => converse(session, stream).await,
             Ok(Err(error)) => {
-                tracing::warn!(event = "denied", %peer, "no TLS with a Sentinel client: {error}");
+                endpoint.deny(peer, &format!("no TLS with a Sentinel client: {error}"));
                 Ok(())
             }
             Err(_) => Ok(()),
@@ -95,7 +111,11 @@ pub(super) async fn converse(mut session: Session, stream: impl AsyncRead + Asyn
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut killed = session.client().killed();
     let (mut unread, mut unsent) = (Vec::new(), String::new());
+    let admission = sleep(SLOW);
+    tokio::pin!(admission);
+    let mut pieces = 0;
     loop {
+        let before = unread.len();
         if let Some(done) =
             until(&mut killed, answer_all(&mut session, &mut unread, &mut unsent, &mut writer)).await
         {
@@ -103,14 +123,17 @@ pub(super) async fn converse(mut session: Session, stream: impl AsyncRead + Asyn
         } else {
             return Ok(());
         }
-        send(&mut writer, &mut unsent).await?;
-        if session.ends {
+        send(&session, &mut writer, &mut unsent).await?;
+        pieces = if unread.len() < before || unread.is_empty() { 0 } else { pieces + 1 };
+        if session.ends || pieces > PIECES {
             return writer.shutdown().await;
         }
         let next = tokio::select! {
             read = reader.read_buf(&mut unread) => Next::Read(read?),
             told = session.messages() => told.map_or(Next::Over, Next::Told),
             _ = killed.changed() => Next::Over,
+            // Who does not say who he is must not hold a place for ever.
+            () = &mut admission, if !session.admitted => Next::Over,
         };
         match next {
             Next::Read(0) | Next::Over => return Ok(()),
@@ -161,18 +184,25 @@ async fn answer_all(
             reply.write(session.version, unsent);
         }
         if unsent.len() >= BATCH {
-            send(writer, unsent).await?;
+            send(session, writer, unsent).await?;
         }
     }
     unread.drain(..taken);
     Ok(())
 }
 
-/// Writes what is to be sent.
-async fn send(writer: &mut (impl AsyncWrite + Unpin), unsent: &mut String) -> io::Result<()> {
+/// Writes what is to be sent, if it is not too much together with what all others leave unread.
+async fn send(
+    session: &Session,
+    writer: &mut (impl AsyncWrite + Unpin),
+    unsent: &mut String,
+) -> io::Result<()> {
     if unsent.is_empty() {
         return Ok(());
     }
+    let Some(_waiting) = session.endpoint().clients.wait(unsent.len()) else {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    };
     let sending = async {
         writer.write_all(unsent.as_bytes()).await?;
         writer.flush().await

@@ -1,5 +1,7 @@
 //! One client's session: who it is, what it listens to, and the commands that are not about groups.
 
+mod client_command;
+
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
@@ -24,13 +26,21 @@ pub(super) struct Session {
     endpoint: Arc<Endpoint>,
     place: Place,
     pub(super) version: Version,
-    admitted: bool,
+    pub(super) admitted: bool,
+    /// How many wrong passwords it gave.
+    wrong: u8,
     subscriptions: Subscriptions,
     /// From the first subscription on.
     messages: Option<broadcast::Receiver<Arc<Message>>>,
     /// Whether the connection is to be closed once what was answered is written.
     pub(super) ends: bool,
 }
+
+/// How many wrong passwords end a connection.
+const GUESSES: u8 = 3;
+
+/// The user whom clients mean that name none.
+const DEFAULT_USER: &str = "default";
 
 /// A client listened so slowly that messages were lost.
 #[derive(Debug)]
@@ -42,6 +52,7 @@ impl Session {
             admitted: endpoint.access.password.is_none(),
             endpoint,
             place,
+            wrong: 0,
             version: Version::Two,
             subscriptions: Subscriptions::default(),
             messages: None,
@@ -51,6 +62,10 @@ impl Session {
 
     pub(super) fn limits(&self) -> Limits {
         if self.admitted { LIMITS } else { STRANGERS }
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -83,16 +98,11 @@ impl Session {
         self.endpoint.clients.served();
         self.client().change(|state| {
             state.active = std::time::Instant::now();
-            state.command = match arguments.first() {
-                Some(sub) if matches!(&*name, "sentinel" | "client" | "command") => {
-                    format!("{name}|{}", sub.to_ascii_lowercase())
-                }
-                _ => name.clone(),
-            };
         });
         if let Some(refusal) = self.refusal(word, &name, words) {
             return vec![refusal];
         }
+        self.client().change(|state| state.command = shown(&name, arguments.first()));
         let replies = match &*name {
             "sentinel" => vec![commands::answer(&self.endpoint, arguments).await],
             "subscribe" => self.listen(|it| it.add(Kind::Channels, arguments)),
@@ -199,23 +209,30 @@ impl Session {
         }
     }
 
-    /// Lets the client in; a password alone is that of the one user that there is.
+    /// Lets the client in. A password alone is that of the one user that there is, and so is one of the user `default`:
+    /// some clients can't send it alone.
     fn admit(&mut self, user: Option<&str>, password: &str) -> Reply {
         let access = &self.endpoint.access;
         let Some(expected) = &access.password else {
+            if user == Some(DEFAULT_USER) {
+                // As Redis does with a user that has no password.
+                return Reply::ok();
+            }
             return Reply::Error(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?"
                     .to_owned(),
             );
         };
-        let known = access.username.as_deref().unwrap_or("default");
-        let user_fits = user.is_none_or(|user| user == known);
+        let known = access.username.as_deref().unwrap_or(DEFAULT_USER);
+        let user_fits = user.is_none_or(|user| user == known || user == DEFAULT_USER);
         if user_fits & same(password.as_bytes(), expected.expose_secret().as_bytes()) {
             self.admitted = true;
             return Reply::ok();
         }
-        tracing::warn!(event = "denied", peer = %self.client().peer, "a Sentinel client gave a wrong user or password");
+        self.endpoint.deny(self.client().peer, "a Sentinel client gave a wrong user or password");
+        self.wrong += 1;
+        self.ends = self.wrong >= GUESSES;
         Reply::Error("WRONGPASS invalid username-password pair or user is disabled.".to_owned())
     }
 
@@ -284,99 +301,9 @@ impl Session {
         self.client().change(|state| state.protocol = if version == Version::Three { 3 } else { 2 });
     }
 
-    fn set_name(&self, name: &str) -> Reply {
-        if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Reply::Error(
-                "ERR Client names cannot contain spaces, newlines or special characters.".to_owned(),
-            );
-        }
-        self.client().change(|state| name.clone_into(&mut state.name));
-        Reply::ok()
-    }
-
-    fn client_command(&self, arguments: &[String]) -> Reply {
-        let name = arguments[0].to_ascii_lowercase();
-        let arguments = &arguments[1..];
-        match (&*name, arguments) {
-            ("id", []) => Reply::Integer(i64::try_from(self.client().id).unwrap_or(i64::MAX)),
-            ("getname", []) => match self.client().state().name {
-                name if name.is_empty() => Reply::Null,
-                name => Reply::Bulk(name),
-            },
-            ("setname", [name]) => self.set_name(name),
-            ("setinfo", [what, value]) => self.set_info(what, value),
-            ("info", []) => Reply::Verbatim(self.client().line() + "\n"),
-            ("list", _) => {
-                let lines = self.endpoint.clients.present();
-                Reply::Verbatim(lines.iter().map(|client| client.line() + "\n").collect())
-            }
-            ("kill", _) => self.kill(arguments),
-            // Nobody is evicted here, and nothing is touched.
-            ("no-evict" | "no-touch", [word]) if is_on_or_off(word) => Reply::ok(),
-            ("id" | "getname" | "setname" | "setinfo" | "info" | "no-evict" | "no-touch", _) => {
-                Reply::Error(format!("ERR wrong number of arguments for 'client|{name}' command"))
-            }
-            _ => Reply::Error(format!("ERR unknown subcommand '{name:.128}'. Try CLIENT HELP.")),
-        }
-    }
-
-    fn set_info(&self, what: &str, value: &str) -> Reply {
-        if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Reply::Error(format!(
-                "ERR {what} cannot contain spaces, newlines or special characters."
-            ));
-        }
-        match what.to_ascii_lowercase().as_str() {
-            "lib-name" => self.client().change(|state| value.clone_into(&mut state.library)),
-            "lib-ver" => self.client().change(|state| value.clone_into(&mut state.library_version)),
-            _ => return Reply::Error(format!("ERR Unrecognized option '{what:.128}'")),
-        }
-        Reply::ok()
-    }
-
-    /// CLIENT KILL addr, or pairs of what is killed. Who asks is spared, unless it says SKIPME no or names itself in
-    /// the old form.
-    fn kill(&self, arguments: &[String]) -> Reply {
-        let present = self.endpoint.clients.present();
-        if let [address] = arguments {
-            return match present.iter().find(|client| client.peer.to_string() == *address) {
-                Some(client) => {
-                    client.kill();
-                    Reply::ok()
-                }
-                None => Reply::Error("ERR No such client".to_owned()),
-            };
-        }
-        let mut doomed = present;
-        let mut spare = true;
-        for pair in arguments.chunks(2) {
-            let [what, value] = pair else { return Reply::Error("ERR syntax error".to_owned()) };
-            match what.to_ascii_lowercase().as_str() {
-                "id" => doomed.retain(|client| client.id.to_string() == *value),
-                "addr" => doomed.retain(|client| client.peer.to_string() == *value),
-                "laddr" => doomed.retain(|client| client.local.to_string() == *value),
-                "type" => match value.to_ascii_lowercase().as_str() {
-                    "normal" => doomed.retain(|client| !listens(client)),
-                    "pubsub" => doomed.retain(|client| listens(client)),
-                    "master" | "slave" | "replica" => doomed.clear(),
-                    _ => return Reply::Error(format!("ERR Unknown client type '{value:.128}'")),
-                },
-                "user" => doomed.retain(|_| value == "default"),
-                "skipme" if value.eq_ignore_ascii_case("no") => spare = false,
-                "skipme" if value.eq_ignore_ascii_case("yes") => {}
-                _ => return Reply::Error("ERR syntax error".to_owned()),
-            }
-        }
-        doomed.retain(|client| !spare || client.id != self.client().id);
-        for client in &doomed {
-            client.kill();
-        }
-        Reply::count(doomed.len())
-    }
-
     fn acl(&self, arguments: &[String]) -> Reply {
         match arguments[0].to_ascii_lowercase().as_str() {
-            "whoami" => Reply::bulk(self.endpoint.access.username.as_deref().unwrap_or("default")),
+            "whoami" => Reply::bulk(self.endpoint.access.username.as_deref().unwrap_or(DEFAULT_USER)),
             _ => Reply::Error(
                 "ERR the one user of this endpoint is set by the options of `redis-failover run`".to_owned(),
             ),
@@ -384,13 +311,16 @@ impl Session {
     }
 }
 
-fn is_on_or_off(word: &str) -> bool {
-    word.eq_ignore_ascii_case("on") || word.eq_ignore_ascii_case("off")
-}
-
-fn listens(client: &Client) -> bool {
-    let state = client.state();
-    state.channels + state.patterns > 0
+/// A command as `CLIENT LIST` shows it.
+fn shown(name: &str, first: Option<&String>) -> String {
+    let sub = first.filter(|_| matches!(name, "sentinel" | "client" | "command"));
+    let plain = |sub: &&String| {
+        sub.len() <= 32 && sub.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    match sub.filter(plain) {
+        Some(sub) => format!("{name}|{}", sub.to_ascii_lowercase()),
+        None => name.to_owned(),
+    }
 }
 
 /// Whether both are the same, in a time that does not tell where they differ.

@@ -6,7 +6,10 @@ use super::glob;
 use crate::resp::Reply;
 
 /// The most channels and patterns that one client may listen to: each message is held against all of them.
-const MOST: usize = 1_024;
+const MOST: usize = 128;
+
+/// The longest name of one, in bytes. All channels have shorter ones.
+const LONGEST: usize = 128;
 
 /// The channels and patterns of one client.
 #[derive(Clone, Debug, Default)]
@@ -47,9 +50,12 @@ impl Subscriptions {
     pub(super) fn add(&mut self, kind: Kind, names: &[String]) -> Vec<Reply> {
         let mut replies = Vec::new();
         for name in names {
+            if name.len() > LONGEST {
+                replies.push(Reply::Error(format!("ERR no channel has a name of over {LONGEST} bytes here")));
+                continue;
+            }
             if self.count() >= MOST && !self.of(kind).contains(name) {
-                replies
-                    .push(Reply::Error(format!("ERR no client listens to more than {MOST} channels here")));
+                replies.push(Reply::Error(format!("ERR no client has over {MOST} subscriptions here")));
                 continue;
             }
             self.of(kind).insert(name.clone());

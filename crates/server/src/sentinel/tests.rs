@@ -12,7 +12,8 @@ use super::session::Session;
 use super::*;
 
 fn endpoint(access: Access) -> Arc<Endpoint> {
-    Endpoint::new(&"m1".parse().expect("an id"), NodeAddr::new("127.0.0.1", 26_379), access)
+    let (id, address) = ("m1".parse().expect("an id"), NodeAddr::new("127.0.0.1", 26_379));
+    Endpoint::new(Ok(&id), address, access, Handle::current())
 }
 
 /// A client's end of a connection that holds so many bytes each way.

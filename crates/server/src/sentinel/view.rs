@@ -1,11 +1,13 @@
 //! One group at one moment, as all its monitors' endpoints agree on it: what the record and the votes in the store say.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use redis_failover_core::{
     Found, Instant as Tick, Member, MonitorId, NodeAddr, Phase, Reason, Topology, Verdict,
 };
+use redis_failover_store::SeenReport;
 
 use super::group::Group;
 use super::run_id;
@@ -40,10 +42,12 @@ pub(super) enum Master {
     Well,
     /// A quorum finds it down.
     Down,
-    /// It was found down, and another takes over.
+    /// A quorum found it down, and another takes over.
     Replaced,
     /// Another takes over because an operator wants it.
     SwitchedOver,
+    /// Another takes over for what it is: it was demoted, or came back without its memory.
+    Deposed,
 }
 
 impl View {
@@ -54,12 +58,16 @@ impl View {
         let reports = group.reports.latest();
         // An instant of the core's is told from another one only: any will do for the present.
         let now = Tick::from_millis(u64::MAX / 4);
-        let peer = |(id, seen): (&MonitorId, &redis_failover_store::SeenReport)| {
+        let peer = |(id, seen): (&MonitorId, &SeenReport)| {
             (id.clone(), seen.report.peer(now.before(seen.seen_at.elapsed())))
         };
         let peers = reports.iter().map(peer).collect();
-        let sentinel = |(id, seen): (&MonitorId, &redis_failover_store::SeenReport)| {
-            let address = seen.report.sentinel.as_deref()?.parse().ok()?;
+        let sentinel = |(id, seen): (&MonitorId, &SeenReport)| {
+            let address: NodeAddr = seen.report.sentinel.as_deref()?.parse().ok()?;
+            if is_local(&address) && !is_local(&record.master) {
+                // Whoever is told of it elsewhere would find another Sentinel there, or none.
+                return None;
+            }
             Some((run_id(id), Sentinel { address, heard: seen.seen_at }))
         };
         Some(Self {
@@ -71,12 +79,22 @@ impl View {
         })
     }
 
+    /// Why there is no view of a group: nothing was read yet, or nothing that can be; `None` where it has no record.
+    pub(super) fn missing(group: &Group) -> Option<&'static str> {
+        match group.record.latest().read {
+            None => Some("the group's record was not read yet: is ZooKeeper there?"),
+            Some(Err(_)) => Some("the group's record can't be read by this version"),
+            Some(Ok(_)) => None,
+        }
+    }
+
     /// How the published master is.
     pub(super) fn master(&self) -> Master {
         match &self.record.phase {
             Phase::FailingOver(change) => match change.reason {
                 Reason::Switchover | Reason::Ordered => Master::SwitchedOver,
-                _ => Master::Replaced,
+                Reason::Refused | Reason::Silent | Reason::Unusable => Master::Replaced,
+                Reason::Demoted | Reason::Restarted | Reason::Other => Master::Deposed,
             },
             Phase::Steady if matches!(self.verdict, Verdict::Down(_)) => Master::Down,
             Phase::Steady => Master::Well,
@@ -95,4 +113,9 @@ impl View {
             Phase::Steady => None,
         }
     }
+}
+
+/// Whether an address leads each machine to itself.
+fn is_local(addr: &NodeAddr) -> bool {
+    addr.host() == "localhost" || addr.host().parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

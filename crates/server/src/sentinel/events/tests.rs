@@ -137,6 +137,13 @@ fn a_failover_is_told_step_by_step() {
 }
 
 #[test]
+fn a_failover_that_is_seen_at_once_tells_first_that_the_master_is_down() {
+    let heard = Told::of_a_sound_group().after(|view| failing_over(view, Reason::Silent, "b"));
+    let down = ["+sdown master g a 6379", "+odown master g a 6379 #quorum 2/2", "+new-epoch 8"];
+    assert_eq!(heard[..3], down);
+}
+
+#[test]
 fn a_change_that_was_over_before_it_was_seen_is_told_whole() {
     let mut told = Told::of_a_sound_group();
     let heard = told.after(|view| {
@@ -154,23 +161,24 @@ fn a_change_that_was_over_before_it_was_seen_is_told_whole() {
 
 #[test]
 fn a_switchover_tells_nobody_that_the_master_is_down_and_one_that_is_given_up_switches_nothing() {
+    for reason in [Reason::Demoted, Reason::Restarted, Reason::Ordered, Reason::Other] {
+        let begun = Told::of_a_sound_group().after(|view| failing_over(view, reason, "b"));
+        assert!(begun.len() == 7 && begun.iter().all(|it| !it.contains("down")), "{begun:?}");
+    }
     let mut told = Told::of_a_sound_group();
     let begun = told.after(|view| failing_over(view, Reason::Switchover, "b"));
-    assert!(begun.iter().all(|it| !it.contains("down")), "{begun:?}");
+    assert!(begun.len() == 7 && begun.iter().all(|it| !it.contains("down")), "{begun:?}");
     let back = told.after(|view| {
         view.record.epoch = Epoch(9);
         view.record.phase = Phase::Steady;
         view.record.members[0].ok = true;
     });
-    assert_eq!(back, ["+new-epoch 9"]);
+    assert_eq!(back, ["+new-epoch 9", "-failover-abort-slave-timeout master g a 6379"]);
 }
 
 #[test]
 fn what_else_changes_is_told_in_sentinel_s_words() {
     let mut told = Told::of_a_sound_group();
-    assert_eq!(told.look(true), ["+tilt #tilt mode entered"]);
-    assert_eq!(told.look(true), [""; 0]);
-    assert_eq!(told.look(false), ["-tilt #tilt mode exited"]);
     let lost = told.after(|view| view.record.members[1].ok = false);
     assert_eq!(lost, ["+sdown slave b:6379 b 6379 @ g a 6379"]);
     let found = told.after(|view| view.record.members.push(Member { addr: node("d"), ok: true }));
