@@ -1,13 +1,17 @@
 //! The store in one process, without `ZooKeeper`: the [`Model`] behind a lock, and feeds that are told at once.
 //!
-//! For tests, and for trying the program out. Everything is gone with the process, and no other process sees any of
-//! it. It starts no thread and needs no particular runtime; it never waits while it holds its lock.
+//! No other process sees any of it. Everything is gone with the process, for tests and for trying the program out; or
+//! the record and the history are kept in a file that the next one begins with, for a monitor that is alone. Without a
+//! file it starts no thread and needs no particular runtime; it never waits while it holds its lock.
 
 mod asked;
 mod campaign;
+mod state_file;
+mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,9 +24,12 @@ use asked::Asked;
 use crate::feed::Feed;
 use crate::model::{Model, SessionId};
 use crate::names::GroupPath;
-use crate::{Contact, Glance, Recorded, SeenReport, Sight, Store, StoreError};
+use crate::{CommitError, Contact, Glance, Recorded, SeenReport, Sight, Store, StoreError};
 pub use campaign::EmbeddedCampaign;
 use campaign::Standing;
+use state_file::StateFile;
+pub use state_file::StateFileError;
+use writer::Writer;
 
 type Reports = Arc<BTreeMap<MonitorId, SeenReport>>;
 
@@ -41,8 +48,31 @@ impl Default for Embedded {
 impl Embedded {
     /// A store with nothing in it.
     pub fn new() -> Self {
-        let inner = Inner { model: Model::default(), readers: Vec::new(), standings: Vec::new() };
-        Self { shared: Arc::new(Shared { origin: Instant::now(), inner: Mutex::new(inner) }) }
+        Self::of(Model::default(), None)
+    }
+
+    /// The store that is kept in the file at `path`, which is made where it is missing. Beside it stands `path.lock`,
+    /// and while it is written `path.new`.
+    ///
+    /// A commit is on the disk before it is answered; where it can't be written it is refused, and nobody is told
+    /// anything else than what stands in the file. Reports, locks and requests end with the process. Terms and all
+    /// other numbers are greater than in the lives before. The file is nobody else's until all handles are dropped.
+    ///
+    /// # Errors
+    /// Where another process uses the file, or it is none that can be read, or it can't be written.
+    pub fn open(path: &Path) -> Result<Self, StateFileError> {
+        let (file, lock, kept) = StateFile::open(path)?;
+        let model = Model::of(kept);
+        // Before any number of this life is given away, so that the next life begins after it.
+        file.begin(&model.kept())?;
+        let name = file.name();
+        let no_thread = |error| StateFileError::Refused { file: name, what: "given a thread", error };
+        Ok(Self::of(model, Some(Writer::start(file, lock).map_err(no_thread)?)))
+    }
+
+    fn of(model: Model, writer: Option<Writer>) -> Self {
+        let inner = Inner { model, readers: Vec::new(), standings: Vec::new() };
+        Self { shared: Arc::new(Shared { origin: Instant::now(), inner: Mutex::new(inner), writer }) }
     }
 
     /// A new session: one user of the store, such as a monitor.
@@ -52,7 +82,8 @@ impl Embedded {
     }
 
     /// Does something to the store behind the back of its sessions, which are told at once: what others would do to
-    /// a `ZooKeeper`, or to the way there. `with` must not call the store itself, which is locked meanwhile.
+    /// a `ZooKeeper`, or to the way there. `with` must not call the store itself, which is locked meanwhile. Where there
+    /// is a file, what it changes stands there from the next commit on.
     pub fn meddle<T>(&self, with: impl FnOnce(&mut Model) -> T) -> T {
         self.shared.change(|model, _| with(model))
     }
@@ -205,6 +236,8 @@ struct Shared {
     /// From when the model's moments count.
     origin: Instant,
     inner: Mutex<Inner>,
+    /// Where it is kept in a file.
+    writer: Option<Writer>,
 }
 
 impl fmt::Debug for Shared {
@@ -235,6 +268,17 @@ impl Shared {
             reader.look(model, false);
         }
         outcome
+    }
+
+    /// The same for what must be found again after a restart.
+    async fn commit<T: Send + 'static>(
+        self: &Arc<Self>,
+        with: impl Fn(&mut Model) -> Result<T, CommitError> + Send + 'static,
+    ) -> Result<T, CommitError> {
+        match &self.writer {
+            Some(writer) => writer.commit(self, with).await,
+            None => self.change(|model, _| with(model)),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -24,6 +24,7 @@ use report::OwnReport;
 use tree::{Change, Tree};
 
 pub use tree::Stat;
+pub(crate) use tree::{Kept, KeptZnode};
 
 /// A store without servers. A clone is another world that was the same until now.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +77,20 @@ struct Candidate {
     stands: bool,
     /// The entry that it wrote last.
     written: Option<Written>,
+}
+
+/// Lives of a process that keeps it.
+impl Model {
+    /// What is to be found again after a restart: the record, the history and the numbers, of all groups.
+    pub(crate) fn kept(&self) -> Kept {
+        self.tree.kept()
+    }
+
+    /// The model as an earlier life left it, without its sessions. All numbers, terms among them, are greater than any
+    /// of that life.
+    pub(crate) fn of(kept: Kept) -> Self {
+        Self { tree: Tree::of(kept), ..Self::default() }
+    }
 }
 
 /// Sessions.

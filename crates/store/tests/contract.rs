@@ -1,5 +1,5 @@
-//! What the store promises. Each case is written once and runs on the model, on the embedded store and on a real
-//! `ZooKeeper`: what the first two say is what the third does. Nothing is skipped anywhere.
+//! What the store promises. Each case is written once and runs on the model, on the embedded store, on that in a file,
+//! and on a real `ZooKeeper`: what the first ones say is what the last does. Nothing is skipped anywhere.
 
 // Clippy allows it only inside test functions; these are their helpers.
 #![allow(clippy::unwrap_used)]
@@ -21,4 +21,5 @@ mod contract {
     mod records;
     mod reports;
     mod requests;
+    mod state_file;
 }

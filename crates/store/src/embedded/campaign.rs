@@ -66,11 +66,14 @@ impl Campaign for EmbeddedCampaign {
         record: &Topology,
         entry: Option<&Entry>,
     ) -> Result<Version, CommitError> {
-        self.owner.shared.change(|model, _| model.commit(self.standing.id, term, expected, record, entry))
+        let (id, record, entry) = (self.standing.id, record.clone(), entry.cloned());
+        let commit = move |model: &mut Model| model.commit(id, term, expected, &record, entry.as_ref());
+        self.owner.shared.commit(commit).await
     }
 
     async fn amend(&self, term: Term, entry: &Entry) -> Result<(), CommitError> {
-        self.owner.shared.change(|model, _| model.amend(self.standing.id, term, entry))
+        let (id, entry) = (self.standing.id, entry.clone());
+        self.owner.shared.commit(move |model| model.amend(id, term, &entry)).await
     }
 
     async fn confirm(&self, term: Term) -> Result<(), CommitError> {

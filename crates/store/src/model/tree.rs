@@ -1,7 +1,11 @@
 //! Znodes as `ZooKeeper` keeps them: in a tree, with versions, numbers and owners, changed by whole transactions. It
 //! knows nothing of groups, and never of time.
 
+mod kept;
+
 use std::collections::BTreeMap;
+
+pub(crate) use kept::{Kept, KeptZnode};
 
 /// All znodes, and the number of the last transaction.
 #[derive(Clone, Debug, Default)]

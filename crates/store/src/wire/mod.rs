@@ -6,6 +6,7 @@
 mod divergence;
 mod document;
 mod history;
+mod kept;
 mod pause;
 mod report;
 mod request;
@@ -18,6 +19,7 @@ use document::Published;
 pub(crate) use document::document_bytes;
 pub use history::entry_value;
 pub(crate) use history::{entry_bytes, parse_entry};
+pub(crate) use kept::{STATE_FILE_FORMAT, Unusable, kept_bytes, parse_kept};
 pub(crate) use report::{Lock, leader_of, lock_bytes, parse_report, report_bytes};
 pub(crate) use request::{answered_bytes, parse_request, request_bytes};
 pub(crate) use state::state_bytes;

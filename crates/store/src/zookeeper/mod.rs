@@ -92,6 +92,14 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the connection to ZooKeeper was closed here")]
     Closed,
+    /// The file that an embedded store is kept in could not be written.
+    #[error("the state file {file}: {why}")]
+    StateFile {
+        /// Which file.
+        file: String,
+        /// What the system said.
+        why: String,
+    },
     /// The server or the client library said so.
     #[error("{znode}: {why}")]
     Failed {

@@ -1,21 +1,35 @@
-//! The cases' store in this process.
+//! The cases' store in this process: gone with it, and kept in a file.
 
 use std::time::Duration;
 
 use redis_failover_store::model::Stat;
 use redis_failover_store::{Embedded, EmbeddedGroup, EmbeddedSession};
 
+use tempfile::TempDir;
+
 use super::subject::Subject;
 use super::world::path;
 
-pub(crate) struct OnEmbedded(Embedded);
+pub(crate) type OnEmbedded = InProcess<false>;
 
-impl Subject for OnEmbedded {
+pub(crate) type OnStateFile = InProcess<true>;
+
+pub(crate) struct InProcess<const KEPT: bool>(
+    Embedded,
+    #[expect(dead_code, reason = "held")] Option<TempDir>,
+);
+
+impl<const KEPT: bool> Subject for InProcess<KEPT> {
     type Session = EmbeddedSession;
     type Group = EmbeddedGroup;
 
     async fn start() -> Self {
-        Self(Embedded::new())
+        if KEPT {
+            let directory = tempfile::tempdir().unwrap();
+            Self(Embedded::open(&directory.path().join("state")).unwrap(), Some(directory))
+        } else {
+            Self(Embedded::new(), None)
+        }
     }
 
     fn open(&self, _: Duration) -> EmbeddedSession {

@@ -34,6 +34,12 @@ macro_rules! cases {
                 super::$case::<crate::contract::on_embedded::OnEmbedded>().await;
             })+
         }
+        mod state_file {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case::<crate::contract::on_embedded::OnStateFile>().await;
+            })+
+        }
         mod zookeeper {
             $(#[tokio::test]
             async fn $case() {
