@@ -103,6 +103,72 @@ fn check_config_shows_what_is_meant_and_no_secret() {
 }
 
 #[test]
+fn a_single_monitor_has_a_state_file_and_no_zookeeper() {
+    let alone = |more: &'static [&str]| {
+        [&["check-config", "--embedded", "--state-file", "/s/state", "-r", "a:1"], more].concat()
+    };
+    let output = redis_failover(&alone(&[]));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for part in [
+        "mymaster at /mymaster",
+        "/s/state, without ZooKeeper",
+        "monitor id       single",
+        "quorum           1",
+    ] {
+        assert!(text.contains(part), "{text}\nwithout `{part}`");
+    }
+    let other = redis_failover(&alone(&["-p", "/redis/cluster", "--id", "m1", "--quorum", "1"]));
+    let text = String::from_utf8_lossy(&other.stdout);
+    assert!(text.contains("cluster at /redis/cluster") && text.contains("monitor id       m1"), "{text}");
+    let json = redis_failover(&alone(&["--json"]));
+    let shown: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    let group = &shown["groups"][0];
+    assert_eq!((&group["state_file"], &group["zkhosts"]), (&"/s/state".into(), &serde_json::Value::Null));
+
+    let needs = ["--embedded needs --state-file", "would forget the epoch"];
+    assert_fails(&["run", "--embedded", "-r", "a:1"], 2, &needs);
+    assert_fails(&with("run", &["--state-file", "f"]), 2, &["--state-file means nothing without --embedded"]);
+    assert_fails(&["run", "--embeded", "-r", "a:1"], 2, &["'--embedded'"]);
+    assert_fails(&alone(&["--state-fil", "f"]), 2, &["'--state-file'"]);
+    for (more, option) in [
+        (&["-z", "h:1"][..], "--zkhosts"),
+        (&["--session-timeout", "6s"], "--session-timeout"),
+        (&["--take-over"], "--take-over"),
+        (&["--zookeeper-user", "u"], "--zookeeper-user"),
+        (&["--zookeeper-tls"], "--zookeeper-tls"),
+    ] {
+        let arguments = [&alone(&[])[..], more].concat();
+        assert_fails(
+            &arguments,
+            2,
+            &[&format!("{option} contradicts --embedded"), "leave one of the two out"],
+        );
+    }
+    assert_fails(&alone(&["--quorum", "2"]), 2, &["--quorum 2 contradicts --embedded", "need ZooKeeper"]);
+    assert_fails(&["status", "--embedded", "-p", "/a"], 2, &["--embedded"]);
+}
+
+#[test]
+fn a_state_file_that_cannot_be_used_is_named_and_left_as_it_is() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "my notes").expect("it is written");
+    let path = file.path().to_string_lossy().into_owned();
+    let run = |path: &str| {
+        let command = ["run", "--embedded", "-r", "127.0.0.1:1", "--state-file", path].map(str::to_owned);
+        command.to_vec()
+    };
+    let fails = |path: &str, texts: &[&str]| {
+        let arguments = run(path);
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        assert_fails(&arguments, 1, texts);
+    };
+    fails(&path, &[&path, "no state file", "name another file"]);
+    assert_eq!(std::fs::read_to_string(file.path()).expect("it is there"), "my notes");
+    fails("/nowhere/state", &["/nowhere/state", "its directory must be there"]);
+}
+
+#[test]
 fn a_monitor_does_not_begin_with_a_source_address_that_its_host_has_not() {
     // Of documentation: no host has it.
     let foreign = with("run", &["--source-address", "192.0.2.1"]);

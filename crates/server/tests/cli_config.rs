@@ -105,6 +105,8 @@ fn id_and_listen_of_the_command_line_come_first_and_nothing_else_may_stand_besid
         (["--misconf-is-unusable", "--id=x"], "--misconf-is-unusable"),
         (["--refusal-waits", "--id=x"], "--refusal-waits"),
         (["--journal", "f"], "--journal"),
+        (["--embedded", "--id=x"], "--embedded"),
+        (["--state-file", "f"], "--state-file"),
     ] {
         assert_failed(&files.check_with(&arguments, &[]), 2, &[named, "contradicts --config", "in the file"]);
     }
@@ -205,6 +207,43 @@ fn two_groups_that_are_one_are_refused() {
     two(base, node).assert_fails(2, &["both list r:1", "belongs to one group"]);
     let elsewhere = "zkhosts = \"h3\"; path = \"/a/b\"; name = \"other\"; redishosts = [\"r:2\"]";
     two(base, elsewhere).shown(&[]);
+}
+
+#[test]
+fn a_state_file_is_for_all_groups_and_stands_beside_the_configuration() {
+    let group = |name: &str| format!("[[group]]\npath = \"/{name}\"\nredishosts = [\"{name}:1\"]\n");
+    let top = "embedded = true\nstate_file = \"state\"\n";
+    let files = Files::new(&(top.to_owned() + &group("a")));
+    files.write("conf.d/b.toml", &group("b"));
+    let shown = files.shown(&[]);
+    let state = format!("{}, without ZooKeeper", files.0.path().join("state").display());
+    assert_eq!(shown.matches(&state).count(), 2, "{shown}");
+    assert!(shown.contains("monitor id       single"), "{shown}");
+    files.write("conf.d/b.toml", &(group("b") + "zkhosts = \"h\"\n"));
+    files.assert_fails(2, &["conf.d/b.toml: group /b: `zkhosts` contradicts `embedded`"]);
+    files.write("conf.d/b.toml", &(group("b") + "quorum = 2\n"));
+    files.assert_fails(2, &["conf.d/b.toml: group /b: `quorum` 2 contradicts `embedded`"]);
+    files.write("conf.d/b.toml", &(group("b") + "embedded = true\n"));
+    files.assert_fails(2, &["conf.d/b.toml:4: ", "it belongs at the top of the file"]);
+    files.write("conf.d/b.toml", &group("b").replace("/b", "/a"));
+    files.assert_fails(2, &["is the same as"]);
+
+    let wrong = |top: &str, told: &str| {
+        Files::new(&(top.to_owned() + &group("a"))).assert_fails(2, &["monitor.toml: ", told]);
+    };
+    wrong("embedded = true\n", "`embedded` needs `state_file`");
+    wrong("state_file = \"f\"\n", "`state_file` means nothing without `embedded`");
+    wrong("embedded = false\nstate_file = \"f\"\n", "`state_file` means nothing without `embedded`");
+    wrong("embedded = false\n", "`zkhosts` is missing");
+    let top = Files::new(&(top.to_owned() + &group("a")));
+    let main = top.0.path().join("monitor.toml");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_redis-failover")).args(["top", "--config"]).arg(main).output();
+    let error = String::from_utf8_lossy(&output.expect("the program runs").stderr).into_owned();
+    assert!(
+        error.contains("is kept in the state file") && error.contains("top looks into ZooKeeper"),
+        "{error}"
+    );
 }
 
 #[test]

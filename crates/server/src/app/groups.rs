@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::MonitorId;
-use redis_failover_store::{Contact, Store as _, ZooKeeperGroup};
+use redis_failover_store::{Connection, Contact, Feed, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::sessions::Sessions;
+use super::sessions::{Session, Sessions};
 use crate::config::GroupConfig;
 use crate::failure::Failure;
 use crate::monitor::{Monitor, Onlooker, Order, Seed, Setup};
@@ -73,7 +73,7 @@ impl Groups {
     /// Begins, changes and ends what it takes to monitor exactly the groups that are `wanted`, and says what it did.
     ///
     /// # Errors
-    /// When the operating system grants no thread for another session; the groups that need it do not run.
+    /// When there is no other session to be had; the groups that need it do not run.
     pub(super) async fn become_these(&mut self, wanted: Vec<GroupConfig>) -> Result<(), Failure> {
         let (kept, over): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running)
             .into_iter()
@@ -118,7 +118,7 @@ impl Groups {
         let (renamed, removed): (Vec<_>, Vec<_>) = removed.into_iter().partition(shares);
         gone(renamed).await;
         let needed = wanted.iter().chain(removed.iter().map(|running| &running.config));
-        let needed: Vec<_> = needed.map(|config| &config.ensemble).collect();
+        let needed: Vec<_> = needed.map(|config| &config.backing).collect();
         self.sessions.keep(&needed).await;
         let mut outcome = Ok(());
         for config in wanted {
@@ -132,7 +132,7 @@ impl Groups {
             }
         }
         gone(removed).await;
-        let needed: Vec<_> = self.running.iter().map(|running| &running.config.ensemble).collect();
+        let needed: Vec<_> = self.running.iter().map(|running| &running.config.backing).collect();
         self.sessions.keep(&needed).await;
         outcome
     }
@@ -145,19 +145,33 @@ impl Groups {
     }
 
     fn begin(&mut self, config: GroupConfig) -> Result<Running, Failure> {
-        let zookeeper = self.sessions.with(&config.ensemble)?;
-        let group = zookeeper.group(&config.path);
+        tell_begun(&config, &self.me.id);
+        let (seeds, fate) = (watch::Sender::new(seed(&config)), watch::Sender::new(Fate::Stays));
+        let (path, told) = (config.path.clone(), (seeds.subscribe(), fate.subscribe()));
+        let monitor = match self.sessions.with(&config.backing)? {
+            Session::ZooKeeper(session) => {
+                let state = Some(session.state());
+                self.begin_on(&config, move || session.group(&path), state, told)
+            }
+            Session::StateFile(session) => self.begin_on(&config, move || session.group(&path), None, told),
+        };
+        Ok(Running { config, seeds, fate, monitor })
+    }
+
+    /// Has the group answered for and its monitor begun, each with a handle that `handle` makes.
+    fn begin_on<S: Store>(
+        &self,
+        config: &GroupConfig,
+        handle: impl Fn() -> S + Send + Sync + 'static,
+        session: Option<Feed<Connection>>,
+        told: (watch::Receiver<Seed>, watch::Receiver<Fate>),
+    ) -> JoinHandle<()> {
         let shown = Showcase::default();
         if let Some(endpoint) = &self.endpoint {
-            let (name, session) = (config.name.clone(), Some(zookeeper.state()));
-            endpoint.serve(sentinel::Group::new(name, group.clone(), shown.look(), session));
+            endpoint.serve(sentinel::Group::new(config.name.clone(), handle(), shown.look(), session));
         }
-        tell_begun(&config, &self.me.id);
-        let seeds = watch::Sender::new(seed(&config));
-        let fate = watch::Sender::new(Fate::Stays);
-        let keeper = Keeper { me: self.me.clone(), config: config.clone(), group, shown };
-        let monitor = tokio::spawn(keeper.keep(seeds.subscribe(), fate.subscribe()));
-        Ok(Running { config, seeds, fate, monitor })
+        let keeper = Keeper { me: self.me.clone(), config: config.clone(), shown };
+        tokio::spawn(keeper.keep(handle, told))
     }
 }
 
@@ -198,11 +212,12 @@ fn tell_removed(config: &GroupConfig) {
     tracing::warn!(
         event = "removed",
         group = %config.name,
-        "this process monitors {} no longer. It leaves the group's record in ZooKeeper; this monitor registered there, \
+        "this process monitors {} no longer. It leaves the group's record in {}; this monitor registered there, \
          counting for the quorum; and repl-ping-replica-period 1, repl-backlog-ttl 0 and, where masters are fenced, \
          min-replicas-max-lag 2 on nodes that were master. The last monitor that leaves the group gives its master \
          min-replicas-to-write 0 back",
-        config.path
+        config.path,
+        config.backing
     );
 }
 
@@ -225,17 +240,20 @@ async fn gone(over: Vec<Running>) {
 struct Keeper {
     me: Me,
     config: GroupConfig,
-    group: ZooKeeperGroup,
     /// Where what it sees of the nodes is shown.
     shown: Showcase,
 }
 
 impl Keeper {
     /// Runs the group's monitor until it is told to end, or has left. One that panics is begun anew: it must end
-    /// neither the other groups nor the watch over this one.
-    async fn keep(self, mut seeds: watch::Receiver<Seed>, mut fate: watch::Receiver<Fate>) {
+    /// neither the other groups nor the watch over this one. Each looks at the group through a handle of its own.
+    async fn keep<S: Store>(
+        self,
+        handle: impl Fn() -> S,
+        (mut seeds, mut fate): (watch::Receiver<Seed>, watch::Receiver<Fate>),
+    ) {
         while self.config.only_follows() {
-            let looking = AbortOnDropHandle::new(tokio::spawn(self.onlooker().look(self.group.record())));
+            let looking = AbortOnDropHandle::new(tokio::spawn(self.onlooker().look(handle().record())));
             let ended = tokio::select! {
                 ended = looking => ended,
                 _ = fate.wait_for(|fate| *fate != Fate::Stays) => return,
@@ -251,7 +269,7 @@ impl Keeper {
         }
         loop {
             let setup = self.setup(seeds.borrow_and_update().clone());
-            let group = self.group.clone();
+            let group = handle();
             let (mut monitor, inbox) = Monitor::new(setup, group.clone());
             monitor.show(self.shown.clone());
             let orders = monitor.orders();

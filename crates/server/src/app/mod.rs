@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use redis_failover_core::NodeAddr;
-use redis_failover_store::{Contact, Feed, GroupPath, Sight, Store, Unreadable, ZooKeeperGroup};
+use redis_failover_store::{Contact, Feed, Sight, Store, Unreadable};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{Config, ConfigFile, SentinelConfig, host_name};
+use crate::config::{Config, ConfigFile, GroupConfig, SentinelConfig, host_name};
 use crate::failure::{Failure, Kind};
 use crate::redis_link::check_source;
 use crate::sentinel::{self, Endpoint};
 use groups::Groups;
 use listener::listen;
-use sessions::Sessions;
+use sessions::{Session, Sessions};
 
 /// Runs a monitor in each group until SIGINT or SIGTERM, then gives up the lead at once, so that another takes over.
 /// Where the configuration is a `file`, SIGHUP has it read again.
@@ -39,10 +39,16 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
     let mut sessions = Sessions::default();
     // Of one group the operator is told at once; beside others it is no reason to end.
     if let (None, [only]) = (&file, config.groups.as_slice()) {
-        let group = sessions.with(&only.ensemble)?.group(&only.path);
+        let session = sessions.with(&only.backing)?;
+        let usable = async {
+            match session {
+                Session::ZooKeeper(session) => await_usable(&session.group(&only.path), only).await,
+                Session::StateFile(session) => await_usable(&session.group(&only.path), only).await,
+            }
+        };
         tokio::select! {
             _ = signals.next() => return Ok(()),
-            usable = await_usable(&group, &only.path) => usable?,
+            usable = usable => usable?,
         }
     }
     let mut groups = Groups::new(config.id.clone(), contact, endpoint, sessions);
@@ -51,7 +57,7 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
     while let Told::Reload = signals.next().await {
         // Without one SIGHUP is not heard.
         let Some(file) = &file else { continue };
-        match file.read().and_then(|config| check_sources(&config).map(|()| config)) {
+        match file.read().and_then(|config| check_reload(&present, config)) {
             Ok(config) => {
                 let (file, count) = (file.path().display(), config.groups.len());
                 tracing::info!(event = "reload", "{file} was read again: {count} groups");
@@ -127,6 +133,16 @@ fn check_sources(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What was read again, if it can be had without a restart.
+fn check_reload(at_start: &Config, config: Config) -> Result<Config, Failure> {
+    check_sources(&config)?;
+    if config.state_file() != at_start.state_file() {
+        return Err(Failure::new(Kind::Failed, "`embedded` and `state_file` are read at the start only")
+            .hint("restart the process to have the records kept elsewhere; they are not carried over"));
+    }
+    Ok(config)
+}
+
 /// Has the groups be those of `config`. What else the process is stays as it was at the start.
 async fn reload(groups: &mut Groups, at_start: &Config, config: Config) {
     for warning in config.warnings() {
@@ -146,7 +162,7 @@ async fn reload(groups: &mut Groups, at_start: &Config, config: Config) {
 }
 
 /// Waits until what stands at the path was read once, and is ours, nobody's, or a newer monitor's.
-async fn await_usable(group: &ZooKeeperGroup, path: &GroupPath) -> Result<(), Failure> {
+async fn await_usable(group: &impl Store, config: &GroupConfig) -> Result<(), Failure> {
     let mut record: Feed<Sight> = group.record();
     loop {
         match record.next().await.read {
@@ -156,9 +172,12 @@ async fn await_usable(group: &ZooKeeperGroup, path: &GroupPath) -> Result<(), Fa
                 // It is followed and not led.
                 Unreadable::NewerFormat { .. } => return Ok(()),
                 Unreadable::Garbage { .. } | Unreadable::Contradiction { .. } => {
-                    return Err(Failure::new(Kind::Failed, &unreadable).hint(format!(
-                        "nothing was written; choose another path, or look with: get {path}"
-                    )));
+                    let look = match config.backing.state_file() {
+                        None => format!("look with: get {}", config.path),
+                        Some(file) => format!("look into {}", file.display()),
+                    };
+                    return Err(Failure::new(Kind::Failed, &unreadable)
+                        .hint(format!("nothing was written; choose another path, or {look}")));
                 }
             },
         }

@@ -1,40 +1,74 @@
-//! The sessions with ZooKeeper: one for all groups that ask for the same. It knows no group.
+//! The sessions with what keeps the records, ZooKeeper or a file: one for all groups that ask for the same. It knows no
+//! group.
 
-use redis_failover_store::{ConnectString, Connection, Feed, ZooKeeper};
+use redis_failover_store::{ConnectString, Connection, Embedded, EmbeddedSession, Feed, ZooKeeper};
 
-use crate::config::Ensemble;
+use crate::config::{Backing, Ensemble};
 use crate::failure::{Failure, Kind};
 
 /// The open sessions.
 #[derive(Default)]
-pub(super) struct Sessions(Vec<(Ensemble, ZooKeeper)>);
+pub(super) struct Sessions(Vec<(Backing, Session)>);
+
+/// One of them.
+#[derive(Clone)]
+pub(super) enum Session {
+    /// With servers.
+    ZooKeeper(ZooKeeper),
+    /// With a store of this process, kept in a file that is nobody else's meanwhile.
+    StateFile(EmbeddedSession),
+}
 
 impl Sessions {
-    /// The session with `ensemble`; it is begun where there is none.
+    /// The session with `backing`; it is begun where there is none.
     ///
     /// # Errors
-    /// When the operating system grants no thread or no file descriptor.
-    pub(super) fn with(&mut self, ensemble: &Ensemble) -> Result<ZooKeeper, Failure> {
-        if let Some((_, session)) = self.0.iter().find(|(open, _)| open == ensemble) {
+    /// When the operating system grants no thread or no file descriptor, or a file is not to be had.
+    pub(super) fn with(&mut self, backing: &Backing) -> Result<Session, Failure> {
+        if let Some((_, session)) = self.0.iter().find(|(open, _)| open == backing) {
             return Ok(session.clone());
         }
-        let Ensemble { zkhosts, session_timeout, access } = ensemble;
-        let session = ZooKeeper::connect_with(zkhosts.clone(), *session_timeout, access)
-            .map_err(|error| Failure::new(Kind::Failed, format!("no session with ZooKeeper: {error}")))?;
-        tokio::spawn(tell_connection(session.state(), ensemble.zkhosts.clone()));
-        self.0.push((ensemble.clone(), session.clone()));
+        let session = match backing {
+            Backing::ZooKeeper(Ensemble { zkhosts, session_timeout, access }) => {
+                let session =
+                    ZooKeeper::connect_with(zkhosts.clone(), *session_timeout, access).map_err(|error| {
+                        Failure::new(Kind::Failed, format!("no session with ZooKeeper: {error}"))
+                    })?;
+                tokio::spawn(tell_connection(session.state(), zkhosts.clone()));
+                Session::ZooKeeper(session)
+            }
+            Backing::StateFile(file) => {
+                let store = Embedded::open(file).map_err(|error| Failure::new(Kind::Failed, error))?;
+                tracing::info!(
+                    event = "state-file",
+                    "{backing} keeps what must outlive a restart; this process is the only monitor, and without it there \
+                     is no failover"
+                );
+                Session::StateFile(store.session())
+            }
+        };
+        self.0.push((backing.clone(), session.clone()));
         Ok(session)
     }
 
     /// Closes the sessions that nobody of `needed` asks for.
-    pub(super) async fn keep(&mut self, needed: &[&Ensemble]) {
+    pub(super) async fn keep(&mut self, needed: &[&Backing]) {
         let (kept, over) =
             std::mem::take(&mut self.0).into_iter().partition(|(open, _)| needed.contains(&open));
         self.0 = kept;
-        let over: Vec<(Ensemble, ZooKeeper)> = over;
-        for (ensemble, session) in over {
-            session.close().await;
-            tracing::info!(event = "stop", "the session with ZooKeeper at {} is closed", ensemble.zkhosts);
+        let over: Vec<(Backing, Session)> = over;
+        for (backing, session) in over {
+            match session {
+                Session::ZooKeeper(session) => session.close().await,
+                Session::StateFile(session) => session.close(),
+            }
+            match &backing {
+                Backing::ZooKeeper(ensemble) => {
+                    let servers = &ensemble.zkhosts;
+                    tracing::info!(event = "stop", "the session with ZooKeeper at {servers} is closed");
+                }
+                Backing::StateFile(_) => tracing::info!(event = "stop", "{backing} is closed"),
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::config::{Config, GroupConfig, RunArgs, Source, settings};
+use crate::config::{Backing, Config, Ensemble, GroupConfig, RunArgs, Source, settings};
 use crate::failure::Failure;
 use crate::output::{print, print_line};
 
@@ -59,7 +59,6 @@ fn describe_group(group: &GroupConfig) -> String {
     let policy = &group.policy;
     let quorum =
         policy.quorum().map_or("the majority of the registered monitors".into(), |it| it.to_string());
-    let access = &group.ensemble.access;
     let user = group.credentials.username.as_deref().unwrap_or("default");
     let password =
         if group.credentials.password.is_some() { "with a password" } else { "without a password" };
@@ -72,7 +71,7 @@ fn describe_group(group: &GroupConfig) -> String {
     let refused = if policy.refusal_waits() { "waits like silence" } else { "counts at once" };
     format!(
         "group            {} at {}\n\
-         zookeeper        {}, session time-out {:?}, {}, {}\n\
+         {}\n\
          nodes            {}\n\
          quorum           {quorum}\n\
          down after       {:?}, asked every {:?}\n\
@@ -88,10 +87,7 @@ fn describe_group(group: &GroupConfig) -> String {
          redis user       {user}, {password}, from {source}, {}\n",
         group.name,
         group.path,
-        group.ensemble.zkhosts,
-        group.ensemble.session_timeout,
-        if access.has_credentials() { "with credentials" } else { "without credentials" },
-        if access.is_over_tls() { "over TLS" } else { "without TLS" },
+        describe_backing(&group.backing),
         nodes.join(", "),
         policy.down_after(),
         policy.probe_interval(),
@@ -102,6 +98,17 @@ fn describe_group(group: &GroupConfig) -> String {
         group.slow_every,
         if group.credentials.tls.is_some() { "over TLS" } else { "without TLS" },
     )
+}
+
+fn describe_backing(backing: &Backing) -> String {
+    match backing {
+        Backing::ZooKeeper(Ensemble { zkhosts, session_timeout, access }) => format!(
+            "zookeeper        {zkhosts}, session time-out {session_timeout:?}, {}, {}",
+            if access.has_credentials() { "with credentials" } else { "without credentials" },
+            if access.is_over_tls() { "over TLS" } else { "without TLS" },
+        ),
+        Backing::StateFile(file) => format!("state file       {}, without ZooKeeper", file.display()),
+    }
 }
 
 /// The configuration for programs. The keys are those of a configuration file where it has them, the values are what
@@ -117,15 +124,19 @@ fn as_json(config: &Config) -> Value {
 }
 
 fn group_as_json(group: &GroupConfig) -> Value {
-    let access = &group.ensemble.access;
+    let ensemble = match &group.backing {
+        Backing::ZooKeeper(ensemble) => Some(ensemble),
+        Backing::StateFile(_) => None,
+    };
     let journal = group.journal.as_ref();
     json!({
         "name": group.name,
         "path": group.path.to_string(),
-        "zkhosts": group.ensemble.zkhosts.to_string(),
-        "session_timeout_ms": millis(group.ensemble.session_timeout),
-        "zookeeper_tls": access.is_over_tls(),
-        "zookeeper_credentials": access.has_credentials(),
+        "state_file": group.backing.state_file().map(|it| it.display().to_string()),
+        "zkhosts": ensemble.map(|it| it.zkhosts.to_string()),
+        "session_timeout_ms": ensemble.map(|it| millis(it.session_timeout)),
+        "zookeeper_tls": ensemble.map(|it| it.access.is_over_tls()),
+        "zookeeper_credentials": ensemble.map(|it| it.access.has_credentials()),
         "redishosts": group.nodes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "policy": settings(&group.policy),
         "take_over": group.take_over,

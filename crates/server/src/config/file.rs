@@ -11,6 +11,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
+use super::backing;
 use super::group::{GroupConfig, Origin};
 use super::said::Said;
 use super::sentinel::SentinelSaid;
@@ -36,6 +37,8 @@ struct Content {
     announce: Option<NodeAddr>,
     #[serde(flatten)]
     sentinel: SentinelSaid,
+    embedded: bool,
+    state_file: Option<PathBuf>,
     defaults: Said,
     group: Vec<Spanned<Said>>,
 }
@@ -70,9 +73,10 @@ impl ConfigFile {
             sentinel: sentinel.or(main.content.sentinel.clone()),
         };
         let defaults = main.content.defaults.clone();
-        let mut groups = main.groups(&defaults)?;
+        let state_file = main.state_file()?;
+        let mut groups = main.groups(&defaults, state_file.as_deref())?;
         for path in self.more_files()? {
-            groups.extend(Parsed::read(&path, true)?.groups(&defaults)?);
+            groups.extend(Parsed::read(&path, true)?.groups(&defaults, state_file.as_deref())?);
         }
         if groups.is_empty() {
             return Err(usage(format!("{}: there is no group", self.path.display())).hint(
@@ -132,8 +136,19 @@ impl Parsed {
         Ok(Self { path: path.to_owned(), content, text })
     }
 
-    /// The file's groups; what they do not say `defaults` say.
-    fn groups(self, defaults: &Said) -> Result<Vec<GroupConfig>, Failure> {
+    /// The file that keeps the records, in the directory of this one unless it is said in full.
+    fn state_file(&self) -> Result<Option<PathBuf>, Failure> {
+        let Content { embedded, state_file, .. } = &self.content;
+        let directory = self.path.parent().unwrap_or(Path::new(""));
+        let file = state_file.as_ref().map(|file| directory.join(file));
+        backing::state_file(&Origin::File(self.path.clone()), *embedded, file).map_err(|mut failure| {
+            failure.message = format!("{}: {}", self.path.display(), failure.message);
+            failure
+        })
+    }
+
+    /// The file's groups, whose records are kept in `state_file` if there is one; what they do not say `defaults` say.
+    fn groups(self, defaults: &Said, state_file: Option<&Path>) -> Result<Vec<GroupConfig>, Failure> {
         let origin = Origin::File(self.path.clone());
         let mut groups = Vec::new();
         for group in self.content.group {
@@ -141,7 +156,7 @@ impl Parsed {
                 let at = line(&self.text, group.span().start);
                 return Err(usage(format!("{}:{at}: this group has no `path`", self.path.display())));
             }
-            groups.push(group.into_inner().or(defaults).check(origin.clone())?);
+            groups.push(group.into_inner().or(defaults).check(origin.clone(), state_file)?);
         }
         Ok(groups)
     }

@@ -9,6 +9,7 @@ use clap::Args;
 use redis_failover_core::{MonitorId, NodeAddr};
 use redis_failover_store::{Access, ConnectString, GroupPath};
 
+use super::backing::{self, AloneArgs};
 use super::choices::{DiscoverArg, FencingArg, OnDivergenceArg};
 use super::group::Origin;
 use super::said::Said;
@@ -57,20 +58,23 @@ pub(crate) struct RunArgs {
         short = 'z',
         long = "zkhosts",
         value_name = "HOSTS",
-        required_unless_present = "config",
+        required_unless_present_any = ["config", "embedded"],
         env = "REDIS_FAILOVER_ZKHOSTS"
     )]
     zkhosts: Option<ConnectString>,
 
-    /// The group's path in ZooKeeper, for example /redis/cluster.
+    /// The group's path in ZooKeeper, for example /redis/cluster [default with --embedded: /mymaster].
     #[arg(
         short = 'p',
         long = "path",
         value_name = "PATH",
-        required_unless_present = "config",
+        required_unless_present_any = ["config", "embedded"],
         env = "REDIS_FAILOVER_PATH"
     )]
     path: Option<GroupPath>,
+
+    #[command(flatten)]
+    alone: AloneArgs,
 
     /// The Redis servers of the group, HOST:PORT separated by commas, the preferred master first.
     #[arg(
@@ -204,16 +208,21 @@ impl RunArgs {
         let (id, listen, announce) = (self.id.clone(), self.listen, self.announce.clone());
         let identity = Identity { id, listen, announce, sentinel: self.sentinel.said() };
         let config = self.config.clone();
-        let said = self.said();
+        let alone = self.alone.clone();
+        let mut said = self.said();
         if let Some(file) = config {
-            if let Some(option) = first_given(&said) {
+            if let Some(option) = alone.first_given().or_else(|| first_given(&said)) {
                 return Err(usage(format!("{option} contradicts --config {}", file.display())).hint(
                     "say it in the file; beside it only --id, --listen, --announce and --sentinel are read",
                 ));
             }
             return Ok(Source::File(Box::new(ConfigFile::new(file, identity))));
         }
-        let group = said.check(Origin::Flags)?;
+        let state_file = backing::state_file(&Origin::Flags, alone.embedded, alone.state_file)?;
+        if state_file.is_some() && said.path.is_none() {
+            said.path = Some(backing::PATH.parse().map_err(usage)?);
+        }
+        let group = said.check(Origin::Flags, state_file.as_deref())?;
         Ok(Source::Flags(Box::new(Config::new(identity, &Origin::Flags, vec![group])?)))
     }
 

@@ -1,13 +1,14 @@
 //! One group's configuration: what is meant by what was said of it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use redis_failover_core::{NodeAddr, Policy};
-use redis_failover_store::{Access, ConnectString, GroupPath};
+use redis_failover_store::GroupPath;
 use secrecy::ExposeSecret;
 
+use super::backing::Backing;
 use super::said::Said;
 use super::secure::OpenFile;
 use super::usage;
@@ -18,23 +19,8 @@ use crate::redis_link::Credentials;
 /// How often INFO's slow sections are read where nothing is said: in seconds, as the predecessor's sleep.
 const SLEEPTIME: u64 = 30;
 
-/// The session's time-out where nothing is said.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
-
 /// How many bytes of a journal are kept where nothing is said.
 const JOURNAL_LIMIT: u64 = 16 << 20;
-
-/// The servers that a group's record is kept on, and how the session with them is asked for. Groups that agree in it
-/// share one session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ensemble {
-    /// The ZooKeeper servers.
-    pub zkhosts: ConnectString,
-    /// The ZooKeeper session's time-out.
-    pub session_timeout: Duration,
-    /// Over TLS or not, and as whom.
-    pub access: Access,
-}
 
 /// One group, checked.
 #[derive(Clone, Debug)]
@@ -45,8 +31,8 @@ pub(crate) struct GroupConfig {
     pub name: String,
     /// Where it is published.
     pub path: GroupPath,
-    /// The store.
-    pub ensemble: Ensemble,
+    /// Where its record is kept.
+    pub backing: Backing,
     /// The group's nodes in the operator's order; none where this process monitors it not, and only answers for it.
     pub nodes: Vec<NodeAddr>,
     /// What seeds the group's policy.
@@ -70,7 +56,7 @@ impl GroupConfig {
         let secret =
             |group: &Self| group.credentials.password.as_ref().map(|it| it.expose_secret().to_owned());
         self.path == other.path
-            && self.ensemble == other.ensemble
+            && self.backing == other.backing
             && self.name == other.name
             && self.slow_every == other.slow_every
             && self.take_over == other.take_over
@@ -103,7 +89,7 @@ impl GroupConfig {
 
     pub(super) fn differs_from(&self, other: &Self) -> Result<(), Failure> {
         let (here, there) = (self.origin.place(&self.path), other.origin.place(&other.path));
-        if self.ensemble.zkhosts.is_same_znode(&self.path, &other.ensemble.zkhosts, &other.path) {
+        if self.backing.is_same_place(&self.path, &other.backing, &other.path) {
             return Err(usage(format!("{here} is the same as {there}"))
                 .hint("each group stands in the configuration once"));
         }
@@ -152,6 +138,14 @@ impl Origin {
         }
     }
 
+    /// What to do about two things that contradict each other.
+    pub(super) fn contradiction(&self) -> &'static str {
+        match self {
+            Self::Flags => "leave one of the two out; an environment variable may have said it",
+            Self::File(_) => "leave one of the two out",
+        }
+    }
+
     /// A failure about the group at `path`, so that it names where that is said.
     fn blame(&self, path: &GroupPath, mut failure: Failure) -> Failure {
         if let Self::File(file) = self {
@@ -169,45 +163,38 @@ impl Origin {
 }
 
 impl Said {
-    /// Checks what was said as a whole.
+    /// Checks what was said as a whole, of a group that is kept in `state_file` if there is one.
     ///
     /// # Errors
     /// With the option, the value, and what would be right.
-    pub(super) fn check(self, origin: Origin) -> Result<GroupConfig, Failure> {
+    pub(super) fn check(self, origin: Origin, state_file: Option<&Path>) -> Result<GroupConfig, Failure> {
         let missing = |key: &str| usage(format!("{} is missing", origin.option(key)));
         let path = self.path.clone().ok_or_else(|| missing("path"))?;
         let of_group = |failure: Failure| origin.blame(&path, failure);
-        let zkhosts = self.zkhosts.clone().ok_or_else(|| missing("zkhosts")).map_err(of_group)?;
+        let mut open_files = Vec::new();
+        let backing = self.backing(&origin, state_file, &mut open_files).map_err(of_group)?;
         if let Some(nodes) = &self.redishosts {
             check_nodes(&origin, nodes).map_err(of_group)?;
         }
-        let policy = self.policy().map_err(of_group)?;
-        let session_timeout = self.session_timeout.unwrap_or(SESSION_TIMEOUT);
-        if !(Duration::from_millis(400)..=Duration::from_mins(5)).contains(&session_timeout) {
-            let option = origin.option("session_timeout");
-            return Err(of_group(usage(format!("{option} {session_timeout:?} is out of range")).hint(
-                "use 400ms to 300s; ZooKeeper grants 2 to 20 of its ticks (tickTime, 2s by default)",
-            )));
-        }
-        let sleeptime = self.sleeptime.unwrap_or(SLEEPTIME);
+        let said = if state_file.is_some() { self.alone(&origin).map_err(of_group)? } else { self };
+        let policy = said.policy().map_err(of_group)?;
+        let sleeptime = said.sleeptime.unwrap_or(SLEEPTIME);
         if !(1..=86_400).contains(&sleeptime) {
             let option = origin.option("sleeptime");
             return Err(of_group(usage(format!("{option} {sleeptime} is not in 1..=86400 (seconds)"))));
         }
-        let limit = self.journal_limit.unwrap_or(JOURNAL_LIMIT);
-        let journal = self.journal.clone().map(|path| JournalFile { path, limit });
-        let mut open_files = Vec::new();
-        let credentials = self.credentials(&origin, &mut open_files).map_err(of_group)?;
-        let access = self.access(&origin, &zkhosts, &mut open_files).map_err(of_group)?;
+        let limit = said.journal_limit.unwrap_or(JOURNAL_LIMIT);
+        let journal = said.journal.clone().map(|path| JournalFile { path, limit });
+        let credentials = said.credentials(&origin, &mut open_files).map_err(of_group)?;
         Ok(GroupConfig {
-            name: self.name.unwrap_or_else(|| path.name().to_owned()),
+            name: said.name.unwrap_or_else(|| path.name().to_owned()),
             path,
-            ensemble: Ensemble { zkhosts, session_timeout, access },
-            nodes: self.redishosts.unwrap_or_default(),
+            backing,
+            nodes: said.redishosts.unwrap_or_default(),
             policy,
             slow_every: Duration::from_secs(sleeptime),
             credentials,
-            take_over: self.take_over.unwrap_or(false),
+            take_over: said.take_over.unwrap_or(false),
             journal,
             open_files,
             origin,

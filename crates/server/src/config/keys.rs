@@ -33,7 +33,7 @@ pub(super) struct Key {
 pub(super) const DEFAULTS: &str = "defaults";
 pub(super) const GROUP: &str = "group";
 
-pub(super) const KEYS: [Key; 44] = [
+pub(super) const KEYS: [Key; 46] = [
     Key {
         name: "id",
         place: Place::Top,
@@ -113,6 +113,22 @@ pub(super) const KEYS: [Key; 44] = [
                 start only.",
     },
     Key {
+        name: "embedded",
+        place: Place::Top,
+        kind: "true or false",
+        default: Err("false: on ZooKeeper"),
+        about: "Be the only monitor of all groups, without ZooKeeper: what must outlive a restart is kept in `state_file`. \
+                While this process or its host is gone there is no failover. Read at the start only.",
+    },
+    Key {
+        name: "state_file",
+        place: Place::Top,
+        kind: "file",
+        default: Err("none; required with `embedded`"),
+        about: "The file that the records of all groups are kept in, on a disk of this host; made where it is missing; if \
+                it is relative, to the file that names it. Read at the start only.",
+    },
+    Key {
         name: "path",
         place: Place::Group,
         kind: "text",
@@ -146,7 +162,7 @@ pub(super) const KEYS: [Key; 44] = [
         name: "zkhosts",
         place: Place::Shared,
         kind: "text",
-        default: Err("required"),
+        default: Err("required, unless `embedded`"),
         about: "The ZooKeeper servers, `HOST:PORT` separated by commas, with an optional `/chroot` at the end. Groups \
                 with the same text, `session_timeout` and keys beginning with `zookeeper_` share one session.",
     },

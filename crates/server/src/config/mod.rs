@@ -1,6 +1,7 @@
 //! From what was typed or written in a file to what is meant. Nothing past this module sees an unchecked string;
 //! nothing is opened here but the configuration's files and the passwords'.
 
+mod backing;
 mod choices;
 mod file;
 mod flags;
@@ -14,14 +15,16 @@ mod values;
 mod wishes;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use redis_failover_core::{MonitorId, NodeAddr};
 
 use crate::failure::{Failure, Kind};
+pub(crate) use backing::{Backing, Ensemble};
 pub(crate) use file::ConfigFile;
 pub(crate) use flags::{RunArgs, Source, StoreArgs};
 use group::Origin;
-pub(crate) use group::{Ensemble, GroupConfig};
+pub(crate) use group::GroupConfig;
 pub(crate) use keys::{keys, reference};
 pub(crate) use redis_args::RedisArgs;
 use secure::OpenFile;
@@ -73,15 +76,23 @@ impl Config {
         let Identity { id, listen, announce, sentinel } = identity;
         let mut open_files = Vec::new();
         let sentinel = sentinel.check(origin, &mut open_files)?;
-        if let Some(group) = groups.iter().find(|group| group.only_follows()).filter(|_| sentinel.is_none()) {
+        let alone = groups.iter().any(|group| group.backing.state_file().is_some());
+        let mut following = groups.iter().filter(|group| group.only_follows());
+        // Alone there is nobody whom it could follow.
+        if let Some(group) = following.find(|_| sentinel.is_none() || alone) {
             return Err(group.lists_nobody());
         }
-        let id = id.map_or_else(values::default_id, Ok)?;
+        let id = id.map_or_else(|| backing::default_id(alone), Ok)?;
         if let Some(announce) = announce.as_ref().filter(|_| listen.is_none()) {
             return Err(usage(format!("announce {announce}: this monitor listens nowhere"))
                 .hint("say also where it is to listen: --listen IP:PORT, or `listen` in the file"));
         }
         Ok(Self { id, listen, announce, sentinel, groups, open_files })
+    }
+
+    /// The file that the records of all its groups are kept in, where there is no ZooKeeper.
+    pub(crate) fn state_file(&self) -> Option<&Path> {
+        self.groups.iter().find_map(|group| group.backing.state_file())
     }
 
     /// What an operator may not have meant.

@@ -7,6 +7,7 @@ mod all_gone;
 mod config;
 mod doctor;
 mod document;
+mod embedded;
 mod faults;
 mod fences;
 mod flavours;

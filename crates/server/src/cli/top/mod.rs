@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::Args;
 use redis_failover_store::{ConnectString, GroupPath};
 
-use crate::config::{ConfigFile, Ensemble, GroupConfig, RedisArgs, ZooKeeperArgs};
+use crate::config::{Backing, ConfigFile, Ensemble, GroupConfig, RedisArgs, ZooKeeperArgs};
 use crate::failure::{Failure, Kind};
 use crate::redis_link::Credentials;
 
@@ -84,13 +84,18 @@ pub(super) fn run(args: &TopArgs) -> Result<ExitCode, Failure> {
 fn targets(args: &TopArgs) -> Result<Vec<Target>, Failure> {
     if let Some(file) = &args.config {
         let groups = ConfigFile::at(file.clone()).read()?.groups;
-        let target = |group: GroupConfig| Target {
-            name: group.name,
-            path: group.path,
-            ensemble: group.ensemble,
-            credentials: group.credentials,
+        let target = |group: GroupConfig| {
+            let GroupConfig { name, path, backing, credentials, .. } = group;
+            match backing {
+                Backing::ZooKeeper(ensemble) => Ok(Target { name, path, ensemble, credentials }),
+                Backing::StateFile(_) => Err(Failure::new(
+                    Kind::Failed,
+                    format!("{path} is kept in {backing}, and top looks into ZooKeeper"),
+                )
+                .hint("what becomes of it is in the log of its monitor")),
+            }
         };
-        return Ok(groups.into_iter().map(target).collect());
+        return groups.into_iter().map(target).collect();
     }
     let zkhosts = args.zkhosts.clone().ok_or_else(|| Failure::new(Kind::Usage, "--zkhosts is missing"))?;
     let ensemble = Ensemble { access: args.zookeeper.access(&zkhosts)?, zkhosts, session_timeout: LIMIT };
