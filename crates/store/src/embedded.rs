@@ -82,8 +82,8 @@ impl Embedded {
     }
 
     /// Does something to the store behind the back of its sessions, which are told at once: what others would do to
-    /// a `ZooKeeper`, or to the way there. `with` must not call the store itself, which is locked meanwhile. Where there
-    /// is a file, what it changes stands there from the next commit on.
+    /// a `ZooKeeper`, or to the way there. `with` must not call the store itself, which is locked meanwhile. Where
+    /// there is a file, what it changes stands there from the next commit on.
     pub fn meddle<T>(&self, with: impl FnOnce(&mut Model) -> T) -> T {
         self.shared.change(|model, _| with(model))
     }

@@ -1,6 +1,6 @@
 //! What all monitors of a group share: the record, the reports, the lead; and what followers see of it. [`Store`]
 //! says it in the monitors' words. [`ZooKeeper`] keeps it for all, [`Embedded`] for one process, in a file if need be;
-//! [`model`] is what the latter keeps it by: the rules as a plain struct. One contract suite holds all three to the same.
+//! [`model`] is what the latter keeps it by: the rules as a plain struct. One contract suite holds all to the same.
 //!
 //! A store decides nothing and never talks to Redis. It never overwrites what it cannot read, never writes
 //! equal data, and never lets a monitor that does not lead change the record: each commit is one transaction

@@ -41,8 +41,8 @@ impl Sessions {
                 let store = Embedded::open(file).map_err(|error| Failure::new(Kind::Failed, error))?;
                 tracing::info!(
                     event = "state-file",
-                    "{backing} keeps what must outlive a restart; this process is the only monitor, and without it there \
-                     is no failover"
+                    "{backing} keeps what must outlive a restart; this process is the only monitor, and without \
+                     it there is no failover"
                 );
                 Session::StateFile(store.session())
             }

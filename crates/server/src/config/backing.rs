@@ -21,8 +21,8 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// group by its last part, and this is the name that most of them are set up with.
 pub(super) const PATH: &str = "/mymaster";
 
-/// The only monitor's id where none is said. Not the host's name: a host that is called otherwise at each start must not
-/// leave a monitor behind each time.
+/// The only monitor's id where none is said. Not the host's name: a host that is called otherwise at each start must
+/// not leave a monitor behind each time.
 const ID: &str = "single";
 
 /// Where a group's record is kept.
@@ -79,8 +79,8 @@ impl fmt::Display for Backing {
 /// The options of a monitor that is the only one.
 #[derive(Args, Clone, Debug)]
 pub(super) struct AloneArgs {
-    /// Be the only monitor, without ZooKeeper: what must outlive a restart is kept in --state-file. While this process or
-    /// its host is gone there is no failover.
+    /// Be the only monitor, without ZooKeeper: what must outlive a restart is kept in --state-file. While this process
+    /// or its host is gone there is no failover.
     #[arg(long)]
     pub(super) embedded: bool,
 

@@ -54,23 +54,13 @@ pub(crate) struct RunArgs {
     config: Option<PathBuf>,
 
     /// ZooKeeper servers, HOST:PORT separated by commas, with an optional /chroot at the end.
-    #[arg(
-        short = 'z',
-        long = "zkhosts",
-        value_name = "HOSTS",
-        required_unless_present_any = ["config", "embedded"],
-        env = "REDIS_FAILOVER_ZKHOSTS"
-    )]
+    #[arg(short = 'z', long = "zkhosts", value_name = "HOSTS", env = "REDIS_FAILOVER_ZKHOSTS",
+          required_unless_present_any = ["config", "embedded"])]
     zkhosts: Option<ConnectString>,
 
     /// The group's path in ZooKeeper, for example /redis/cluster [default with --embedded: /mymaster].
-    #[arg(
-        short = 'p',
-        long = "path",
-        value_name = "PATH",
-        required_unless_present_any = ["config", "embedded"],
-        env = "REDIS_FAILOVER_PATH"
-    )]
+    #[arg(short = 'p', long = "path", value_name = "PATH", env = "REDIS_FAILOVER_PATH",
+          required_unless_present_any = ["config", "embedded"])]
     path: Option<GroupPath>,
 
     #[command(flatten)]

@@ -117,16 +117,16 @@ pub(super) const KEYS: [Key; 46] = [
         place: Place::Top,
         kind: "true or false",
         default: Err("false: on ZooKeeper"),
-        about: "Be the only monitor of all groups, without ZooKeeper: what must outlive a restart is kept in `state_file`. \
-                While this process or its host is gone there is no failover. Read at the start only.",
+        about: "Be the only monitor of all groups, without ZooKeeper: what must outlive a restart is kept in \
+                `state_file`. While this process or its host is gone there is no failover. Read at the start only.",
     },
     Key {
         name: "state_file",
         place: Place::Top,
         kind: "file",
         default: Err("none; required with `embedded`"),
-        about: "The file that the records of all groups are kept in, on a disk of this host; made where it is missing; if \
-                it is relative, to the file that names it. Read at the start only.",
+        about: "The file that the records of all groups are kept in, on a disk of this host; made where it is missing; \
+                if it is relative, to the file that names it. Read at the start only.",
     },
     Key {
         name: "path",

@@ -21,8 +21,8 @@ pub enum StateFileError {
     },
     /// It is no state file, or is damaged.
     #[error(
-        "{file} is no state file that can be read: {why}. It is left as it is (put a copy of the right one in its place, \
-         or name another file: what was recorded is forgotten then, and the epochs begin anew)"
+        "{file} is no state file that can be read: {why}. It is left as it is (put a copy of the right one in its \
+         place, or name another file: what was recorded is forgotten then, and the epochs begin anew)"
     )]
     Garbage {
         /// Which file.
