@@ -17,6 +17,7 @@ mod output;
 mod redis_link;
 mod resp;
 mod sentinel;
+mod sentinel_conf;
 
 use std::process::ExitCode;
 

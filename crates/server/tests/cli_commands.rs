@@ -41,7 +41,7 @@ enum Asks {
     Nothing,
     /// At once.
     First,
-    /// When it has looked what would be done; `e2e` plays that it asks.
+    /// When it has looked what would be done; `e2e`, or `cli_import`, plays that it asks.
     AfterALook,
 }
 
@@ -51,7 +51,7 @@ const NOWHERE: [&str; 4] = ["-z", "127.0.0.1:1", "-p", "/a"];
 /// A command, what else it must be told, how it answers with `--json`, and whether it asks.
 type Row = (&'static str, &'static [&'static str], Json, Asks);
 
-const COMMANDS: [Row; 29] = [
+const COMMANDS: [Row; 30] = [
     ("run", &[], Json::Log, Asks::Nothing),
     ("status", &[], Json::Told, Asks::Nothing),
     ("top", &[], Json::Screen, Asks::Nothing),
@@ -76,6 +76,7 @@ const COMMANDS: [Row; 29] = [
     ("monitor forget", &["m1"], Json::Told, Asks::First),
     ("replay", &["/nowhere/journal"], Json::Told, Asks::Nothing),
     ("check-config", &["-r", "a:1,a:1"], Json::Told, Asks::Nothing),
+    ("import-sentinel", &["/nowhere/sentinel.conf"], Json::Told, Asks::AfterALook),
     ("config show", &[], Json::Told, Asks::Nothing),
     ("config set", &["quorum=2"], Json::Told, Asks::AfterALook),
     ("config-keys", &[], Json::Told, Asks::Nothing),
@@ -84,7 +85,7 @@ const COMMANDS: [Row; 29] = [
 ];
 
 /// Those that read no group.
-const LOCAL: [&str; 2] = ["replay", "config-keys"];
+const LOCAL: [&str; 3] = ["replay", "import-sentinel", "config-keys"];
 
 /// What is typed to have a command of the table carried out, with `more` at the end.
 fn typed<'a>(command: &'a str, told: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
@@ -135,6 +136,7 @@ fn each_failure_says_cause_and_hint_and_with_json_is_one_object_of_the_same_keys
         let (kind, code, cause) = match *command {
             "check-config" => ("usage", 2, "names a:1 twice"),
             "replay" => ("failed", 1, "/nowhere/journal"),
+            "import-sentinel" => ("failed", 1, "/nowhere/sentinel.conf"),
             _ => ("unreachable", 3, "ZooKeeper at 127.0.0.1:1"),
         };
         let error = String::from_utf8_lossy(&plain.stderr);

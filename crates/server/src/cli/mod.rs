@@ -14,6 +14,7 @@ mod exit_codes;
 mod expect;
 mod failover;
 mod history;
+mod import_sentinel;
 mod layout;
 mod man;
 mod monitor;
@@ -110,6 +111,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Check the options of `run` or a configuration file, and show what they mean; connects to nobody.
     CheckConfig(Box<check_config::CheckArgs>),
+    /// Write a configuration file from those of Redis Sentinel, and list what has no counterpart; connects to nobody.
+    ImportSentinel(Box<import_sentinel::ImportArgs>),
     /// A group's policy: quorum, deadlines and what else counts for all its monitors.
     Config(config::ConfigArgs),
     /// Show every key of a configuration file, in Markdown.
@@ -153,6 +156,7 @@ impl Cli {
             Command::Replay(args) => replay::run(&args),
             Command::Config(args) => config::run(&args),
             Command::CheckConfig(args) => check_config::run(*args),
+            Command::ImportSentinel(args) => import_sentinel::run(*args),
             Command::ConfigKeys(args) => config_keys::run(&args),
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),

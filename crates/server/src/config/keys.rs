@@ -5,7 +5,8 @@ mod page;
 mod places;
 
 pub(crate) use page::{keys, reference};
-pub(super) use places::{check, nearest};
+pub(super) use places::check;
+pub(crate) use places::{near, nearest};
 
 /// Where a key may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,14 +25,14 @@ pub(crate) use file::ConfigFile;
 pub(crate) use flags::{RunArgs, Source, StoreArgs};
 use group::Origin;
 pub(crate) use group::GroupConfig;
-pub(crate) use keys::{keys, reference};
+pub(crate) use keys::{keys, near, nearest, reference};
 pub(crate) use redis_args::RedisArgs;
 use secure::OpenFile;
 pub(crate) use secure::ZooKeeperArgs;
 pub(crate) use sentinel::SentinelConfig;
 use sentinel::SentinelSaid;
 pub(crate) use values::{host_name, parse_node, parse_time};
-pub(crate) use wishes::{Wishes, settings};
+pub(crate) use wishes::{Wishes, settings, written};
 
 /// What one monitor process is to do, checked.
 #[derive(Clone, Debug)]

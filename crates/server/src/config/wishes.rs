@@ -108,7 +108,7 @@ pub(crate) fn settings(policy: &Policy) -> Map<String, Value> {
 }
 
 /// A time as a file has it.
-fn written(time: Duration) -> String {
+pub(crate) fn written(time: Duration) -> String {
     if time.subsec_millis() == 0 { format!("{}s", time.as_secs()) } else { format!("{}ms", time.as_millis()) }
 }
 

@@ -82,11 +82,15 @@ fn known_at(places: &[Place]) -> Vec<&'static str> {
 }
 
 /// The one of the `known` keys that is most like `name`, and else all of them.
-pub(in super::super) fn nearest(name: &str, known: &[&str]) -> String {
-    let distance = |key: &&&str| strsim::damerau_levenshtein(key, name);
-    let near = known.iter().min_by_key(distance).filter(|key| distance(key) <= 3);
-    match near {
+pub(crate) fn nearest(name: &str, known: &[&str]) -> String {
+    match near(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("there are: {}", known.join(", ")),
     }
+}
+
+/// The one of the `known` names that is most like `name`, if one is.
+pub(crate) fn near<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |key: &&&str| strsim::damerau_levenshtein(key, name);
+    known.iter().min_by_key(distance).filter(|key| distance(key) <= 3).copied()
 }
