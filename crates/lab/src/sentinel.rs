@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,12 +16,15 @@ use crate::{Connection, Process, Redis, Reply, ensure_eq, eventually, free_port}
 /// Sentinels tell each other of themselves every two seconds, and ask for replicas every ten.
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
+/// The file that a sentinel is started with, and writes anew whenever it learns something.
+const CONFIGURATION: &str = "sentinel.conf";
+
 /// A running sentinel on 127.0.0.1; dropping it kills it and deletes its directory.
 #[derive(Debug)]
 pub struct Sentinel {
     // Before the directory, because fields are dropped in this order.
     _process: Process,
-    _directory: TempDir,
+    directory: TempDir,
     address: SocketAddr,
 }
 
@@ -53,18 +57,23 @@ impl Sentinel {
             format!("sentinel monitor {} {} {} 2", Self::GROUP, Ipv4Addr::LOCALHOST, master.port()),
             format!("sentinel down-after-milliseconds {} {}", Self::GROUP, down_after.as_millis()),
         ];
-        let configuration = directory.path().join("sentinel.conf");
+        let configuration = directory.path().join(CONFIGURATION);
         fs::write(&configuration, lines.join("\n")).expect("the directory is ours");
         let mut command = Command::new(master.flavour().program());
         command.current_dir(directory.path()).arg(&configuration).arg("--sentinel");
         let log = directory.path().join("sentinel.log");
         let process = Process::spawn(&format!("sentinel {address}"), command, &log);
-        Self { _process: process, _directory: directory, address }
+        Self { _process: process, directory, address }
     }
 
     /// The address, as `127.0.0.1:PORT`.
     pub fn addr(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Its configuration file, as it writes it.
+    pub fn configuration(&self) -> PathBuf {
+        self.directory.path().join(CONFIGURATION)
     }
 
     /// The master's address in this sentinel's opinion.
@@ -94,7 +103,12 @@ impl Sentinel {
         Ok(())
     }
 
-    fn command(&self, words: &[&str]) -> Result<Reply, String> {
+    /// Asks it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub fn command(&self, words: &[&str]) -> Result<Reply, String> {
         Connection::open(self.address)?.command(words)
     }
 }
