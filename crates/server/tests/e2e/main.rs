@@ -11,6 +11,7 @@ mod embedded;
 mod faults;
 mod fences;
 mod flavours;
+mod from_sentinel;
 mod history;
 mod journal;
 mod journals;
