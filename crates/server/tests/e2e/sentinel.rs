@@ -13,7 +13,7 @@ use redis_failover_lab::{Authority, Connection, Process, Reply, Sentinel, ensure
 use crate::world::{DEADLINE, Group, Servers};
 
 /// Asks the monitor in this log where it answers as a Sentinel.
-fn endpoint(process: &Process) -> SocketAddr {
+pub(crate) fn endpoint(process: &Process) -> SocketAddr {
     eventually(DEADLINE, "it answers as a Sentinel", || {
         let log = fs::read_to_string(process.log()).unwrap_or_default();
         // Of several lives of a monitor the last one's line is the last.
@@ -43,14 +43,14 @@ fn group(servers: &Servers, path: &str) -> (Group, [SocketAddr; 3]) {
 }
 
 /// The answer on a connection of its own.
-fn ask(endpoint: SocketAddr, words: &[&str]) -> Result<Reply, String> {
+pub(crate) fn ask(endpoint: SocketAddr, words: &[&str]) -> Result<Reply, String> {
     Connection::open(endpoint)?.command(words)
 }
 
-type Fields = Vec<(String, String)>;
+pub(crate) type Fields = Vec<(String, String)>;
 
 /// An instance as names and texts.
-fn fields(reply: &Reply) -> Result<Fields, String> {
+pub(crate) fn fields(reply: &Reply) -> Result<Fields, String> {
     let Reply::Array(items) = reply else { return Err(format!("no instance: {reply:?}")) };
     let text = |reply: &Reply| match reply {
         Reply::Bulk(text) => Ok(text.clone()),
@@ -59,7 +59,7 @@ fn fields(reply: &Reply) -> Result<Fields, String> {
     items.chunks(2).map(|pair| Ok((text(&pair[0])?, text(&pair[1])?))).collect()
 }
 
-fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
 }
 
