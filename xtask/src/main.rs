@@ -8,15 +8,18 @@
 //! | `tidy` | the rules of this repository that no compiler checks |
 //! | `test` | all tests, and the servers they need |
 //! | `servers` | the servers of other versions that the tests run on |
+//! | `clients` | the Redis clients of other languages that the tests run |
 //! | `docs` | what is generated: the command line reference, core's table of Redis commands |
 //! | `demo` | a group of real Redis servers that loses its master, and our programs at work |
-//! | `bench` | measurements: `bench client`, `bench guard`, `bench loss`, `bench switchover` |
+//! | `bench` | measurements: `bench client`, `guard`, `loss`, `sentinel-clients`, `switchover` |
 //! | `soak` | faults from a seed on real servers, held against what is promised |
 //!
 //! It never depends on our own crates: what checks them must build when they do not. It never calls `sudo`,
 //! and it never ends a process that it did not start.
 
+mod cache;
 mod ci;
+mod clients;
 mod command;
 mod docs;
 mod packages;
@@ -65,6 +68,8 @@ enum Task {
     },
     /// Fetch the Redis and Valkey servers of other versions that the tests run on, where they are not in the cache yet
     Servers,
+    /// Fetch the Redis clients of other languages that the tests run, where they are not in the cache yet
+    Clients,
     /// Write what is generated: documents, and the table of Redis commands from a running server
     Docs {
         /// Compare instead of writing, and fail where something is stale
@@ -78,7 +83,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Build the release and measure it: `bench client`, `bench guard`, `bench loss`, `bench switchover`
+    /// Build the release and measure it: `bench client`, `guard`, `loss`, `sentinel-clients`, `switchover`
     #[command(disable_help_flag = true)]
     Bench {
         /// What to measure, then arguments for it; `--help` shows them
@@ -120,6 +125,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Test { netns: true, runner } => test::run_in_namespaces(runner),
         Task::Test { netns: false, runner } => test::run(runner),
         Task::Servers => servers::fetch(),
+        Task::Clients => clients::fetch(),
         Task::Docs { check } => docs::run(*check),
         Task::Demo { arguments } => trial::run(Build::Release, "demo", arguments, &caller),
         Task::Bench { arguments } => trial::run(Build::Release, "bench", arguments, &caller),

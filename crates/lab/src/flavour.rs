@@ -31,7 +31,7 @@ impl Flavour {
             Self::Redis62 => "redis-6.2",
             Self::Valkey91 => "valkey-9.1",
         };
-        let program = servers().join(directory).join("redis-server");
+        let program = cache().join("servers").join(directory).join("redis-server");
         assert!(program.is_file(), "{} is not there: `cargo xtask servers` fetches it", program.display());
         program
     }
@@ -42,9 +42,13 @@ impl Flavour {
     }
 }
 
-/// Where `cargo xtask servers` keeps them, which `cargo xtask` works out by the same rule.
-fn servers() -> PathBuf {
+/// Where `cargo xtask` keeps what it fetches for tests, which it works out by the same rule.
+///
+/// # Panics
+///
+/// When neither `XDG_CACHE_HOME` nor `HOME` says where a cache may be.
+pub fn cache() -> PathBuf {
     let directory = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = directory("XDG_CACHE_HOME").or_else(|| Some(directory("HOME")?.join(".cache")));
-    base.expect("XDG_CACHE_HOME or HOME is set").join("redis-failover/servers")
+    base.expect("XDG_CACHE_HOME or HOME is set").join("redis-failover")
 }

@@ -32,7 +32,7 @@ mod zookeeper;
 pub use account::{Account, Write};
 pub use authority::{Authority, Issued};
 pub use eventually::{ensure_eq, eventually};
-pub use flavour::Flavour;
+pub use flavour::{Flavour, cache};
 pub use link::{Link, Traffic};
 pub use netns::{Host, Network};
 pub use ports::free_port;

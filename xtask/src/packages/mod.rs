@@ -92,6 +92,34 @@ pub(crate) static PIP: Need = Need {
     by_hand: "python3 -m ensurepip --user",
 };
 
+/// What runs two of the clients of Redis Sentinel that our endpoint is tried with.
+pub(crate) static NODE: Need = Need {
+    name: "Node.js",
+    is_present: || in_path("node"),
+    apt: "nodejs",
+    dnf: "nodejs",
+    brew: "node",
+    by_hand: "get it from https://nodejs.org",
+};
+/// What fetches these two.
+pub(crate) static NPM: Need = Need {
+    name: "npm",
+    is_present: || in_path("npm"),
+    apt: "npm",
+    dnf: "nodejs-npm",
+    brew: "node",
+    by_hand: "get it from https://nodejs.org",
+};
+/// One more of these clients, with its language.
+pub(crate) static REDIS_RB: Need = Need {
+    name: "redis for /usr/bin/ruby",
+    is_present: || command::succeeds(Command::new("/usr/bin/ruby").args(["-r", "redis", "-e", ""])),
+    apt: "ruby-redis",
+    dnf: "rubygem-redis",
+    brew: "",
+    by_hand: "/usr/bin/ruby -S gem install --user-install redis",
+};
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Manager {
     Apt,

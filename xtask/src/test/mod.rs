@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 use crate::command::{self, cargo};
 use crate::packages::{self, IPROUTE, JAVA, KAZOO, Need, REDIS, STRACE, ZOOKEEPER};
 use crate::programs::WHOLE;
-use crate::servers;
+use crate::{clients, servers};
 
 /// How long a server may take to notice that its test is gone.
 const GRACE: Duration = Duration::from_secs(3);
@@ -56,6 +56,7 @@ pub(crate) fn run_in_namespaces(arguments: &[String]) -> Result<()> {
 /// Runs `tests`, and fails as well where it leaves processes behind.
 fn watched(tests: impl FnOnce() -> Result<()>) -> Result<()> {
     servers::fetch()?;
+    clients::fetch()?;
     let before = leftovers::processes();
     if before.is_empty() {
         println!("leftover processes are not looked for: there is no /proc here");
