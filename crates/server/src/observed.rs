@@ -14,6 +14,8 @@ pub(crate) type Observed = BTreeMap<NodeAddr, Seen>;
 /// What was last seen of one node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
+    /// Whether the connection to it broke, or none can be made, and no other one stands.
+    pub(crate) lost: bool,
     /// Since when a question waits for its answer.
     pub(crate) waiting: Option<Instant>,
     /// When it last answered anything.
@@ -34,6 +36,11 @@ impl Showcase {
     /// For those who look.
     pub(crate) fn look(&self) -> watch::Receiver<Observed> {
         self.0.subscribe()
+    }
+
+    /// The connection to the node was lost, or one stands or is refused for who we are: then it is not lost.
+    pub(crate) fn lost(&self, node: &NodeAddr, lost: bool) {
+        self.change(node, |seen| seen.lost = lost);
     }
 
     /// A question was sent to the node.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::config::{Backing, Config, Ensemble, GroupConfig, RunArgs, Source, settings};
+use crate::config::{Backing, Config, Ensemble, GroupConfig, RunArgs, SentinelConfig, Source, settings};
 use crate::failure::Failure;
 use crate::output::{print, print_line};
 
@@ -41,8 +41,10 @@ fn describe(config: &Config) -> String {
     let mut text = format!(
         "the configuration is valid\n\
          monitor id       {}\n\
-         listens          {listen}\n",
-        config.id
+         listens          {listen}\n\
+         sentinel         {}\n",
+        config.id,
+        config.sentinel.as_ref().map_or("nowhere".into(), describe_sentinel),
     );
     for group in &config.groups {
         text += "\n";
@@ -52,6 +54,14 @@ fn describe(config: &Config) -> String {
         write!(text, "\nwarning: {warning}\n").expect("a string takes everything");
     }
     text
+}
+
+fn describe_sentinel(sentinel: &SentinelConfig) -> String {
+    let SentinelConfig { listen, announce, access, .. } = sentinel;
+    let announce = announce.as_ref().map(|announce| format!(", announced as {announce}")).unwrap_or_default();
+    let password = if access.password.is_some() { "with a password" } else { "without a password" };
+    let tls = if access.tls.is_some() { ", over TLS" } else { "" };
+    format!("{listen}{announce}, {password}{tls}")
 }
 
 fn describe_group(group: &GroupConfig) -> String {
@@ -118,8 +128,18 @@ fn as_json(config: &Config) -> Value {
         "id": config.id.to_string(),
         "listen": config.listen.map(|it| it.to_string()),
         "announce": config.announce.as_ref().map(ToString::to_string),
+        "sentinel": config.sentinel.as_ref().map(sentinel_as_json),
         "groups": config.groups.iter().map(group_as_json).collect::<Vec<_>>(),
         "warnings": config.warnings(),
+    })
+}
+
+fn sentinel_as_json(sentinel: &SentinelConfig) -> Value {
+    json!({
+        "listen": sentinel.listen.to_string(),
+        "announce": sentinel.announce.as_ref().map(ToString::to_string),
+        "has_password": sentinel.access.password.is_some(),
+        "tls": sentinel.access.tls.is_some(),
     })
 }
 

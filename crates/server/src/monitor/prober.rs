@@ -99,9 +99,11 @@ impl Prober {
             let limits = Limits { connect: pace.patience, greet: pace.patience };
             match RedisLink::open(way, &self.names, &self.credentials, &self.name, limits).await {
                 Ok(mut link) => {
+                    self.shown.lost(&self.node, false);
                     let _standing = self.names.stands(&self.node, link.peer());
                     let broken = self.ask_on(&mut link).await;
                     if !matches!(broken, Broken::Stale) {
+                        self.shown.lost(&self.node, true);
                         let now = self.clock.now();
                         self.tell(now, Probe::Lost);
                     }
@@ -110,13 +112,17 @@ impl Prober {
                         continue;
                     }
                 }
-                Err(LinkError::Refused) => self.tell(asked, Probe::Refused),
+                Err(LinkError::Refused) => {
+                    self.shown.lost(&self.node, true);
+                    self.tell(asked, Probe::Refused);
+                }
                 Err(
                     error @ (LinkError::Denied(_)
                     | LinkError::Unbound(_)
                     | LinkError::Untrusted(_)
                     | LinkError::Exhausted(_)),
                 ) => {
+                    self.shown.lost(&self.node, false);
                     self.tell(asked, Probe::Denied);
                     let check = match error {
                         LinkError::Unbound(_) => "the source address and this host's addresses",
@@ -131,7 +137,7 @@ impl Prober {
                         "{error}: check the name and the resolver; it counts as silent"
                     )));
                 }
-                Err(LinkError::Unreachable(_) | LinkError::Broken(_)) => {}
+                Err(LinkError::Unreachable(_) | LinkError::Broken(_)) => self.shown.lost(&self.node, true),
             }
             self.wait().await;
         }

@@ -71,6 +71,8 @@ pub(super) fn master(view: &View, observed: &Observed, since: &Since, me: &str) 
     let addr = &record.master;
     let seen = seen(observed, addr);
     let flags = match how {
+        // The link is this process's own, and breaks before anybody has concluded anything: some clients ask that fast.
+        Master::Well if seen.lost => "master,disconnected",
         Master::Well => "master",
         Master::Down => "s_down,o_down,master,disconnected",
         Master::Replaced => "s_down,o_down,master,disconnected,failover_in_progress",
@@ -101,6 +103,7 @@ pub(super) fn replica(view: &View, member: &Member, observed: &Observed, since: 
     let promoted = view.promoted() == Some(&member.addr);
     let flags = match (member.ok, promoted) {
         (_, true) => "slave,promoted",
+        (true, false) if seen.lost => "slave,disconnected",
         (true, false) => "slave",
         // Whatever it is published as not OK for, clients leave out what has these flags.
         (false, false) => "s_down,slave,disconnected",

@@ -137,8 +137,10 @@ fn a_single_box_survives_its_own_death_and_goes_on_in_its_epoch() {
     let third = host.await_master(3, &others, &others);
     host.await_told(&monitor, third, 3);
     // Who operates it has Sentinel's words for it.
-    let asked = ask(endpoint(&monitor), &["SENTINEL", "FAILOVER", "mymaster"]);
-    assert_eq!(asked, Ok(Reply::Simple("OK".into())));
+    eventually(DEADLINE, "it is asked once the other one is published as OK", || {
+        let told = ask(endpoint(&monitor), &["SENTINEL", "FAILOVER", "mymaster"])?;
+        ensure_eq(told, Reply::Simple("OK".into()))
+    });
     let fourth: Vec<_> = others.iter().copied().filter(|node| *node != third).collect();
     let fourth = host.await_master(4, &fourth, &others);
     host.await_told(&monitor, fourth, 4);
