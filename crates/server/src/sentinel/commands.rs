@@ -60,6 +60,9 @@ pub(super) async fn answer(endpoint: &Arc<Endpoint>, words: &[String]) -> Reply 
         return Reply::Error(format!("ERR wrong number of arguments for 'sentinel|{name}' command"));
     }
     let arguments = &words[1..];
+    if matches!(name, "master" | "masters" | "replicas" | "slaves") {
+        endpoint.freshness.wait().await;
+    }
     match name {
         "myid" => Reply::bulk(&endpoint.id),
         "masters" => {

@@ -9,6 +9,7 @@ mod clients;
 mod commands;
 mod directory;
 mod events;
+mod freshness;
 mod glob;
 mod group;
 mod info;
@@ -34,6 +35,7 @@ use tokio::time::sleep;
 
 use clients::Clients;
 use events::{Message, Teller};
+use freshness::Freshness;
 pub(crate) use group::Group;
 pub(crate) use tls::{ServerTls, ServerTlsFiles};
 
@@ -57,6 +59,8 @@ pub(crate) struct Endpoint {
     access: Access,
     /// Where all of it runs.
     runtime: Handle,
+    /// Of what the monitors' thread shows.
+    freshness: Freshness,
     groups: Mutex<Vec<Arc<Group>>>,
     /// What subscribers were last told of each group that there ever was.
     tellers: Mutex<BTreeMap<String, Arc<sync::Mutex<Teller>>>>,
@@ -86,6 +90,8 @@ const BEHIND: usize = 4_096;
 
 impl Endpoint {
     /// An endpoint that knows no group yet, of the process that is called `id` among the monitors, or by no name there.
+    ///
+    /// To be called on the thread of those who will show what they see of the groups' nodes.
     pub(crate) fn new(
         id: Result<&MonitorId, &str>,
         address: NodeAddr,
@@ -97,6 +103,7 @@ impl Endpoint {
             address,
             access,
             runtime,
+            freshness: Freshness::here(),
             groups: Mutex::default(),
             tellers: Mutex::default(),
             clients: Clients::default(),

@@ -8,7 +8,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use redis_failover::{Builder, Client, ReadFrom};
-use redis_failover_lab::{Account, Flavour, Process, Redis, RedisBuilder, Reply, Sentinel, ZooKeeper};
+use redis_failover_lab::{
+    Account, Flavour, Process, Redis, RedisBuilder, Reply, Sentinel, ZooKeeper, free_port,
+};
 use redis_failover_store::ZooKeeper as Session;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -57,7 +59,7 @@ enum Guardian {
     /// The same on a `ZooKeeper` that each of them, and each client, has a session with.
     Ensemble { _monitors: JoinSet<()>, client: Client, zookeeper: ZooKeeper },
     /// The program as it is shipped, a process for each monitor.
-    Shipped { _monitors: Vec<Process>, client: Client, zookeeper: ZooKeeper },
+    Shipped { _monitors: Vec<Process>, client: Client, zookeeper: ZooKeeper, endpoints: Vec<String> },
     /// Redis Sentinel.
     Sentinels(Vec<Sentinel>),
 }
@@ -97,14 +99,33 @@ impl Group {
         servers: usize,
         folder: &Path,
     ) -> Result<Self, Failure> {
+        Self::shipped(options, servers, folder, &[]).await
+    }
+
+    /// The same on one `ZooKeeper` server, with an endpoint for clients of Redis Sentinel at each monitor.
+    pub(super) async fn with_endpoints(options: &[(&str, &str)], folder: &Path) -> Result<Self, Failure> {
+        let endpoints = attempt(|| monitors::NAMES.map(|_| format!("127.0.0.1:{}", free_port())))?;
+        Self::shipped(options, 1, folder, &endpoints).await
+    }
+
+    async fn shipped(
+        options: &[(&str, &str)],
+        servers: usize,
+        folder: &Path,
+        endpoints: &[String],
+    ) -> Result<Self, Failure> {
         let start = |index| attempt(|| builder(options, Wiring::Direct, index).start());
         let redis: Vec<_> = (0..3).map(start).collect::<Result<_, _>>()?;
         let zookeeper = attempt(|| ZooKeeper::start(servers))?;
-        let spawn = |name: &&str| spawn_shipped(name, &redis, &zookeeper, folder);
-        let running = monitors::NAMES.iter().map(spawn).collect::<Result<_, _>>()?;
+        let spawn = |(index, name): (usize, &&str)| {
+            spawn_shipped(name, &redis, &zookeeper, folder, endpoints.get(index))
+        };
+        let running = monitors::NAMES.iter().enumerate().map(spawn).collect::<Result<_, _>>()?;
         let client = builder_of_clients(&zookeeper).build().map_err(Failure::new)?;
         client.ready(LIMIT).await.map_err(Failure::new)?;
-        let group = Self { guardian: Guardian::Shipped { _monitors: running, client, zookeeper }, redis };
+        let endpoints = endpoints.to_vec();
+        let guardian = Guardian::Shipped { _monitors: running, client, zookeeper, endpoints };
+        let group = Self { guardian, redis };
         group.steady("at the start").await?;
         Ok(group)
     }
@@ -139,6 +160,19 @@ impl Group {
             Guardian::Sentinels(sentinels) => {
                 Finder::Sentinels(sentinels.iter().map(Sentinel::addr).collect())
             }
+        }
+    }
+
+    /// Whom clients of Redis Sentinel ask, and what these call the group.
+    pub(super) fn sentinels(&self) -> Option<(Vec<String>, String)> {
+        match &self.guardian {
+            Guardian::Sentinels(sentinels) => {
+                Some((sentinels.iter().map(Sentinel::addr).collect(), Sentinel::GROUP.to_owned()))
+            }
+            Guardian::Shipped { endpoints, .. } if !endpoints.is_empty() => {
+                Some((endpoints.clone(), monitors::path().ok()?.name().to_owned()))
+            }
+            _ => None,
         }
     }
 
@@ -275,6 +309,7 @@ fn spawn_shipped(
     redis: &[Redis],
     zookeeper: &ZooKeeper,
     folder: &Path,
+    endpoint: Option<&String>,
 ) -> Result<Process, Failure> {
     let nodes = redis.iter().map(Redis::addr).collect::<Vec<_>>().join(",");
     let mut command = Command::new(program()?);
@@ -291,6 +326,9 @@ fn spawn_shipped(
     ]);
     command.args(["--listen", "127.0.0.1:0", "--journal-limit", "64MiB", "--journal"]);
     command.arg(folder.join(format!("{name}.journal")));
+    if let Some(endpoint) = endpoint {
+        command.args(["--sentinel", endpoint]);
+    }
     attempt(|| Process::spawn(&format!("monitor {name}"), command, &folder.join(format!("{name}.log"))))
 }
 

@@ -8,6 +8,7 @@ mod finder;
 mod group;
 mod guard;
 mod loss;
+mod sentinel_clients;
 mod statistics;
 mod switchover;
 mod writer;
@@ -37,6 +38,12 @@ enum Subject {
     Loss(loss::LossArgs),
     /// What callers notice of a switchover, beside Redis Sentinel and Valkey's coordinated one with `--vs sentinel`.
     Switchover(switchover::SwitchoverArgs),
+    /// What clients of Redis Sentinel in several languages meet at our endpoint, beside Redis Sentinel with
+    /// `--vs sentinel`.
+    SentinelClients(sentinel_clients::SentinelClientsArgs),
+    /// One process that uses redis-rs for `sentinel-clients`.
+    #[command(hide = true)]
+    RedisRs(sentinel_clients::DriverArgs),
     /// One process that writes for `switchover`.
     #[command(hide = true)]
     OnSchedule(switchover::ScheduleArgs),
@@ -54,6 +61,8 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
         Subject::Guard(args) => interrupt.or(guard::run(args)).await,
         Subject::Loss(args) => interrupt.or(loss::run(args)).await,
         Subject::Switchover(args) => interrupt.or(switchover::run(args)).await,
+        Subject::SentinelClients(args) => interrupt.or(sentinel_clients::run(args)).await,
+        Subject::RedisRs(args) => interrupt.or(Box::pin(sentinel_clients::drive(args))).await,
         Subject::OnSchedule(args) => interrupt.or(switchover::write_on_schedule(args)).await,
     }
 }
