@@ -14,6 +14,9 @@ use super::file::{Master, Password, Place, SentinelFile, Unknown};
 /// How long a node may be silent where a sentinel's file says nothing.
 const DOWN_AFTER: Duration = Duration::from_secs(30);
 
+/// Where a sentinel answers if its file does not say.
+const PORT: u16 = 26_379;
+
 /// Files of one deployment, merged.
 #[derive(Debug)]
 pub(crate) struct Deployment {
@@ -21,6 +24,8 @@ pub(crate) struct Deployment {
     pub files: Vec<String>,
     /// One for each master.
     pub groups: Vec<Group>,
+    /// The port at which clients ask the first of the sentinels.
+    pub port: u16,
     /// How the Redis servers are called, where that is over TLS.
     pub tls: Option<Tls>,
     /// What has no counterpart, by directive.
@@ -83,6 +88,7 @@ impl Deployment {
         Self {
             files: files.iter().map(|file| file.name.to_string()).collect(),
             groups,
+            port: files.first().map_or(PORT, port),
             tls: tls(files, &mut differences),
             unmatched: unmatched(files),
             differences,
@@ -175,6 +181,13 @@ fn shared_nodes(groups: &[Group]) -> Vec<String> {
         }
     }
     shared
+}
+
+/// Where the sentinel answers: over TLS where it does nothing else.
+fn port(file: &SentinelFile) -> u16 {
+    let said = |name: &str| file.server.get(name).and_then(|port| port.parse().ok());
+    let ports = [said("port").unwrap_or(PORT), said("tls-port").unwrap_or_default()];
+    ports.into_iter().find(|port| *port != 0).unwrap_or(PORT)
 }
 
 /// How the Redis servers are called: a sentinel does so as a replica of theirs would.

@@ -30,8 +30,13 @@ const SCRIPTS: &str =
     "no program is started: the log (--log-format json), `history` and `status --watch` tell it";
 const SUPERVISOR: &str = "it stays in the foreground, under a supervisor, and needs no directory of its own";
 const LOGS: &str = "the log goes to standard error; --log and --log-format say how";
-const ENDPOINT: &str = "nothing: clients are told by ZooKeeper who leads";
-const ACCESS: &str = "it is not taken over: nobody logs in to a monitor, and ZooKeeper has users of its own";
+const ENDPOINT: &str = "`sentinel`, where this process answers clients of Sentinel";
+const ANNOUNCED: &str = "`sentinel_announce`";
+const ENDPOINT_TLS: &str =
+    "`sentinel_tls_cert_file`, `sentinel_tls_key_file` and, for clients, `sentinel_tls_ca_file`";
+const ENDPOINT_PASSWORD: &str = "`sentinel_password_file`, a file with the password in its first line";
+const ENDPOINT_USER: &str = "`sentinel_username` and `sentinel_password_file`, one user for all clients";
+const ACCESS: &str = "nothing: monitors find each other in ZooKeeper, which has users of its own";
 
 /// What stands after `sentinel`.
 pub(super) const SENTINEL: [Directive; 25] = [
@@ -109,8 +114,8 @@ pub(super) const SENTINEL: [Directive; 25] = [
             "clients are told each server as `redishosts` spells it: write there what they can reach",
         ),
     ),
-    directive("announce-ip", "HOST", Without("where others are told to find this sentinel", ENDPOINT)),
-    directive("announce-port", "PORT", Without("where others are told to find this sentinel", ENDPOINT)),
+    directive("announce-ip", "HOST", Without("where others are told to find this sentinel", ANNOUNCED)),
+    directive("announce-port", "PORT", Without("where others are told to find this sentinel", ANNOUNCED)),
     directive("sentinel-user", "USER", Without("as whom sentinels log in to each other", ACCESS)),
     directive("sentinel-pass", "PASSWORD", Without("with what sentinels log in to each other", ACCESS)),
 ];
@@ -147,21 +152,21 @@ pub(super) const SERVER: [Directive; 42] = [
         "YES_OR_NO",
         Without("which ciphers it used", "those that are sound, always"),
     ),
-    directive("tls-auth-clients", "WORD", Without("whether its clients showed a certificate", ENDPOINT)),
-    directive("tls-port", "PORT", Without("where it answered over TLS", ENDPOINT)),
+    directive("tls-auth-clients", "WORD", Without("whether its clients showed a certificate", ENDPOINT_TLS)),
+    directive("tls-port", "PORT", Without("where it answered over TLS", ENDPOINT_TLS)),
     directive("port", "PORT", Without("where it answered", ENDPOINT)),
     directive("bind", "HOST…", Without("where it answered", ENDPOINT)),
     directive("bind-source-addr", "HOST", Without("from where it called", "`source_address`, in [defaults]")),
     directive("unixsocket", "FILE", Without("where it answered", ENDPOINT)),
     directive("unixsocketperm", "NUMBER", Without("where it answered", ENDPOINT)),
-    directive("protected-mode", "YES_OR_NO", Without("whom it answered", ENDPOINT)),
+    directive("protected-mode", "YES_OR_NO", Without("whom it answered", ENDPOINT_PASSWORD)),
     directive("tcp-backlog", "NUMBER", Without("how many connections may wait", "nothing to be set")),
     directive("tcp-keepalive", "SECONDS", Without("how dead connections are found", "nothing to be set")),
     directive("timeout", "SECONDS", Without("when idle connections are closed", "nothing to be set")),
     directive("maxclients", "NUMBER", Without("how many clients it served", "nothing to be set")),
-    directive("requirepass", "PASSWORD", Without("the password of its clients", ENDPOINT)),
-    directive("user", "USER…", Without("who may log in to it", ACCESS)),
-    directive("aclfile", "FILE", Without("who may log in to it", ACCESS)),
+    directive("requirepass", "PASSWORD", Without("the password of its clients", ENDPOINT_PASSWORD)),
+    directive("user", "USER…", Without("who may log in to it", ENDPOINT_USER)),
+    directive("aclfile", "FILE", Without("who may log in to it", ENDPOINT_USER)),
     directive("acllog-max-len", "NUMBER", Without("how many refusals it remembers", "nothing to be set")),
     directive("daemonize", "YES_OR_NO", Without("whether it left the foreground", SUPERVISOR)),
     directive("supervised", "WORD", Without("who supervised it", SUPERVISOR)),

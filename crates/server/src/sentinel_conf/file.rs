@@ -80,10 +80,13 @@ pub(crate) enum Unknown {
 pub(crate) struct SentinelFile {
     pub(super) name: Arc<str>,
     pub(super) masters: Vec<Master>,
-    /// What it says of TLS, and where it ran: each directive's value.
+    /// What it says of TLS, and where it ran and answered: each directive's value.
     pub(super) server: BTreeMap<&'static str, String>,
     pub(super) unmatched: Vec<Unmatched>,
 }
+
+/// What is taken from a line that is also told as one without a counterpart: what it says elsewhere is said of this.
+const ALSO_KEPT: [&str; 3] = ["dir", "port", "tls-port"];
 
 /// A line, as far as it is understood.
 struct Line {
@@ -153,7 +156,9 @@ impl SentinelFile {
             Some(known) if line.is_sentinel && known.is_of_a_master() => {
                 self.master(line)?.take(known.name, line)?;
             }
-            Some(known) if !line.is_sentinel && (known.fate == Fate::Kept || known.name == "dir") => {
+            Some(known)
+                if !line.is_sentinel && (known.fate == Fate::Kept || ALSO_KEPT.contains(&known.name)) =>
+            {
                 self.server.insert(known.name, line.text(0)?.to_owned());
             }
             _ => {}

@@ -165,6 +165,19 @@ fn tls_is_what_the_sentinel_called_with() {
 }
 
 #[test]
+fn clients_ask_at_the_port_without_tls_if_there_is_one() {
+    for (text, port) in [
+        ("dir /x", 26_379),
+        ("port 5000", 5_000),
+        ("port 5000\ntls-port 5001", 5_000),
+        ("port 0\ntls-port 5001", 5_001),
+        ("port many", 26_379),
+    ] {
+        assert_eq!(Deployment::of(&[file("s", text)]).port, port, "{text}");
+    }
+}
+
+#[test]
 fn nothing_that_is_cut_off_or_garbled_is_too_much_for_it() {
     let text =
         b"port 26379\nsentinel monitor orders \"10.0.0.1\" 6379 2\nsentinel auth-pass orders 'a\\'b'\n\

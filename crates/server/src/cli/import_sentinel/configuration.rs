@@ -75,6 +75,8 @@ impl Configuration {
         self.line("# id = \"monitor-1\"");
         self.line("# Where the other monitors ask whether this one lives.");
         self.line("# listen = \"0.0.0.0:8080\"");
+        self.line("# Where it answers clients of Sentinel, once the sentinel of this machine has ended.");
+        self.line(format_args!("# sentinel = \"0.0.0.0:{}\"", deployment.port));
         self.line("\n[defaults]");
         if let Some(hosts) = zkhosts {
             self.key("zkhosts", hosts.to_string());
@@ -83,6 +85,10 @@ impl Configuration {
             self.line("# zkhosts = \"zk1:2181,zk2:2181,zk3:2181\"");
             self.leave("fill in `zkhosts`, the ZooKeeper servers: or say them with --zkhosts");
         }
+        self.leave(
+            "take the mark away before `sentinel` when the sentinel of that machine has ended (docs/operating.md, Move \
+             from Redis Sentinel); whoever may ask there can have the master switched over",
+        );
         let Some(tls) = &deployment.tls else { return };
         self.key("redis_tls", true);
         if let Some(ca) = &tls.ca {
