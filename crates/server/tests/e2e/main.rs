@@ -27,6 +27,8 @@ mod replies;
 mod returns;
 mod secure;
 mod sentinel;
+mod sentinel_guarded;
+mod sentinel_told;
 mod starts;
 mod status;
 mod steps;
