@@ -1,6 +1,7 @@
 //! The move from Redis Sentinel of docs/operating.md, as it stands there, while a client that asks the sentinels
 //! writes: the files that real sentinels wrote are imported, and never do two who may replace a master watch one group.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,8 +22,11 @@ const MONITORS: [&str; 3] = ["m1", "m2", "m3"];
 /// How many writes must be acknowledged in each state.
 const ENOUGH: usize = 1_000;
 
+/// Within this a sentinel that may do so replaces a master that it finds down.
+const REPLACES: Duration = Duration::from_secs(5);
+
 /// How long a sentinel that may do so waits until it sets a node right that is another than it should be.
-const SET_RIGHT: Duration = Duration::from_secs(10);
+const SET_RIGHT: Duration = Duration::from_secs(15);
 
 /// A client of Sentinel: it asks one sentinel after the other who leads, and writes unique keys there.
 struct SentinelWriter {
@@ -159,7 +163,25 @@ impl Watched {
         serde_json::from_slice(&imported.stdout).expect("JSON")
     }
 
-    /// Step 2: no sentinel replaces a master any more, and each goes on answering.
+    /// Step 2: our monitors have a user of their own, and nobody else may say who follows whom.
+    fn take_rights(&self, servers: &Servers) {
+        for redis in &self.group.redis {
+            for command in [
+                &["ACL", "SETUSER", "failover", "on", ">secret", "~*", "&*", "+@all"][..],
+                &["ACL", "SETUSER", "default", "-replicaof", "-slaveof"],
+                &["CONFIG", "REWRITE"],
+            ] {
+                assert_eq!(redis.command(command), Ok(Reply::Simple("OK".to_owned())));
+            }
+        }
+        let (file, password) = (servers.file("monitor.toml"), servers.file("redis.password"));
+        fs::write(password, "secret\n").expect("it is written");
+        let keys = "[defaults]\nredis_username = \"failover\"\nredis_password_file = \"redis.password\"\n";
+        let text = fs::read_to_string(&file).expect("it was written").replace("[defaults]\n", keys);
+        fs::write(file, text).expect("it is written");
+    }
+
+    /// Step 3: no sentinel replaces a master any more, and each goes on answering.
     fn hold_sentinels_still(&self) {
         for sentinel in &self.sentinels {
             let told = sentinel.command(&["SENTINEL", "SET", Sentinel::GROUP, "quorum", "1000"]);
@@ -171,7 +193,7 @@ impl Watched {
         }
     }
 
-    /// Step 3: our monitors take over.
+    /// Step 4: our monitors take over.
     fn start_monitors(&mut self, servers: &Servers) {
         for id in MONITORS {
             self.start_monitor(servers, id, &[]);
@@ -210,6 +232,26 @@ impl Watched {
     }
 }
 
+/// Waits until every one of them says something of the master that will do.
+fn await_told(sentinels: &[Sentinel], field: &str, will_do: impl Fn(&str) -> bool) {
+    for sentinel in sentinels {
+        eventually(DEADLINE, &format!("each sentinel tells its {field}"), || {
+            let told = of_master(sentinel, field)?;
+            if will_do(&told) { Ok(()) } else { Err(told) }
+        });
+    }
+}
+
+/// What a sentinel says of the master.
+fn of_master(sentinel: &Sentinel, field: &str) -> Result<String, String> {
+    let master = sentinel.command(&["SENTINEL", "MASTER", Sentinel::GROUP])?;
+    let Reply::Array(fields) = &master else { return Err(format!("{master:?}")) };
+    match fields.chunks(2).find(|pair| pair[0] == Reply::Bulk(field.to_owned())) {
+        Some([_, Reply::Bulk(told)]) => Ok(told.clone()),
+        told => Err(format!("{told:?}")),
+    }
+}
+
 #[test]
 fn a_group_moves_here_from_redis_sentinel() {
     let servers = Servers::start();
@@ -225,6 +267,7 @@ fn a_group_moves_here_from_redis_sentinel() {
     let strange: Vec<_> = unmatched.iter().filter(|it| it["did"].is_null()).collect();
     assert!(strange.is_empty() && unmatched.len() > 5, "all that Sentinel writes is known: {unmatched:?}");
 
+    watched.take_rights(&servers);
     watched.hold_sentinels_still();
     watched.writer.write_more();
     watched.start_monitors(&servers);
@@ -249,6 +292,7 @@ fn a_master_that_dies_while_sentinels_that_are_held_still_are_left_is_replaced_b
     let servers = Servers::start();
     let mut watched = Watched::start();
     watched.import(&servers);
+    watched.take_rights(&servers);
     watched.hold_sentinels_still();
     watched.start_monitors(&servers);
     let Watched { mut group, sentinels, writer, .. } = watched;
@@ -258,16 +302,20 @@ fn a_master_that_dies_while_sentinels_that_are_held_still_are_left_is_replaced_b
     group.redis[0].kill();
     let next = group.await_successor(&servers, 0);
     writer.write_more();
+    await_told(&sentinels, "flags", |flags| flags.contains("s_down"));
+    hold_for(REPLACES, "no sentinel tries to replace it, too", || {
+        for sentinel in &sentinels {
+            let flags = of_master(sentinel, "flags")?;
+            ensure_eq(flags.contains("o_down") || flags.contains("failover"), false)?;
+        }
+        Ok(())
+    });
+    // The sentinels see it as the master that it was, for nobody tells it otherwise: they would set the others right.
+    group.monitors.values().for_each(Process::stop);
     group.redis[0].restart();
+    await_told(&sentinels, "flags", |flags| flags == "master");
+    group.monitors.values().for_each(Process::cont);
     group.await_steady(&servers, next);
-    for sentinel in &sentinels {
-        eventually(DEADLINE, "the sentinel sees the old master as a replica", || {
-            let master = sentinel.command(&["SENTINEL", "MASTER", Sentinel::GROUP])?;
-            let Reply::Array(fields) = master else { return Err(format!("{master:?}")) };
-            let role = fields.chunks(2).find(|pair| pair[0] == Reply::Bulk("role-reported".to_owned()));
-            ensure_eq(role.map(|pair| pair[1].clone()), Some(Reply::Bulk("slave".to_owned())))
-        });
-    }
     let new = group.address(next);
     hold_for(SET_RIGHT, "no sentinel sets right what our monitors did", || {
         for sentinel in &sentinels {

@@ -187,8 +187,8 @@ impl Configuration {
             return;
         }
         self.leave(format_args!(
-            "{name}: our monitors' user needs more rights than Sentinel's: `redis-failover doctor` says which are \
-             missing, and gives the line"
+            "{name}: our monitors' user needs more rights than Sentinel's: `redis-failover doctor` gives the line. For \
+             the move it has to be another user than Sentinel's"
         ));
         let file = file_of(name, files);
         let password = match (&group.password, with_passwords) {
