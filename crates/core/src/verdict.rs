@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::names::{MonitorId, NodeAddr};
 use crate::policy::Policy;
 use crate::time::Instant;
-use crate::topology::{Reason, Topology};
+use crate::topology::Reason;
 use crate::view::{Ballot, Ballots, Link, Peers, Role, Sighting, Vote};
 
 /// What the leader concludes of one node.
@@ -90,17 +90,17 @@ impl Electorate<'_> {
     }
 }
 
-impl Topology {
-    /// What the live monitors' votes say of `node` to somebody who has none: `monitors` are all of them.
-    pub fn verdict(&self, node: &NodeAddr, monitors: &Peers, now: Instant) -> Verdict {
-        let Some((me, own)) = monitors.first_key_value() else { return Verdict::Unknown };
-        let votes = Electorate {
-            me,
-            own: &own.ballots,
-            peers: monitors,
-            registered: &self.monitors,
-            policy: &self.policy,
-        };
+impl Verdict {
+    /// What all monitors' votes say of `node` to somebody who has none; only those of the `registered` count.
+    pub fn of(
+        node: &NodeAddr,
+        monitors: &Peers,
+        registered: &BTreeSet<MonitorId>,
+        policy: &Policy,
+        now: Instant,
+    ) -> Self {
+        let Some((me, own)) = monitors.first_key_value() else { return Self::Unknown };
+        let votes = Electorate { me, own: &own.ballots, peers: monitors, registered, policy };
         votes.verdict(node, now)
     }
 }
@@ -232,6 +232,25 @@ mod tests {
         assert_eq!(verdict(3, &[refused, up, up]), Verdict::Up, "only the leader is blind");
         assert_eq!(verdict(1, &[up, refused, refused]), Verdict::Up, "strangers have no vote");
         assert_eq!(verdict(3, &[up, (Vote::Unknown, at(0))]), Verdict::Unknown);
+    }
+
+    #[test]
+    fn who_has_no_vote_counts_those_of_the_registered_alone() {
+        let seen_by = |monitors: &[(&str, Vote)]| {
+            let peer = |(name, vote): &(&str, Vote)| {
+                let ballots = Ballots::from([(node("a"), Ballot { vote: *vote, since: at(0) })]);
+                (id(name), Peer { ballots, ..Peer::default() })
+            };
+            let (monitors, registered) = (monitors.iter().map(peer).collect(), ["m1", "m2", "m3"].map(id));
+            Verdict::of(&node("a"), &monitors, &registered.into(), &Policy::default(), at(10_000))
+        };
+        let (refused, up) = (Vote::Refused, Vote::Up);
+        assert_eq!(seen_by(&[]), Verdict::Unknown);
+        assert_eq!(seen_by(&[("m1", refused)]), Verdict::Doubted);
+        assert_eq!(seen_by(&[("m1", refused), ("m3", refused)]), Verdict::Down(Reason::Refused));
+        // The first by name has no vote itself.
+        assert_eq!(seen_by(&[("a", refused), ("m3", refused)]), Verdict::Doubted);
+        assert_eq!(seen_by(&[("a", refused), ("b", refused), ("m1", up), ("m2", up)]), Verdict::Up);
     }
 
     #[test]

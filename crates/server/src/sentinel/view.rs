@@ -72,7 +72,7 @@ impl View {
         };
         Some(Self {
             name: group.name.clone(),
-            verdict: record.verdict(&record.master, &peers, now),
+            verdict: Verdict::of(&record.master, &peers, &record.monitors, &record.policy, now),
             sentinels: reports.iter().filter_map(sentinel).collect(),
             alive: record.monitors.iter().filter(|id| peers.contains_key(*id)).count(),
             record: *record,
