@@ -379,6 +379,7 @@ pub(crate) fn text(reply: &Value) -> Option<String> {
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
@@ -427,6 +428,23 @@ mod tests {
         }
         assert!(check_source([192, 0, 2, 1].into()).is_err());
         assert!(check_source([127, 0, 0, 1].into()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn to_have_no_descriptor_left_is_nothing_about_the_node() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let node = vec![listener.local_addr().expect("an address")];
+        // The limit is this process's: each test has one of its own, and takes what is left of it.
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+        setrlimit(Resource::RLIMIT_NOFILE, 64, hard).expect("a lower limit");
+        let taken: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+        assert!(taken.len() < 64, "the limit counts");
+        for source in [None, Some([127, 0, 0, 1].into())] {
+            let error = connect(node.clone(), source).await.expect_err("no descriptor is left");
+            assert!(matches!(error, LinkError::Exhausted(_)), "{error}");
+        }
+        drop(taken);
+        connect(node, None).await.expect("it listens");
     }
 
     #[tokio::test]

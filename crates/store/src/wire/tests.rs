@@ -478,6 +478,10 @@ fn reports_are_read_and_written_byte_for_byte() {
     let written = report_bytes(&versioned);
     assert!(text(&written).ends_with(r#","version":"1.2.3"}"#), "{}", text(&written));
     assert_eq!(parse_report("/g/monitors/m1", &id, &written), Ok(versioned));
+    let answers = Report { sentinel: Some("[::1]:26379".to_owned()), ..report.clone() };
+    let written = report_bytes(&answers);
+    assert!(text(&written).ends_with(r#","sentinel":"[::1]:26379"}"#), "{}", text(&written));
+    assert_eq!(parse_report("/g/monitors/m1", &id, &written), Ok(answers));
     let later = Report { remembers: Some(Epoch(7)), ..report.clone() };
     let written = text(golden!("report.json")).replace(r#","votes""#, r#","epoch":7,"votes""#);
     assert_eq!(text(&report_bytes(&later)), written);
