@@ -46,12 +46,22 @@ const SUBCOMMANDS: [(&str, i32, &str); 21] = [
     ("slaves", 3, "<master-name>: the replicas."),
 ];
 
+/// What Valkey calls them, too.
+const ALIASES: [(&str, &str); 4] = [
+    ("get-primary-addr-by-name", "get-master-addr-by-name"),
+    ("is-primary-down-by-addr", "is-master-down-by-addr"),
+    ("primaries", "masters"),
+    ("primary", "master"),
+];
+
 /// Answers `SENTINEL` with these words after it.
 pub(super) async fn answer(endpoint: &Arc<Endpoint>, words: &[String]) -> Reply {
     let Some(word) = words.first() else {
         return Reply::Error("ERR wrong number of arguments for 'sentinel' command".to_owned());
     };
-    let name = word.to_ascii_lowercase();
+    let lower = word.to_ascii_lowercase();
+    let alias = ALIASES.into_iter().find(|(alias, _)| *alias == lower).map(|(_, name)| name);
+    let name = alias.unwrap_or(&lower);
     let Some((name, arity, about)) = SUBCOMMANDS.into_iter().find(|(known, ..)| *known == name) else {
         return Reply::Error(format!("ERR unknown subcommand '{word}'. Try SENTINEL HELP."));
     };
