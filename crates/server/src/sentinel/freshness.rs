@@ -11,7 +11,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 /// How long an answer waits at most: a monitor that stands still holds up nobody for longer.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How often the monitors' thread goes round until what it was told by the system has reached who shows it: through the
 /// connection, its driver, the prober, and back.
