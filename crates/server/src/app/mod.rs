@@ -113,11 +113,10 @@ fn endpoint(config: &Config) -> Result<Option<Arc<Endpoint>>, Failure> {
     tracing::info!(event = "sentinel", %bound, "this process answers as a Sentinel at {address}");
     let runtime =
         sentinel::thread().map_err(|error| Failure::new(Kind::Failed, format!("no thread: {error}")))?;
-    // Beside the monitor of this host, whose id is the host's name, too, it is another Sentinel.
-    let beside_monitors = format!("{} (monitors nothing)", config.id);
     let monitors = config.groups.iter().any(|group| !group.only_follows());
-    let id = if monitors { Ok(&config.id) } else { Err(beside_monitors.as_str()) };
-    let endpoint = Endpoint::new(id, address, access.clone(), runtime);
+    // Beside the monitor of this host, whose id is the host's name, too, it is another Sentinel.
+    let name = if monitors { config.id.to_string() } else { format!("{} (monitors nothing)", config.id) };
+    let endpoint = Endpoint::new(&name, address, access.clone(), runtime);
     endpoint.listen(listener);
     Ok(Some(endpoint))
 }

@@ -124,7 +124,9 @@ pub(super) async fn converse(mut session: Session, stream: impl AsyncRead + Asyn
             return Ok(());
         }
         send(&session, &mut writer, &mut unsent).await?;
-        pieces = if unread.len() < before || unread.is_empty() { 0 } else { pieces + 1 };
+        if unread.len() < before || unread.is_empty() {
+            pieces = 0;
+        }
         if session.ends || pieces > PIECES {
             return writer.shutdown().await;
         }
@@ -137,7 +139,7 @@ pub(super) async fn converse(mut session: Session, stream: impl AsyncRead + Asyn
         };
         match next {
             Next::Read(0) | Next::Over => return Ok(()),
-            Next::Read(_) => {}
+            Next::Read(_) => pieces += 1,
             Next::Told(replies) => {
                 for reply in replies {
                     reply.write(session.version, &mut unsent);

@@ -27,7 +27,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{MonitorId, NodeAddr};
+use redis_failover_core::NodeAddr;
 use secrecy::SecretString;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{self, broadcast};
@@ -89,17 +89,12 @@ pub(crate) fn thread() -> io::Result<Handle> {
 const BEHIND: usize = 4_096;
 
 impl Endpoint {
-    /// An endpoint that knows no group yet, of the process that is called `id` among the monitors, or by no name there.
+    /// An endpoint that knows no group yet, of the process that is called `name`: a monitor by its id.
     ///
     /// To be called on the thread of those who will show what they see of the groups' nodes.
-    pub(crate) fn new(
-        id: Result<&MonitorId, &str>,
-        address: NodeAddr,
-        access: Access,
-        runtime: Handle,
-    ) -> Arc<Self> {
+    pub(crate) fn new(name: &str, address: NodeAddr, access: Access, runtime: Handle) -> Arc<Self> {
         Arc::new(Self {
-            id: id.map_or_else(hashed, run_id),
+            id: run_id(name),
             address,
             access,
             runtime,
@@ -195,13 +190,9 @@ fn leave(groups: &mut Vec<Arc<Group>>, name: &str) {
     }
 }
 
-/// The name of a monitor as Sentinels are named.
-fn run_id(id: &MonitorId) -> String {
-    hashed(&id.to_string())
-}
-
-fn hashed(text: &str) -> String {
-    sha1_smol::Sha1::from(text).digest().to_string()
+/// A name as Sentinels are named.
+fn run_id(name: &str) -> String {
+    sha1_smol::Sha1::from(name).digest().to_string()
 }
 
 #[cfg(test)]

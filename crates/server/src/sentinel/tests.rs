@@ -12,8 +12,7 @@ use super::session::Session;
 use super::*;
 
 fn endpoint(access: Access) -> Arc<Endpoint> {
-    let (id, address) = ("m1".parse().expect("an id"), NodeAddr::new("127.0.0.1", 26_379));
-    Endpoint::new(Ok(&id), address, access, Handle::current())
+    Endpoint::new("m1", NodeAddr::new("127.0.0.1", 26_379), access, Handle::current())
 }
 
 /// A client's end of a connection that holds so many bytes each way.

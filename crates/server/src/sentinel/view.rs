@@ -68,7 +68,7 @@ impl View {
                 // Whoever is told of it elsewhere would find another Sentinel there, or none.
                 return None;
             }
-            Some((run_id(id), Sentinel { address, heard: seen.seen_at }))
+            Some((run_id(&id.to_string()), Sentinel { address, heard: seen.seen_at }))
         };
         Some(Self {
             name: group.name.clone(),
