@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::candidate::Ranking;
 use crate::diagnosis::{Diagnosis, Facts, diagnose};
 use crate::event::{Event, Leadership, Observation};
-use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, RunId, Term};
+use crate::names::{Epoch, MonitorId, NodeAddr, Term};
 use crate::plan::{Next, Progress, bars, is_withheld, plan};
 use crate::policy::{Discover, Policy};
 use crate::request::Requests;
@@ -32,7 +32,7 @@ use crate::step::{Action, ActionId, Step};
 use crate::time::Instant;
 use crate::topology::{Found, Topology, Versioned};
 use crate::verdict::{Doubt, Electorate, Verdict};
-use crate::view::{LeadBallot, Peers};
+use crate::view::{Copied, LeadBallot, Peers};
 use changes::postponed;
 use chronicle::Chronicle;
 use pausing::Pausing;
@@ -105,8 +105,8 @@ pub struct Decider {
     deposed: Option<(Term, Instant)>,
     observation: Observation,
     doubt: Option<Doubt>,
-    /// Who was seen to follow though the record knows of no time when it did: in which run, and whose history.
-    followed: BTreeMap<NodeAddr, (RunId, ReplId)>,
+    /// Who was seen to hold more than the record knows of.
+    followed: BTreeMap<NodeAddr, Copied>,
     progress: Progress,
     /// Who else was alive when this monitor began to leave its group for good.
     leaving: Option<BTreeSet<MonitorId>>,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::names::{NodeAddr, ReplId, RunId};
+use crate::names::NodeAddr;
 use crate::time::Instant;
 use crate::topology::{Phase, Reason, Topology};
 use crate::verdict::{Doubt, Electorate, Verdict, Witness};
-use crate::view::{Sighting, Vote};
+use crate::view::{Copied, Sighting, Vote};
 
 /// What is wrong with the master, most urgent first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +69,8 @@ pub struct Facts<'a> {
     pub sightings: &'a BTreeMap<NodeAddr, Sighting>,
     /// What was seen of the replicas since the master came into doubt; `None` if it is not in doubt.
     pub doubt: Option<&'a Doubt>,
-    /// Who was seen to follow though the record knows of no time when it did: in which run, and whose history.
-    pub followed: &'a BTreeMap<NodeAddr, (RunId, ReplId)>,
+    /// Who was seen to hold more than the record knows of.
+    pub followed: &'a BTreeMap<NodeAddr, Copied>,
     /// Until when a failover that is not begun yet should wait, because others came shortly before.
     pub postponed_until: Option<Instant>,
     /// Whether the reader itself has had the master give up its role, for a switchover.
@@ -173,7 +173,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::names::{Epoch, MonitorId};
+    use crate::names::{Epoch, MonitorId, ReplId, RunId};
     use crate::policy::Policy;
     use crate::position::{History, Lineages};
     use crate::topology::Member;

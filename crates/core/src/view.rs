@@ -218,6 +218,16 @@ pub struct Sighting {
     pub feeds: Vec<NodeAddr>,
 }
 
+/// What a replica was seen to hold of the published master's history, when it followed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Copied {
+    /// The life of its process; [`RunId::UNKNOWN`] where only the master told of it.
+    pub run: RunId,
+    /// What it held; where only the master told of it, what that held, which is no less.
+    pub history: History,
+}
+
 /// What a node said of itself on the connection over which it is commanded.
 ///
 /// Evidence is void once that connection breaks or the node was told to follow somebody.

@@ -17,7 +17,6 @@ impl Planner<'_> {
     pub(super) fn rank(&self) -> Ranking {
         let (mut record, evidence, mut down) =
             (self.facts.record.clone(), &self.progress.evidence, self.down());
-        self.drop_outgrown_bounds(&mut record);
         self.remember_who_followed(&mut record);
         let mut ranking = rank_candidates(&record, evidence, &down);
         if let Some(switch) = &self.progress.switch

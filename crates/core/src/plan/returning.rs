@@ -41,7 +41,6 @@ impl Planner<'_> {
     /// the master feeds it, or feeds somebody of whom it is not known who that is: a replica may follow though the
     /// monitors do not reach it.
     pub(super) fn remember_the_lost(&self, seen: &mut Topology) {
-        self.drop_outgrown_bounds(seen);
         let record = self.facts.record;
         let master = self.facts.fresh(&record.master, None);
         let Some(master) = master.filter(|it| record.master_run.as_ref() == Some(&it.run)) else { return };
@@ -61,21 +60,12 @@ impl Planner<'_> {
         }
     }
 
-    /// Notes in `seen` who was seen to follow while that could not be recorded: it holds something of the group's.
+    /// Notes in `seen` who was seen to follow while that could not be recorded: it holds something of the group's, or
+    /// more than the bound that is recorded of it.
     pub(super) fn remember_who_followed(&self, seen: &mut Topology) {
-        for (node, (run, _)) in self.facts.followed {
-            seen.synced.entry(node.clone()).or_insert_with(|| run.clone());
+        for (node, copied) in self.facts.followed {
+            seen.synced.entry(node.clone()).or_insert_with(|| copied.run.clone());
+            seen.reached.remove(node);
         }
-    }
-
-    /// Drops from `seen` the bounds beyond which this monitor saw a node while that could not be recorded: nobody led
-    /// then, or ZooKeeper was away.
-    pub(super) fn drop_outgrown_bounds(&self, seen: &mut Topology) {
-        let lineages = &self.facts.record.lineages;
-        seen.reached.retain(|node, (replid, offset)| {
-            let bound = History { replid: replid.clone(), offset: *offset, previous: None };
-            let copy = self.facts.sightings.get(node).filter(|it| self.holds_a_copy(it));
-            copy.is_none_or(|it| lineages.locate(&it.history) <= lineages.locate(&bound))
-        });
     }
 }
