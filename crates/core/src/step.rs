@@ -191,6 +191,8 @@ pub enum Outcome {
     Committed(Version),
     /// The commit was not written: the lock or the expected version no longer stands.
     NotCommitted,
+    /// The commit was not written, for the store does not let this monitor write it, nor will it later.
+    CommitRefused,
     /// The commit may have been written: the record must be read again before anything is decided.
     CommitUnknown,
     /// What the nodes said; those that gave no answer in time are missing.
@@ -201,9 +203,9 @@ pub enum Outcome {
     Done(BTreeSet<NodeAddr>),
     /// How far the snapshot is; `None` if the node gave no answer: it may have been begun.
     Saving(Option<Saving>),
-    /// The answer stands beside its request.
+    /// The answer stands beside its request, or nobody can be told: it was taken back, or may not be written to.
     Answered,
-    /// It may not: the lead is lost, or nobody waits for it any more.
+    /// It may not: the lead is lost.
     NotAnswered,
     /// The lock is gone, removed by this monitor or by another.
     Deposed,

@@ -207,6 +207,7 @@ fn describe(call: &Call) -> (&'static str, bool) {
             Outcome::Answered => ("the step ended: answered", false),
             Outcome::Deposed => ("the step ended: the leader's lock is gone", false),
             Outcome::Amended => ("the step ended: the history was amended, or cannot be", false),
+            Outcome::CommitRefused => ("the step failed: the store does not let this monitor write", true),
             Outcome::NotCommitted => ("the step failed: not committed", true),
             Outcome::CommitUnknown => ("the step failed: it may have been committed", true),
             Outcome::Promoted(None) => ("the step failed: it may have been promoted", true),

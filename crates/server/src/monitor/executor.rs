@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Action, Entry, Evidence, Intent, NodeAddr, Outcome, RunId, Saving, Step, Term, Topology, Version,
+    Action, Answer, Entry, Evidence, Intent, NodeAddr, Outcome, RequestId, RunId, Saving, Step, Term,
+    Topology, Version,
 };
 use redis_failover_store::{Campaign, CommitError};
 use tokio::sync::Mutex;
@@ -156,14 +157,23 @@ impl<C: Campaign> Executor<C> {
             }
             Step::Persist { nodes } => self.have_done(term, nodes, &Errand::Persist).await,
             Step::Depose => self.depose(term).await,
-            Step::Answer { request, answer } => match self.campaign.answer(term, request, &answer).await {
-                // Answered before, or withdrawn: nobody waits for it any more.
-                Ok(()) | Err(CommitError::Conflict) => Outcome::Answered,
-                Err(error) => {
-                    tracing::warn!("the answer: {error}");
-                    Outcome::NotAnswered
-                }
-            },
+            Step::Answer { request, answer } => self.answer(term, request, &answer).await,
+        }
+    }
+
+    async fn answer(&self, term: Term, request: RequestId, answer: &Answer) -> Outcome {
+        match self.campaign.answer(term, request, answer).await {
+            // Answered before, or withdrawn: nobody waits for it any more.
+            Ok(()) | Err(CommitError::Conflict) => Outcome::Answered,
+            Err(error @ CommitError::Refused(_)) => {
+                // Its operator waits in vain, and must not keep the others waiting.
+                tracing::warn!("a request can't be answered: {error}");
+                Outcome::Answered
+            }
+            Err(error) => {
+                tracing::warn!("the answer: {error}");
+                Outcome::NotAnswered
+            }
         }
     }
 
@@ -206,6 +216,10 @@ impl<C: Campaign> Executor<C> {
             Err(error @ CommitError::Unknown(_)) => {
                 tracing::warn!("{error}");
                 Outcome::CommitUnknown
+            }
+            Err(error @ CommitError::Refused(_)) => {
+                tracing::error!("{error}");
+                Outcome::CommitRefused
             }
             Err(error) => {
                 tracing::warn!("{error}");

@@ -3,6 +3,7 @@
 //! It decides nothing and never waits for anything but the next fact.
 
 mod admin_links;
+mod candidacy;
 mod clock;
 mod executor;
 mod lead_watch;
@@ -31,6 +32,7 @@ use crate::journal::Recorded;
 use crate::names::Names;
 use crate::observed::Showcase;
 use admin_links::{AdminLinks, Keepers};
+use candidacy::Candidacy;
 use clock::Clock;
 use executor::Executor;
 pub(crate) use onlooker::Onlooker;
@@ -70,10 +72,7 @@ pub struct Monitor<S: Store> {
     running: Option<JoinHandle<()>>,
     /// When the record was last asked for anew.
     reread_at: Option<Instant>,
-    /// Whether the record can be read, as far as is known.
-    readable: bool,
-    /// Whether no monitor of the predecessor kept this one from standing for the lead; it is asked until it once stood.
-    alone: bool,
+    candidacy: Candidacy,
 }
 
 /// What a monitor's parts send it; made with the monitor, to be given to [`Monitor::run`].
@@ -133,8 +132,7 @@ impl<S: Store> Monitor<S> {
             waits: Waits::new(),
             running: None,
             reread_at: None,
-            readable: true,
-            alone: setup.take_over,
+            candidacy: Candidacy::new(setup.take_over),
             policy: setup.policy.clone(),
             setup,
             store,
@@ -185,6 +183,9 @@ impl<S: Store> Monitor<S> {
                 () = sleep_until(wake) => {}
             }
             self.follow_record();
+            if self.candidacy.tick(Instant::now()) {
+                self.stand();
+            }
             self.tick();
             if self.lead.is_news() {
                 self.decide(Event::LeaderWatched(self.lead.said()));
@@ -228,8 +229,11 @@ impl<S: Store> Monitor<S> {
     fn wake(&self) -> Moment {
         let others = [self.decider.poll_timeout(), self.lead.poll_timeout()];
         let next = others.into_iter().flatten().fold(self.observer.poll_timeout(), Ord::min);
-        let next = self.clock.moment(next);
-        self.leaving.as_ref().map_or(next, |leaving| next.min(leaving.until))
+        let ends = [
+            self.leaving.as_ref().map(|leaving| leaving.until),
+            self.candidacy.again().map(Moment::from_std),
+        ];
+        ends.into_iter().flatten().fold(self.clock.moment(next), Ord::min)
     }
 
     fn decide(&mut self, event: Event) {
@@ -243,7 +247,7 @@ impl<S: Store> Monitor<S> {
             return;
         }
         self.tidings.readable(read.as_ref().err().map(AsRef::as_ref));
-        self.readable = read.is_ok();
+        self.candidacy.readable = read.is_ok();
         self.stand();
         self.tell_wall_clock();
         self.decide(read.map_or(Event::TopologyUnreadable, Event::TopologyRead));
@@ -254,16 +258,15 @@ impl<S: Store> Monitor<S> {
 
     /// Stands for the lead or aside.
     fn stand(&self) {
-        // Whoever cannot read the record must not keep the lead from a monitor that can.
-        self.campaign.stand(self.readable && self.alone);
+        self.campaign.stand(self.candidacy.stands());
     }
 
     /// Stands for the lead only once no monitor of the predecessor is alive: neither's lock excludes the other. One
     /// that comes later finds a record that it cannot know, and its first writing is told from ours.
     fn predecessors(&mut self, found: Option<&Vec<String>>) {
         let Some(found) = found else { return };
-        self.tidings.predecessors(found, self.alone);
-        self.alone = self.alone || found.is_empty();
+        self.tidings.predecessors(found, self.candidacy.alone);
+        self.candidacy.alone |= found.is_empty();
         self.stand();
     }
 
@@ -305,7 +308,12 @@ impl<S: Store> Monitor<S> {
 
     fn finished(&mut self, id: ActionId, outcome: Outcome) {
         self.tidings.outcome(&outcome);
-        let reread = matches!(outcome, Outcome::NotCommitted | Outcome::CommitUnknown);
+        let unwritten = [Outcome::NotCommitted, Outcome::CommitRefused, Outcome::CommitUnknown];
+        let reread = unwritten.contains(&outcome);
+        if outcome == Outcome::CommitRefused {
+            self.candidacy.refused(Instant::now());
+            self.stand();
+        }
         self.decide(Event::Finished(id, outcome));
         if reread {
             self.reread();

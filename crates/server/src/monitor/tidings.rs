@@ -333,6 +333,12 @@ impl Tidings {
             }
             Outcome::NotAnswered => warn!(event = "step-failed", %group, "not answered"),
             Outcome::NotCommitted => warn!(event = "step-failed", %group, "not committed"),
+            Outcome::CommitRefused => {
+                warn!(
+                    event = "stands-aside", %group,
+                    "ZooKeeper does not let this monitor write what it leads by: it leaves the lead to others for a while"
+                );
+            }
             Outcome::CommitUnknown => warn!(event = "step-failed", %group, "commit unclear, reading again"),
             Outcome::Promoted(None) => warn!(event = "step-failed", %group, "promotion unclear, looking"),
             Outcome::NotBegun => {

@@ -10,10 +10,11 @@ usage: predecessor.py ZOOKEEPER PATH REPORT
        predecessor.py --lead ZOOKEEPER
        predecessor.py --get ZOOKEEPER PATH
        predecessor.py --children ZOOKEEPER PATH
+       predecessor.py --own ZOOKEEPER USER PASSWORD PATH
 REPORT gets one JSON line for each version of the document: master, status, the replicas that are OK, the raw text.
 With --lead it queues for the lead as the predecessor's monitor did, until it is terminated. With --publish it writes a
 document as the predecessor's monitor did; with --files it reads files. --get prints what a znode holds, --children the
-names of those below it, a line each.
+names of those below it, a line each. --own lets nobody but that user write a znode.
 """
 
 import json
@@ -22,6 +23,7 @@ import sys
 import threading
 
 from kazoo.client import KazooClient
+from kazoo.security import make_acl, make_digest_acl
 
 done = threading.Event()
 failure = []
@@ -82,6 +84,9 @@ elif sys.argv[1] == "--get":
 elif sys.argv[1] == "--children":
     for name in connect(sys.argv[2]).get_children(sys.argv[3]):
         print(name)
+elif sys.argv[1] == "--own":
+    owner = make_digest_acl(*sys.argv[3:5], all=True)
+    connect(sys.argv[2]).set_acls(sys.argv[5], [owner, make_acl("world", "anyone", read=True)])
 elif sys.argv[1] == "--lead":
     # An ephemeral and numbered znode in the one queue that all of its groups shared.
     connect(sys.argv[2]).create("/ZktoolsLocks/redis_monitor_lock/lock", ephemeral=True, sequence=True, makepath=True)

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use redis_failover::Tls;
-use redis_failover_lab::{Authority, Issued, Redis, Reply, ZooKeeper, eventually};
+use redis_failover_lab::{Authority, Issued, Redis, Reply, ZooKeeper, ensure_eq, eventually};
 
 use crate::operator::{assert_says, operator};
 use crate::replies::{await_peace, await_votes};
@@ -163,4 +163,30 @@ fn zookeeper_is_called_over_tls_and_what_monitors_make_there_is_theirs() {
         _ => Ok(()),
     });
     group.await_steady(&servers, 0);
+}
+
+#[test]
+fn a_monitor_that_may_not_write_the_record_leaves_the_lead_to_one_that_may() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/half_owned");
+    let theirs = ("monitors", "secret");
+    for znode in [group.path.clone(), format!("{}/state", group.path)] {
+        servers.own(theirs, &znode);
+    }
+    let without = group.leader(&servers);
+    group.environment("REDIS_FAILOVER_ZOOKEEPER_USER", theirs.0);
+    group.environment("REDIS_FAILOVER_ZOOKEEPER_PASSWORD", theirs.1);
+    group.start_monitor(&servers, "m9");
+    eventually(DEADLINE, "m9 votes", || match group.votes(&servers, 0)?.contains_key("m9") {
+        true => Ok(()),
+        false => Err("not yet".to_owned()),
+    });
+    group.redis[2].kill();
+    eventually(DEADLINE, "the lead comes to who may write", || {
+        let status = group.status(&servers)?;
+        ensure_eq(status["nodes"][2]["ok"].as_bool(), Some(false))?;
+        ensure_eq(status["leader"]["id"].as_str() == Some("m9"), true)
+    });
+    assert!(group.logged_by(&without, "leaves the lead to others") > 0);
+    assert_eq!(group.logged_by("m9", "leaves the lead to others"), 0);
 }

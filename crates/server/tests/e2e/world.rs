@@ -141,6 +141,11 @@ impl Servers {
         predecessor(&["--get", &self.zookeeper.connect_string(), znode]).trim_end().to_owned()
     }
 
+    /// Lets nobody but this user of ZooKeeper write a znode.
+    pub(crate) fn own(&self, (user, password): (&str, &str), znode: &str) {
+        predecessor(&["--own", &self.zookeeper.connect_string(), user, password, znode]);
+    }
+
     /// The names of the znodes below another.
     pub(crate) fn children(&self, znode: &str) -> Vec<String> {
         let names = predecessor(&["--children", &self.zookeeper.connect_string(), znode]);

@@ -48,7 +48,7 @@ pub(super) async fn confirm(shared: &Arc<Shared>, znodes: &Znodes, lock: String)
         let writer = session.client.new_check_writer(&lock, Some(0));
         let writer = writer.map_err(|error| CommitError::Refused(failed(&session, &lock, &error)))?;
         match timeout(session.timeout, writer.commit()).await {
-            Ok(outcome) => outcome.map(drop).map_err(|error| refusal(&session, &znodes, error)),
+            Ok(outcome) => outcome.map(drop).map_err(|error| refusal(&session, &znodes.document, error)),
             Err(_) => Err(CommitError::Unknown(StoreError::NoAnswer(session.timeout))),
         }
     };
@@ -98,7 +98,7 @@ impl Unwritten {
 
     fn told(self, session: &Session, znodes: &Znodes) -> CommitError {
         match self {
-            Self::Refused(error) => refusal(session, znodes, error),
+            Self::Refused(error) => refusal(session, &znodes.document, error),
             Self::For(error) => error,
         }
     }
@@ -214,7 +214,7 @@ async fn written(
 }
 
 /// What a failed transaction lets us assume. Only the server's own "no" means that nothing was written.
-pub(super) fn refusal(session: &Session, znodes: &Znodes, error: CheckWriteError) -> CommitError {
+pub(super) fn refusal(session: &Session, znode: &str, error: CheckWriteError) -> CommitError {
     match error {
         CheckWriteError::CheckFailed { source: Error::NoNode | Error::BadVersion } => CommitError::Fenced,
         CheckWriteError::OperationFailed {
@@ -228,7 +228,7 @@ pub(super) fn refusal(session: &Session, znodes: &Znodes, error: CheckWriteError
                 source,
                 Error::NoAuth | Error::QuotaExceeded | Error::InvalidAcl | Error::NoChildrenForEphemerals
             );
-            let error = failed(session, &znodes.document, &source);
+            let error = failed(session, znode, &source);
             if refused { CommitError::Refused(error) } else { CommitError::Unknown(error) }
         }
     }

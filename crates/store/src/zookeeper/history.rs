@@ -160,7 +160,7 @@ pub(super) async fn amend(
             kept.written = None;
             let error = outcome.map(Result::err).ok().flatten();
             Err(error.map_or(CommitError::Unknown(StoreError::NoAnswer(session.timeout)), |error| {
-                refusal(session, znodes, error)
+                refusal(session, &znodes.document, error)
             }))
         }
     }

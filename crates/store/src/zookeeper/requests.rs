@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redis_failover_core::{Answer, Request, RequestId, Requests};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use zookeeper_client::{CheckWriteError, Error, EventType};
+use zookeeper_client::{Error, EventType};
 
 use super::session::{Session, Shared};
 use super::znodes::{ensure, failed};
@@ -135,17 +135,7 @@ async fn write(
     writer.add_set_data(&path, &answered, Some(0)).map_err(unclear)?;
     match timeout(session.timeout, writer.commit()).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(CheckWriteError::CheckFailed { source: Error::NoNode | Error::BadVersion })) => {
-            Err(CommitError::Fenced)
-        }
-        Ok(Err(CheckWriteError::OperationFailed { source: Error::NoNode | Error::BadVersion, .. })) => {
-            Err(CommitError::Conflict)
-        }
-        Ok(Err(
-            CheckWriteError::CheckFailed { source }
-            | CheckWriteError::OperationFailed { source, .. }
-            | CheckWriteError::RequestFailed { source },
-        )) => Err(unclear(source)),
+        Ok(Err(error)) => Err(commit::refusal(session, &path, error)),
         Err(_) => Err(CommitError::Unknown(StoreError::NoAnswer(session.timeout))),
     }
 }

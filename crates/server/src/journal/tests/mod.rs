@@ -140,6 +140,7 @@ fn outcomes() -> Vec<Outcome> {
     let known = |outcome: &Outcome| match outcome {
         Outcome::Committed(_)
         | Outcome::NotCommitted
+        | Outcome::CommitRefused
         | Outcome::CommitUnknown
         | Outcome::Read(_)
         | Outcome::Promoted(_)
@@ -156,6 +157,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Committed(Version { order: 3, document: 2, state: None }),
         Outcome::Committed(Version { order: -3, document: 2, state: Some(1) }),
         Outcome::NotCommitted,
+        Outcome::CommitRefused,
         Outcome::CommitUnknown,
         Outcome::Read(BTreeMap::from([(node("::1"), evidence())])),
         Outcome::Promoted(None),

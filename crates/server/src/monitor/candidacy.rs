@@ -1,0 +1,44 @@
+//! Whether a monitor stands for the lead, or aside for one that can do a leader's work. It takes and gives up no lock.
+
+use std::time::{Duration, Instant};
+
+/// For how long a monitor leaves the lead to others after the store has refused what it wrote. Where it refuses them all
+/// (a quota), each leads in its turn until it no longer does.
+const ASIDE: Duration = Duration::from_secs(30);
+
+/// What speaks for it and against it.
+pub(super) struct Candidacy {
+    /// Whether the record can be read, as far as is known: who cannot must not keep the lead from a monitor that can.
+    pub(super) readable: bool,
+    /// Whether no monitor of the predecessor kept this one from standing for the lead; it is asked until it once stood.
+    pub(super) alone: bool,
+    /// Until when it leaves the lead to others, because the store refuses what it writes.
+    aside: Option<Instant>,
+}
+
+impl Candidacy {
+    /// One of a monitor that is `alone`.
+    pub(super) fn new(alone: bool) -> Self {
+        Self { readable: true, alone, aside: None }
+    }
+
+    /// Whether it stands.
+    pub(super) fn stands(&self) -> bool {
+        self.readable && self.alone && self.aside.is_none()
+    }
+
+    /// The store does not let it write.
+    pub(super) fn refused(&mut self, now: Instant) {
+        self.aside = Some(now + ASIDE);
+    }
+
+    /// When it may stand again.
+    pub(super) fn again(&self) -> Option<Instant> {
+        self.aside
+    }
+
+    /// Lets it stand again when others have had their time; yields whether that was so.
+    pub(super) fn tick(&mut self, now: Instant) -> bool {
+        self.aside.take_if(|until| *until <= now).is_some()
+    }
+}
