@@ -28,6 +28,7 @@ mod returns;
 mod secure;
 mod sentinel;
 mod sentinel_guarded;
+mod sentinel_replayed;
 mod sentinel_told;
 mod starts;
 mod status;
