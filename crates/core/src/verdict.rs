@@ -54,17 +54,22 @@ impl Electorate<'_> {
     /// What the votes say of `node` at `now`.
     pub fn verdict(&self, node: &NodeAddr, now: Instant) -> Verdict {
         let quorum = self.policy.quorum_of(self.registered.len());
-        let mature = |(_, ballot): &(&MonitorId, Ballot)| self.is_mature(ballot, now);
-        let of = |vote| self.cast(node).filter(mature).filter(|(_, ballot)| ballot.vote == vote).count();
-        let down = [
-            (of(Vote::Unusable), Reason::Unusable),
-            (of(Vote::Silent), Reason::Silent),
-            (of(Vote::Refused), Reason::Refused),
-        ];
+        let (mut unusable, mut silent, mut refused, mut up) = (0, 0, 0, 0);
+        for (_, ballot) in self.cast(node).filter(|(_, ballot)| self.is_mature(ballot, now)) {
+            match ballot.vote {
+                Vote::Unusable => unusable += 1,
+                Vote::Silent => silent += 1,
+                Vote::Refused => refused += 1,
+                Vote::Up => up += 1,
+                Vote::Unknown => {}
+            }
+        }
+        // Of reasons that are given equally often the last one is told.
+        let down = [(unusable, Reason::Unusable), (silent, Reason::Silent), (refused, Reason::Refused)];
         let total: usize = down.iter().map(|(votes, _)| votes).sum();
         match down.into_iter().max_by_key(|(votes, _)| *votes) {
             Some((_, reason)) if total >= quorum => Verdict::Down(reason),
-            _ if of(Vote::Up) >= quorum => Verdict::Up,
+            _ if up >= quorum => Verdict::Up,
             _ if total > 0 => Verdict::Doubted,
             _ => Verdict::Unknown,
         }
