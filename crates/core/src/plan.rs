@@ -259,15 +259,17 @@ impl Planner<'_> {
         if let Some(open) = self.open() {
             return Next::Do(open);
         }
-        if let Some(urgent) = self.set_fence().or_else(|| self.let_go()) {
+        if let Some(fence) = self.set_fence() {
+            return Next::Do(fence);
+        }
+        // It is the dearest part of a plan that changes nothing, as most do.
+        let mut refresh = self.refresh();
+        if let Some(urgent) = refresh.take_if(|step| self.lets_go(step)) {
             return Next::Do(urgent);
         }
         let (step, again) = self.gather();
-        if let Some(step) = step {
+        if let Some(step) = step.or(refresh) {
             return Next::Do(step);
-        }
-        if let Some(refresh) = self.refresh() {
-            return Next::Do(refresh);
         }
         // A master that is still closed must not have that written into its file.
         if self.opened().is_some() && !self.progress.unsaved.is_empty() {

@@ -102,10 +102,10 @@ impl Planner<'_> {
         self.facts.fresh(node, None).is_some_and(|it| self.holds_a_copy(it))
     }
 
-    /// Lets a master go on that takes no write because it has lost its last replica: nothing else is as urgent.
-    pub(super) fn let_go(&self) -> Option<Step> {
-        let lets_go = |step: &Step| matches!(step, Step::Commit { record, .. } if !record.fenced);
-        self.refresh().filter(lets_go).filter(|_| self.facts.record.fenced)
+    /// Whether this step lets a master go on that takes no write because it has lost its last replica: nothing else is
+    /// as urgent.
+    pub(super) fn lets_go(&self, step: &Step) -> bool {
+        self.facts.record.fenced && matches!(step, Step::Commit { record, .. } if !record.fenced)
     }
 
     /// Sets the number that is recorded, once in a term and after each change of it, and again, ever more rarely, where
