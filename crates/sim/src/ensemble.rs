@@ -298,8 +298,9 @@ impl World {
                 self.send_down(m, connection, late, Down::Changed);
             }
         }
-        let glance = self.ensemble.glance();
-        if std::mem::replace(&mut self.ensemble.document, glance.order) != glance.order {
+        let order =
+            self.ensemble.model.get(self.ensemble.group.as_str()).map_or(0, |(_, stat)| stat.modified);
+        if std::mem::replace(&mut self.ensemble.document, order) != order {
             self.tell_clients();
         }
     }

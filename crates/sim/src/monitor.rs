@@ -312,13 +312,15 @@ impl World {
     fn report(&mut self, m: usize, ballots: &Ballots, now: Instant) {
         let monitor = &mut self.monitors[m];
         let said = monitor.lead.said();
-        let told = (ballots.clone(), said, monitor.decider.remembers());
-        if !monitor.zk.connected || monitor.leaving.is_some() || monitor.reported.as_ref() == Some(&told) {
+        let remembers = monitor.decider.remembers();
+        let is_told =
+            monitor.reported.as_ref().is_some_and(|it| (&it.0, it.1, it.2) == (ballots, said, remembers));
+        if !monitor.zk.connected || monitor.leaving.is_some() || is_told {
             return;
         }
         let lead = said.map(|it| (it.term, it.ballot.vote, now.since(it.ballot.since)));
-        let report = Report { remembers: told.2, lead, ..Report::of(monitor.id.clone(), ballots, now) };
-        monitor.reported = Some(told);
+        let report = Report { remembers, lead, ..Report::of(monitor.id.clone(), ballots, now) };
+        monitor.reported = Some((ballots.clone(), said, remembers));
         self.send_up(m, Up::Publish(Box::new(report)));
     }
 
