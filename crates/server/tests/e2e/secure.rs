@@ -177,10 +177,7 @@ fn a_monitor_that_may_not_write_the_record_leaves_the_lead_to_one_that_may() {
     group.environment("REDIS_FAILOVER_ZOOKEEPER_USER", theirs.0);
     group.environment("REDIS_FAILOVER_ZOOKEEPER_PASSWORD", theirs.1);
     group.start_monitor(&servers, "m9");
-    eventually(DEADLINE, "m9 votes", || match group.votes(&servers, 0)?.contains_key("m9") {
-        true => Ok(()),
-        false => Err("not yet".to_owned()),
-    });
+    eventually(DEADLINE, "m9 votes", || ensure_eq(group.votes(&servers, 0)?.contains_key("m9"), true));
     group.redis[2].kill();
     eventually(DEADLINE, "the lead comes to who may write", || {
         let status = group.status(&servers)?;
