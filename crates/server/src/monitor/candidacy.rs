@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// For how long a monitor leaves the lead to others after the store has refused what it wrote. Where it refuses them all
-/// (a quota), each leads in its turn until it no longer does.
+/// For how long a monitor leaves the lead to others after the store has refused what it wrote. Where it refuses them
+/// all (a quota), each leads in its turn until it no longer does.
 const ASIDE: Duration = Duration::from_secs(30);
 
 /// What speaks for it and against it.

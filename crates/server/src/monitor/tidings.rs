@@ -333,17 +333,10 @@ impl Tidings {
             }
             Outcome::NotAnswered => warn!(event = "step-failed", %group, "not answered"),
             Outcome::NotCommitted => warn!(event = "step-failed", %group, "not committed"),
-            Outcome::CommitRefused => {
-                warn!(
-                    event = "stands-aside", %group,
-                    "ZooKeeper does not let this monitor write what it leads by: it leaves the lead to others for a while"
-                );
-            }
+            Outcome::CommitRefused => warn!(event = "stands-aside", %group, "it leaves the lead to others"),
             Outcome::CommitUnknown => warn!(event = "step-failed", %group, "commit unclear, reading again"),
             Outcome::Promoted(None) => warn!(event = "step-failed", %group, "promotion unclear, looking"),
-            Outcome::NotBegun => {
-                warn!(event = "step-failed", %group, "not begun: this monitor leads no more");
-            }
+            Outcome::NotBegun => warn!(event = "step-failed", %group, "not begun: it leads no more"),
         }
     }
 
