@@ -3,6 +3,7 @@
 //! It remembers only what this leader learned in this term, and forgets that with the term. Whoever leads next goes
 //! on from the record.
 
+mod attending;
 mod beginning;
 mod changes;
 mod chronicle;
@@ -32,7 +33,7 @@ use crate::step::{Action, ActionId, Step};
 use crate::time::Instant;
 use crate::topology::{Found, Topology, Versioned};
 use crate::verdict::{Doubt, Electorate, Verdict};
-use crate::view::{Copied, LeadBallot, Peers};
+use crate::view::{Attends, Copied, LeadBallot, Peers};
 use changes::postponed;
 use chronicle::Chronicle;
 use pausing::Pausing;
@@ -61,6 +62,8 @@ pub struct Status {
     pub loss: Option<Loss>,
     /// Until when the failover that is due waits, because others came shortly before it.
     pub postponed_until: Option<Instant>,
+    /// How far it is with each request that it has not answered.
+    pub attends: Attends,
 }
 
 /// One monitor's decisions for one group.
@@ -300,6 +303,7 @@ impl Decider {
             stuck: self.stuck.clone(),
             loss: self.loss,
             postponed_until: facts.as_ref().and_then(|facts| postponed(facts)),
+            attends: self.attends(now),
         }
     }
 

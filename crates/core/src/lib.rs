@@ -17,6 +17,7 @@ pub mod failover;
 pub mod follower;
 mod founding;
 pub mod history;
+pub mod lag;
 pub mod lead;
 pub mod names;
 pub mod observer;
@@ -44,6 +45,7 @@ pub use diagnosis::Diagnosis;
 pub use divergence::{Divergence, Keeping};
 pub use event::{Event, Leadership, Observation};
 pub use history::{Account, Entry, Return};
+pub use lag::{Lags, lags};
 pub use lead::LeadWatch;
 pub use names::{Epoch, MonitorId, NodeAddr, ReplId, RunId, Term};
 pub use observer::{Observer, Probe};
@@ -57,5 +59,6 @@ pub use time::Instant;
 pub use topology::{Change, Found, Intent, Member, Phase, Publication, Reason, Topology, Version, Versioned};
 pub use verdict::Verdict;
 pub use view::{
-    Ballot, Ballots, Evidence, LeadBallot, Link, Peer, Peers, Report, Role, Sighting, Vote, Wait, Waits,
+    Attends, Ballot, Ballots, Evidence, LeadBallot, Link, Peer, Peers, Report, Role, Sighting, Vote, Wait,
+    Waits,
 };

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::lag::Lags;
 use crate::names::{Epoch, MonitorId, NodeAddr, RunId, Term};
 use crate::position::History;
+use crate::request::RequestId;
 use crate::time::Instant;
 
 /// What one monitor believes of one node.
@@ -89,6 +91,10 @@ pub struct Report {
     pub lead: Option<(Term, Vote, Duration)>,
     /// What it waits for, where it leads a group in which nobody may take over; empty otherwise.
     pub waits: Waits,
+    /// How far it is with each request that it has not answered, where it leads; empty otherwise.
+    pub attends: Attends,
+    /// How far each replica was behind the master when its leader looked last, if it leads; else empty. For people.
+    pub lags: Lags,
     /// The version of its program; `None` where that is one that says none. For people.
     pub version: Option<String>,
     /// Where it answers as a Redis Sentinel, `HOST:PORT`, if anywhere. For those who tell it to clients.
@@ -99,6 +105,9 @@ pub struct Report {
 
 /// Why each node of a group without a master may not take over.
 pub type Waits = BTreeMap<NodeAddr, Wait>;
+
+/// How far a leader is with each request, in words. For people: nothing is decided by it.
+pub type Attends = BTreeMap<RequestId, String>;
 
 /// Why one node may not take over, and what it holds. For people: nothing is decided by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +135,8 @@ impl Report {
             votes,
             lead: None,
             waits: Waits::new(),
+            attends: Attends::new(),
+            lags: Lags::new(),
             version: None,
             sentinel: None,
             clock: None,

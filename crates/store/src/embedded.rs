@@ -387,6 +387,8 @@ mod tests {
             votes: votes.into(),
             lead,
             waits,
+            attends: [].into(),
+            lags: [].into(),
             version: None,
             sentinel: None,
             clock: None,

@@ -26,6 +26,8 @@ pub(crate) fn says_the_same(report: &Report, earlier: &Report, moved: Duration) 
         && report.address == earlier.address
         && report.remembers == earlier.remembers
         && report.waits == earlier.waits
+        && report.attends == earlier.attends
+        && report.lags == earlier.lags
         && match (report.lead, earlier.lead) {
             (Some((term, vote, age)), Some((was_in, was, then))) => {
                 (term, vote) == (was_in, was) && age.abs_diff(then + moved) <= SAME
@@ -42,7 +44,7 @@ pub(crate) fn says_the_same(report: &Report, earlier: &Report, moved: Duration) 
 
 #[cfg(test)]
 mod tests {
-    use redis_failover_core::{Term, Vote, Wait};
+    use redis_failover_core::{RequestId, Term, Vote, Wait};
 
     use super::*;
 
@@ -58,6 +60,8 @@ mod tests {
             votes,
             lead,
             waits,
+            attends: [].into(),
+            lags: [].into(),
             version: None,
             sentinel: None,
             clock: None,
@@ -75,5 +79,9 @@ mod tests {
         let waiting = Report { waits, ..report.clone() };
         assert!(!says_the_same(&waiting, &report, Duration::ZERO));
         assert!(says_the_same(&aged(&waiting, later), &waiting, later));
+        let attends = [(RequestId(1), "near".to_owned())].into();
+        assert!(!says_the_same(&Report { attends, ..report.clone() }, &report, Duration::ZERO));
+        let lags = [("10.0.0.1:6379".parse().unwrap(), 89)].into();
+        assert!(!says_the_same(&Report { lags, ..report.clone() }, &report, Duration::ZERO));
     }
 }

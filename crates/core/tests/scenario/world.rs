@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use redis_failover_core::{
-    Action, ActionId, Ballots, Entry, Epoch, Event, Fencing, Found, Instant, LeadBallot, Leadership,
-    MonitorId, NodeAddr, Observation, Observer, Outcome, Peers, Phase, Policy, Probe, Report, Request,
-    RequestId, Requests, RunId, Saving, Step, Term, Topology, Version, Versioned, Waits,
+    Action, ActionId, Attends, Ballots, Entry, Epoch, Event, Fencing, Found, Instant, LeadBallot, Leadership,
+    MonitorId, NodeAddr, Observation, Observer, Outcome, Peers, Phase, Policy, Probe, Ranking, Report,
+    Request, RequestId, Requests, RunId, Saving, Step, Term, Topology, Version, Versioned, Waits,
 };
 
 use super::Decider;
@@ -34,6 +34,8 @@ pub(super) struct World {
     session: Option<u64>,
     /// Whether the monitors can be asked whether they live.
     listens: bool,
+    /// Whether it is said how far the leader is with each request.
+    tells_attends: bool,
     /// Whose lock it is, its owner dead or alive.
     lock: Option<String>,
     record: Option<Versioned>,
@@ -89,6 +91,7 @@ struct Monitor {
     voted: Option<(Ballots, Option<LeadBallot>, Option<Epoch>)>,
     told: Option<String>,
     waited: Waits,
+    attended: Attends,
 }
 
 impl World {
@@ -140,6 +143,7 @@ impl World {
             voted: None,
             told: None,
             waited: Waits::new(),
+            attended: Attends::new(),
         }
     }
 
@@ -394,12 +398,13 @@ impl World {
             monitor.told.clone_from(&said);
             self.say(&format!("{name}: {}", said.unwrap_or_default()));
         }
-        let waits = status.stuck.map(|ranking| ranking.waits()).unwrap_or_default();
+        let waits = status.stuck.as_ref().map(Ranking::waits).unwrap_or_default();
         if waits
             != std::mem::replace(&mut self.monitors.get_mut(name).expect("a monitor").waited, waits.clone())
         {
             self.tell_waits(name, &waits);
         }
+        self.tell_attends(name, status.attends);
         self.watch(name);
         if let Some(action) = action {
             self.begin(name, &action);

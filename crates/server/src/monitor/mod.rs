@@ -13,6 +13,7 @@ mod prober;
 mod probers;
 mod redis_admin;
 mod setup;
+mod telling;
 mod tidings;
 
 use std::collections::BTreeMap;
@@ -20,8 +21,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use redis_failover_core::{
-    ActionId, Ballots, Decider, Epoch, Event, LeadBallot, Leadership, MonitorId, NodeAddr, Observation,
-    Observer, Outcome, Policy, Report, Waits,
+    ActionId, Ballots, Decider, Event, Leadership, MonitorId, NodeAddr, Observation, Observer, Outcome,
+    Policy, Report, lags,
 };
 use redis_failover_store::{Campaign, SeenReport, Sight, Store};
 use tokio::sync::mpsc;
@@ -42,6 +43,7 @@ use prober::{Pace, Probed};
 use probers::{Probers, Probing};
 pub(crate) use setup::Seed;
 pub use setup::Setup;
+use telling::{Telling, Told};
 use tidings::Tidings;
 
 /// One monitor of one group: it watches the nodes, votes, and leads or stands by.
@@ -66,9 +68,8 @@ pub struct Monitor<S: Store> {
     orders: mpsc::UnboundedSender<Order>,
     leaving: Option<Leaving>,
     /// What the own report says.
-    published: Option<(Ballots, Option<LeadBallot>, Option<Epoch>, Waits)>,
-    /// What a group without a master waits for, as this monitor found when it last tried to name one.
-    waits: Waits,
+    published: Option<Told>,
+    telling: Telling,
     running: Option<JoinHandle<()>>,
     /// When the record was last asked for anew.
     reread_at: Option<Instant>,
@@ -129,7 +130,7 @@ impl<S: Store> Monitor<S> {
             orders,
             leaving: None,
             published: None,
-            waits: Waits::new(),
+            telling: Telling::default(),
             running: None,
             reread_at: None,
             candidacy: Candidacy::new(setup.take_over),
@@ -227,7 +228,7 @@ impl<S: Store> Monitor<S> {
     }
 
     fn wake(&self) -> Moment {
-        let others = [self.decider.poll_timeout(), self.lead.poll_timeout()];
+        let others = [self.decider.poll_timeout(), self.lead.poll_timeout(), self.telling.poll_timeout()];
         let next = others.into_iter().flatten().fold(self.observer.poll_timeout(), Ord::min);
         let ends = [
             self.leaving.as_ref().map(|leaving| leaving.until),
@@ -336,16 +337,20 @@ impl<S: Store> Monitor<S> {
     fn observed(&mut self) {
         let ballots = self.observer.ballots();
         self.tidings.votes(&ballots);
-        self.report(&ballots);
         let (sightings, troubles) = (self.observer.sightings(), self.observer.troubles());
+        let leads = matches!(self.leadership, Leadership::Leading(_));
+        let master = self.decider.record().filter(|_| leads).map(|record| &record.master);
+        let lags = master.map(|master| lags(master, &sightings, &ballots));
+        self.telling.lag(lags.unwrap_or_default(), self.clock.now());
+        self.report(&ballots);
         self.decide(Event::Observed(Observation { ballots, sightings, troubles }));
         self.probers.pace(Pace::of(&self.observer, &self.policy, self.clock.now()));
     }
 
-    /// Publishes the votes, what is remembered and what is waited for, where any of it is new.
+    /// Publishes the votes and what else there is to tell, where any of it is new.
     fn report(&mut self, ballots: &Ballots) {
         let lead = self.lead.said();
-        let told = (ballots.clone(), lead, self.decider.remembers(), self.waits.clone());
+        let told = self.telling.told(ballots, lead, self.decider.remembers());
         if self.leaving.is_some() || self.published.as_ref() == Some(&told) {
             return;
         }
@@ -353,8 +358,10 @@ impl<S: Store> Monitor<S> {
         self.store.publish(Report {
             address: self.setup.contact.as_ref().map(|contact| contact.address.clone()),
             lead: lead.map(|it| (it.term, it.ballot.vote, now.since(it.ballot.since))),
-            remembers: told.2,
-            waits: told.3.clone(),
+            remembers: told.remembers,
+            waits: told.waits.clone(),
+            attends: told.attends.clone(),
+            lags: told.lags.clone(),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             sentinel: self.setup.sentinel.clone(),
             clock: Some(orders::unix_millis()),
@@ -369,7 +376,8 @@ impl<S: Store> Monitor<S> {
         let action = self.decider.poll_action(now);
         let status = self.decider.status(now);
         self.tidings.status(&status);
-        self.waits = status.stuck.map(|ranking| ranking.waits()).unwrap_or_default();
+        self.telling.waits = status.stuck.map(|ranking| ranking.waits()).unwrap_or_default();
+        self.telling.attend(status.attends, now);
         self.report(&self.observer.ballots());
         if let Some(record) = self.decider.record() {
             self.tidings.record(record);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis_failover_core::{Fencing, Publication};
+use redis_failover_core::{Epoch, Fencing, Publication};
 use redis_failover_lab::{Flavour, Redis, ensure_eq, eventually};
 use redis_failover_store::{Embedded, Feed, Glance, Store};
 use tokio::sync::oneshot;

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use redis_failover_core::{Epoch, MonitorId, NodeAddr, Report, Term, Vote, Wait};
+use redis_failover_core::{Epoch, MonitorId, NodeAddr, Report, RequestId, Term, Vote, Wait};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{FORMAT, Unreadable, format_of, garbage, object};
@@ -25,6 +26,12 @@ struct ReportV1 {
     lead: Option<LeadV1>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     waits: BTreeMap<String, WaitV1>,
+    /// How far its leader is with each request. What cannot be read of it is nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_nothing")]
+    attends: BTreeMap<i64, String>,
+    /// By how many bytes each replica is behind, if its monitor leads. What cannot be read of it is nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_nothing")]
+    lags: BTreeMap<String, u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +85,8 @@ pub(crate) fn report_bytes(report: &Report) -> Vec<u8> {
         votes: report.votes.iter().map(vote).collect(),
         lead: report.lead.map(lead),
         waits: report.waits.iter().map(wait).collect(),
+        attends: report.attends.iter().map(|(id, at)| (id.0, at.clone())).collect(),
+        lags: report.lags.iter().map(|(node, bytes)| (node.to_string(), *bytes)).collect(),
         version: report.version.clone(),
         sentinel: report.sentinel.clone(),
         clock_ms: report.clock,
@@ -116,10 +125,18 @@ pub(crate) fn parse_report(znode: &str, id: &MonitorId, bytes: &[u8]) -> Result<
             Some((Term(it.term), Vote::from_word(&it.vote)?, Duration::from_millis(it.age_ms)))
         }),
         waits,
+        attends: report.attends.into_iter().map(|(id, at)| (RequestId(id), at)).collect(),
+        lags: report.lags.iter().filter_map(|(node, bytes)| Some((node.parse().ok()?, *bytes))).collect(),
         version: report.version,
         sentinel: report.sentinel,
         clock: report.clock_ms,
     })
+}
+
+/// What is there, or nothing where it is not what it should be.
+fn or_nothing<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(value: D) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(value)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// What is there, if it is what it should be.

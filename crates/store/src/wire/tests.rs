@@ -470,6 +470,8 @@ fn reports_are_read_and_written_byte_for_byte() {
         votes: votes.map(vote).into(),
         lead: None,
         waits: std::collections::BTreeMap::new(),
+        attends: [].into(),
+        lags: [].into(),
         version: None,
         sentinel: None,
         clock: None,
@@ -482,6 +484,14 @@ fn reports_are_read_and_written_byte_for_byte() {
     let written = report_bytes(&answers);
     assert!(text(&written).ends_with(r#","sentinel":"[::1]:26379"}"#), "{}", text(&written));
     assert_eq!(parse_report("/g/monitors/m1", &id, &written), Ok(answers));
+    let attends = [(redis_failover_core::RequestId(17), "m is asked".to_owned())].into();
+    let leading = Report { attends, lags: [("[::1]:6380".parse().unwrap(), 89)].into(), ..report.clone() };
+    let written = report_bytes(&leading);
+    let said = r#","attends":{"17":"m is asked"},"lags":{"[::1]:6380":89}}"#;
+    assert!(text(&written).ends_with(said), "{}", text(&written));
+    assert_eq!(parse_report("/g/monitors/m1", &id, &written), Ok(leading));
+    let odd = text(&written).replace(r#"{"17":"m is asked"}"#, "7").replace("89", r#""many""#);
+    assert_eq!(parse_report("/g/monitors/m1", &id, odd.as_bytes()), Ok(report.clone()));
     let later = Report { remembers: Some(Epoch(7)), ..report.clone() };
     let written = text(golden!("report.json")).replace(r#","votes""#, r#","epoch":7,"votes""#);
     assert_eq!(text(&report_bytes(&later)), written);
@@ -507,6 +517,8 @@ fn a_vote_on_who_leads_is_read_and_written_byte_for_byte_and_one_that_cannot_be_
         votes,
         lead,
         waits,
+        attends: [].into(),
+        lags: [].into(),
         version: None,
         sentinel: None,
         clock: None,
@@ -553,6 +565,8 @@ fn what_a_leader_waits_for_is_read_and_written_byte_for_byte_and_an_older_reader
         lead: None,
         votes: [].into(),
         waits,
+        attends: [].into(),
+        lags: [].into(),
         version: None,
         sentinel: None,
         clock: None,

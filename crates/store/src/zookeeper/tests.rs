@@ -138,6 +138,8 @@ async fn a_group_that_nobody_needs_any_more_leaves_nothing_behind_in_the_session
         remembers: None,
         lead: None,
         waits: [].into(),
+        attends: [].into(),
+        lags: [].into(),
         votes: [].into(),
         version: None,
         sentinel: None,

@@ -119,6 +119,8 @@ pub(crate) fn report_of(monitor: &str, vote: Vote, later: Duration) -> Report {
         votes: votes.into(),
         lead,
         waits,
+        attends: [].into(),
+        lags: [].into(),
         version: None,
         sentinel: None,
         clock: None,

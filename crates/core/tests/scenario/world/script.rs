@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Discover, Epoch, Failover, Fencing, Found, NodeAddr, OnDivergence, Order, Phase, Policy, Request,
-    Switchover, Topology, Waits,
+    Attends, Discover, Epoch, Failover, Fencing, Found, NodeAddr, OnDivergence, Order, Phase, Policy,
+    Request, Switchover, Topology, Waits,
 };
 
 use super::super::redis::{Door, Follows, Redis, Saves, State, Writes, addr};
@@ -50,6 +50,7 @@ impl World {
                 let after = Box::new(with_setting(Policy::clone(&before), setting, value)?);
                 self.ask(Request::Configure { before, after });
             }
+            ["show", "requests"] => self.tells_attends = true,
             ["ask", request @ ..] => self.ask(request_of(request)?),
             ["save", "record"] => self.saved.clone_from(&self.record),
             ["restore", "record"] => self.replace_record(self.saved.clone()),
@@ -216,6 +217,21 @@ impl World {
         for (node, wait) in waits {
             let keys = wait.keys.map(|keys| format!(" ({keys} keys)")).unwrap_or_default();
             self.say(&format!("{name}: nobody leads: {node} {}{keys}", wait.why));
+        }
+    }
+
+    /// Says how far the leader is with each request, in scenarios that are about that.
+    pub(super) fn tell_attends(&mut self, name: &str, attends: Attends) {
+        let monitor = self.monitors.get_mut(name).expect("a monitor");
+        if !self.tells_attends || monitor.attended == attends {
+            return;
+        }
+        monitor.attended.clone_from(&attends);
+        if attends.is_empty() {
+            self.say(&format!("{name} is at no request"));
+        }
+        for (id, at) in attends {
+            self.say(&format!("{name} is at request {}: {at}", id.0));
         }
     }
 

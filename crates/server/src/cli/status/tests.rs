@@ -41,6 +41,8 @@ fn sound() -> Group {
         votes: names.map(|name| (node(name), (Vote::Up, Duration::from_mins(1)))).into(),
         lead: None,
         waits: BTreeMap::new(),
+        attends: [].into(),
+        lags: [].into(),
         version: Some("1.2.3".to_owned()),
         sentinel: None,
         clock: None,
