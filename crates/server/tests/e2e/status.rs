@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis_failover_lab::{Process, eventually};
 use serde_json::Value;
 
-use crate::world::{DEADLINE, Group, Servers};
+use crate::world::{DEADLINE, Group, Servers, source_of_node};
 
 /// Starts `status --watch 1` with these options.
 fn watch(servers: &Servers, group: &Group, name: &str, options: &[&str]) -> Process {
@@ -41,6 +41,36 @@ fn await_states(watch: &Process, states: &[&str]) -> Value {
         let named: Vec<_> = named.filter_map(Value::as_str).collect();
         if states.iter().all(|state| named.contains(state)) { Ok(look) } else { Err(look.to_string()) }
     })
+}
+
+#[test]
+fn a_replica_that_gets_nothing_lags_by_what_is_written() {
+    let servers = Servers::start();
+    let mut group = Group::linked("/redis/lag");
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    let lags = || -> Result<Vec<Option<u64>>, String> {
+        let status = group.status(&servers)?;
+        let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+        Ok(nodes.iter().map(|node| node["lag"].as_u64()).collect())
+    };
+    let written = 100_000;
+    eventually(DEADLINE, "both follow closely", || match lags()?.as_slice() {
+        [None, Some(second), Some(third)] if second.max(third) < &1_000 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let stream = group.redis[0].link().of([source_of_node(1)]).replies();
+    stream.hold();
+    group.redis[0].set("big", &"x".repeat(written)).expect("it takes writes");
+    eventually(DEADLINE, "one is behind", || match lags()?.as_slice() {
+        [None, Some(second), Some(third)] if *second >= written as u64 && *third < 1_000 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    stream.release();
+    eventually(DEADLINE, "it has made up for it", || match lags()?.as_slice() {
+        [None, Some(second), Some(_)] if *second < 1_000 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
 }
 
 #[test]

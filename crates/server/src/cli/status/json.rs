@@ -58,6 +58,7 @@ fn node(node: &NodeView) -> Value {
         "node": node.addr.to_string(),
         "role": node.role.word(),
         "ok": node.is == State::Ok,
+        "lag": node.lag,
         "votes": votes.collect::<Map<_, _>>(),
         "notes": notes,
         "diverged": node.diverged.as_ref().map(diverged),

@@ -21,7 +21,7 @@ pub(super) fn group(view: &View, paint: Paint) -> String {
     let mut page = String::new();
     head(&mut page, view, paint);
     let nodes = view.nodes.iter().map(|node| node_row(node, view.alive));
-    lines(&mut page, table(["node", "role", "is", "votes"], nodes, paint));
+    lines(&mut page, table(["node", "role", "is", "lag", "votes"], nodes, paint));
     for node in &view.nodes {
         about(&mut page, node, view.now, paint);
     }
@@ -97,8 +97,9 @@ fn paragraph(page: &mut String, label: &str, lines: &[String]) {
     }
 }
 
-fn node_row(node: &NodeView, alive: usize) -> [Cell; 4] {
-    [cell(node.addr.to_string()), shown(node.role), shown(node.is), votes(&node.votes, alive)]
+fn node_row(node: &NodeView, alive: usize) -> [Cell; 5] {
+    let lag = cell(node.lag.map_or_else(|| "-".to_owned(), |bytes| format!("{bytes} B")));
+    [cell(node.addr.to_string()), shown(node.role), shown(node.is), lag, votes(&node.votes, alive)]
 }
 
 /// Who says what, those who say the same together. It stands out where somebody says otherwise than `up`.

@@ -73,9 +73,12 @@ fn sound() -> Group {
         life: None,
         term: Term(9),
     };
+    let lags = [(node("b"), 0), (node("c"), 1_048_576)].into();
+    let leads = |id: &str| Report { lags, ..report(id) };
+    let reports = [leads("m1"), report("m2"), report("m3")];
     let snapshot = Snapshot {
         record: Ok(Versioned { version: version(), found: Found::Nothing }),
-        reports: ids.map(|id| (id.parse().expect("an id"), report(id))).into(),
+        reports: reports.map(|report| (report.monitor.clone(), report)).into(),
         since: BTreeMap::new(),
         ahead: BTreeMap::new(),
         leader: Some(leader),
@@ -380,6 +383,26 @@ fn json_names_each_trouble_beside_its_text() {
     assert_eq!(read["nodes"][2]["notes"], serde_json::json!(["left-behind"]));
     let waits = json::group(&waiting().view())["nodes"][1]["waits"].clone();
     assert_eq!((&waits["state"], &waits["keys"]), (&"behind".into(), &12.into()));
+}
+
+#[test]
+fn lag_is_what_the_leader_says_of_those_that_follow() {
+    let lags = |group: &Group| {
+        let json = json::group(&group.view());
+        [0, 1, 2].map(|node| json["nodes"][node]["lag"].as_u64())
+    };
+    let mut group = sound();
+    assert_eq!(lags(&group), [None, Some(0), Some(1_048_576)]);
+    // It was a replica when the leader looked.
+    group.report("m1").lags.insert(node("a"), 7);
+    assert_eq!(lags(&group)[0], None);
+    group.report("m2").lags.insert(node("b"), 7);
+    assert_eq!(lags(&group)[1], Some(0), "m2 does not lead");
+    group.report("m1").lags.clear();
+    assert_eq!(lags(&group), [None; 3], "nor does an older version say it");
+    let mut alone = sound();
+    alone.snapshot.leader = None;
+    assert_eq!(lags(&alone), [None; 3]);
 }
 
 #[test]

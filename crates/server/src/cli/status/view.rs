@@ -54,6 +54,8 @@ pub(in crate::cli) struct NodeView {
     pub(in crate::cli) role: State,
     /// OK or KO.
     pub(in crate::cli) is: State,
+    /// By how many bytes it was behind the master when the leading monitor saw both last, where that is known.
+    pub(in crate::cli) lag: Option<u64>,
     /// What each monitor that is alive says of it.
     pub(in crate::cli) votes: BTreeMap<MonitorId, State>,
     /// What else is known of it, in words.
@@ -217,6 +219,7 @@ fn node(addr: &NodeAddr, ok: bool, record: &Topology, snapshot: &Snapshot) -> No
         addr: addr.clone(),
         role: if *addr == record.master { State::Master } else { State::Replica },
         is: if ok { State::Ok } else { State::Ko },
+        lag: lag(addr, record, snapshot),
         votes: snapshot.reports.iter().filter_map(vote).collect(),
         notes: notes(addr, record),
         diverged: diverged.map(|it| (State::from(&it.keeping), it.clone())),
@@ -261,9 +264,17 @@ fn monitor(id: &MonitorId, snapshot: &Snapshot) -> MonitorView {
 
 /// What the leader says that it waits for.
 pub(super) fn waits(snapshot: &Snapshot) -> impl Iterator<Item = (&NodeAddr, &Wait)> {
-    let leads = |id: &str| snapshot.leader.as_ref().is_some_and(|leader| leader.monitor == id);
-    let report = snapshot.reports.iter().find(|(id, _)| leads(&id.to_string()));
-    report.into_iter().flat_map(|(_, report)| &report.waits)
+    of_leader(snapshot).into_iter().flat_map(|report| &report.waits)
+}
+
+/// How far the leader says that a replica is behind. The master is not, though it was when it was a replica.
+fn lag(addr: &NodeAddr, record: &Topology, snapshot: &Snapshot) -> Option<u64> {
+    of_leader(snapshot)?.lags.get(addr).copied().filter(|_| *addr != record.master)
+}
+
+fn of_leader(snapshot: &Snapshot) -> Option<&Report> {
+    let leader = snapshot.leader.as_ref()?;
+    snapshot.reports.iter().find(|(id, _)| id.to_string() == leader.monitor).map(|(_, report)| report)
 }
 
 /// How many registered monitors are alive.
