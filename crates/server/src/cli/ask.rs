@@ -1,11 +1,16 @@
-//! Asks the leader for something and waits for its answer. What may be asked is each command's own affair; it prints
-//! nothing.
+//! Asks the leader for something and waits for its answer. What may be asked is each command's own affair; of the
+//! answer it prints nothing.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis_failover_core::{Answer, Request};
-use redis_failover_store::{Snapshot, Store as _, StoreError};
-use tokio::time::timeout;
+use redis_failover_core::{Answer, MonitorId, Request, RequestId};
+use redis_failover_store::{Feed, SeenReport, Snapshot, Store as _, StoreError, ZooKeeperGroup};
+use tokio::signal::ctrl_c;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
@@ -23,15 +28,64 @@ pub(super) async fn answer(store: &StoreArgs, request: &Request, limit: Duration
     let outcome = async {
         let snapshot = group.snapshot(LOOK_LIMIT).await.map_err(unreachable)?;
         let leader = has_leader(store, &snapshot)?;
-        match timeout(limit, group.ask(request)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(unclear(format!("no answer: {error}"))),
-            Err(_) => Err(unclear(format!("{leader} leads and gave no answer within {limit:?}"))),
-        }
+        ask(&group, request, &leader, limit).await
     }
     .await;
     zookeeper.close().await;
     outcome
+}
+
+/// Leaves `request` for `leader` and waits for the answer, for `limit` at most. How far the leader is with it stands on
+/// standard error meanwhile, and in the failure where it did not answer in time.
+///
+/// # Errors
+/// When there is no answer.
+pub(super) async fn ask(
+    group: &ZooKeeperGroup,
+    request: &Request,
+    leader: &str,
+    limit: Duration,
+) -> Result<Answer, Failure> {
+    let (left_as, id) = oneshot::channel();
+    let asked = group.ask_as(request, |id| {
+        // Nobody listens where nobody waits for the answer any more.
+        let _ = left_as.send(id);
+    });
+    let mut at = None;
+    let none = tokio::select! {
+        answer = asked => match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => return Err(unclear(format!("no answer: {error}"))),
+        },
+        // To die of it would leave the request where it is until the session ends.
+        Ok(()) = ctrl_c() => "no answer before it was interrupted".to_owned(),
+        () = sleep(limit) => format!("no answer within {limit:?}"),
+        never = follow(group.reports(), id, &mut at) => match never {},
+    };
+    Err(unclear(match at {
+        None => format!("{none}; {leader} leads and has said nothing of it"),
+        Some(at) => format!("{none}; when last heard of: {at}"),
+    }))
+}
+
+/// Says how far the leader is with the request, and keeps what it said last.
+async fn follow(
+    mut reports: Feed<Arc<BTreeMap<MonitorId, SeenReport>>>,
+    id: oneshot::Receiver<RequestId>,
+    at: &mut Option<String>,
+) -> Infallible {
+    let Ok(id) = id.await else { return std::future::pending().await };
+    loop {
+        let seen = reports.next().await;
+        let told = seen.values().find_map(|seen| {
+            let at = seen.report.attends.get(&id)?;
+            Some(format!("{}: {at}", seen.report.monitor))
+        });
+        if let Some(told) = told.filter(|told| at.as_ref() != Some(told)) {
+            eprintln!("{told}");
+            *at = Some(told);
+        }
+    }
 }
 
 /// Who leads the group.

@@ -6,9 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use redis_failover_core::{Answer, Found, NodeAddr, Phase, Reason, Request, Switchover, Topology};
 use redis_failover_store::{Feed, Sight, Store, ZooKeeperGroup};
-use tokio::time::timeout;
 
-use super::ask::{LOOK_LIMIT, has_leader, unclear, unreachable};
+use super::ask::{LOOK_LIMIT, has_leader, unreachable};
 use super::confirm::Confirmation;
 use super::outcome::Outcome;
 use crate::config::{StoreArgs, parse_node, parse_time};
@@ -120,13 +119,9 @@ async fn look(
     Ok((leader, wanted, prospects))
 }
 
-async fn ask(group: &impl Store, wanted: Switchover, leader: &str) -> Result<Answer, Failure> {
+async fn ask(group: &ZooKeeperGroup, wanted: Switchover, leader: &str) -> Result<Answer, Failure> {
     let limit = wanted.timeout + CHANGES_WITHIN;
-    match timeout(limit, group.ask(&Request::Switchover(wanted))).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(unclear(format!("no answer: {error}"))),
-        Err(_) => Err(unclear(format!("{leader} leads and gave no answer within {limit:?}"))),
-    }
+    super::ask::ask(group, &Request::Switchover(wanted), leader, limit).await
 }
 
 fn told(args: &SwitchoverArgs, answer: Answer) -> Result<ExitCode, Failure> {

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
 
+use serde_json::Value;
+
 use crate::world::{DEADLINE, Group, Servers};
 
 /// Carries out `redis-failover COMMAND -z … -p …`.
@@ -96,6 +98,55 @@ fn a_dead_monitor_counts_until_it_is_forgotten_and_a_living_one_is_not_forgotten
     // One of one is a quorum.
     group.redis[0].kill();
     group.await_successor(&servers, 0);
+}
+
+#[test]
+fn who_asks_is_told_at_which_step_the_leader_is_and_what_is_unclear_when_it_gave_no_answer_in_time() {
+    let servers = Servers::start();
+    let mut group = Group::start(&servers, "/redis/steps");
+    let leader = group.leader(&servers);
+    let others: Vec<_> = group.monitors.keys().filter(|id| **id != leader).cloned().collect();
+    for id in others {
+        group.monitors.get_mut(&id).expect("it is one of them").kill();
+    }
+    group.redis[0].kill();
+    eventually(DEADLINE, "the leader finds the master gone, and nobody else says anything", || {
+        let votes = group.votes(&servers, 0)?;
+        ensure_eq(votes, [(leader.clone(), "refused".to_owned())].into()).map(drop)
+    });
+    // A quorum would have to agree that it is lost, and there is none.
+    let waits = format!("{leader}: waits: ");
+    let switchover = operator(&servers, &group, &["switchover", "--yes", "--timeout", "2s"]);
+    assert_says(&switchover, 1, &[&waits, "error: refused: "]);
+    let (screen, zookeeper) = (servers.file("screen"), servers.zookeeper.connect_string());
+    let long = ["switchover", "--yes", "--timeout", "10m", "-z", &zookeeper, "-p", &group.path];
+    let mut terminal = servers.on_a_terminal(&screen.to_string_lossy(), &long);
+    let on_screen = || std::fs::read_to_string(&screen).unwrap_or_default();
+    let shows = |text: &str| if on_screen().contains(text) { Ok(()) } else { Err(on_screen()) };
+    eventually(DEADLINE, "it waits", || shows(&waits));
+    let next = ["pause", "--reason", "test", "--timeout", "2s", "--json"];
+    let timed_out = operator(&servers, &group, &next);
+    let heard =
+        format!("no answer within 2s; when last heard of: {leader}: comes after: switchover of epoch 1");
+    assert_says(&timed_out, 1, &[&format!("error: {heard}"), "may have been carried out"]);
+    let json: Value = serde_json::from_slice(&timed_out.stdout).expect("one object");
+    assert_eq!((&json["done"], &json["kind"]), (&Value::Null, &"unclear".into()), "{json}");
+    assert!(json["error"].as_str().is_some_and(|error| error.starts_with(&heard)), "{json}");
+    // Ctrl-C ends the waiting, and takes the request back.
+    assert_eq!(servers.children("/redis/steps/requests").len(), 1);
+    terminal.interrupt();
+    assert!(terminal.wait_exit(DEADLINE).success());
+    assert_eq!(servers.children("/redis/steps/requests"), Vec::<String>::new());
+    shows("error: no answer before it was interrupted; when last heard of: ").expect("it says so");
+    let ended = std::fs::read_to_string(terminal.log()).expect("how it ended");
+    assert!(ended.starts_with("ended with 1, "), "{ended}");
+    // A leader that stands still says nothing at all; its lock stands for a while.
+    group.monitors[&leader].stop();
+    let pause = ["pause", "--reason", "test", "--timeout", "300ms", "--json"];
+    let silent = operator(&servers, &group, &pause);
+    group.monitors[&leader].cont();
+    let says = [r#"{"done":null,"kind":"unclear""#, "no answer within 300ms; ", &leader];
+    assert_says(&silent, 1, &says);
 }
 
 #[test]

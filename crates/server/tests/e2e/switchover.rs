@@ -11,7 +11,7 @@ use crate::operator::{assert_says, operator, program};
 use crate::starts::restricted;
 use crate::steps::group_behind;
 use crate::trap::Trap;
-use crate::world::{DEADLINE, Group, Servers};
+use crate::world::{DEADLINE, Group, Servers, source_of_node};
 use crate::writer::Writer;
 
 #[test]
@@ -90,6 +90,25 @@ fn what_cannot_be_done_is_said_and_nothing_is_changed() {
     let done = format!("done: {third} is the master of epoch 2");
     assert_says(&switchover(&["--yes", "--at", soon.trim()]), 0, &[&would, &waits, &done]);
     assert!(begun.elapsed() > Duration::from_millis(900), "it did not wait: {:?}", begun.elapsed());
+}
+
+#[test]
+fn who_waits_for_a_switchover_sees_how_far_it_is() {
+    let servers = Servers::start();
+    let mut group = Group::linked("/redis/progress");
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    let (leader, target) = (group.leader(&servers), group.address(1));
+    let stream = group.redis[0].link().of([source_of_node(1)]).replies();
+    stream.limit(2_000_000);
+    for key in ["1", "2", "3"] {
+        group.redis[0].set(key, &"x".repeat(2_000_000)).expect("it takes writes");
+    }
+    let switchover =
+        operator(&servers, &group, &["switchover", "--to", &target, "--yes", "--timeout", "30s"]);
+    stream.heal();
+    let near = format!("{leader}: {target} is to come near: less than ");
+    assert_says(&switchover, 0, &[&near, "epoch 2: ", &format!("done: {target} is the master of epoch 2")]);
 }
 
 /// What goes wrong while a command of a switchover is held up on its way.

@@ -1,6 +1,6 @@
 """Runs a program on a terminal of its own, and keeps a file of what stands on its screen.
 
-terminal.py FILE PROGRAM ARGUMENT...   Each signal SIGTERM presses q. When the program has ended it prints how, and
+terminal.py FILE PROGRAM ARGUMENT...   Each signal SIGTERM presses q, each SIGINT Ctrl-C. When the program has ended it prints how, and
 whether the terminal is as it was, and exits.
 """
 
@@ -72,8 +72,18 @@ def main():
     before = termios.tcgetattr(slave)
     text = codecs.getincrementaldecoder("utf-8")("replace").decode
     environment = {**os.environ, "TERM": "xterm-256color"}
-    program = subprocess.Popen(sys.argv[2:], stdin=slave, stdout=slave, stderr=slave, env=environment)
+    program = subprocess.Popen(
+        sys.argv[2:],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+        start_new_session=True,
+        # Its controlling terminal: otherwise Ctrl-C is a letter and no signal.
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
     signal.signal(signal.SIGTERM, lambda *_: os.write(master, b"q"))
+    signal.signal(signal.SIGINT, lambda *_: os.write(master, b"\x03"))
     while program.poll() is None:
         if select.select([master], [], [], 0.1)[0]:
             screen.write(text(os.read(master, 65536)))

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use redis_failover_core::{Answer, MonitorId, Report, Request, Requests};
+use redis_failover_core::{Answer, MonitorId, Report, Request, RequestId, Requests};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -76,6 +76,22 @@ impl ZooKeeperGroup {
         examination::take(self.shared(), &self.inner.znodes, limit).await
     }
 
+    /// As [`Store::ask`]; tells which request it is as soon as it stands, to find in reports how far the leader is with
+    /// it.
+    ///
+    /// # Errors
+    /// As [`Store::ask`].
+    pub async fn ask_as(
+        &self,
+        request: &Request,
+        left_as: impl FnOnce(RequestId) + Send + 'static,
+    ) -> Result<Answer, StoreError> {
+        let session = self.shared().session(Duration::MAX).await?;
+        let asked = requests::ask(session, self.inner.znodes.clone(), request.clone(), left_as);
+        let work = self.shared().spawn(asked);
+        AbortOnDropHandle::new(work).await.ok().flatten().unwrap_or(Err(StoreError::Closed))
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         &self.inner.owner.shared
     }
@@ -140,9 +156,7 @@ impl Store for ZooKeeperGroup {
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, StoreError> {
-        let session = self.shared().session(Duration::MAX).await?;
-        let work = self.shared().spawn(requests::ask(session, self.inner.znodes.clone(), request.clone()));
-        AbortOnDropHandle::new(work).await.ok().flatten().unwrap_or(Err(StoreError::Closed))
+        self.ask_as(request, |_| {}).await
     }
 
     fn predecessors(&self) -> Feed<Predecessors> {

@@ -61,8 +61,13 @@ async fn watch_and_read(
     }
 }
 
-/// Leaves the request and waits for its answer; runs in the session's thread.
-pub(super) async fn ask(session: Session, znodes: Znodes, request: Request) -> Result<Answer, StoreError> {
+/// Leaves the request, says which it is, and waits for its answer; runs in the session's thread.
+pub(super) async fn ask(
+    session: Session,
+    znodes: Znodes,
+    request: Request,
+    left_as: impl FnOnce(RequestId),
+) -> Result<Answer, StoreError> {
     let failed = |error: Error| failed(&session, &znodes.requests, &error);
     let bytes = request_bytes(&request);
     let id = loop {
@@ -75,6 +80,7 @@ pub(super) async fn ask(session: Session, znodes: Znodes, request: Request) -> R
         }
     };
     let left = Left { session: session.clone(), path: znodes.request(id) };
+    left_as(id);
     loop {
         let (bytes, _, changed) =
             session.limited(session.client.get_and_watch_data(&left.path)).await.map_err(failed)?;
