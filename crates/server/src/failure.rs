@@ -111,6 +111,19 @@ impl Failure {
     }
 }
 
+/// A command line that was not understood: what is wrong with it is clap's first paragraph, the others are the hint.
+impl From<&clap::Error> for Failure {
+    fn from(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        let line = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut paragraphs = text.split("\n\n").map(line).filter(|line| !line.is_empty());
+        let failure = Self::new(Kind::Usage, paragraphs.next().unwrap_or_default());
+        let rest: Vec<_> = paragraphs.collect();
+        if rest.is_empty() { failure } else { failure.hint(rest.join("; ")) }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refused = if self.kind == Kind::Refused { "refused: " } else { "" };

@@ -33,15 +33,27 @@ pub use redis_link::Credentials;
 
 /// The program: carries out what this process's command line says, and returns its exit code.
 ///
-/// It exits by itself where the command line is wrong or asks for help.
+/// It exits by itself where the command line is wrong or asks for help, unless a program reads what it is told.
 pub fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let cli =
-        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Cli::command()).exit());
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
+        Ok((cli, matches))
+    });
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        // Nothing is known of the options here but their words.
+        Err(error) if error.use_stderr() && said_json() => return Failure::from(&error).tell(true),
+        Err(error) => error.exit(),
+    };
     match start_log(&cli).and_then(|()| cli.run()) {
         Ok(code) => code,
         Err(failure) => failure.tell(cli::wants_json(&matches)),
     }
+}
+
+/// Whether `--json` stands in the command line, wherever that may be.
+fn said_json() -> bool {
+    std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 fn start_log(cli: &Cli) -> Result<(), Failure> {

@@ -247,6 +247,32 @@ fn what_can_be_shown_without_a_server_is_json_too() {
 }
 
 #[test]
+fn a_command_line_that_is_not_understood_is_told_in_json_where_that_is_wanted() {
+    let told = |arguments: &[&str]| {
+        let wrong = redis_failover(arguments);
+        let (out, error) = (String::from_utf8_lossy(&wrong.stdout), String::from_utf8_lossy(&wrong.stderr));
+        assert_eq!(wrong.status.code(), Some(2), "{arguments:?}: {out}{error}");
+        let told: Value = serde_json::from_str(&out).unwrap_or_else(|cause| panic!("{cause}: {out}"));
+        assert_eq!((&told["done"], &told["kind"]), (&false.into(), &"usage".into()), "{told}");
+        let text = |key: &str| told[key].as_str().unwrap_or_default().to_owned();
+        assert_eq!(error, format!("error: {}\nhint: {}\n", text("error"), text("hint")));
+        (text("error"), text("hint"))
+    };
+    let (error, hint) = told(&["status", "--json", "-z", "localhost:2181"]);
+    assert_eq!(error, "the following required arguments were not provided: --path <PATH>");
+    assert!(hint.starts_with("Usage: redis-failover status "), "{hint}");
+    let (error, hint) = told(&["switchover", "-z", "h:1", "-p", "/a", "--timeot", "1s", "--json"]);
+    assert_eq!(error, "unexpected argument '--timeot' found");
+    assert!(hint.contains("'--timeout'"), "{hint}");
+    let (error, _) = told(&["explain", "--json", "two", "-z", "h:1", "-p", "/a"]);
+    assert!(error.contains("'two'") && error.contains("<EPOCH>"), "{error}");
+    // What comes after `--` is no option, and help is no error.
+    let plain = redis_failover(&["explain", "-z", "h:1", "-p", "/a", "--", "--json"]);
+    assert_eq!((plain.status.code(), plain.stdout.as_slice()), (Some(2), b"".as_slice()));
+    assert_eq!(redis_failover(&["status", "--json", "--help"]).status.code(), Some(0));
+}
+
+#[test]
 fn what_is_wrong_with_an_option_that_clap_does_not_know_is_json_too() {
     let wrong = redis_failover(&["config-keys", "--json", "--log", "a=b"]);
     let told: Value = serde_json::from_slice(&wrong.stdout).expect("JSON");
