@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use redis_failover_store::{Campaign, Store};
+
+use super::Monitor;
+
 /// For how long a monitor leaves the lead to others after the store has refused what it wrote. Where it refuses them
 /// all (a quota), each leads in its turn until it no longer does.
 const ASIDE: Duration = Duration::from_secs(30);
@@ -40,5 +44,21 @@ impl Candidacy {
     /// Lets it stand again when others have had their time; yields whether that was so.
     pub(super) fn tick(&mut self, now: Instant) -> bool {
         self.aside.take_if(|until| *until <= now).is_some()
+    }
+}
+
+impl<S: Store> Monitor<S> {
+    /// Stands for the lead or aside.
+    pub(super) fn stand(&self) {
+        self.campaign.stand(self.candidacy.stands());
+    }
+
+    /// Stands for the lead only once no monitor of the predecessor is alive: neither's lock excludes the other. One
+    /// that comes later finds a record that it cannot know, and its first writing is told from ours.
+    pub(super) fn predecessors(&mut self, found: Option<&Vec<String>>) {
+        let Some(found) = found else { return };
+        self.tidings.predecessors(found, self.candidacy.alone);
+        self.candidacy.alone |= found.is_empty();
+        self.stand();
     }
 }

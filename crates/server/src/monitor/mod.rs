@@ -257,20 +257,6 @@ impl<S: Store> Monitor<S> {
         }
     }
 
-    /// Stands for the lead or aside.
-    fn stand(&self) {
-        self.campaign.stand(self.candidacy.stands());
-    }
-
-    /// Stands for the lead only once no monitor of the predecessor is alive: neither's lock excludes the other. One
-    /// that comes later finds a record that it cannot know, and its first writing is told from ours.
-    fn predecessors(&mut self, found: Option<&Vec<String>>) {
-        let Some(found) = found else { return };
-        self.tidings.predecessors(found, self.candidacy.alone);
-        self.candidacy.alone |= found.is_empty();
-        self.stand();
-    }
-
     /// Watches the record's nodes by the record's policy, also when the record is this monitor's own commit.
     fn follow_record(&mut self) {
         let Some(record) = self.decider.record() else { return };
