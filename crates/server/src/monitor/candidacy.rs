@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use redis_failover_core::Topology;
 use redis_failover_store::{Campaign, Store};
 
 use super::Monitor;
@@ -51,6 +52,15 @@ impl<S: Store> Monitor<S> {
     /// Stands for the lead or aside.
     pub(super) fn stand(&self) {
         self.campaign.stand(self.candidacy.stands());
+    }
+
+    /// Leaves the lead to others for a while, where there are any: who is alone tries on.
+    pub(super) fn stand_aside(&mut self) {
+        let others = |record: &Topology| record.monitors.iter().any(|id| *id != self.setup.id);
+        if self.decider.record().is_some_and(others) {
+            self.candidacy.refused(Instant::now());
+            self.stand();
+        }
     }
 
     /// Stands for the lead only once no monitor of the predecessor is alive: neither's lock excludes the other. One

@@ -298,8 +298,7 @@ impl<S: Store> Monitor<S> {
         let unwritten = [Outcome::NotCommitted, Outcome::CommitRefused, Outcome::CommitUnknown];
         let reread = unwritten.contains(&outcome);
         if outcome == Outcome::CommitRefused {
-            self.candidacy.refused(Instant::now());
-            self.stand();
+            self.stand_aside();
         }
         self.decide(Event::Finished(id, outcome));
         if reread {

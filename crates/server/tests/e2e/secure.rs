@@ -184,6 +184,6 @@ fn a_monitor_that_may_not_write_the_record_leaves_the_lead_to_one_that_may() {
         ensure_eq(status["nodes"][2]["ok"].as_bool(), Some(false))?;
         ensure_eq(status["leader"]["id"].as_str() == Some("m9"), true)
     });
-    assert!(group.logged_by(&without, "leaves the lead to others") > 0);
-    assert_eq!(group.logged_by("m9", "leaves the lead to others"), 0);
+    assert!(group.logged_by(&without, "stands-aside") > 0);
+    assert_eq!(group.logged_by("m9", "stands-aside"), 0);
 }
