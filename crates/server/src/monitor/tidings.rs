@@ -334,7 +334,7 @@ impl Tidings {
             Outcome::NotAnswered => warn!(event = "step-failed", %group, "not answered"),
             Outcome::NotCommitted => warn!(event = "step-failed", %group, "not committed"),
             Outcome::CommitRefused => {
-                warn!(event = "stands-aside", %group, "refused: where there are others, it leaves the lead to them")
+                warn!(event = "stands-aside", %group, "refused: where there are others, it leaves the lead to them");
             }
             Outcome::CommitUnknown => warn!(event = "step-failed", %group, "commit unclear, reading again"),
             Outcome::Promoted(None) => warn!(event = "step-failed", %group, "promotion unclear, looking"),
