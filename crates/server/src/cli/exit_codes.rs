@@ -11,7 +11,8 @@ pub(super) const EXIT_CODES: [(&str, &str); 6] = [
     ("4", "Found an error or a warning (doctor)"),
     (
         "128+N",
-        "Ended by signal N, as shells tell it: 130 by Ctrl-C. What was asked for before may be done all the same",
+        "Ended by signal N, as shells tell it: 130 by Ctrl-C. Who waits for an answer takes the request back at Ctrl-C \
+         and ends with 1. What was asked for before may be done all the same",
     ),
 ];
 
