@@ -106,6 +106,11 @@ pub(crate) fn is_withheld(facts: &Facts<'_>, progress: &Progress) -> bool {
     matches!(diagnose(facts), Diagnosis::MasterLost(reason) if planner.is_withheld(reason))
 }
 
+/// Whether this monitor keeps the group in order, and has opened the published master or does so next.
+pub(crate) fn tends(facts: &Facts<'_>, progress: &Progress) -> bool {
+    Planner { facts, version: Version::default(), progress }.sees_master()
+}
+
 /// Whether what a promoted node says is what the intent asked for.
 pub fn confirms(intent: &Intent, evidence: &Evidence) -> bool {
     let parted = (intent.replid.clone(), intent.offset + 1);
@@ -196,6 +201,12 @@ impl Planner<'_> {
             self.progress.closed.get(*node) != Some(*run) && record.nodes().any(|member| member == *node)
         });
         opened.unclosed.extend(ceded.map(|(node, run)| (node.clone(), run.clone())));
+        // A master that answers no freeze may have given up its role for a leader that was lost then.
+        let seen = self.facts.sightings.get(&record.master);
+        let silent = record.master_run.iter().filter(|run| {
+            !self.progress.evidence.contains_key(&record.master) && seen.is_none_or(|it| it.run == **run)
+        });
+        opened.unclosed.extend(silent.map(|run| (record.master.clone(), run.clone())));
         mark(&mut opened, &record.master, false);
         self.commit(opened, Purpose::OpenEpoch)
     }

@@ -139,6 +139,8 @@ impl Decider {
                     // A better one was there, and leads: the operator is told so.
                     self.progress.accepted.take_if(|(_, wanted)| *wanted != node);
                     self.progress.evidence.remove(&node);
+                    // The clients that it gets from now on are others than those that were cut off before.
+                    self.progress.closed.remove(&node);
                     self.progress.published = run;
                 }
             }

@@ -13,6 +13,7 @@ use crate::diagnosis::{Diagnosis, diagnose};
 use crate::divergence::{Divergence, Keeping};
 use crate::founding::Founding;
 use crate::names::{Epoch, MonitorId, NodeAddr};
+use crate::plan::tends;
 use crate::request::{Answer, Request, RequestId};
 use crate::step::{Purpose, Step};
 use crate::time::Instant;
@@ -80,6 +81,20 @@ impl Decider {
         }
         let record = self.record().ok_or_else(|| Answer::Refused("the group has no record yet".into()))?;
         Ok(Some(record).filter(|record| record.phase == Phase::Steady))
+    }
+
+    /// Whether the master of a later epoch is to be opened to writes, or replaced, in a moment: who asked for another
+    /// epoch to end is answered after that. Where it may stay as it is, others must not wait behind that request.
+    pub(super) fn is_settling(&self, now: Instant) -> bool {
+        let Some(facts) = self.facts(now).filter(|_| self.progress.opened.is_none()) else { return false };
+        match diagnose(&facts) {
+            Diagnosis::Healthy | Diagnosis::MasterDoubted | Diagnosis::MasterUnknown => {
+                tends(&facts, &self.progress)
+            }
+            Diagnosis::AwaitingVotes(_) | Diagnosis::AwaitingWitness(_) => true,
+            Diagnosis::MasterLost(_) => self.changes_now(now),
+            Diagnosis::ChangeUnfinished | Diagnosis::MasterCeded | Diagnosis::MasterIsolated(_) => false,
+        }
     }
 
     /// What the node holds beyond is given up, if it is held for that.

@@ -45,11 +45,8 @@ impl Decider {
         let steady = self.steady_record()?.map(|record| (record.epoch, record.master.clone()));
         let Some((epoch, master)) = steady else { return Ok(None) };
         if epoch != wanted.epoch {
-            if self.progress.opened.is_none() {
-                // It takes no writes yet, and that comes first.
-                return Ok(None);
-            }
-            return Err(self.ended(id, wanted, (epoch, &master)));
+            let settles = self.is_settling(now);
+            return if settles { Ok(None) } else { Err(self.ended(id, wanted, (epoch, &master))) };
         }
         if self.progress.switch.is_some() {
             return Ok(None);
@@ -234,8 +231,6 @@ impl Decider {
     /// The master was told to give up its role, and said this, or nothing: then it may have done it.
     pub(super) fn ceded(&mut self, now: Instant, mut said: BTreeMap<NodeAddr, Evidence>) {
         let Some(mut switch) = self.progress.switch.take() else { return };
-        // It may have given it up before, in this life: those whose clients were cut off then are not these.
-        self.progress.closed.remove(&switch.from.0);
         self.progress.ceded.extend([switch.from.clone()]);
         if let Some(said) = said.remove(&switch.from.0) {
             let since = now;

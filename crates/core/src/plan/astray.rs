@@ -170,7 +170,11 @@ impl Planner<'_> {
     /// Whether the node's clients are those of a master that gave up its role, and have to be cut off.
     fn closes(&self, node: &NodeAddr) -> bool {
         let unclosed = self.facts.record.unclosed.get(node);
-        unclosed.is_some() && unclosed != self.progress.closed.get(node)
+        unclosed.is_some_and(|run| {
+            // Another life of its process has none of them.
+            let lives = self.facts.sightings.get(node).is_none_or(|it| it.run == *run);
+            lives && self.progress.closed.get(node) != Some(run)
+        })
     }
 
     fn standing_of_frozen(&self, node: &NodeAddr, said: &Evidence) -> Standing {

@@ -43,7 +43,7 @@ impl Decider {
         };
         let begun = self.asked.hurried.as_ref().filter(|it| it.by == id).map(|it| it.epoch);
         if begun.or(wanted.epoch).is_some_and(|epoch| epoch < record.epoch) {
-            return if self.progress.opened.is_some() { Err(failed_over(&record, wanted)) } else { Ok(None) };
+            return if self.is_settling(now) { Ok(None) } else { Err(failed_over(&record, wanted)) };
         }
         if begun.is_some() {
             return self.goes_on(now, &record);
