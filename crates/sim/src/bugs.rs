@@ -5,8 +5,8 @@
 mod switching;
 
 use redis_failover_core::{
-    Event as Fact, Found, Intent, Leadership, NodeAddr, Outcome, Phase, Purpose, Requests, RunId, Step, Term,
-    Topology, Versioned,
+    Event as Fact, Found, Intent, Leadership, NodeAddr, Outcome, Phase, Purpose, Reason, Requests, RunId,
+    Step, Term, Topology, Versioned,
 };
 
 use crate::monitor::Monitor;
@@ -120,6 +120,12 @@ bugs! {
         "A look at both nodes from before writes were held counts as one from after.";
     CedesOn, "cedes-on", "commands-only-in-the-lead",
         "A leader has the master give up its role though it lost the lead meanwhile.";
+    OpensForAnother, "opens-for-another", "who-was-named-takes-over",
+        "An epoch that an operator ordered is opened for another node than the one that he named.";
+    IgnoresOrders, "ignores-orders", "who-is-not-to-lead-does-not",
+        "What operators said of single nodes is not read.";
+    IgnoresPause, "ignores-pause", "a-pause-begins-no-change",
+        "That the group is paused is not read.";
     NeverOpens, "never-opens", "liveness",
         "A published master stays closed.";
     NeverRepoints, "never-repoints", "liveness",
@@ -162,9 +168,14 @@ impl World {
                 shrink(&mut read, monitor);
                 Fact::TopologyRead(read)
             }
-            (Some(Bug::IgnoresLeft), Fact::TopologyRead(mut read)) => {
+            (Some(bug), Fact::TopologyRead(mut read)) => {
                 if let Found::Record(record) = &mut read.found {
-                    record.left.clear();
+                    match bug {
+                        Bug::IgnoresLeft => record.left.clear(),
+                        Bug::IgnoresOrders => record.orders.clear(),
+                        Bug::IgnoresPause => record.pause = None,
+                        _ => {}
+                    }
                 }
                 Fact::TopologyRead(read)
             }
@@ -271,14 +282,22 @@ impl World {
         let epoch = record.epoch;
         let Phase::FailingOver(change) = &mut record.phase else { return };
         let held = |node: &NodeAddr| monitor.held.get(&self.node_of(node)?).map(|held| &held.said);
+        let as_it_is = |node: &NodeAddr| {
+            held(node).map(|said| Intent {
+                node: node.clone(),
+                run: said.run.clone(),
+                replid: said.history.replid.clone(),
+                offset: said.history.offset,
+            })
+        };
+        let mut nodes = record.members.iter().map(|it| &it.addr);
         match self.bug {
             Some(Bug::ChoosesByOrder) => {
-                let first = record.members.iter().find_map(|it| Some((it.addr.clone(), held(&it.addr)?)));
-                if let Some((node, said)) = first {
-                    let (run, history) = (said.run.clone(), &said.history);
-                    change.intent =
-                        Intent { node, run, replid: history.replid.clone(), offset: history.offset };
-                }
+                change.intent = nodes.find_map(as_it_is).unwrap_or(change.intent.clone());
+            }
+            Some(Bug::OpensForAnother) if change.reason == Reason::Ordered => {
+                let mut others = nodes.filter(|node| **node != change.intent.node && **node != record.master);
+                change.intent = others.find_map(as_it_is).unwrap_or(change.intent.clone());
             }
             Some(Bug::IgnoresLineage) => {
                 if let Some(said) = held(&change.intent.node) {

@@ -15,6 +15,7 @@ mod faults;
 mod monitor;
 mod nodes;
 mod operators;
+mod orders;
 mod prober;
 pub mod queue;
 pub mod redis;

@@ -6,6 +6,7 @@ use fastrand::Rng;
 use redis_failover_core::{Answer, Epoch, Leadership, Request, RequestId, Switchover};
 
 use crate::faults::Fault;
+use crate::orders::Said;
 use crate::queue::{MS, Micros, S};
 use crate::swarm::{Swarm, choose};
 use crate::world::{Event, World};
@@ -48,6 +49,8 @@ pub(crate) enum Act {
     KillLeader,
     /// Looks whether it is over.
     Due(RequestId),
+    /// Says something of nodes or of the group.
+    Order(Said),
 }
 
 impl Operators {
@@ -117,6 +120,7 @@ impl World {
             }
             Act::KillLeader => self.kill_leader(),
             Act::Due(request) => self.check_switched_in_time(request),
+            Act::Order(said) => self.order(said),
         }
     }
 
@@ -164,6 +168,9 @@ impl World {
     /// A leader has answered.
     pub(crate) fn operator_is_answered(&mut self, request: RequestId, answer: &Answer) {
         self.say(|| format!("{request:?} is answered: {answer}"));
+        if self.order_is_answered(request, answer) {
+            return;
+        }
         self.operators.open.retain(|it| *it != request);
         let counted = &mut self.checks.counts.switchovers;
         match answer {
@@ -174,6 +181,6 @@ impl World {
 
     /// Whether a request stands that nobody has answered.
     pub(crate) fn somebody_asks(&self) -> bool {
-        !self.operators.open.is_empty()
+        !self.operators.open.is_empty() || self.somebody_orders()
     }
 }

@@ -17,6 +17,7 @@ use crate::faults::Fault;
 use crate::monitor::Monitor;
 use crate::nodes::{Node, NodeTimer};
 use crate::operators::{Act, Operators};
+use crate::orders::Orders;
 use crate::queue::{MS, Micros, Queue, S};
 use crate::redis::Server;
 use crate::scripts::{Script, Step};
@@ -88,6 +89,7 @@ pub struct World {
     pub(crate) checks: Checks,
     pub(crate) departures: Departures,
     pub(crate) operators: Operators,
+    pub(crate) orders: Orders,
     pub(crate) hostile_until: Micros,
     pub(crate) ends_at: Micros,
     pub(crate) active: u32,
@@ -125,7 +127,8 @@ impl World {
         let swarm = Swarm::draw(&mut rng);
         let departures = Departures::draw(seed, &swarm);
         let operators = Operators::draw(seed, &swarm);
-        Self::with(seed, (swarm, departures, operators), rng, bug, traced)
+        let orders = Orders::draw(seed, &swarm);
+        Self { orders, ..Self::with(seed, (swarm, departures, operators), rng, bug, traced) }
     }
 
     /// A script's world.
@@ -176,6 +179,7 @@ impl World {
             glances: Vec::new(),
             departures,
             operators,
+            orders: Orders::default(),
             hostile_until,
             ends_at: hostile_until + CALM + swarm.third_failover_waits * 3,
             active: 0,
@@ -215,6 +219,7 @@ impl World {
         self.queue.at(self.hostile_until, Event::Calm);
         self.plan_departures();
         self.plan_operators();
+        self.plan_orders();
         while self.checks.violation.is_none() && !self.checks.is_well {
             let Some(event) = self.queue.next(self.ends_at) else {
                 self.not_well();

@@ -134,11 +134,14 @@ impl World {
             self.checks.chosen_since = *at;
         }
         if self.check_taken_over(m, chosen, old, change)
+            || self.check_ordered(chosen, old, new)
             || self.nodes[chosen].server.run() != change.intent.run
         {
             return;
         }
-        if self.check_waited(m, chosen, old, new) || self.check_left(m, chosen, old) {
+        // An operator who accepts what is lost by it may name whomever he likes.
+        let accepted = self.orders.accepts(old.epoch, chosen);
+        if !accepted && (self.check_waited(m, chosen, old, new) || self.check_left(m, chosen, old)) {
             return;
         }
         let verdicts = self.monitors[m].judged.clone();
@@ -166,6 +169,9 @@ impl World {
                 && old.lineages.locate(&held.said.history).is_some()
                 && server.priority > 0
                 && verdicts.get(&server.addr) == Some(&Verdict::Up);
+            let orders = old.orders.get(&server.addr);
+            let kept_out = orders.is_some_and(|it| it.drained || it.priority == Some(0));
+            let counts = counts && !accepted && !kept_out;
             let better = |id: &WriteId| {
                 self.checks.live.contains(*id) && !self.nodes[chosen].server.writes.contains(*id)
             };
@@ -238,6 +244,12 @@ impl World {
             |m: &&Monitor| old.monitors.contains(&m.id) && m.failing[n].is_some_and(|at| now - at < late);
         let (found, quorum) = (self.monitors.iter().filter(failing).count(), old.quorum());
         let registered = old.monitors.len();
+        if !changed && self.orders.ends(old.epoch, now.saturating_sub(late)) {
+            return;
+        }
+        if !changed && self.orders.paused {
+            return self.violate("a-pause-begins-no-change", "the nodes are frozen");
+        }
         if !(changed || found >= quorum) || quorum <= registered / 2 {
             let alive: usize = self.monitors.iter().filter(|m| m.alive).count();
             let detail = format!("{found} of {registered} found it down, {quorum} needed, {alive} live");
@@ -250,6 +262,8 @@ impl World {
         let Phase::FailingOver(change) = &old.phase else { return };
         let Some(n) = self.node_of(&new.master) else { return };
         self.checks.counts.changes += 1;
+        // Who leads, be it against an order, is in service again.
+        self.orders.drained.remove(&n);
         let server = &self.nodes[n].server;
         let (intent, run) = (&change.intent, server.run());
         let parted = Some((intent.replid.clone(), intent.offset + 1));
