@@ -23,6 +23,7 @@ mod nodes;
 mod operator;
 mod pauses;
 mod recipes;
+mod recovery;
 mod replies;
 mod returns;
 mod secure;

@@ -7,6 +7,7 @@ use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
 
 use serde_json::Value;
 
+use crate::recovery::{in_status, recovers};
 use crate::world::{DEADLINE, Group, Servers};
 
 /// Carries out `redis-failover COMMAND -z … -p …`.
@@ -74,7 +75,7 @@ fn a_dead_monitor_counts_until_it_is_forgotten_and_a_living_one_is_not_forgotten
         let told = status["troubles"].to_string().contains("1 monitors are alive and 2 must agree");
         if told { Ok(()) } else { Err(status.to_string()) }
     });
-    let forget = |id: &str| operator(&servers, &group, &["monitor", "forget", id, "--yes"]);
+    let forget = |group: &Group, id: &str| operator(&servers, group, &["monitor", "forget", id, "--yes"]);
     let list = || operator(&servers, &group, &["monitor", "list", "--json"]);
     let listed: serde_json::Value = serde_json::from_slice(&list().stdout).expect("it prints JSON");
     for monitor in listed.as_array().expect("an array") {
@@ -88,11 +89,13 @@ fn a_dead_monitor_counts_until_it_is_forgotten_and_a_living_one_is_not_forgotten
     }
     assert_eq!(listed.as_array().map(Vec::len), Some(3), "{listed}");
     assert_says(&operator(&servers, &group, &["monitor", "list"]), 0, &["leader", "gone", " up"]);
-    assert_says(&forget(&leader), 1, &["is alive"]);
-    assert_says(&forget("nobody"), 1, &["no monitor nobody is registered", &leader]);
-    for id in &others {
-        assert_says(&forget(id), 0, &["done"]);
-    }
+    assert_says(&forget(&group, &leader), 1, &["is alive"]);
+    assert_says(&forget(&group, "nobody"), 1, &["no monitor nobody is registered", &leader]);
+    recovers(in_status(&servers), &mut group, &["gone", "no-quorum"], |group| {
+        for id in &others {
+            assert_says(&forget(group, id), 0, &["done"]);
+        }
+    });
     let registered = group.status(&servers).expect("a status")["monitors"].clone();
     assert_eq!(registered.as_array().map(Vec::len), Some(1), "{registered}");
     // One of one is a quorum.
@@ -170,6 +173,9 @@ fn a_replica_that_nobody_listed_is_found_published_and_takes_over() {
     });
     group.redis[0].kill();
     assert_eq!(group.await_successor(&servers, 0), 2);
+    recovers(in_status(&servers), &mut group, &["discovered"], |group| {
+        assert_says(&operator(&servers, group, &["node", "add", &group.address(2)]), 0, &["done"]);
+    });
 }
 
 #[test]
@@ -186,6 +192,15 @@ fn a_replica_that_is_only_watched_is_published_and_never_takes_over() {
     group.redis[0].kill();
     assert_eq!(group.await_successor(&servers, 0), 1);
     group.await_steady(&servers, 1);
+    group.redis[1].kill();
+    recovers(in_status(&servers), &mut group, &["only-watched", "nobody-may-take-over"], |group| {
+        assert_says(
+            &operator(&servers, group, &["config", "set", "discover=promote", "--yes"]),
+            0,
+            &["done"],
+        );
+    });
+    assert_eq!(group.await_successor(&servers, 1), 2);
 }
 
 #[test]

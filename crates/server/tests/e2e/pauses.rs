@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use redis_failover_lab::eventually;
 
 use crate::operator::{assert_says, operator};
+use crate::recovery::{in_status, recovers};
 use crate::world::{DEADLINE, Group, Servers};
 
 fn json(output: &std::process::Output) -> serde_json::Value {
@@ -45,8 +46,10 @@ fn while_a_group_is_paused_a_lost_master_is_told_and_kept_until_somebody_resumes
     assert!(group.logged("+would-failover") > 0);
     let refused = operator(&servers, &group, &["failover", "--yes"]);
     assert_says(&refused, 1, &["refused: paused by ", "redis-failover resume"]);
-    let resumed = operator(&servers, &group, &["resume", "--json"]);
-    assert_eq!(json(&resumed), serde_json::json!({ "done": true, "text": "resumed" }));
+    recovers(in_status(&servers), &mut group, &["withheld"], |group| {
+        let resumed = operator(&servers, group, &["resume", "--json"]);
+        assert_eq!(json(&resumed), serde_json::json!({ "done": true, "text": "resumed" }));
+    });
     group.await_successor(&servers, 0);
     let again = operator(&servers, &group, &["resume", "--json"]);
     assert_says(&again, 1, &["the group is not paused"]);

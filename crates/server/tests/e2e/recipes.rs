@@ -3,6 +3,7 @@
 use redis_failover_lab::{Flavour, Redis, ensure_eq, eventually};
 
 use crate::operator::{assert_says, operator};
+use crate::recovery::{in_status, recovers};
 use crate::world::{DEADLINE, Group, Servers};
 use crate::writer::Writer;
 
@@ -84,12 +85,14 @@ fn a_group_moves_here_from_the_python_predecessor() {
     servers.put("/redis/move", &format!(r#"{{"master":["{first}","OK"],"slaves":{slaves}}}"#));
     let writer = Writer::start(&servers, &group, "move");
     writer.write_more();
-    group.start_monitors(&servers);
-    eventually(DEADLINE, "they wait for it to end", || {
-        ensure_eq(group.logged("/ZktoolsLocks/redis_monitor_lock/lock") >= 3, true).map(drop)
+    recovers(in_status(&servers), &mut group, &["predecessor-document"], |group| {
+        group.start_monitors(&servers);
+        eventually(DEADLINE, "they wait for it to end", || {
+            ensure_eq(group.logged("/ZktoolsLocks/redis_monitor_lock/lock") >= 3, true).map(drop)
+        });
+        writer.write_more();
+        predecessor.terminate();
     });
-    writer.write_more();
-    predecessor.terminate();
     group.await_steady(&servers, 0);
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 0, "its document is taken over as it is");
     let doctor = operator(&servers, &group, &["doctor"]);

@@ -9,6 +9,7 @@ use redis_failover_lab::{Connection, Flavour, Redis, RedisBuilder, Reply, ensure
 
 use crate::history::{assert_each_epoch_told_once, history};
 use crate::operator::{assert_says, operator};
+use crate::recovery::{in_status, recovers};
 use crate::world::{DEADLINE, Group, Servers, hold_for};
 
 /// Makes a test of each function, on this version.
@@ -180,7 +181,7 @@ fn load(file: &Path, flavour: Flavour) -> Redis {
 }
 
 /// Makes a node a master by hand and has it take a write before a monitor looks, which it does five times a second.
-fn go_astray(redis: &Redis, value: &str) {
+pub(crate) fn go_astray(redis: &Redis, value: &str) {
     eventually(DEADLINE, "it takes a write of its own", || {
         let mut connection = redis.connect()?;
         connection.command(&["REPLICAOF", "NO", "ONE"])?.into_result()?;
@@ -209,7 +210,7 @@ fn what_a_node_wrote_by_itself_is_saved_before_it_is_filled(flavour: Flavour) {
 fn a_node_whose_snapshots_cannot_be_named_is_held_until_an_operator_gives_up_what_it_holds() {
     let servers = Servers::start();
     let redis = (0..3).map(|_| Redis::start()).collect();
-    let group = group(&servers, "/redis/held", redis, &["--on-divergence", "save"]);
+    let mut group = group(&servers, "/redis/held", redis, &["--on-divergence", "save"]);
     go_astray(&group.redis[1], &"v".repeat(1_000));
     let held = eventually(DEADLINE, "it is held", || {
         let status = group.status(&servers)?;
@@ -219,11 +220,11 @@ fn a_node_whose_snapshots_cannot_be_named_is_held_until_an_operator_gives_up_wha
     let beyond = offset(&group.redis[1]) - parted_at(&group.redis[1]);
     assert!((1_000..1_200).contains(&beyond), "{beyond}");
     assert_eq!(held["bytes"], beyond);
-    let told = || {
-        let back = returned(&servers, &group, 1);
+    let told = |group: &Group| {
+        let back = returned(&servers, group, 1);
         (back["bytes"].as_u64(), back["is"].as_str().unwrap_or_default().to_owned(), back["why"].clone())
     };
-    assert_eq!(told(), (Some(beyond), "held".to_owned(), held["why"].clone()));
+    assert_eq!(told(&group), (Some(beyond), "held".to_owned(), held["why"].clone()));
     let why = held["why"].as_str().expect("a reason");
     assert!(why.contains("/dump.rdb") && why.contains("protected config"), "{why}");
     hold_for(Duration::from_secs(2), "it is not filled", || {
@@ -236,9 +237,11 @@ fn a_node_whose_snapshots_cannot_be_named_is_held_until_an_operator_gives_up_wha
     assert_says(&shown, 0, &["is held back", &give_up]);
     let other = group.address(2);
     assert_says(&operator(&servers, &group, &["resync", &other, "--yes"]), 1, &["is not held back"]);
-    assert_says(&operator(&servers, &group, &["resync", &node, "--yes"]), 0, &["done"]);
+    recovers(in_status(&servers), &mut group, &["held"], |group| {
+        assert_says(&operator(&servers, group, &["resync", &node, "--yes"]), 0, &["done"]);
+    });
     group.await_steady(&servers, 0);
-    assert_eq!(told(), (Some(beyond), "discarded".to_owned(), serde_json::Value::Null));
+    assert_eq!(told(&group), (Some(beyond), "discarded".to_owned(), serde_json::Value::Null));
     assert_eq!(group.redis[1].get("astray").expect("it answers"), None);
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis_failover_lab::{Process, eventually};
 use serde_json::Value;
 
+use crate::recovery::{recovers, states_in};
 use crate::world::{DEADLINE, Group, Servers, source_of_node};
 
 /// Starts `status --watch 1` with these options.
@@ -89,12 +90,16 @@ fn who_watches_sees_what_happens_to_a_group_and_to_zookeeper_and_goes_on_until_i
         }
     });
     let stopped = servers.take_zookeeper_away();
-    assert_eq!(await_states(&json, &["no-zookeeper"])["group"], "/redis/watched");
-    eventually(DEADLINE, "the pages say so, too", || {
-        let text = printed(&pages);
-        if text.contains("trouble  no-zookeeper\n") { Ok(()) } else { Err(text) }
+    let newest =
+        |_: &Servers| looks(&json).pop().map(|look| states_in(&look)).ok_or("nothing yet".to_owned());
+    recovers(newest, &mut servers, &["no-zookeeper"], |servers| {
+        assert_eq!(await_states(&json, &["no-zookeeper"])["group"], "/redis/watched");
+        eventually(DEADLINE, "the pages say so, too", || {
+            let text = printed(&pages);
+            if text.contains("trouble  no-zookeeper\n") { Ok(()) } else { Err(text) }
+        });
+        servers.bring_zookeeper_back(stopped);
     });
-    servers.bring_zookeeper_back(stopped);
     for monitor in group.monitors.values_mut() {
         monitor.terminate();
         monitor.wait_exit(DEADLINE);

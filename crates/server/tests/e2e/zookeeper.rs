@@ -12,6 +12,7 @@ use redis_failover_lab::{Process, ZooKeeper, ensure_eq, eventually};
 
 use crate::faults::kill_caught_up_master;
 use crate::operator::{assert_says, operator};
+use crate::recovery::{in_status, recovers};
 use crate::world::{DEADLINE, Group, Servers, hold_for};
 use crate::writer::{Writer, assert_sound};
 
@@ -78,8 +79,14 @@ fn ten_seconds_without_any_zookeeper_server_change_no_master_and_no_client_notic
 
 /// A group in epoch 2 whose ensemble then forgets that: `forget` makes its data that of before, or none.
 ///
-/// Whoever remembers more commands no node and says so, and `told` is what people are told; then the master is adopted.
-fn an_ensemble_that_forgets(path: &str, told: &str, forget: fn(&mut ZooKeeper, &Path)) {
+/// Whoever remembers more commands no node and says so, and `told` is what people are told; then `adopted` is to have
+/// the master at this address adopted.
+fn an_ensemble_that_forgets(
+    path: &str,
+    told: &str,
+    forget: fn(&mut ZooKeeper, &Path),
+    adopted: fn(&Servers, &mut Group, &str),
+) {
     let mut servers = Servers::start();
     let mut group = Group::start(&servers, path);
     let backup = servers.file("backup");
@@ -114,23 +121,33 @@ fn an_ensemble_that_forgets(path: &str, told: &str, forget: fn(&mut ZooKeeper, &
     writer.write_more();
 
     let address = group.redis[master].addr();
-    assert_says(&operator(&servers, &group, &["adopt", "--master", &address, "--yes"]), 0, &["done"]);
+    adopted(&servers, &mut group, &address);
     group.await_steady(&servers, master);
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 3, "above all that is remembered");
     writer.write_more();
     assert_sound(&writer.finish(&group.redis[master]), 1, 0);
 }
 
+/// What an operator does about it.
+fn adopt(servers: &Servers, group: &Group, master: &str) {
+    assert_says(&operator(servers, group, &["adopt", "--master", master, "--yes"]), 0, &["done"]);
+}
+
 #[test]
 fn a_zookeeper_restored_from_an_older_backup_is_not_believed_until_a_master_is_adopted() {
     let told = "older than the monitors remember (epoch 2)";
-    an_ensemble_that_forgets("/redis/restored", told, ZooKeeper::restore);
+    an_ensemble_that_forgets("/redis/restored", told, ZooKeeper::restore, |servers, group, master| {
+        recovers(in_status(servers), group, &["record-older"], |group| adopt(servers, group, master));
+    });
 }
 
 #[test]
 fn a_zookeeper_that_was_wiped_gets_no_new_group_until_a_master_is_adopted() {
     let told = "the monitors remember epoch 2: ZooKeeper was emptied";
-    an_ensemble_that_forgets("/redis/wiped", told, |zookeeper, _| zookeeper.wipe());
+    let wipe = |zookeeper: &mut ZooKeeper, _: &Path| zookeeper.wipe();
+    an_ensemble_that_forgets("/redis/wiped", told, wipe, |servers, group, master| {
+        recovers(in_status(servers), group, &["nothing-published"], |group| adopt(servers, group, master));
+    });
 }
 
 /// Has every wait for the disk in a server take longer, for as long as the result lives.

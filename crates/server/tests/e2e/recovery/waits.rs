@@ -1,0 +1,170 @@
+//! Why nobody takes over from a master that is lost, and what is done about each reason.
+
+use std::fs;
+
+use redis_failover_lab::{Process, Redis, Reply, eventually};
+
+use super::{await_well, in_status, recovers, servers};
+use crate::network::replicas;
+use crate::operator::{assert_says, operator};
+use crate::world::{DEADLINE, Group, Servers};
+
+/// Has an operator's command done.
+#[track_caller]
+fn done(servers: &Servers, group: &Group, command: &[&str]) {
+    assert_says(&operator(servers, group, command), 0, &["done"]);
+}
+
+#[track_caller]
+fn obey(redis: &Redis, words: &[&str]) {
+    redis.command(words).and_then(Reply::into_result).expect("it obeys");
+}
+
+#[test]
+fn who_may_not_take_over_does_when_an_operator_lets_it() {
+    let servers = servers();
+    let look = in_status(&servers);
+    let mut group = Group::start(&servers, "/redis/let");
+    let [first, second] = [0, 1].map(|node| group.address(node));
+
+    // No operator has said so of the third: its own setting does.
+    done(&servers, &group, &["node", "drain", &second]);
+    obey(&group.redis[2], &["CONFIG", "SET", "replica-priority", "0"]);
+    group.redis[0].kill();
+    recovers(&look, &mut group, &["priority-zero", "not-answering", "nobody-may-take-over"], |group| {
+        obey(&group.redis[2], &["CONFIG", "SET", "replica-priority", "100"]);
+    });
+    assert_eq!(group.await_successor(&servers, 0), 2);
+    group.redis[0].restart();
+    recovers(&look, &mut group, &["drained"], |group| {
+        done(&servers, group, &["node", "drain", "--undo", &second]);
+    });
+    await_well(&servers, &group, 2);
+
+    done(&servers, &group, &["node", "drain", &second]);
+    done(&servers, &group, &["node", "no-promote", &first]);
+    group.redis[2].kill();
+    recovers(&look, &mut group, &["drained", "priority-zero", "nobody-may-take-over"], |group| {
+        done(&servers, group, &["node", "no-promote", "--undo", &first]);
+        done(&servers, group, &["node", "drain", "--undo", &second]);
+    });
+    let master = group.await_successor(&servers, 2);
+    group.redis[2].restart();
+    await_well(&servers, &group, master);
+}
+
+#[test]
+fn what_is_missing_after_a_restart_is_waited_for_until_it_is_started() {
+    let servers = servers();
+    let look = in_status(&servers);
+    let mut group = Group::start(&servers, "/redis/restarts");
+    group.redis[0].set("a", "1").expect("it takes writes");
+    group.await_caught_up(0);
+    for redis in &group.redis {
+        obey(redis, &["SAVE"]);
+    }
+    group.redis[0].set("b", "2").expect("it takes writes");
+    group.await_caught_up(0);
+    obey(&group.redis[2], &["SAVE"]);
+    kill_all(&mut group);
+    group.redis[1].restart();
+    recovers(&look, &mut group, &["restarted"], |group| group.redis[0].restart());
+    recovers(&look, &mut group, &["behind", "nobody-may-take-over"], |group| group.redis[2].restart());
+    let master = await_leader(&servers, &group);
+    await_well(&servers, &group, master);
+
+    kill_all(&mut group);
+    group.redis[1].restart_empty();
+    recovers(&look, &mut group, &["empty", "nobody-may-take-over"], |group| {
+        group.redis[0].restart();
+        group.redis[2].restart();
+    });
+    let master = await_leader(&servers, &group);
+    await_well(&servers, &group, master);
+}
+
+/// For the monitors they die in one moment.
+fn kill_all(group: &mut Group) {
+    group.monitors.values().for_each(Process::stop);
+    group.redis.iter_mut().for_each(Redis::kill);
+    group.monitors.values().for_each(Process::cont);
+}
+
+/// Who leads in a group that is steady, with everybody OK.
+fn await_leader(servers: &Servers, group: &Group) -> usize {
+    eventually(DEADLINE, "a node leads again", || {
+        let status = group.status(servers)?;
+        let serves = status["phase"] == "steady" && status["troubles"].as_array().is_some_and(Vec::is_empty);
+        let led = (0..group.redis.len()).find(|node| status["master"] == group.address(*node));
+        led.filter(|_| serves).ok_or_else(|| status.to_string())
+    })
+}
+
+#[test]
+fn a_node_that_lacks_an_unknown_number_of_writes_waits_for_another() {
+    let servers = servers();
+    let look = in_status(&servers);
+    let mut group = Group::linked("/redis/lacks");
+    group.start_monitors(&servers);
+    await_well(&servers, &group, 0);
+    // The master goes on alone, and is lost then.
+    replicas(&group).cut();
+    recovers(&look, &mut group, &["left-behind"], |group| {
+        group.redis[0].link().all().hold();
+        recovers(&look, group, &["left-behind", "nobody-may-take-over"], |group| {
+            group.redis[0].link().all().heal();
+        });
+    });
+    await_well(&servers, &group, 0);
+
+    // Its data is of a stranger's history: somebody had it follow one, and made it a master.
+    let stranger = Redis::start();
+    stranger.set("its", "own").expect("it takes writes");
+    group.monitors.values().for_each(Process::stop);
+    group.redis[0].stop();
+    group.redis[1].stop();
+    obey(&group.redis[2], &["REPLICAOF", "127.0.0.1", &stranger.port().to_string()]);
+    eventually(DEADLINE, "it has the stranger's data", || match group.redis[2].get("its")?.as_deref() {
+        Some("own") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    obey(&group.redis[2], &["REPLICAOF", "NO", "ONE"]);
+    group.monitors.values().for_each(Process::cont);
+    recovers(&look, &mut group, &["unknown-history", "not-answering"], |group| {
+        group.redis[0].cont();
+        group.redis[1].cont();
+    });
+    let master = await_leader(&servers, &group);
+    await_well(&servers, &group, master);
+    assert_eq!(group.redis[2].get("its").expect("it answers"), None);
+}
+
+#[test]
+fn a_master_that_serves_nobody_leads_on_when_it_does_again() {
+    let servers = servers();
+    let look = in_status(&servers);
+    let sound =
+        || Redis::builder().option("save", "3600 1").option("enable-protected-configs", "yes").start();
+    let mut group = Group::of("/redis/full", (0..3).map(|_| sound()).collect());
+    group.flags = vec!["--misconf-is-unusable"];
+    group.start_monitors(&servers);
+    await_well(&servers, &group, 0);
+    for node in [1, 2] {
+        done(&servers, &group, &["node", "drain", &group.address(node)]);
+    }
+    let gone = tempfile::tempdir().expect("a directory");
+    let directory = gone.path().to_string_lossy().into_owned();
+    obey(&group.redis[0], &["CONFIG", "SET", "dir", &directory]);
+    drop(gone);
+    obey(&group.redis[0], &["BGSAVE"]);
+    recovers(&look, &mut group, &["out-of-use", "nobody-may-take-over", "master-down"], |group| {
+        fs::create_dir(&directory).expect("there is room");
+        obey(&group.redis[0], &["CONFIG", "SET", "dir", &directory]);
+        obey(&group.redis[0], &["BGSAVE"]);
+    });
+    for node in [1, 2] {
+        done(&servers, &group, &["node", "drain", "--undo", &group.address(node)]);
+    }
+    await_well(&servers, &group, 0);
+    fs::remove_dir_all(directory).expect("it is ours");
+}
