@@ -1,11 +1,15 @@
 //! The recipes of docs/operating.md, each as it stands there, while a client writes.
 
-use redis_failover_lab::{Flavour, Redis, ensure_eq, eventually};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use redis_failover_lab::{Flavour, Process, Redis, ensure_eq, eventually, free_port};
 
 use crate::operator::{assert_says, operator};
 use crate::recovery::{in_status, recovers};
 use crate::world::{DEADLINE, Group, Servers};
-use crate::writer::Writer;
+use crate::writer::{LOST_AT_MOST, Writer, assert_sound};
 
 /// Asserts that the writer, which has written more since, lost nothing and knows of each write what became of it.
 fn assert_unnoticed(writer: Writer, master: &Redis) {
@@ -13,6 +17,90 @@ fn assert_unnoticed(writer: Writer, master: &Redis) {
     let balance = writer.finish(master);
     assert_eq!((balance.lost, balance.unknown), (0, 0), "{balance:?}");
     assert!(balance.acknowledged > 2_000, "{balance:?}");
+}
+
+/// Starts a monitor by a file of its own, in a directory that stands for its machine, once that file was checked.
+fn deploy_monitor(servers: &Servers, group: &Group, id: &str, password_file: &str) -> Process {
+    let nodes: Vec<_> = (0..3).map(|node| format!("{:?}", group.address(node))).collect();
+    let text = format!(
+        r#"
+id = "{id}"
+listen = "127.0.0.1:{}"
+
+[defaults]
+zkhosts = "{}"
+session_timeout = "2s"
+redis_password_file = "{password_file}"
+
+[[group]]
+path = "{}"
+redishosts = [{}]
+"#,
+        free_port(),
+        servers.zookeeper.connect_string(),
+        group.path,
+        nodes.join(", ")
+    );
+    let machine = servers.file(id);
+    fs::create_dir(&machine).expect("a directory");
+    let file = machine.join("monitor.toml");
+    fs::write(&file, text).expect("it is written");
+    let program = |command: &str| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_redis-failover"));
+        program.args([command, "--config"]).arg(&file);
+        program
+    };
+    let checked = program("check-config").output().expect("the program runs");
+    assert_says(&checked, 0, &[]);
+    assert_eq!(String::from_utf8_lossy(&checked.stderr), "", "nothing to warn of");
+    Process::spawn(&format!("monitor {id}"), program("run"), &machine.join("log"))
+}
+
+#[test]
+fn a_group_is_deployed() {
+    const PASSWORD: &str = "correct-horse-battery";
+    let servers = Servers::start();
+    let redis = || Redis::builder().password(PASSWORD).option("save", "3600 1");
+    let master = redis().start();
+    let replicas = [(); 2].map(|()| redis().replica_of(&master).start());
+    let mut group = Group::of("/redis/deployed", std::iter::once(master).chain(replicas).collect());
+    group.password = Some(PASSWORD);
+    let password_file = servers.file("redis.password");
+    fs::write(&password_file, PASSWORD).expect("it is written");
+    fs::set_permissions(&password_file, Permissions::from_mode(0o600)).expect("it is ours");
+    let password_file = password_file.to_string_lossy();
+    for id in ["m1", "m2", "m3"] {
+        let monitor = deploy_monitor(&servers, &group, id, &password_file);
+        group.monitors.insert(id.to_owned(), monitor);
+    }
+    group.await_steady(&servers, 0);
+    let all_is_well = |group: &Group| {
+        eventually(DEADLINE, "status shows three monitors and no trouble", || {
+            let status = group.status(&servers)?;
+            ensure_eq(status["troubles"].as_array().map(Vec::len), Some(0))?;
+            let live = status["monitors"].as_array().into_iter().flatten().filter(|it| it["live"] == true);
+            ensure_eq(live.count(), 3)
+        });
+        // Notes may be left: these servers are all on one machine.
+        let doctor = ["doctor", "--redis-password-file", &password_file];
+        assert_says(&operator(&servers, group, &doctor), 0, &["found    0 errors, 0 warnings"]);
+    };
+    all_is_well(&group);
+
+    let writer = Writer::start(&servers, &group, "switched");
+    assert_says(&operator(&servers, &group, &["switchover", "--yes"]), 0, &["done"]);
+    let second = group.await_successor(&servers, 0);
+    group.await_steady(&servers, second);
+    assert_unnoticed(writer, &group.redis[second]);
+
+    let writer = Writer::start(&servers, &group, "killed");
+    group.redis[second].kill();
+    let third = group.await_successor(&servers, second);
+    writer.write_more();
+    group.redis[second].restart();
+    group.await_steady(&servers, third);
+    assert_sound(&writer.finish(&group.redis[third]), 1, LOST_AT_MOST);
+    all_is_well(&group);
 }
 
 #[test]

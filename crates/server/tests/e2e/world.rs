@@ -209,6 +209,8 @@ pub(crate) struct Group {
     pub(crate) host: Option<&'static str>,
     /// How clients call the nodes over TLS, where these speak nothing else.
     pub(crate) tls: Option<Tls>,
+    /// What clients must say to the nodes.
+    pub(crate) password: Option<&'static str>,
 }
 
 impl Group {
@@ -242,6 +244,7 @@ impl Group {
             session: SESSION,
             host: None,
             tls: None,
+            password: None,
         }
     }
 

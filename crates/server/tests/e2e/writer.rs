@@ -71,6 +71,9 @@ impl Writer {
         if let Some(tls) = &group.tls {
             builder = builder.tls(tls.clone());
         }
+        if let Some(password) = group.password {
+            builder = builder.password(password);
+        }
         let client = builder.build().expect("good settings");
         let shared =
             Arc::new(Shared { account: Mutex::new(Account::new(prefix)), orders: AtomicU8::new(WRITE) });

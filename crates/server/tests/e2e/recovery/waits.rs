@@ -94,9 +94,9 @@ fn kill_all(group: &mut Group) {
 fn await_leader(servers: &Servers, group: &Group) -> usize {
     eventually(DEADLINE, "a node leads again", || {
         let status = group.status(servers)?;
-        let serves = status["phase"] == "steady" && status["troubles"].as_array().is_some_and(Vec::is_empty);
+        let well = status["phase"] == "steady" && status["troubles"].as_array().is_some_and(Vec::is_empty);
         let led = (0..group.redis.len()).find(|node| status["master"] == group.address(*node));
-        led.filter(|_| serves).ok_or_else(|| status.to_string())
+        led.filter(|_| well).ok_or_else(|| status.to_string())
     })
 }
 
@@ -152,10 +152,10 @@ fn a_master_that_serves_nobody_leads_on_when_it_does_again() {
     for node in [1, 2] {
         done(&servers, &group, &["node", "drain", &group.address(node)]);
     }
-    let gone = tempfile::tempdir().expect("a directory");
-    let directory = gone.path().to_string_lossy().into_owned();
+    let directory = servers.file("saved").to_string_lossy().into_owned();
+    fs::create_dir(&directory).expect("there is room");
     obey(&group.redis[0], &["CONFIG", "SET", "dir", &directory]);
-    drop(gone);
+    fs::remove_dir(&directory).expect("it is empty");
     obey(&group.redis[0], &["BGSAVE"]);
     recovers(&look, &mut group, &["out-of-use", "nobody-may-take-over", "master-down"], |group| {
         fs::create_dir(&directory).expect("there is room");
@@ -166,5 +166,4 @@ fn a_master_that_serves_nobody_leads_on_when_it_does_again() {
         done(&servers, &group, &["node", "drain", "--undo", &group.address(node)]);
     }
     await_well(&servers, &group, 0);
-    fs::remove_dir_all(directory).expect("it is ours");
 }
