@@ -84,7 +84,7 @@ const WELL: [&str; 7] = ["steady", "master", "replica", "OK", "up", "leader", "s
 const UNPLAYED: [(&str, &str); 4] = [
     ("half-synced", "for less than a second, until it is asked again; `returns` finds it in the log"),
     ("not-asked", "a switchover that has come so far has the one that it names: the group waits for nobody"),
-    ("out-of-reach", "where nobody else may, one that only the leader reaches takes over"),
+    ("out-of-reach", "one that only the leader reaches takes over where nobody else may: then nobody waits"),
     ("other-reason", "only a monitor of another version gives one"),
 ];
 
