@@ -84,7 +84,7 @@ fn sessions(servers: &Servers) -> Result<usize, String> {
 
 #[test]
 fn many_groups_in_one_process_come_and_go_without_touching_each_other() {
-    let servers = Servers::start();
+    let servers = Servers::ensemble();
     let (mut a, a_said) = group("/redis/a");
     let (b, b_said) = group("/redis/b");
     let (c, c_said) = group("/redis/c");

@@ -84,7 +84,7 @@ fn settings(redis: &Redis) -> Reply {
 
 #[test]
 fn a_sound_group_has_notes_only_and_is_left_as_it_is() {
-    let servers = Servers::start();
+    let servers = Servers::ensemble();
     let mut group = Group::of("/redis/sound", (0..3).map(|_| sound().start()).collect());
     group.start_monitors(&servers);
     group.await_steady(&servers, 0);
@@ -127,7 +127,7 @@ fn do_it(found: &Found, name: &str) {
 
 #[test]
 fn settings_that_will_bite_are_found_and_what_is_said_to_do_mends_them() {
-    let servers = Servers::start();
+    let servers = Servers::ensemble();
     let mut group = Group::of("/redis/settings", (0..3).map(|_| sound().start()).collect());
     group.flags = vec!["--fencing", "off"];
     group.start_monitors(&servers);
@@ -177,7 +177,7 @@ fn settings_that_will_bite_are_found_and_what_is_said_to_do_mends_them() {
 
 #[test]
 fn a_backlog_that_lasts_no_outage_is_found_while_the_master_is_written_to() {
-    let servers = Servers::start();
+    let servers = Servers::ensemble();
     let redis = || {
         sound().option("repl-backlog-size", "16kb").option("client-output-buffer-limit", "replica 1kb 0 0")
     };
@@ -207,7 +207,7 @@ fn a_backlog_that_lasts_no_outage_is_found_while_the_master_is_written_to() {
 
 #[test]
 fn a_password_that_replicas_cannot_give_is_found() {
-    let servers = Servers::start();
+    let servers = Servers::ensemble();
     let redis = |_| sound().password("secret").start();
     let mut group = Group::of("/redis/password", (0..3).map(redis).collect());
     group.environment("REDIS_FAILOVER_REDIS_PASSWORD", "secret");

@@ -91,7 +91,7 @@ fn a_replica_that_follows_under_another_name_is_not_told_again_and_again() {
 
 #[test]
 fn one_zookeeper_server_killed_changes_no_master_and_stops_no_failover() {
-    let mut servers = Servers::start();
+    let mut servers = Servers::ensemble();
     let mut group = Group::start(&servers, "/redis/zookeeper");
     let writer = Writer::start(&servers, &group, "zookeeper");
     let leader = servers.zookeeper.leader_index().expect("the ensemble has a leader");
@@ -107,7 +107,7 @@ fn one_zookeeper_server_killed_changes_no_master_and_stops_no_failover() {
 
 #[test]
 fn without_zookeeper_no_master_changes_and_with_it_the_failover_follows() {
-    let mut servers = Servers::start();
+    let mut servers = Servers::ensemble();
     let mut group = Group::start(&servers, "/redis/gone");
     let stopped = servers.take_zookeeper_away();
     group.redis[0].kill();
@@ -130,7 +130,7 @@ fn without_zookeeper_no_master_changes_and_with_it_the_failover_follows() {
 
 #[test]
 fn a_client_without_zookeeper_goes_on_with_the_master_that_it_knows() {
-    let mut servers = Servers::start();
+    let mut servers = Servers::ensemble();
     let group = Group::start(&servers, "/redis/client");
     let writer = Writer::start(&servers, &group, "client");
     let stopped = servers.take_zookeeper_away();
@@ -173,7 +173,7 @@ fn a_leader_that_stood_still_while_another_took_over_changes_nothing() {
 
 #[test]
 fn a_quiet_group_writes_nothing() {
-    let servers = Servers::start();
+    let servers = Servers::ensemble();
     let group = Group::start(&servers, "/redis/quiet");
     let before = eventually(DEADLINE, "the group has come to rest", || servers.zxid());
     let packets = servers.packets();

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use redis_failover_lab::{ZooKeeper, eventually};
+use redis_failover_lab::eventually;
 use serde_json::Value;
 
 use crate::world::{DEADLINE, Group, Servers};
@@ -59,11 +59,6 @@ pub(crate) fn recovers<T>(look: impl Fn(&T) -> Seen, of: &mut T, states: &[&str]
         let seen = look(of)?;
         if states.iter().any(|state| seen.contains(*state)) { Err(format!("{seen:?}")) } else { Ok(()) }
     });
-}
-
-/// An ensemble of one: what ZooKeeper suffers is played elsewhere.
-fn servers() -> Servers {
-    Servers::of(ZooKeeper::start(1))
 }
 
 /// Waits until `status` shows nothing that an operator would have to look at.

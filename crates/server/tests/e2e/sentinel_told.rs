@@ -170,7 +170,7 @@ fn the_quorum_is_told_as_it_is_and_monitors_that_end_are_told_of() {
 
 #[test]
 fn a_zookeeper_that_is_lost_changes_no_answer_but_that_nobody_can_fail_over() {
-    let mut servers = Servers::start();
+    let mut servers = Servers::ensemble();
     let (_group, endpoints) = group(&servers, "/redis/tilted");
     let mut listener = Listener::at(endpoints[0]);
     let words = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "tilted"];

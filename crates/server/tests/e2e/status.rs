@@ -76,7 +76,7 @@ fn a_replica_that_gets_nothing_lags_by_what_is_written() {
 
 #[test]
 fn who_watches_sees_what_happens_to_a_group_and_to_zookeeper_and_goes_on_until_interrupted() {
-    let mut servers = Servers::start();
+    let mut servers = Servers::ensemble();
     let mut group = Group::start(&servers, "/redis/watched");
     let mut json = watch(&servers, &group, "json", &["--json"]);
     let mut pages = watch(&servers, &group, "pages", &[]);

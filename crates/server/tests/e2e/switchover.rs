@@ -224,7 +224,7 @@ fn asked_to_switch(servers: &Servers, group: &Group, trap: &Trap, words: &str) -
 /// The leader does not know then whether it leads, and whatever it had in hand is over.
 #[test]
 fn zookeeper_is_lost_in_a_switchover_and_somebody_serves_when_it_is_back() {
-    let mut servers = Servers::start();
+    let mut servers = Servers::ensemble();
     for (step, words) in [CEDE, PROMOTE] {
         let trap = Trap::default();
         let group = group_behind(&servers, &format!("/redis/{step}-without"), &trap);

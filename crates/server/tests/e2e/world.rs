@@ -42,8 +42,13 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// An ensemble of three.
+    /// One server: three take as long to start as many a test takes then.
     pub(crate) fn start() -> Self {
+        Self::of(ZooKeeper::start(1))
+    }
+
+    /// An ensemble of three, for tests in which something befalls it, or that look at it.
+    pub(crate) fn ensemble() -> Self {
         Self::of(ZooKeeper::start(3))
     }
 

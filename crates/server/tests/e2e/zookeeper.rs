@@ -21,7 +21,7 @@ const LONG: Duration = Duration::from_secs(5);
 
 /// Stops a server of the ensemble, has the master die, and lets the server go on after the failover.
 fn a_failover_while_a_server_hangs(path: &str, choose: impl Fn(&Servers) -> usize) {
-    let mut servers = Servers::start();
+    let mut servers = Servers::ensemble();
     let mut group = Group::start(&servers, path);
     let writer = Writer::start(&servers, &group, "hung");
     let hung = choose(&servers);
@@ -56,7 +56,7 @@ fn a_zookeeper_leader_that_hangs_delays_a_failover_and_no_more() {
 
 #[test]
 fn ten_seconds_without_any_zookeeper_server_change_no_master_and_no_client_notices() {
-    let mut servers = Servers::start();
+    let mut servers = Servers::ensemble();
     let group = Group::start(&servers, "/redis/down");
     let writer = Writer::start(&servers, &group, "down");
     servers.zookeeper.kill_all();
@@ -87,7 +87,7 @@ fn an_ensemble_that_forgets(
     forget: fn(&mut ZooKeeper, &Path),
     adopted: fn(&Servers, &mut Group, &str),
 ) {
-    let mut servers = Servers::start();
+    let mut servers = Servers::ensemble();
     let mut group = Group::start(&servers, path);
     let backup = servers.file("backup");
     servers.zookeeper.kill_all();
@@ -216,7 +216,7 @@ fn a_zookeeper_leader_that_pauses_for_two_seconds_changes_no_master() {
 
 #[test]
 fn a_leader_that_slept_through_its_session_begins_nothing_and_may_lead_again() {
-    let servers = Servers::start();
+    let servers = Servers::ensemble();
     let mut group = Group::start(&servers, "/redis/asleep");
     let writer = Writer::start(&servers, &group, "asleep");
     let first = group.leader(&servers);

@@ -2,15 +2,15 @@
 
 use redis_failover_lab::{Process, eventually};
 
-use super::{await_well, in_status, recovers, servers};
+use super::{await_well, in_status, recovers};
 use crate::operator::{assert_says, operator};
 use crate::steps::group_behind;
 use crate::trap::Trap;
-use crate::world::{DEADLINE, Group};
+use crate::world::{DEADLINE, Group, Servers};
 
 #[test]
 fn a_group_gets_out_of_each_state_that_it_is_in_as_a_whole() {
-    let servers = servers();
+    let servers = Servers::start();
     let look = in_status(&servers);
     let mut group = Group::fresh("/redis/whole");
     recovers(&look, &mut group, &["nothing-published"], |group| group.start_monitors(&servers));
@@ -46,7 +46,7 @@ fn a_group_gets_out_of_each_state_that_it_is_in_as_a_whole() {
 
 #[test]
 fn a_change_that_was_left_half_done_is_finished_when_monitors_are_there_again() {
-    let servers = servers();
+    let servers = Servers::start();
     let trap = Trap::default();
     let mut group = group_behind(&servers, "/redis/half-done", &trap);
     // What makes it the master is lost with all monitors.

@@ -2,13 +2,13 @@
 
 use redis_failover_lab::Reply;
 
-use super::{await_well, in_status, recovers, servers};
+use super::{await_well, in_status, recovers};
 use crate::network::{monitors, replicas};
-use crate::world::Group;
+use crate::world::{Group, Servers};
 
 #[test]
 fn a_node_gets_out_of_each_state_that_monitors_find_it_in() {
-    let servers = servers();
+    let servers = Servers::start();
     let look = in_status(&servers);
     // Where events are looked at more rarely, a server that loads is silent.
     let chatty = ("loading-process-events-interval-bytes", "1024");

@@ -2,14 +2,14 @@
 
 use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
 
-use super::{await_well, in_status, recovers, servers};
+use super::{await_well, in_status, recovers};
 use crate::operator::{assert_says, operator};
 use crate::returns::go_astray;
-use crate::world::{DEADLINE, Group};
+use crate::world::{DEADLINE, Group, Servers};
 
 #[test]
 fn a_node_that_is_filled_gets_out_of_each_state_on_the_way() {
-    let servers = servers();
+    let servers = Servers::start();
     let look = in_status(&servers);
     // Each key takes a hundredth of a second to be saved, be it for a copy or for a file.
     let slow = || {

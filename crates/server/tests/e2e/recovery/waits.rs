@@ -4,7 +4,7 @@ use std::fs;
 
 use redis_failover_lab::{Process, Redis, Reply, eventually};
 
-use super::{await_well, in_status, recovers, servers};
+use super::{await_well, in_status, recovers};
 use crate::network::replicas;
 use crate::operator::{assert_says, operator};
 use crate::world::{DEADLINE, Group, Servers};
@@ -22,7 +22,7 @@ fn obey(redis: &Redis, words: &[&str]) {
 
 #[test]
 fn who_may_not_take_over_does_when_an_operator_lets_it() {
-    let servers = servers();
+    let servers = Servers::start();
     let look = in_status(&servers);
     let mut group = Group::start(&servers, "/redis/let");
     let [first, second] = [0, 1].map(|node| group.address(node));
@@ -55,7 +55,7 @@ fn who_may_not_take_over_does_when_an_operator_lets_it() {
 
 #[test]
 fn what_is_missing_after_a_restart_is_waited_for_until_it_is_started() {
-    let servers = servers();
+    let servers = Servers::start();
     let look = in_status(&servers);
     let mut group = Group::start(&servers, "/redis/restarts");
     group.redis[0].set("a", "1").expect("it takes writes");
@@ -102,7 +102,7 @@ fn await_leader(servers: &Servers, group: &Group) -> usize {
 
 #[test]
 fn a_node_that_lacks_an_unknown_number_of_writes_waits_for_another() {
-    let servers = servers();
+    let servers = Servers::start();
     let look = in_status(&servers);
     let mut group = Group::linked("/redis/lacks");
     group.start_monitors(&servers);
@@ -141,7 +141,7 @@ fn a_node_that_lacks_an_unknown_number_of_writes_waits_for_another() {
 
 #[test]
 fn a_master_that_serves_nobody_leads_on_when_it_does_again() {
-    let servers = servers();
+    let servers = Servers::start();
     let look = in_status(&servers);
     let sound =
         || Redis::builder().option("save", "3600 1").option("enable-protected-configs", "yes").start();
