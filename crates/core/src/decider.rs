@@ -237,6 +237,7 @@ impl Decider {
             asked.or_else(|| self.next_step(now))
         };
         self.wake_for_pause(now);
+        self.wake_for_request(now);
         let step = self.chronicled(now, step?);
         Some(self.begun(term, step))
     }

@@ -126,7 +126,9 @@ fn of_the_master(facts: &Facts<'_>) -> Diagnosis {
     if facts.ceded {
         return Diagnosis::MasterCeded;
     }
-    if seen.is_some_and(|it| !it.role.is_master()) {
+    // Who does not reach it any more does not know what it is by now.
+    let answers = facts.electorate.own.get(&record.master).is_some_and(|ballot| ballot.vote == Vote::Up);
+    if answers && seen.is_some_and(|it| !it.role.is_master()) {
         return Diagnosis::MasterLost(Reason::Demoted);
     }
     match facts.verdict(&record.master) {

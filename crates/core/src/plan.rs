@@ -106,11 +106,6 @@ pub(crate) fn is_withheld(facts: &Facts<'_>, progress: &Progress) -> bool {
     matches!(diagnose(facts), Diagnosis::MasterLost(reason) if planner.is_withheld(reason))
 }
 
-/// Whether this monitor keeps the group in order, and has opened the published master or does so next.
-pub(crate) fn tends(facts: &Facts<'_>, progress: &Progress) -> bool {
-    Planner { facts, version: Version::default(), progress }.sees_master()
-}
-
 /// Whether what a promoted node says is what the intent asked for.
 pub fn confirms(intent: &Intent, evidence: &Evidence) -> bool {
     let parted = (intent.replid.clone(), intent.offset + 1);

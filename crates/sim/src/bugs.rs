@@ -126,6 +126,8 @@ bugs! {
         "What operators said of single nodes is not read.";
     IgnoresPause, "ignores-pause", "a-pause-begins-no-change",
         "That the group is paused is not read.";
+    SaysItIsOpen, "says-it-is-open", "done-when-it-takes-writes",
+        "A published master is taken for opened, and is not.";
     NeverOpens, "never-opens", "liveness",
         "A published master stays closed.";
     NeverRepoints, "never-repoints", "liveness",
@@ -321,8 +323,8 @@ impl World {
             (Bug::SaysAllIsDone, Step::Fence { node, number: 0, .. }) if self.is_last(Some(m)) => {
                 Some(Outcome::Done([node.clone()].into()))
             }
-            (Bug::NeverOpens, Step::Open { node, .. }) => Some(Outcome::Done([node.clone()].into())),
-            (Bug::NeverLetsGo, Step::Fence { node, number: 0, .. })
+            (Bug::NeverOpens | Bug::SaysItIsOpen, Step::Open { node, .. })
+            | (Bug::NeverLetsGo, Step::Fence { node, number: 0, .. })
             | (Bug::NeverCloses, Step::Fence { node, number: 1.., .. }) => {
                 Some(Outcome::Done([node.clone()].into()))
             }

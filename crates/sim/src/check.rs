@@ -13,7 +13,7 @@ mod writes;
 use std::collections::BTreeMap;
 
 use redis_failover_core::plan::CLOSED;
-use redis_failover_core::{Phase, RunId, Term, Topology, Vote};
+use redis_failover_core::{Epoch, Phase, RunId, Term, Topology, Vote};
 
 use crate::queue::Micros;
 use crate::redis::{Server, WriteId, Writes, named};
@@ -91,6 +91,8 @@ pub struct Checks {
     record: Option<Topology>,
     published: Option<(usize, RunId)>,
     committer: Option<usize>,
+    /// The epoch whose master was opened to writes last.
+    opened: Option<Epoch>,
     executed: BTreeMap<WriteId, (usize, RunId, bool)>,
     confirmed: Writes,
     /// Acknowledged by the published master and not given up by a later change.
@@ -139,6 +141,7 @@ impl Checks {
             record: None,
             published: None,
             committer: None,
+            opened: None,
             executed: BTreeMap::new(),
             confirmed: Writes::default(),
             live: Writes::default(),

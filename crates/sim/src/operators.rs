@@ -2,6 +2,8 @@
 //! the leader dies that they asked. It is drawn of a stream of its own, so that worlds in which nobody asks are what
 //! they were; and so is which servers there are.
 
+use std::collections::BTreeMap;
+
 use fastrand::Rng;
 use redis_failover_core::{Answer, Epoch, Leadership, Request, RequestId, Switchover};
 
@@ -34,8 +36,8 @@ pub(crate) struct Operators {
     pub(crate) old_servers: bool,
     /// The servers don't let monitors pause clients.
     pub(crate) no_pauses: bool,
-    /// Who was asked and has not answered.
-    open: Vec<RequestId>,
+    /// What was asked for and nobody has answered.
+    open: BTreeMap<RequestId, Wish>,
 }
 
 /// What an operator does.
@@ -56,7 +58,7 @@ pub(crate) enum Act {
 impl Operators {
     /// Nobody asks, and the servers are new.
     pub(crate) fn none() -> Self {
-        Self { plan: Vec::new(), old_servers: false, no_pauses: false, open: Vec::new() }
+        Self { plan: Vec::new(), old_servers: false, no_pauses: false, open: BTreeMap::new() }
     }
 
     /// Draws them.
@@ -111,10 +113,10 @@ impl World {
         match act {
             Act::Ask(wish) => self.ask_for_switchover(wish),
             Act::TakeBack(request) => {
-                if self.ensemble.up && self.operators.open.contains(&request) {
+                if self.ensemble.up && self.operators.open.contains_key(&request) {
                     self.say(|| format!("! {request:?} is taken back"));
                     self.ensemble.take_back(request);
-                    self.operators.open.retain(|it| *it != request);
+                    self.operators.open.remove(&request);
                     self.store_changed();
                 }
             }
@@ -132,7 +134,7 @@ impl World {
         self.say(|| format!("! {request:?}: a switchover of epoch {epoch}: {wish:?}"));
         self.checks.counts.switchovers.asked += 1;
         self.note_asked(request, wish);
-        self.operators.open.push(request);
+        self.operators.open.insert(request, wish);
         let bound = self.longest_switchover(wish.timeout);
         self.queue.after(bound, Event::Operator(Act::Due(request)));
         if let Some(patience) = wish.patience {
@@ -171,7 +173,9 @@ impl World {
         if self.order_is_answered(request, answer) {
             return;
         }
-        self.operators.open.retain(|it| *it != request);
+        if self.operators.open.remove(&request).is_some_and(|wish| !wish.dry_run) {
+            self.check_told(answer);
+        }
         let counted = &mut self.checks.counts.switchovers;
         match answer {
             Answer::Done(_) => counted.done += 1,

@@ -97,9 +97,11 @@ impl Orders {
         }
     }
 
-    /// Whether somebody has said, of this epoch, that this node is to lead whatever is lost.
-    pub(crate) fn accepts(&self, epoch: Epoch, n: usize) -> bool {
-        self.forced.values().any(|it| it.epoch == epoch && it.to.is_none_or(|to| to == n))
+    /// Whether somebody has said, of this epoch, that this node is to lead whatever is lost, and that was not over
+    /// before `since`.
+    pub(crate) fn accepts(&self, epoch: Epoch, n: usize, since: Micros) -> bool {
+        let names = |it: &&Forced| it.epoch == epoch && it.to.is_none_or(|to| to == n);
+        self.forced.values().filter(names).any(|it| it.ended.is_none_or(|at| at >= since))
     }
 
     /// Whether an operator wants that this node does not lead.
@@ -211,6 +213,9 @@ impl World {
         self.checks.disturbed();
         if let Some(forced) = self.orders.forced.get_mut(&request) {
             forced.ended = Some(now);
+        }
+        if matches!(said, Said::Failover { dry_run: false, .. }) {
+            self.check_told(answer);
         }
         let done = matches!(answer, Answer::Done(_));
         let counted = &mut self.checks.counts.orders;

@@ -141,6 +141,7 @@ impl Decider {
                     self.progress.evidence.remove(&node);
                     // The clients that it gets from now on are others than those that were cut off before.
                     self.progress.closed.remove(&node);
+                    self.progress.ceded.remove(&node);
                     self.progress.published = run;
                 }
             }

@@ -6,6 +6,7 @@ mod pausing;
 mod policy;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::Decider;
 use crate::candidate::Dropped;
@@ -13,7 +14,6 @@ use crate::diagnosis::{Diagnosis, diagnose};
 use crate::divergence::{Divergence, Keeping};
 use crate::founding::Founding;
 use crate::names::{Epoch, MonitorId, NodeAddr};
-use crate::plan::tends;
 use crate::request::{Answer, Request, RequestId};
 use crate::step::{Purpose, Step};
 use crate::time::Instant;
@@ -21,6 +21,9 @@ use crate::topology::{Found, Phase, Topology};
 use crate::view::{Evidence, Role};
 
 pub(super) use failover::Hurried;
+
+/// A published master is opened within so much more than `down_after`, or replaced, or stays closed for long.
+const SETTLES: Duration = Duration::from_secs(3);
 
 /// What this leader knows of the requests in this term.
 #[derive(Clone, Debug, Default, Hash)]
@@ -36,6 +39,8 @@ pub(super) struct Asked {
     pub(super) look: Option<(RequestId, Option<BTreeMap<NodeAddr, Evidence>>)>,
     /// The request that hurries the next failover.
     pub(super) hurried: Option<Hurried>,
+    /// For how long a request waits at most until the master of this epoch takes writes.
+    pub(super) settles: Option<(Epoch, Instant)>,
 }
 
 impl Decider {
@@ -75,26 +80,47 @@ impl Decider {
     }
 
     /// The record, once no change is under way.
+    ///
+    /// # Errors
+    /// Where that needs an operator: what he asks for then must not wait behind this.
     pub(super) fn steady_record(&self) -> Result<Option<&Topology>, Answer> {
         if let Some(loss) = self.loss {
             return Err(Answer::Refused(format!("{loss}: adopt a master first")));
         }
         let record = self.record().ok_or_else(|| Answer::Refused("the group has no record yet".into()))?;
-        Ok(Some(record).filter(|record| record.phase == Phase::Steady))
+        let steady = record.phase == Phase::Steady;
+        if !steady && self.stuck.is_some() {
+            return Err(nobody_may("`adopt` takes one all the same"));
+        }
+        Ok(steady.then_some(record))
     }
 
-    /// Whether the master of a later epoch is to be opened to writes, or replaced, in a moment: who asked for another
-    /// epoch to end is answered after that. Where it may stay as it is, others must not wait behind that request.
-    pub(super) fn is_settling(&self, now: Instant) -> bool {
-        let Some(facts) = self.facts(now).filter(|_| self.progress.opened.is_none()) else { return false };
-        match diagnose(&facts) {
-            Diagnosis::Healthy | Diagnosis::MasterDoubted | Diagnosis::MasterUnknown => {
-                tends(&facts, &self.progress)
-            }
-            Diagnosis::AwaitingVotes(_) | Diagnosis::AwaitingWitness(_) => true,
-            Diagnosis::MasterLost(_) => self.changes_now(now),
-            Diagnosis::ChangeUnfinished | Diagnosis::MasterCeded | Diagnosis::MasterIsolated(_) => false,
+    /// Whether the published master, which is not that of the epoch that was to be ended, takes writes: who asked is
+    /// answered after that. It is waited for once in an epoch, and not for long: later requests wait behind this one,
+    /// and among them may be the one that helps.
+    ///
+    /// # Errors
+    /// Once that time is over.
+    pub(super) fn is_opened(&mut self, now: Instant) -> Result<bool, Answer> {
+        if self.progress.opened.is_some() {
+            return Ok(true);
         }
+        let Some(facts) = self.facts(now) else { return Ok(false) };
+        let (diagnosis, record) = (diagnose(&facts), facts.record);
+        let (epoch, until) = (record.epoch, now + record.policy.down_after() + SETTLES);
+        let late = self.asked.settles.filter(|(of, _)| *of == epoch);
+        if late.is_some_and(|(_, until)| until <= now) {
+            let is = format!("{} is published as the master of epoch {epoch}", record.master);
+            return Err(Answer::Refused(format!("{is}, and takes no writes yet: {diagnosis}")));
+        }
+        self.asked.settles = late.or(Some((epoch, until)));
+        Ok(false)
+    }
+
+    /// Wakes the leader when a request has waited for long enough.
+    pub(super) fn wake_for_request(&mut self, now: Instant) {
+        let Some((_, until)) = self.asked.settles.filter(|(_, until)| *until > now) else { return };
+        self.wake = Some(self.wake.map_or(until, |wake| wake.min(until)));
     }
 
     /// What the node holds beyond is given up, if it is held for that.
@@ -136,7 +162,7 @@ impl Decider {
         if self.loss.is_none() {
             self.refuse_while_paused(now)?;
         }
-        if let Some(accepted) = self.accept(id, master) {
+        if let Some(accepted) = self.accept(now, id, master) {
             return accepted;
         }
         if let (None, Some(record)) = (self.loss, self.record()) {
@@ -180,13 +206,24 @@ impl Decider {
 
     /// Where nobody may take over, an operator may say who does, and accepts what is lost by that: the way is that of
     /// any change of master. `None` where the group does not wait for anybody.
-    fn accept(&mut self, id: RequestId, master: &NodeAddr) -> Option<Result<Option<Step>, Answer>> {
+    fn accept(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        master: &NodeAddr,
+    ) -> Option<Result<Option<Step>, Answer>> {
         let record = self.record().filter(|_| self.loss.is_none())?;
         let accepted = self.progress.accepted.as_ref().is_some_and(|(of, _)| *of == id);
         if accepted && record.phase == Phase::Steady && record.master == *master && self.stuck.is_none() {
             return Some(Err(Answer::Done(format!("{master} is the master of epoch {}", record.epoch))));
         }
-        let Some(stuck) = &self.stuck else { return accepted.then_some(Ok(None)) };
+        let Some(stuck) = &self.stuck else {
+            let lost = || self.facts(now).is_some_and(|it| matches!(diagnose(&it), Diagnosis::MasterLost(_)));
+            let goes_on = accepted && (record.phase != Phase::Steady || self.progress.frozen || lost());
+            // Else the master is back, and nobody takes over from it.
+            self.progress.accepted.take_if(|(of, _)| *of == id && !goes_on);
+            return goes_on.then_some(Ok(None));
+        };
         if !record.nodes().any(|node| node == master) {
             return None;
         }
@@ -229,6 +266,10 @@ impl Decider {
             said,
         }
     }
+}
+
+fn nobody_may(hint: &str) -> Answer {
+    Answer::Refused(format!("nobody may take over: `status` says why not, and {hint}"))
 }
 
 fn list<T: ToString>(names: impl Iterator<Item = T>) -> String {

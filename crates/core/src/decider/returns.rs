@@ -32,8 +32,10 @@ impl Decider {
             if let Some(evidence) = said.remove(&node) {
                 self.progress.told.remove(&node);
                 self.progress.demoted.insert(node.clone(), now);
-                // Who is demoted loses its clients.
-                self.progress.closed.insert(node.clone(), evidence.run.clone());
+                if evidence.role.is_master() {
+                    // Its clients were cut off with that. Those of a replica are not.
+                    self.progress.closed.insert(node.clone(), evidence.run.clone());
+                }
                 self.progress.evidence.insert(node, evidence);
             } else {
                 self.progress.evidence.remove(&node);

@@ -45,8 +45,11 @@ impl Decider {
         let steady = self.steady_record()?.map(|record| (record.epoch, record.master.clone()));
         let Some((epoch, master)) = steady else { return Ok(None) };
         if epoch != wanted.epoch {
-            let settles = self.is_settling(now);
-            return if settles { Ok(None) } else { Err(self.ended(id, wanted, (epoch, &master))) };
+            return if self.is_opened(now)? {
+                Err(self.ended(id, wanted, (epoch, &master)))
+            } else {
+                Ok(None)
+            };
         }
         if self.progress.switch.is_some() {
             return Ok(None);

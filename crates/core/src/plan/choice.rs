@@ -32,10 +32,10 @@ impl Planner<'_> {
             (ranking.chosen, ranking.leads_on, ranking.wished) = (Some(node), false, true);
             return ranking;
         }
-        if matches!(diagnose(self.facts), Diagnosis::MasterLost(Reason::Ordered)) {
+        let ordered = self.is_only_ordered();
+        if ordered {
             // Nobody but who was named is to be taken in the place of a master that no quorum finds lost.
             ranking.chosen = ranking.chosen.filter(|node| *node == record.master);
-            return ranking;
         }
         let accepted = self.progress.accepted.as_ref().map(|(_, node)| node);
         let nobody = ranking.chosen.is_none();
@@ -47,11 +47,25 @@ impl Planner<'_> {
         let in_its_run = |node: &NodeAddr| {
             record.run_of(node).is_none_or(|run| evidence.get(node).is_some_and(|it| it.run == *run))
         };
-        if ranking.chosen.as_ref().is_some_and(in_its_run) {
+        if ordered || ranking.chosen.as_ref().is_some_and(in_its_run) {
             return ranking;
         }
         down.retain(|_, reason| *reason == Reason::Unusable);
         rank_candidates(&record, evidence, &down)
+    }
+
+    /// Whether the master is replaced for an operator alone, though an epoch that was opened for that came to nothing.
+    fn is_only_ordered(&self) -> bool {
+        match &self.facts.record.phase {
+            Phase::Steady => diagnose(self.facts) == Diagnosis::MasterLost(Reason::Ordered),
+            Phase::FailingOver(change) => {
+                let (master, run) = (&self.facts.record.master, self.facts.record.master_run.as_ref());
+                let lost = matches!(self.facts.verdict(master), Verdict::Down(_));
+                // In another life it is not what an operator had replaced.
+                let other = self.progress.evidence.get(master).is_some_and(|it| Some(&it.run) != run);
+                change.reason == Reason::Ordered && !lost && !other
+            }
+        }
     }
 
     /// Whom the operator wants, if that one answered and holds all that the best one does, or what is lost is accepted.

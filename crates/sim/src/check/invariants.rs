@@ -138,7 +138,12 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "who-was-named-takes-over",
-        what: "a failover that no quorum asks for ends in an epoch of whom an operator named, or of the old master",
+        what: "a failover that no quorum asks for ends in an epoch of whom an operator named, or of the old master; what \
+               comes after an epoch of it that failed, too",
+    },
+    Invariant {
+        name: "done-when-it-takes-writes",
+        what: "who asks for a switchover or a failover is told that it is done only once the new master was opened",
     },
     Invariant {
         name: "who-is-not-to-lead-does-not",

@@ -1,7 +1,7 @@
 //! What is looked at when the record was written.
 
 use redis_failover_core::{
-    Divergence, Entry, Found, Keeping, NodeAddr, Phase, RunId, Term, Topology, Verdict,
+    Divergence, Entry, Found, Keeping, NodeAddr, Phase, Reason, RunId, Term, Topology, Verdict,
 };
 use redis_failover_store::{KEPT, RETURNS_KEPT, Recorded};
 use serde_json::Value;
@@ -133,14 +133,16 @@ impl World {
         if let Some(at) = self.monitors[m].frozen_at.get(&chosen) {
             self.checks.chosen_since = *at;
         }
-        if self.check_taken_over(m, chosen, old, change)
-            || self.check_ordered(chosen, old, new)
+        // An operator who accepts what is lost by it may name whomever he likes.
+        let since = self.checks.chosen_since.saturating_sub(self.longest_vote());
+        let switches = change.reason == Reason::Switchover;
+        let accepted = !switches && self.orders.accepts(old.epoch, chosen, since);
+        if self.check_ordered((chosen, accepted), old, new)
+            || (!accepted && self.check_taken_over(m, chosen, old, change))
             || self.nodes[chosen].server.run() != change.intent.run
         {
             return;
         }
-        // An operator who accepts what is lost by it may name whomever he likes.
-        let accepted = self.orders.accepts(old.epoch, chosen);
         if !accepted && (self.check_waited(m, chosen, old, new) || self.check_left(m, chosen, old)) {
             return;
         }
@@ -240,21 +242,26 @@ impl World {
         let changed = old.master_run != Some(server.run())
             || !server.is_master()
             || self.checks.replica_at[n].is_some_and(|at| now - at < late);
-        let failing =
-            |m: &&Monitor| old.monitors.contains(&m.id) && m.failing[n].is_some_and(|at| now - at < late);
-        let (found, quorum) = (self.monitors.iter().filter(failing).count(), old.quorum());
-        let registered = old.monitors.len();
-        if !changed && self.orders.ends(old.epoch, now.saturating_sub(late)) {
-            return;
-        }
+        let (found, quorum, registered) = (self.who_found_down(old, n), old.quorum(), old.monitors.len());
         if !changed && self.orders.paused {
             return self.violate("a-pause-begins-no-change", "the nodes are frozen");
+        }
+        if !changed && self.orders.ends(old.epoch, now.saturating_sub(late)) {
+            return;
         }
         if !(changed || found >= quorum) || quorum <= registered / 2 {
             let alive: usize = self.monitors.iter().filter(|m| m.alive).count();
             let detail = format!("{found} of {registered} found it down, {quorum} needed, {alive} live");
             self.violate("a-quorum-found-it-down", &detail);
         }
+    }
+
+    /// How many of the registered monitors lately found a node down, in truth.
+    pub(super) fn who_found_down(&self, record: &Topology, n: usize) -> usize {
+        let (now, late) = (self.queue.now(), self.longest_vote());
+        let failing =
+            |m: &&Monitor| record.monitors.contains(&m.id) && m.failing[n].is_some_and(|at| now - at < late);
+        self.monitors.iter().filter(failing).count()
     }
 
     /// A master was published: it is the one that was meant, and has what was frozen.

@@ -191,10 +191,11 @@ impl World {
     pub(crate) fn check_cedes(&mut self, m: usize, n: usize) {
         let (now, switchings) = (self.queue.now(), &self.checks.switchings);
         let Some(to) = switchings.wanted.get(&m).copied() else { return };
-        let run = self.nodes[n].server.run();
+        // One that an operator has made a replica meanwhile has no role to give up.
+        let (run, leads) = (self.nodes[n].server.run(), self.nodes[n].server.is_master());
         // Who was not told that it holds writes goes by what is near.
         let holds = |held: &&Held| held.node == n && held.run == run && held.heard && now < held.until;
-        let held = switchings.held.as_ref().filter(holds);
+        let held = switchings.held.as_ref().filter(holds).filter(|_| leads);
         let (Some(held), server) = (held, &self.nodes[to].server) else { return };
         let same = held.runs[to] == server.run() && held.replid == *server.replid();
         if same && server.offset() < held.offset {

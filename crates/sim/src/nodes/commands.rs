@@ -21,6 +21,7 @@ impl World {
         }
         self.check_told_to_open(n, &ask);
         self.checks.obeyed(n, &ask, self.queue.now());
+        self.note_opened(n, &ask);
         match ask {
             Ask::Freeze { cut } => {
                 let upheaval = self.nodes[n].server.follow(None);

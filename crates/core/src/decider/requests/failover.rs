@@ -1,7 +1,7 @@
 //! What a leader does when an operator asks for a failover: it does not wait with one that is due, and begins one that
 //! is not if what is lost by that is accepted. What that is, is said first.
 
-use super::{Decider, list};
+use super::{Decider, list, nobody_may};
 use crate::diagnosis::{Diagnosis, diagnose};
 use crate::failover::Costs;
 use crate::names::Epoch;
@@ -34,16 +34,10 @@ impl Decider {
     ) -> Result<Option<Step>, Answer> {
         self.steady_record()?;
         self.refuse_while_paused(now)?;
-        let Some(record) = self.steady_record()?.cloned() else {
-            return if self.stuck.is_some() {
-                Err(nobody_may("`adopt` takes one all the same"))
-            } else {
-                Ok(None)
-            };
-        };
+        let Some(record) = self.steady_record()?.cloned() else { return Ok(None) };
         let begun = self.asked.hurried.as_ref().filter(|it| it.by == id).map(|it| it.epoch);
         if begun.or(wanted.epoch).is_some_and(|epoch| epoch < record.epoch) {
-            return if self.is_settling(now) { Ok(None) } else { Err(failed_over(&record, wanted)) };
+            return if self.is_opened(now)? { Err(failed_over(&record, wanted)) } else { Ok(None) };
         }
         if begun.is_some() {
             return self.goes_on(now, &record);
@@ -137,10 +131,6 @@ impl Decider {
         let hurried = self.asked.hurried.as_ref().filter(|it| it.ordered && it.epoch == record.epoch);
         hurried.is_some_and(|it| self.progress.frozen || self.requests.contains_key(&it.by))
     }
-}
-
-fn nobody_may(hint: &str) -> Answer {
-    Answer::Refused(format!("nobody may take over: `status` says why not, and {hint}"))
 }
 
 /// Refuses who can't take over at all.

@@ -21,10 +21,10 @@ impl Decider {
         id: RequestId,
         (node, order): (&NodeAddr, &Order),
     ) -> Result<Option<Step>, Answer> {
-        let Some(record) = self.steady_record()?.cloned() else {
-            let hint = "nobody may take over in the change that was begun: `adopt` a master first";
-            return if self.stuck.is_some() { Err(Answer::Refused(hint.to_owned())) } else { Ok(None) };
-        };
+        // Where nobody may take over, what is said of a node may be what helps.
+        let helps = self.stuck.is_some() && !matches!(order, Order::Add | Order::Remove);
+        let record = if helps { self.record() } else { self.steady_record()? };
+        let Some(record) = record.cloned() else { return Ok(None) };
         if self.changes_now(now) {
             return Ok(None);
         }
@@ -71,6 +71,7 @@ impl Decider {
         // It may be another one's turn to lead now.
         self.progress.never.remove(node);
         self.progress.tried.remove(node);
+        self.progress.rest_until = None;
         Ok(self.commit_as_asked(id, record))
     }
 
