@@ -144,9 +144,9 @@ fn what_is_no_journal_is_told_by_line_and_cause() {
     nothing.fails(&["it is empty"]);
     Changed::new(|_| "hello\n".into()).fails(&["line 1: this is no journal of a monitor", "run --journal"]);
     let newer = Changed::new(|text| {
-        text.replace("\"journal\":7,\"program\":\"0.0.0\"", "\"journal\":9,\"program\":\"7.1.0\"")
+        text.replace("\"journal\":8,\"program\":\"0.0.0\"", "\"journal\":9,\"program\":\"7.1.0\"")
     });
-    newer.fails(&["line 1: its format is 9, written by redis-failover 7.1.0", "reads format 7"]);
+    newer.fails(&["line 1: its format is 9, written by redis-failover 7.1.0", "reads format 8"]);
     let broken = Changed::new(|text| text.replacen("{\"poll\":0}", "{\"poll\":}", 1));
     let before = broken.fails(&["line 7: it is no line of a journal"]);
     assert!(before.contains("this monitor's, term 7"), "what comes before is shown: {before}");

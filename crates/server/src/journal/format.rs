@@ -10,7 +10,7 @@ use super::change::Change;
 use super::{Call, Moment};
 
 /// The format that is written, and the only one that is read: what a decider keeps is part of it.
-pub(super) const FORMAT: u32 = 7;
+pub(super) const FORMAT: u32 = 8;
 
 /// How the first line of every journal begins, whatever its format; the number of the format follows.
 pub(super) const OPENING: &str = "{\"begin\":{\"journal\":";

@@ -59,7 +59,7 @@ redishosts = [{}]
 #[test]
 fn a_group_is_deployed() {
     const PASSWORD: &str = "correct-horse-battery";
-    let servers = Servers::start();
+    let servers = Servers::ensemble();
     let redis = || Redis::builder().password(PASSWORD).option("save", "3600 1");
     let master = redis().start();
     let replicas = [(); 2].map(|()| redis().replica_of(&master).start());

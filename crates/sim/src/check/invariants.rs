@@ -138,8 +138,8 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "who-was-named-takes-over",
-        what: "a failover that no quorum asks for ends in an epoch of whom an operator named, or of the old master; what \
-               comes after an epoch of it that failed, too",
+        what: "a failover that no quorum asks for ends in an epoch of whom an operator named, or of the old master; \
+               what comes after an epoch of it that failed, too",
     },
     Invariant {
         name: "done-when-it-takes-writes",
