@@ -191,9 +191,9 @@ fn a_state_file_that_cannot_be_written_changes_no_master_until_it_can() {
     let mut host = SingleBox::new(2);
     let _monitor = host.start();
     host.await_master(1, &[0], &[0, 1]);
+    // In the way of every writing, once none is under way; a full disk is played by the store's own tests.
+    eventually(DEADLINE, "a directory is in the way", || fs::create_dir(host.file("state.new")));
     let before = fs::read_to_string(host.file("state")).expect("it is there");
-    // In the way of every writing; a full disk is played by the store's own tests.
-    fs::create_dir(host.file("state.new")).expect("a directory");
     host.redis[0].kill();
     eventually(DEADLINE, "it is said", || {
         let log = host.log();
