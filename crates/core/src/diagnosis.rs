@@ -79,6 +79,8 @@ pub struct Facts<'a> {
     pub paused: bool,
     /// Whether an operator has said that one is to be begun, whatever the votes say.
     pub ordered: bool,
+    /// Whether the reader itself has frozen the master for the change that it prepares.
+    pub frozen: bool,
 }
 
 impl Facts<'_> {
@@ -126,9 +128,9 @@ fn of_the_master(facts: &Facts<'_>) -> Diagnosis {
     if facts.ceded {
         return Diagnosis::MasterCeded;
     }
-    // Who does not reach it any more does not know what it is by now.
+    // Who does not reach it any more does not know what it is by now, unless he made it that.
     let answers = facts.electorate.own.get(&record.master).is_some_and(|ballot| ballot.vote == Vote::Up);
-    if answers && seen.is_some_and(|it| !it.role.is_master()) {
+    if (answers || facts.frozen) && seen.is_some_and(|it| !it.role.is_master()) {
         return Diagnosis::MasterLost(Reason::Demoted);
     }
     match facts.verdict(&record.master) {
@@ -262,6 +264,7 @@ mod tests {
             ceded: false,
             paused: false,
             ordered: false,
+            frozen: false,
         })
     }
 

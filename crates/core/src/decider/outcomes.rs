@@ -152,7 +152,9 @@ impl Decider {
                     self.refusal = None;
                 }
             }
-            Purpose::OpenEpoch | Purpose::Count | Purpose::Refresh => {}
+            // Somebody takes over: nobody needs an operator for that.
+            Purpose::OpenEpoch => self.stuck = None,
+            Purpose::Count | Purpose::Refresh => {}
         }
     }
 

@@ -111,7 +111,7 @@ impl Decider {
         let late = self.asked.settles.filter(|(of, _)| *of == epoch);
         if late.is_some_and(|(_, until)| until <= now) {
             let is = format!("{} is published as the master of epoch {epoch}", record.master);
-            return Err(Answer::Refused(format!("{is}, and takes no writes yet: {diagnosis}")));
+            return Err(Answer::Refused(format!("{is}, and is not known to take writes: {diagnosis}")));
         }
         self.asked.settles = late.or(Some((epoch, until)));
         Ok(false)
@@ -218,8 +218,14 @@ impl Decider {
             return Some(Err(Answer::Done(format!("{master} is the master of epoch {}", record.epoch))));
         }
         let Some(stuck) = &self.stuck else {
-            let lost = || self.facts(now).is_some_and(|it| matches!(diagnose(&it), Diagnosis::MasterLost(_)));
-            let goes_on = accepted && (record.phase != Phase::Steady || self.progress.frozen || lost());
+            let may_be_lost = || {
+                let diagnosis = self.facts(now).map(|facts| diagnose(&facts));
+                let awaited =
+                    matches!(diagnosis, Some(Diagnosis::AwaitingVotes(_) | Diagnosis::AwaitingWitness(_)));
+                awaited || matches!(diagnosis, Some(Diagnosis::MasterLost(_)))
+            };
+            let goes_on =
+                accepted && (record.phase != Phase::Steady || self.progress.frozen || may_be_lost());
             // Else the master is back, and nobody takes over from it.
             self.progress.accepted.take_if(|(of, _)| *of == id && !goes_on);
             return goes_on.then_some(Ok(None));

@@ -32,7 +32,11 @@ impl Planner<'_> {
             (ranking.chosen, ranking.leads_on, ranking.wished) = (Some(node), false, true);
             return ranking;
         }
-        let ordered = self.is_only_ordered();
+        // One that answered and may not lead is out of use: whom it would have been left to is not there any more.
+        let unfit = record.phase != Phase::Steady
+            && evidence.contains_key(&record.master)
+            && ranking.dropped.contains_key(&record.master);
+        let ordered = self.is_only_ordered() && !unfit;
         if ordered {
             // Nobody but who was named is to be taken in the place of a master that no quorum finds lost.
             ranking.chosen = ranking.chosen.filter(|node| *node == record.master);

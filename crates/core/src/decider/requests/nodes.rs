@@ -22,7 +22,8 @@ impl Decider {
         (node, order): (&NodeAddr, &Order),
     ) -> Result<Option<Step>, Answer> {
         // Where nobody may take over, what is said of a node may be what helps.
-        let helps = self.stuck.is_some() && !matches!(order, Order::Add | Order::Remove);
+        let may_help = !matches!(order, Order::Add | Order::Remove);
+        let helps = self.stuck.is_some() && self.loss.is_none() && may_help;
         let record = if helps { self.record() } else { self.steady_record()? };
         let Some(record) = record.cloned() else { return Ok(None) };
         if self.changes_now(now) {
