@@ -333,7 +333,7 @@ impl Decider {
             ceded,
             paused: self.paused(now).is_some(),
             ordered: self.is_ordered(record),
-            frozen: self.progress.frozen && self.progress.evidence.contains_key(&record.master),
+            frozen: self.progress.evidence.get(&record.master).filter(|_| self.progress.frozen),
         })
     }
 

@@ -7,7 +7,7 @@ use crate::names::NodeAddr;
 use crate::time::Instant;
 use crate::topology::{Phase, Reason, Topology};
 use crate::verdict::{Doubt, Electorate, Verdict, Witness};
-use crate::view::{Copied, Sighting, Vote};
+use crate::view::{Copied, Evidence, Sighting, Vote};
 
 /// What is wrong with the master, most urgent first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +79,8 @@ pub struct Facts<'a> {
     pub paused: bool,
     /// Whether an operator has said that one is to be begun, whatever the votes say.
     pub ordered: bool,
-    /// Whether the reader itself has frozen the master for the change that it prepares.
-    pub frozen: bool,
+    /// What the master said as the reader itself froze it, for the change that it prepares.
+    pub frozen: Option<&'a Evidence>,
 }
 
 impl Facts<'_> {
@@ -130,7 +130,7 @@ fn of_the_master(facts: &Facts<'_>) -> Diagnosis {
     }
     // Who does not reach it any more does not know what it is by now, unless he made it that.
     let answers = facts.electorate.own.get(&record.master).is_some_and(|ballot| ballot.vote == Vote::Up);
-    if (answers || facts.frozen) && seen.is_some_and(|it| !it.role.is_master()) {
+    if (answers || facts.frozen.is_some()) && seen.is_some_and(|it| !it.role.is_master()) {
         return Diagnosis::MasterLost(Reason::Demoted);
     }
     match facts.verdict(&record.master) {
@@ -264,7 +264,7 @@ mod tests {
             ceded: false,
             paused: false,
             ordered: false,
-            frozen: false,
+            frozen: None,
         })
     }
 

@@ -435,7 +435,7 @@ mod tests {
             ceded: false,
             paused: false,
             ordered: false,
-            frozen: false,
+            frozen: None,
         };
         let planner = Planner { facts: &facts, version: Version::default(), progress };
         let (step, again) = planner.gather();

@@ -58,7 +58,7 @@ impl Planner<'_> {
         rank_candidates(&record, evidence, &down)
     }
 
-    /// Whether the master is replaced for an operator alone. An epoch that was opened for that may have come to nothing.
+    /// Whether the master is replaced for an operator alone. An epoch of that may have come to nothing.
     fn is_only_ordered(&self) -> bool {
         match &self.facts.record.phase {
             Phase::Steady => diagnose(self.facts) == Diagnosis::MasterLost(Reason::Ordered),
