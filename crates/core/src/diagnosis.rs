@@ -212,6 +212,18 @@ mod tests {
 
     /// The same of a record that is known since then.
     fn diagnosis_since(record_since: Instant, run: &str, peers: Vote) -> Diagnosis {
+        let leads = Role::Master { replicas: 0 };
+        diagnosis_where(record_since, (run, leads), Vote::Up, None, peers)
+    }
+
+    /// The same where m1 saw a in this role, says this of it now, and has frozen it or not.
+    fn diagnosis_where(
+        record_since: Instant,
+        (run, role): (&str, Role),
+        own: Vote,
+        frozen: Option<&Evidence>,
+        peers: Vote,
+    ) -> Diagnosis {
         let id = |name: &str| name.parse::<MonitorId>().expect("an id");
         let record = Topology {
             epoch: Epoch(1),
@@ -234,12 +246,12 @@ mod tests {
             min_replicas_to_write: 0,
         };
         let vote = |vote| Ballot { vote, since: at(10) };
-        let own = Ballots::from([(node("a"), vote(Vote::Up)), (node("b"), vote(Vote::Up))]);
+        let own = Ballots::from([(node("a"), vote(own)), (node("b"), vote(Vote::Up))]);
         let peer = Peer { ballots: Ballots::from([(node("a"), vote(peers))]), ..Peer::default() };
         let others = Peers::from(["m2", "m3"].map(|name| (id(name), peer.clone())));
         let replica = Role::Replica { of: Some(node("a")), link: Link::Up, received: 5 };
         let sightings = BTreeMap::from([
-            (node("a"), sighting(at(15), run, Role::Master { replicas: 0 })),
+            (node("a"), sighting(at(15), run, role)),
             (node("b"), sighting(at(5), "1", replica)),
         ]);
         let me = id("m1");
@@ -264,7 +276,7 @@ mod tests {
             ceded: false,
             paused: false,
             ordered: false,
-            frozen: None,
+            frozen,
         })
     }
 
@@ -278,6 +290,27 @@ mod tests {
             "in its life votes may be older than its return"
         );
         assert_eq!(diagnosis("1", Vote::Up), Diagnosis::Healthy);
+    }
+
+    #[test]
+    fn who_reaches_a_demoted_master_no_more_leaves_it_to_the_votes_unless_he_froze_it() {
+        let demoted = || Role::Replica { of: Some(node("b")), link: Link::Up, received: 5 };
+        let seen = |own, frozen| diagnosis_where(at(0), ("1", demoted()), own, frozen, Vote::Up);
+        let said = Evidence {
+            run: RunId("1".into()),
+            role: demoted(),
+            history: History { replid: ReplId("r".into()), offset: 5, previous: None },
+            priority: 100,
+            uncounted: false,
+            keys: 1,
+            saved: None,
+            min_replicas_to_write: None,
+            version: None,
+            appends: None,
+        };
+        assert_eq!(seen(Vote::Up, None), Diagnosis::MasterLost(Reason::Demoted));
+        assert_ne!(seen(Vote::Silent, None), Diagnosis::MasterLost(Reason::Demoted));
+        assert_eq!(seen(Vote::Silent, Some(&said)), Diagnosis::MasterLost(Reason::Demoted));
     }
 
     #[test]

@@ -219,10 +219,9 @@ impl Decider {
         }
         let Some(stuck) = &self.stuck else {
             let may_be_lost = || {
+                use Diagnosis::{AwaitingVotes, AwaitingWitness, MasterLost};
                 let diagnosis = self.facts(now).map(|facts| diagnose(&facts));
-                let awaited =
-                    matches!(diagnosis, Some(Diagnosis::AwaitingVotes(_) | Diagnosis::AwaitingWitness(_)));
-                awaited || matches!(diagnosis, Some(Diagnosis::MasterLost(_)))
+                matches!(diagnosis, Some(MasterLost(_) | AwaitingVotes(_) | AwaitingWitness(_)))
             };
             let goes_on =
                 accepted && (record.phase != Phase::Steady || self.progress.frozen || may_be_lost());
