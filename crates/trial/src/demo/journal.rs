@@ -110,7 +110,9 @@ fn step_in_words(step: &str) -> Option<String> {
         "open" => format!("lets {nodes} take writes"),
         "follow" => {
             let (master, nodes) = rest.split_once(": ")?;
-            format!("makes {} a replica of {master}", nodes.replace(' ', ", "))
+            let (nodes, closes) = nodes.split_once(", ").map_or((nodes, None), |(to, how)| (to, Some(how)));
+            let closes = closes.map_or(String::new(), |how| format!(", {how}"));
+            format!("makes {} a replica of {master}{closes}", nodes.replace(' ', ", "))
         }
         "commit" => match rest.strip_prefix("epoch ")?.split_once(": ")? {
             (epoch, "open") => format!("writes its choice down before it acts on it: epoch {epoch} begins"),
@@ -144,8 +146,12 @@ mod tests {
             Intent { node: b.clone(), run: RunId("r".into()), replid: ReplId("h".into()), offset: 1 };
         let promote = Step::Promote { intent, closable: true, closes: false };
         assert_eq!(said(&promote).unwrap(), "makes h:2 a master: it holds the most");
-        let follow = Step::Follow { nodes, master: a, min_replicas_to_write: 0, fences: true, closes: None };
-        assert_eq!(said(&follow).unwrap(), "makes h:2, h:3 a replica of h:1");
+        let follow = |closes| {
+            let (nodes, master) = (nodes.clone(), a.clone());
+            said(&Step::Follow { nodes, master, min_replicas_to_write: 0, fences: true, closes }).unwrap()
+        };
+        assert_eq!(follow(None), "makes h:2, h:3 a replica of h:1");
+        assert_eq!(follow(Some(b)), "makes h:2, h:3 a replica of h:1, cutting off the clients of h:2");
         assert_eq!(said(&Step::Look { nodes: vec![c.clone()] }), None);
         assert_eq!(said(&Step::Persist { nodes: vec![c] }), None);
     }
