@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use zookeeper_client::{Client, Connector, TlsCa, TlsCerts, TlsDynamicCerts, TlsIdentity, TlsOptions};
@@ -75,24 +76,31 @@ impl Secured {
         Ok(certs)
     }
 
-    /// Why TLS with these servers fails, if it does: the first that says so counts.
+    /// Why TLS with these servers fails, if it does. All are asked at once; the first of the list that says so counts.
     pub(super) async fn trouble(&self, servers: &ConnectString) -> Option<String> {
-        for (host, port) in servers.hosts() {
-            let ask = async {
-                let stream = TcpStream::connect((host, port)).await.ok()?;
-                match self.tls.connect(host, stream).await {
-                    Err(error @ (TlsError::Refused(_) | TlsError::File { .. })) => Some(error.to_string()),
-                    Err(_) => None,
-                    // A server that wants another certificate says so only now. One that does not says nothing.
-                    Ok(mut stream) => stream.read_u8().await.err().and_then(|error| tls_refusal(&error)),
-                }
-            };
-            if let Ok(Some(why)) = timeout(SHOW_LIMIT, ask).await {
-                return Some(format!("{host}:{port}: {why}"));
-            }
+        let mut asking = JoinSet::new();
+        for (place, (host, port)) in servers.hosts().enumerate() {
+            let (tls, host) = (self.tls.clone(), host.to_owned());
+            asking.spawn(async move {
+                let refused = timeout(SHOW_LIMIT, refusal(&tls, &host, port)).await.ok().flatten();
+                refused.map(|why| (place, why))
+            });
         }
-        None
+        let first = asking.join_all().await.into_iter().flatten().min();
+        first.map(|(_, why)| why)
     }
+}
+
+/// What this server has against TLS with us, or we with it.
+async fn refusal(tls: &Tls, host: &str, port: u16) -> Option<String> {
+    let stream = TcpStream::connect((host, port)).await.ok()?;
+    let why = match tls.connect(host, stream).await {
+        Err(error @ (TlsError::Refused(_) | TlsError::File { .. })) => error.to_string(),
+        Err(_) => return None,
+        // A server that wants another certificate says so only now. One that does not says nothing.
+        Ok(mut stream) => tls_refusal(&stream.read_u8().await.err()?)?,
+    };
+    Some(format!("{host}:{port}: {why}"))
 }
 
 fn certs(material: &Material) -> Result<TlsCerts, zookeeper_client::Error> {
