@@ -163,17 +163,14 @@ impl Watched {
         serde_json::from_slice(&imported.stdout).expect("JSON")
     }
 
-    /// Step 2: our monitors have a user of their own, and nobody else may say who follows whom.
+    /// Step 2: our monitors have a user of their own, as the page makes one, and nobody else may say who follows whom.
     fn take_rights(&self, servers: &Servers) {
-        for redis in &self.group.redis {
-            for command in [
-                &["ACL", "SETUSER", "failover", "on", ">secret", "~*", "&*", "+@all"][..],
-                &["ACL", "SETUSER", "default", "-replicaof", "-slaveof"],
-                &["CONFIG", "REWRITE"],
-            ] {
-                assert_eq!(redis.command(command), Ok(Reply::Simple("OK".to_owned())));
-            }
-        }
+        let page = include_str!("../../../../docs/operating.md");
+        let user = page.lines().find(|line| line.starts_with("ACL SETUSER failover on >PASSWORD "));
+        let user = user.expect("the line of the page").replace("PASSWORD", "secret");
+        self.on_each_server(&user.split(' ').collect::<Vec<_>>());
+        self.on_each_server(&["ACL", "SETUSER", "default", "-replicaof", "-slaveof"]);
+        self.on_each_server(&["CONFIG", "REWRITE"]);
         let (file, password) = (servers.file("monitor.toml"), servers.file("redis.password"));
         fs::write(password, "secret\n").expect("it is written");
         let keys = "[defaults]\nredis_username = \"failover\"\nredis_password_file = \"redis.password\"\n";
@@ -230,6 +227,18 @@ impl Watched {
         }
         self.group.await_steady(servers, 0);
     }
+
+    /// Step 6: nobody is left who might misuse it.
+    fn give_the_right_back(&self) {
+        self.on_each_server(&["ACL", "SETUSER", "default", "+replicaof", "+slaveof"]);
+        self.on_each_server(&["CONFIG", "REWRITE"]);
+    }
+
+    fn on_each_server(&self, command: &[&str]) {
+        for redis in &self.group.redis {
+            assert_eq!(redis.command(command), Ok(Reply::Simple("OK".to_owned())), "{command:?}");
+        }
+    }
 }
 
 /// Waits until every one of them says something of the master that will do.
@@ -273,6 +282,7 @@ fn a_group_moves_here_from_redis_sentinel() {
     watched.start_monitors(&servers);
     watched.writer.write_more();
     watched.replace_sentinels(&servers);
+    watched.give_the_right_back();
     let Watched { mut group, writer, .. } = watched;
     assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
     let (unknown, lost) = writer.shared.with(|account| (account.unknown(), account.lost(&group.redis[0])));

@@ -100,3 +100,17 @@ fn verdict(reply: &Value) -> Verdict {
         _ => Verdict::Allowed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_the_documentation_gives_what_is_asked_for_and_no_more() {
+        let page = include_str!("../../../../../docs/operating.md");
+        let line = page.lines().find(|line| line.starts_with("ACL SETUSER failover ")).expect("the line");
+        let given: BTreeSet<_> = line.split(' ').filter_map(|word| word.strip_prefix('+')).collect();
+        let asked = NEEDED.iter().map(|words| words[0]).chain(["multi", "exec"]).collect();
+        assert_eq!(given, asked);
+    }
+}
