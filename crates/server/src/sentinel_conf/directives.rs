@@ -186,7 +186,10 @@ pub(super) const SERVER: [Directive; 42] = [
     directive(
         "include",
         "FILE",
-        Without("another file of the same sentinel", "it was not read: name it on the command line, too"),
+        Without(
+            "another file of the same sentinel",
+            "it was not read: put its lines in its place, and import again",
+        ),
     ),
 ];
 
