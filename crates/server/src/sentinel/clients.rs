@@ -13,21 +13,36 @@ use tokio::sync::watch;
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     known: Mutex<Known>,
-    /// How many bytes wait for clients to read them.
-    unread: AtomicUsize,
+    /// What waits for clients to read it.
+    pub(super) unread: Waiting,
+    /// Requests that have not come whole.
+    pub(super) unfinished: Waiting,
 }
 
-/// How many bytes may wait for all clients together; one that would have more wait is cut off.
-const UNREAD: usize = 64 << 20;
+/// How many bytes of a kind may wait for all clients together; one that would have more wait is cut off.
+const WAITING: usize = 64 << 20;
 
-/// Bytes that wait for one client, for as long as it is kept.
+/// Bytes of a kind that wait, of all clients together.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(AtomicUsize);
+
+impl Waiting {
+    /// A place for bytes that wait; `None` where too many wait already.
+    pub(super) fn take(&self, bytes: usize) -> Option<Share<'_>> {
+        let waiting = self.0.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let share = Share { total: &self.0, bytes };
+        (waiting <= WAITING).then_some(share)
+    }
+}
+
+/// Bytes that wait for one client, or of one, for as long as it is kept.
 #[derive(Debug)]
-pub(super) struct Unread<'a> {
+pub(super) struct Share<'a> {
     total: &'a AtomicUsize,
     bytes: usize,
 }
 
-impl Drop for Unread<'_> {
+impl Drop for Share<'_> {
     fn drop(&mut self) {
         self.total.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -109,13 +124,6 @@ impl Clients {
         self.lock().totals
     }
 
-    /// A place for bytes that wait to be read; `None` where too many wait already.
-    pub(super) fn wait(&self, bytes: usize) -> Option<Unread<'_>> {
-        let waiting = self.unread.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let unread = Unread { total: &self.unread, bytes };
-        (waiting <= UNREAD).then_some(unread)
-    }
-
     /// Counts one command.
     pub(super) fn served(&self) {
         self.lock().totals.commands += 1;
@@ -186,13 +194,13 @@ impl Client {
         self.killed.subscribe()
     }
 
-    /// Its line in `CLIENT LIST`.
-    pub(super) fn line(&self) -> String {
+    /// Its line in `CLIENT LIST`, at an endpoint whose one user is `user`.
+    pub(super) fn line(&self, user: &str) -> String {
         let state = self.state();
         let listens = state.channels + state.patterns > 0;
         format!(
-            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} cmd={} user=default \
-             lib-name={} lib-ver={} resp={}",
+            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} cmd={} user={user} \
+             lib-name={} lib-ver={} resp={}\n",
             self.id,
             self.peer,
             self.local,

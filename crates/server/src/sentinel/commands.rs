@@ -140,9 +140,9 @@ async fn of_group(
 
 /// Why nothing is told of a group.
 enum Missing {
-    /// There is none of that name, or it has no record.
+    /// There is none of that name.
     Unknown,
-    /// There may be one.
+    /// There is one, of which nothing is known, for this reason.
     Unread(&'static str),
 }
 
@@ -159,7 +159,7 @@ fn look(endpoint: &Endpoint, name: &str) -> Result<(Arc<Group>, View), Missing> 
     let group = endpoint.group(name).ok_or(Missing::Unknown)?;
     match View::of(&group) {
         Some(view) => Ok((group, view)),
-        None => Err(View::missing(&group).map_or(Missing::Unknown, Missing::Unread)),
+        None => Err(Missing::Unread(View::missing(&group))),
     }
 }
 
@@ -262,6 +262,12 @@ fn check_quorum(group: &Group, view: &View) -> Reply {
 /// Has the leader switch over, or fail over where a quorum finds the master down, and waits until that is done.
 async fn fail_over(group: &Group, view: &View) -> Reply {
     let record = &view.record;
+    if group.is_cut_off() {
+        return Reply::Error(
+            "ERR this Sentinel has no session with ZooKeeper and can't ask the leader: ask another"
+                .to_owned(),
+        );
+    }
     if matches!(record.phase, Phase::FailingOver(_)) {
         return Reply::Error("INPROG Failover already in progress".to_owned());
     }

@@ -1,5 +1,5 @@
 //! Takes connections and carries bytes: requests to their sessions, replies and messages back. Of what clients do not
-//! read little is kept for all of them together, and nothing for long.
+//! read, or do not send whole, little is kept for all of them together, and nothing for long.
 
 use std::future::Future;
 use std::io;
@@ -11,7 +11,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Endpoint;
 use super::clients::Place;
@@ -23,6 +24,12 @@ const SLOW: Duration = Duration::from_secs(10);
 
 /// How many bytes of replies are put together before they are written.
 const BATCH: usize = 64 << 10;
+
+/// How many bytes of memory a connection keeps for what comes next.
+const KEPT: usize = 4 << 10;
+
+/// How long somebody who closed his side is still answered. What he asked for that takes longer is withdrawn.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The most clients at a time.
 const CLIENTS: usize = 4_096;
@@ -109,19 +116,20 @@ enum Next {
 /// Answers what comes and tells what the client listens to, until one of the two ends it.
 pub(super) async fn converse(mut session: Session, stream: impl AsyncRead + AsyncWrite) -> io::Result<()> {
     let (mut reader, mut writer) = tokio::io::split(stream);
+    let endpoint = Arc::clone(session.endpoint());
     let mut killed = session.client().killed();
     let (mut unread, mut unsent) = (Vec::new(), String::new());
     let admission = sleep(SLOW);
     tokio::pin!(admission);
     let mut pieces = 0;
     loop {
-        let before = unread.len();
-        if let Some(done) =
-            until(&mut killed, answer_all(&mut session, &mut unread, &mut unsent, &mut writer)).await
-        {
-            done?;
-        } else {
-            return Ok(());
+        let (before, was_admitted) = (unread.len(), session.admitted);
+        let mut more = Vec::new();
+        let limit = session.limits().request;
+        let answering = answer_all(&mut session, &mut unread, &mut unsent, &mut writer);
+        match meanwhile(answering, &mut killed, &mut reader, &mut more, limit).await {
+            Some(done) => done?,
+            None => return Ok(()),
         }
         send(&session, &mut writer, &mut unsent).await?;
         if unread.len() < before || unread.is_empty() {
@@ -130,6 +138,17 @@ pub(super) async fn converse(mut session: Session, stream: impl AsyncRead + Asyn
         if session.ends || pieces > PIECES {
             return writer.shutdown().await;
         }
+        if was_admitted && !session.admitted {
+            admission.as_mut().reset(Instant::now() + SLOW);
+        }
+        if !more.is_empty() {
+            unread.append(&mut more);
+            continue;
+        }
+        unread.shrink_to(KEPT);
+        let Some(_unfinished) = endpoint.clients.unfinished.take(unread.len()) else {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        };
         let next = tokio::select! {
             read = reader.read_buf(&mut unread) => Next::Read(read?),
             told = session.messages() => told.map_or(Next::Over, Next::Told),
@@ -149,15 +168,27 @@ pub(super) async fn converse(mut session: Session, stream: impl AsyncRead + Asyn
     }
 }
 
-/// The outcome of `work`; `None` where the connection is ended from elsewhere meanwhile.
-async fn until<T>(
-    killed: &mut tokio::sync::watch::Receiver<bool>,
+/// The outcome of `work`, and in `more` what the client sends meanwhile; `None` where the connection is ended from
+/// elsewhere, or its client has gone and does not get his answer.
+async fn meanwhile<T>(
     work: impl Future<Output = T>,
+    killed: &mut watch::Receiver<bool>,
+    reader: &mut (impl AsyncRead + Unpin),
+    more: &mut Vec<u8>,
+    limit: usize,
 ) -> Option<T> {
-    tokio::select! {
-        biased;
-        done = work => Some(done),
-        _ = killed.wait_for(|killed| *killed) => None,
+    tokio::pin!(work);
+    loop {
+        let read = tokio::select! {
+            biased;
+            done = &mut work => return Some(done),
+            _ = killed.wait_for(|killed| *killed) => return None,
+            read = reader.read_buf(more), if more.len() < limit => read,
+        };
+        if read.is_ok_and(|bytes| bytes > 0) {
+            continue;
+        }
+        return timeout(FAREWELL, work).await.ok();
     }
 }
 
@@ -202,7 +233,7 @@ async fn send(
     if unsent.is_empty() {
         return Ok(());
     }
-    let Some(_waiting) = session.endpoint().clients.wait(unsent.len()) else {
+    let Some(_waiting) = session.endpoint().clients.unread.take(unsent.len()) else {
         return Err(io::ErrorKind::OutOfMemory.into());
     };
     let sending = async {
@@ -211,5 +242,6 @@ async fn send(
     };
     timeout(SLOW, sending).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
     unsent.clear();
+    unsent.shrink_to(KEPT);
     Ok(())
 }

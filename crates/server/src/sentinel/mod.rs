@@ -50,6 +50,16 @@ pub(crate) struct Access {
     pub(crate) tls: Option<ServerTls>,
 }
 
+impl Access {
+    /// The one user that there is.
+    fn user(&self) -> &str {
+        self.username.as_deref().unwrap_or(DEFAULT_USER)
+    }
+}
+
+/// The user whom clients mean that name none.
+const DEFAULT_USER: &str = "default";
+
 /// What all connections of the endpoint share.
 pub(crate) struct Endpoint {
     /// Who this process is, as Sentinels are named: forty hexadecimal digits, the same in each of its lives.

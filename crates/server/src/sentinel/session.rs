@@ -12,7 +12,7 @@ use super::clients::{Client, Place};
 use super::events::Message;
 use super::info::{self, SPEAKS};
 use super::subscriptions::{Kind, Subscriptions};
-use super::{Endpoint, commands, directory};
+use super::{DEFAULT_USER, Endpoint, commands, directory};
 use crate::resp::{Limits, Reply, Version};
 
 /// How much who may ask sends at a time.
@@ -39,9 +39,6 @@ pub(super) struct Session {
 /// How many wrong passwords end a connection.
 const GUESSES: u8 = 3;
 
-/// The user whom clients mean that name none.
-const DEFAULT_USER: &str = "default";
-
 /// A client listened so slowly that messages were lost.
 #[derive(Debug)]
 pub(super) struct TooSlow;
@@ -64,7 +61,7 @@ impl Session {
         if self.admitted { LIMITS } else { STRANGERS }
     }
 
-    pub(super) fn endpoint(&self) -> &Endpoint {
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 
@@ -224,8 +221,7 @@ impl Session {
                     .to_owned(),
             );
         };
-        let known = access.username.as_deref().unwrap_or(DEFAULT_USER);
-        let user_fits = user.is_none_or(|user| user == known || user == DEFAULT_USER);
+        let user_fits = user.is_none_or(|user| user == access.user() || user == DEFAULT_USER);
         if user_fits & same(password.as_bytes(), expected.expose_secret().as_bytes()) {
             self.admitted = true;
             return Reply::ok();
@@ -303,7 +299,7 @@ impl Session {
 
     fn acl(&self, arguments: &[String]) -> Reply {
         match arguments[0].to_ascii_lowercase().as_str() {
-            "whoami" => Reply::bulk(self.endpoint.access.username.as_deref().unwrap_or(DEFAULT_USER)),
+            "whoami" => Reply::bulk(self.endpoint.access.user()),
             _ => Reply::Error(
                 "ERR the one user of this endpoint is set by the options of `redis-failover run`".to_owned(),
             ),

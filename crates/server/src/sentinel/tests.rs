@@ -129,3 +129,59 @@ async fn clients_are_listed_named_and_ended() {
     assert!(told.contains("id=2 ") && told.ends_with(":1\r\n+OK\r\n"), "{told}");
     assert_eq!(rest(first).await, "");
 }
+
+#[tokio::test]
+async fn clients_are_chosen_by_what_they_are_and_nobody_is_ended_by_a_word_that_is_missing() {
+    let password = Some(SecretString::from("word"));
+    let endpoint = endpoint(Access { username: Some("ali".into()), password, ..Access::default() });
+    let (mut first, _served) = connect(&endpoint, 4096);
+    first.write_all(b"AUTH word\r\nSUBSCRIBE +tilt\r\n").await.expect("sent");
+    let mut told = [0; 39];
+    first.read_exact(&mut told).await.expect("he is told");
+    let (mut second, _served) = connect(&endpoint, 4096);
+    let requests = b"AUTH word\r\nCLIENT KILL\r\nCLIENT KILL USER default\r\nCLIENT LIST TYPE pubsub\r\n\
+                     CLIENT LIST ID 2 7\r\nCLIENT LIST NONSENSE\r\nCLIENT KILL USER ali\r\nQUIT\r\n";
+    second.write_all(requests).await.expect("sent");
+    let told = rest(second).await;
+    let ids: Vec<_> = told.split("id=").skip(1).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(ids, ["1", "2"], "{told}");
+    assert!(
+        told.starts_with("+OK\r\n-ERR wrong number of arguments for 'client|kill' command\r\n:0\r\n"),
+        "{told}"
+    );
+    assert!(told.contains(" user=ali ") && told.ends_with("-ERR syntax error\r\n:1\r\n+OK\r\n"), "{told}");
+    assert_eq!(rest(first).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_starts_over_has_the_whole_time_again_to_say_who_he_is() {
+    let password = Some(SecretString::from("word"));
+    let endpoint = endpoint(Access { password, ..Access::default() });
+    let (mut client, _served) = connect(&endpoint, 4096);
+    client.write_all(b"AUTH word\r\n").await.expect("sent");
+    let mut told = [0; 5];
+    client.read_exact(&mut told).await.expect("he is told");
+    tokio::time::advance(Duration::from_mins(1)).await;
+    client.write_all(b"RESET\r\n").await.expect("sent");
+    let mut told = [0; 8];
+    client.read_exact(&mut told).await.expect("he is told");
+    tokio::time::advance(Duration::from_secs(9)).await;
+    client.write_all(b"AUTH word\r\nQUIT\r\n").await.expect("sent");
+    assert_eq!(rest(client).await, "+OK\r\n+OK\r\n");
+}
+
+#[tokio::test]
+async fn unfinished_requests_have_a_bound_together() {
+    let endpoint = endpoint(Access::default());
+    let all = endpoint.clients.unfinished.take(64 << 20).expect("there is room");
+    let (mut client, served) = connect(&endpoint, 4096);
+    client.write_all(b"*1\r\n$4\r\nPI").await.expect("sent");
+    let ended = served.await.expect("it ends").expect_err("there was no room");
+    assert_eq!(ended.kind(), std::io::ErrorKind::OutOfMemory);
+    drop(all);
+    let (mut client, _served) = connect(&endpoint, 4096);
+    client.write_all(b"*1\r\n$4\r\nPI").await.expect("sent");
+    tokio::task::yield_now().await;
+    client.write_all(b"NG\r\nQUIT\r\n").await.expect("sent");
+    assert_eq!(rest(client).await, "+PONG\r\n+OK\r\n");
+}

@@ -58,8 +58,11 @@ impl View {
         let reports = group.reports.latest();
         // An instant of the core's is told from another one only: any will do for the present.
         let now = Tick::from_millis(u64::MAX / 4);
+        // Without ZooKeeper nobody can take a vote back: none comes to count by time alone then.
+        let until = group.since.borrow().cut_off.unwrap_or_else(Instant::now);
         let peer = |(id, seen): (&MonitorId, &SeenReport)| {
-            (id.clone(), seen.report.peer(now.before(seen.seen_at.elapsed())))
+            let age = until.saturating_duration_since(seen.seen_at);
+            (id.clone(), seen.report.peer(now.before(age)))
         };
         let peers = reports.iter().map(peer).collect();
         let sentinel = |(id, seen): (&MonitorId, &SeenReport)| {
@@ -79,12 +82,12 @@ impl View {
         })
     }
 
-    /// Why there is no view of a group: nothing was read yet, or nothing that can be; `None` where it has no record.
-    pub(super) fn missing(group: &Group) -> Option<&'static str> {
+    /// Why there is no view of a group: it has no record, or it was not read yet, or can't be.
+    pub(super) fn missing(group: &Group) -> &'static str {
         match group.record.latest().read {
-            None => Some("the group's record was not read yet: is ZooKeeper there?"),
-            Some(Err(_)) => Some("the group's record can't be read by this version"),
-            Some(Ok(_)) => None,
+            None => "the group's record was not read yet: is ZooKeeper there?",
+            Some(Err(_)) => "the group's record can't be read by this version",
+            Some(Ok(_)) => "the group has no record yet: does a monitor run?",
         }
     }
 

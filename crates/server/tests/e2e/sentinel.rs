@@ -203,6 +203,38 @@ fn sentinel_failover_is_a_switchover_and_its_answer_comes_when_it_is_done() {
     assert_eq!(group.redis[second].role().as_deref(), Ok("master"));
 }
 
+/// A connection on which a failover was asked for; who closes it takes back what was not begun.
+fn fail_over(endpoint: SocketAddr, name: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(endpoint).expect("a connection");
+    stream.write_all(format!("SENTINEL FAILOVER {name}\r\n").as_bytes()).expect("sent");
+    stream
+}
+
+#[test]
+fn a_client_that_gives_up_takes_its_failover_back() {
+    let servers = Servers::start();
+    let (group, _) = group(&servers, "/redis/given-up");
+    let follower = beside(&servers, &group, "follower", &["--sentinel", "127.0.0.1:0"]);
+    let own = endpoint(&follower);
+    eventually(DEADLINE, "it knows the group", || {
+        ask(own, &["SENTINEL", "MASTER", "given-up"]).map(|told| fields(&told))?
+    });
+    // Nobody is there to answer it.
+    group.monitors.values().for_each(Process::stop);
+    let asking = fail_over(own, "given-up");
+    let left = |requests: usize| {
+        eventually(DEADLINE, "so many requests stand", || {
+            ensure_eq(servers.children("/redis/given-up/requests").len(), requests)
+        });
+    };
+    left(1);
+    drop(asking);
+    left(0);
+    group.monitors.values().for_each(Process::cont);
+    group.await_steady(&servers, 0);
+    assert_eq!(group.status(&servers).expect("a status")["epoch"], 1);
+}
+
 #[test]
 fn who_monitors_nothing_answers_for_the_group_and_has_no_vote() {
     let servers = Servers::start();
@@ -218,8 +250,7 @@ fn who_monitors_nothing_answers_for_the_group_and_has_no_vote() {
         ensure_eq(links, [Some("ok"); 2]).map(drop)
     });
     let mut listener = Listener::at(own);
-    // The lab's clients wait for a second; what takes longer is asked for all the same, and once.
-    let _asked = ask(own, &["SENTINEL", "FAILOVER", "followed"]);
+    let _asking = fail_over(own, "followed");
     let successor = group.await_successor(&servers, 0);
     let (old, new) = (spaced(&group.address(0)), spaced(&group.address(successor)));
     listener.await_message("+switch-master", &format!("followed {old} {new}"));

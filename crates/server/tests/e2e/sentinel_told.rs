@@ -190,6 +190,11 @@ fn a_zookeeper_that_is_lost_changes_no_answer_but_that_nobody_can_fail_over() {
     };
     looks("sentinel_tilt:1", "NOQUORUM 0 usable Sentinels.");
     assert_eq!(ask(endpoints[0], &words), master);
+    let refused = ask(endpoints[0], &["SENTINEL", "FAILOVER", "tilted"]).expect("it is answered at once");
+    assert!(
+        matches!(&refused, Reply::Error(why) if why.contains("no session with ZooKeeper")),
+        "{refused:?}"
+    );
     servers.bring_zookeeper_back(stopped);
     looks("sentinel_tilt:0", "OK 3 usable Sentinels.");
     listener.await_message("-tilt", "#tilt mode exited");

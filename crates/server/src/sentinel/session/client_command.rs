@@ -1,7 +1,9 @@
 //! `CLIENT …`: what a client says of itself, who else is connected, and ending connections.
 
+use std::sync::Arc;
+
 use super::super::clients::Client;
-use super::{DEFAULT_USER, Session};
+use super::Session;
 use crate::resp::Reply;
 
 /// The longest name that a client gives itself or its library, in bytes.
@@ -19,15 +21,12 @@ impl Session {
             },
             ("setname", [name]) => self.set_name(name),
             ("setinfo", [what, value]) => self.set_info(what, value),
-            ("info", []) => Reply::Verbatim(self.client().line() + "\n"),
-            ("list", _) => {
-                let lines = self.endpoint.clients.present();
-                Reply::Verbatim(lines.iter().map(|client| client.line() + "\n").collect())
-            }
-            ("kill", _) => self.kill(arguments),
+            ("info", []) => Reply::Verbatim(self.line(self.client())),
+            ("list", _) => self.list(arguments),
+            ("kill", [_, ..]) => self.kill(arguments),
             // Nobody is evicted here, and nothing is touched.
             ("no-evict" | "no-touch", [word]) if is_on_or_off(word) => Reply::ok(),
-            ("id" | "getname" | "setname" | "setinfo" | "info" | "no-evict" | "no-touch", _) => {
+            ("id" | "getname" | "setname" | "setinfo" | "info" | "kill" | "no-evict" | "no-touch", _) => {
                 Reply::Error(format!("ERR wrong number of arguments for 'client|{name}' command"))
             }
             _ => Reply::Error(format!("ERR unknown subcommand '{name:.128}'. Try CLIENT HELP.")),
@@ -53,6 +52,28 @@ impl Session {
         Reply::ok()
     }
 
+    /// CLIENT LIST, of all, of a type, or of some ids.
+    fn list(&self, arguments: &[String]) -> Reply {
+        let mut listed = self.endpoint.clients.present();
+        match arguments {
+            [] => {}
+            [word, kind] if word.eq_ignore_ascii_case("type") => {
+                if let Err(refusal) = keep_type(&mut listed, kind) {
+                    return refusal;
+                }
+            }
+            [word, ids @ ..] if word.eq_ignore_ascii_case("id") && !ids.is_empty() => {
+                listed.retain(|client| ids.contains(&client.id.to_string()));
+            }
+            _ => return Reply::Error("ERR syntax error".to_owned()),
+        }
+        Reply::Verbatim(listed.iter().map(|client| self.line(client)).collect())
+    }
+
+    fn line(&self, client: &Client) -> String {
+        client.line(self.endpoint.access.user())
+    }
+
     /// CLIENT KILL addr, or pairs of what is killed. Who asks is spared, unless it says SKIPME no or names itself in
     /// the old form.
     fn kill(&self, arguments: &[String]) -> Reply {
@@ -74,13 +95,12 @@ impl Session {
                 "id" => doomed.retain(|client| client.id.to_string() == *value),
                 "addr" => doomed.retain(|client| client.peer.to_string() == *value),
                 "laddr" => doomed.retain(|client| client.local.to_string() == *value),
-                "type" => match value.to_ascii_lowercase().as_str() {
-                    "normal" => doomed.retain(|client| !listens(client)),
-                    "pubsub" => doomed.retain(|client| listens(client)),
-                    "master" | "slave" | "replica" => doomed.clear(),
-                    _ => return Reply::Error(format!("ERR Unknown client type '{value:.128}'")),
-                },
-                "user" => doomed.retain(|_| value == DEFAULT_USER),
+                "type" => {
+                    if let Err(refusal) = keep_type(&mut doomed, value) {
+                        return refusal;
+                    }
+                }
+                "user" => doomed.retain(|_| value == self.endpoint.access.user()),
                 "skipme" if value.eq_ignore_ascii_case("no") => spare = false,
                 "skipme" if value.eq_ignore_ascii_case("yes") => {}
                 _ => return Reply::Error("ERR syntax error".to_owned()),
@@ -105,6 +125,17 @@ impl Session {
         self.client().change(|state| name.clone_into(&mut state.name));
         Reply::ok()
     }
+}
+
+/// Keeps the clients of this type, or says that there is no such type.
+fn keep_type(clients: &mut Vec<Arc<Client>>, kind: &str) -> Result<(), Reply> {
+    match kind.to_ascii_lowercase().as_str() {
+        "normal" => clients.retain(|client| !listens(client)),
+        "pubsub" => clients.retain(|client| listens(client)),
+        "master" | "slave" | "replica" => clients.clear(),
+        _ => return Err(Reply::Error(format!("ERR Unknown client type '{kind:.128}'"))),
+    }
+    Ok(())
 }
 
 fn is_on_or_off(word: &str) -> bool {
