@@ -285,6 +285,8 @@ impl<S: Store> Monitor<S> {
 
     /// Takes in all that the probers have told so far: one look at the whole is enough.
     fn probed(&mut self, first: Probed, more: &mut mpsc::UnboundedReceiver<Probed>) {
+        // What was asked before a stall counts no more, and the ticking finds the stall.
+        self.tick();
         let mut next = Some(first);
         while let Some(Probed { node, asked, at, probe }) = next {
             self.observer.probed(asked, at, &node, probe);
