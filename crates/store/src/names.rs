@@ -69,8 +69,8 @@ impl ConnectString {
         self.hosts.iter().map(host).collect::<Vec<_>>().join(",")
     }
 
-    /// The path of a group on the servers.
-    pub(crate) fn absolute(&self, group: &GroupPath) -> String {
+    /// The path of a group on the servers: below their chroot, if there is one.
+    pub fn absolute(&self, group: &GroupPath) -> String {
         self.below_chroot(group.as_str())
     }
 

@@ -61,7 +61,7 @@ fn setup(name: &str, redis: &[Redis]) -> Result<Setup, Failure> {
     let nodes: Result<Vec<NodeAddr>, _> = redis.iter().map(|redis| redis.addr().parse()).collect();
     Ok(Setup {
         group: path()?.name().to_owned(),
-        path: path()?.to_string(),
+        znode: path()?.to_string(),
         id: name.parse().map_err(Failure::new)?,
         sentinel: None,
         contact: None,

@@ -318,7 +318,7 @@ impl Keeper {
     fn setup(&self, Seed { nodes, policy }: Seed) -> Setup {
         Setup {
             group: self.config.name.clone(),
-            path: self.config.path.to_string(),
+            znode: self.config.backing.znode(&self.config.path),
             id: self.me.id.clone(),
             contact: self.me.contact.clone(),
             sentinel: self.me.sentinel.clone(),

@@ -55,6 +55,15 @@ impl Backing {
         }
     }
 
+    /// Where `group` is kept, the same for all its monitors, however they split it between the servers' path and the
+    /// group's.
+    pub(crate) fn znode(&self, group: &GroupPath) -> String {
+        match self {
+            Self::ZooKeeper(ensemble) => ensemble.zkhosts.absolute(group),
+            Self::StateFile(_) => group.to_string(),
+        }
+    }
+
     /// Whether `group` is kept where `others` keep `other_group`, as far as their spelling tells.
     pub(super) fn is_same_place(&self, group: &GroupPath, others: &Self, other_group: &GroupPath) -> bool {
         match (self, others) {

@@ -102,7 +102,7 @@ impl<S: Store> Monitor<S> {
         let campaign = Arc::new(store.campaign(&setup.id, setup.contact.as_ref()));
         let id = setup.id.to_string();
         let links =
-            AdminLinks::new(campaign.clone(), names.clone(), setup.credentials.clone(), (&setup.path, &id));
+            AdminLinks::new(campaign.clone(), names.clone(), setup.credentials.clone(), (&setup.znode, &id));
         let pace = Pace { interval: setup.policy.probe_interval(), patience: setup.policy.down_after() };
         let probing = Probing {
             id: setup.id.clone(),

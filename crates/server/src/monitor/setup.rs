@@ -13,8 +13,8 @@ use crate::redis_link::Credentials;
 pub struct Setup {
     /// The group's name, for the log.
     pub group: String,
-    /// The group's path in the store, the same for all its monitors.
-    pub path: String,
+    /// Where the group is kept in the store, below no chroot: the same for all its monitors.
+    pub znode: String,
     /// This monitor.
     pub id: MonitorId,
     /// Where it can be asked.

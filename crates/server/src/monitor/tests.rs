@@ -37,7 +37,7 @@ fn node(text: &str) -> NodeAddr {
 fn setup(nodes: Vec<NodeAddr>) -> Setup {
     Setup {
         group: "g".to_owned(),
-        path: "/g".to_owned(),
+        znode: "/g".to_owned(),
         id: "m1".parse().expect("an id"),
         sentinel: None,
         contact: None,
