@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use redis_failover_core::MonitorId;
 use redis_failover_store::{Connection, Contact, Feed, Store};
 use tokio::sync::watch;
@@ -80,7 +81,7 @@ impl Groups {
             .partition(|running| wanted.iter().any(|config| config.runs_like(&running.config)));
         self.running = kept;
         let (changed, removed): (Vec<_>, Vec<_>) =
-            over.into_iter().partition(|over| wanted.iter().any(|config| config.path == over.config.path));
+            over.into_iter().partition(|over| wanted.iter().any(|config| config.goes_on_for(&over.config)));
         for Running { config, .. } in &changed {
             tell_begun_anew(config);
         }
@@ -94,12 +95,11 @@ impl Groups {
                 endpoint.forget(&config.name);
             }
         }
-        // It may take them some seconds, which no other group waits for.
+        // It may take them some seconds, which no other group waits for but one that is in their place.
         doom(&removed, Fate::Leaves);
-        // A group whose settings changed is begun only when its former monitor is gone; for good, where none follows.
         let (left, changed): (Vec<_>, Vec<_>) = changed.into_iter().partition(|over| {
             let only_follows =
-                |config: &GroupConfig| config.path == over.config.path && config.only_follows();
+                |config: &GroupConfig| config.goes_on_for(&over.config) && config.only_follows();
             !over.config.only_follows() && wanted.iter().any(only_follows)
         });
         for Running { config, .. } in &left {
@@ -107,34 +107,42 @@ impl Groups {
         }
         doom(&left, Fate::Leaves);
         doom(&changed, Fate::Ends);
-        gone(left).await;
-        gone(changed).await;
-        // So is one of servers that a removed group had: two that command one server undo each other's work.
-        let shares = |running: &Running| {
-            let listed =
-                |config: &GroupConfig| config.nodes.iter().any(|node| running.config.nodes.contains(node));
-            wanted.iter().any(listed)
-        };
-        let (renamed, removed): (Vec<_>, Vec<_>) = removed.into_iter().partition(shares);
-        gone(renamed).await;
-        let needed = wanted.iter().chain(removed.iter().map(|running| &running.config));
-        let needed: Vec<_> = needed.map(|config| &config.backing).collect();
-        self.sessions.keep(&needed).await;
-        let mut outcome = Ok(());
-        for config in wanted {
-            let present = self.running.iter_mut().find(|running| config.runs_like(&running.config));
-            match present {
-                Some(running) => running.reseed(config),
-                None => match self.begin(config) {
-                    Ok(running) => self.running.push(running),
-                    Err(failure) => outcome = Err(failure),
-                },
-            }
-        }
-        gone(removed).await;
+        let outcome = self.begin_all(wanted, left.into_iter().chain(changed).chain(removed).collect()).await;
         let needed: Vec<_> = self.running.iter().map(|running| &running.config.backing).collect();
         self.sessions.keep(&needed).await;
         outcome
+    }
+
+    /// Begins those of `wanted` that do not run, each as soon as nobody of the `leaving` is in its way, and returns when
+    /// all of these are gone.
+    async fn begin_all(
+        &mut self,
+        mut wanted: Vec<GroupConfig>,
+        mut leaving: Vec<Running>,
+    ) -> Result<(), Failure> {
+        let mut outcome = Ok(());
+        loop {
+            let (held_up, free): (Vec<_>, Vec<_>) = wanted
+                .into_iter()
+                .partition(|config| leaving.iter().any(|over| over.is_in_the_way_of(config)));
+            for config in free {
+                let present = self.running.iter_mut().find(|running| config.runs_like(&running.config));
+                match present {
+                    Some(running) => running.reseed(config),
+                    None => match self.begin(config) {
+                        Ok(running) => self.running.push(running),
+                        Err(failure) => outcome = Err(failure),
+                    },
+                }
+            }
+            wanted = held_up;
+            if leaving.is_empty() {
+                return outcome;
+            }
+            // A monitor that panicked has ended, too.
+            let (_, first, _) = select_all(leaving.iter_mut().map(|over| &mut over.monitor)).await;
+            drop(leaving.swap_remove(first));
+        }
     }
 
     /// Ends all monitors, which give up the lead, and then the sessions.
@@ -176,6 +184,12 @@ impl Groups {
 }
 
 impl Running {
+    /// Whether `config` is begun only when this is gone: it takes this one's place, or has servers of it. Two that
+    /// command one server undo each other's work.
+    fn is_in_the_way_of(&self, config: &GroupConfig) -> bool {
+        config.goes_on_for(&self.config) || config.nodes.iter().any(|node| self.config.nodes.contains(node))
+    }
+
     /// Takes over a configuration by which this monitor can go on.
     fn reseed(&mut self, config: GroupConfig) {
         if !config.seeds_like(&self.config) {

@@ -87,6 +87,14 @@ impl GroupConfig {
         ))
     }
 
+    /// Whether this is the group that `former` was, as far as a configuration tells: what is kept in the same place, or
+    /// is called the same at the same path.
+    pub(crate) fn goes_on_for(&self, former: &Self) -> bool {
+        self.path == former.path
+            && (self.name == former.name
+                || self.backing.is_same_place(&self.path, &former.backing, &former.path))
+    }
+
     pub(super) fn differs_from(&self, other: &Self) -> Result<(), Failure> {
         let (here, there) = (self.origin.place(&self.path), other.origin.place(&other.path));
         if self.backing.is_same_place(&self.path, &other.backing, &other.path) {

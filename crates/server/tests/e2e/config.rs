@@ -299,3 +299,39 @@ fn of_several_monitors_the_last_that_gives_a_group_up_gives_the_number_back() {
     assert_eq!(monitors.lines(&["fence-left"]), 0);
     assert_eq!(monitors.lines(&["step-failed"]), 0);
 }
+
+#[test]
+fn groups_at_the_same_path_of_two_ensembles_do_not_stand_for_each_other_nor_wait_for_each_other() {
+    let (servers, mut others) = (Servers::start(), Servers::start());
+    let (east, east_said) = group("/redis/twin");
+    let (west, west_said) = group("/redis/twin");
+    let (fresh, fresh_said) = group("/redis/fresh");
+    let mut monitors = Monitors::new(&servers, "");
+    let elsewhere = format!("name = \"west\"\nzkhosts = \"{}\"\n", others.zookeeper.connect_string());
+    monitors.write("conf.d/1-east.toml", &(east_said + "name = \"east\"\n"));
+    monitors.write("conf.d/2-west.toml", &(west_said.clone() + &elsewhere));
+    monitors.start("m1");
+    east.await_steady(&servers, 0);
+    west.await_steady(&others, 0);
+    await_number(&east, 0, "1");
+
+    fs::remove_file(monitors.file("conf.d/1-east.toml")).expect("it is there");
+    monitors.hang_up();
+    monitors.await_lines(1, &["event=\"removed\"", "group=east"]);
+    await_number(&east, 0, "0");
+    await_left(&servers, &east);
+    await_number(&west, 0, "1");
+
+    // One whose ZooKeeper is away takes seconds to end; who comes new is begun meanwhile, wherever it stands.
+    others.zookeeper.server(0).stop();
+    monitors.write("conf.d/2-west.toml", &(west_said.clone() + &elsewhere + "sleeptime = 31\n"));
+    monitors.write("conf.d/3-fresh.toml", &fresh_said);
+    monitors.hang_up();
+    fresh.await_steady(&servers, 0);
+    monitors.await_lines(2, &["event=\"start\"", "group=west"]);
+    let log = fs::read_to_string(monitors.processes["m1"].log()).expect("a log");
+    let starts: Vec<_> = log.lines().filter(|line| line.contains("event=\"start\" group=")).collect();
+    assert!(starts.last().expect("some").contains("group=west"), "{starts:?}");
+    others.zookeeper.server(0).cont();
+    west.await_steady(&others, 0);
+}
