@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use crate::failure::{Failure, Kind};
 
@@ -18,17 +20,32 @@ pub(super) async fn listen(wanted: SocketAddr, who: String) -> Result<SocketAddr
     };
     let listener = TcpListener::bind(wanted).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    let places = Arc::new(Semaphore::new(CALLERS));
     tokio::spawn(async move {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => drop(tokio::spawn(answer(stream, who.clone()))),
+                Ok((stream, _)) => {
+                    // Who finds no place is hung up on.
+                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+                    let answering = answer(stream, who.clone());
+                    tokio::spawn(async move {
+                        answering.await;
+                        drop(place);
+                    });
+                }
                 // Out of descriptors: those that are open will close.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(_) => sleep(Duration::from_millis(100)).await,
             }
         }
     });
     Ok(address)
 }
+
+/// How many callers are answered at a time: the descriptors and the time of this thread are the monitors'.
+const CALLERS: usize = 64;
+
+/// The rest after each answer; nobody needs to know more often whether this process lives.
+const REST: Duration = Duration::from_millis(10);
 
 /// How long a silent caller is kept.
 const CALLER_LIMIT: Duration = Duration::from_mins(1);
@@ -53,8 +70,37 @@ async fn answer(stream: TcpStream, who: String) {
             word if word.eq_ignore_ascii_case("ping") => format!("+PONG {who}\r\n"),
             _ => "-ERR only PING is answered here\r\n".to_owned(),
         };
-        if writer.write_all(reply.as_bytes()).await.is_err() {
+        if !matches!(timeout(CALLER_LIMIT, writer.write_all(reply.as_bytes())).await, Ok(Ok(()))) {
             return;
         }
+        sleep(REST).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_are_answered_and_who_comes_then_is_hung_up_on() {
+        let address = listen("127.0.0.1:0".parse().expect("an address"), "m1".to_owned()).await;
+        let address = address.expect("it listens");
+        let call = async || {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            stream.write_all(b"PING\r\n").await.expect("sent");
+            let mut answer = String::new();
+            // A connection that is ended with something unread is reset.
+            let _ = BufReader::new(&mut stream).read_line(&mut answer).await;
+            (stream, answer)
+        };
+        let mut callers = Vec::new();
+        for _ in 0..CALLERS {
+            let (stream, answer) = call().await;
+            assert_eq!(answer, "+PONG m1\r\n");
+            callers.push(stream);
+        }
+        assert_eq!(call().await.1, "");
+        callers.pop();
+        while call().await.1.is_empty() {}
     }
 }
