@@ -143,6 +143,10 @@ impl StateFile {
 fn resolve(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
     let file = match fs::canonicalize(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
+            // A link to nowhere: what it leads to may not be mounted yet.
+            if path.is_symlink() {
+                return Err(error);
+            }
             let name = path.file_name().ok_or(error)?;
             let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
             fs::canonicalize(directory.unwrap_or(Path::new(".")))?.join(name)

@@ -155,6 +155,11 @@ async fn a_file_is_one_stores_at_a_time_by_whatever_name() {
     let group = store.session().group(&path("/g"));
     assert_eq!(record_of(&seen(&group, "it", |_| true).await.found), Some(&record(1)));
     assert!(link.is_symlink(), "what the link leads to is written, not the link");
+    drop((store, group));
+    // What it leads to may be on a disk that is not mounted yet.
+    fs::rename(disk.file(), disk.0.path().join("elsewhere")).unwrap();
+    let error = Embedded::open(&link).unwrap_err();
+    assert!(matches!(error, StateFileError::Refused { .. }) && link.is_symlink(), "{error}");
 }
 
 #[test]
