@@ -234,7 +234,7 @@ impl Candidate {
         let Some(stat) = stat else { return Ok(Look::Changed) };
         if stat.ephemeral_owner != session.id {
             tracing::warn!(path, "the server gave the session another id; beginning a new session");
-            self.shared.renew();
+            self.shared.renew(session.id);
             return Ok(Look::Changed);
         }
         let mine = sequence(&name);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Acl, Client, Error, SessionState};
@@ -40,8 +40,8 @@ pub(super) struct Shared {
     pub(super) sessions: watch::Sender<Option<Session>>,
     pub(super) connection: watch::Sender<Connection>,
     closing: watch::Sender<bool>,
-    /// Somebody found that the servers replaced the session behind the client's back.
-    replaced: Notify,
+    /// The session that the servers replaced behind the client's back, as somebody found.
+    replaced: watch::Sender<Option<i64>>,
     /// The latest sessions that are given up here. The servers may still know them.
     former: Mutex<VecDeque<i64>>,
     standings: Mutex<Vec<Weak<Standing>>>,
@@ -87,7 +87,7 @@ impl Shared {
             sessions: watch::Sender::new(None),
             connection: watch::Sender::new(Connection::Connecting { last_error: None }),
             closing: watch::Sender::new(false),
-            replaced: Notify::new(),
+            replaced: watch::Sender::default(),
             former: Mutex::default(),
             standings: Mutex::default(),
         }
@@ -143,9 +143,9 @@ impl Shared {
         }
     }
 
-    /// Gives up the session: the servers have another in its place.
-    pub(super) fn renew(&self) {
-        self.replaced.notify_one();
+    /// Gives up this session: the servers have another in its place.
+    pub(super) fn renew(&self, session: i64) {
+        self.replaced.send_replace(Some(session));
     }
 
     /// Whether this was a session of ours, and is given up: what it left behind is of no use to anybody.
@@ -268,6 +268,9 @@ async fn live(shared: &Shared, session: &Session) {
     shared.sessions.send_replace(Some(session.clone()));
     let beating = beat(shared, session);
     tokio::pin!(beating);
+    // The number may be one that another session had before.
+    shared.replaced.send_replace(None);
+    let mut replaced = shared.replaced.subscribe();
     while !state.is_terminated() {
         shared.connection.send_replace(match state {
             SessionState::SyncConnected => Connection::Connected {
@@ -280,7 +283,8 @@ async fn live(shared: &Shared, session: &Session) {
         tokio::select! {
             changed = states.changed() => state = changed,
             () = &mut beating => {}
-            () = shared.replaced.notified() => return,
+            // Each group finds it out for itself: only the first to say so of this session ends it.
+            _ = replaced.wait_for(|replaced| *replaced == Some(session.id)) => return,
         }
     }
 }
