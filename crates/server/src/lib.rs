@@ -10,6 +10,7 @@ mod config;
 mod failure;
 mod info;
 mod journal;
+mod log;
 mod monitor;
 mod names;
 mod observed;
@@ -22,6 +23,7 @@ mod sentinel_conf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, LogFormat};
@@ -45,7 +47,11 @@ pub fn main() -> ExitCode {
         Err(error) if error.use_stderr() && said_json() => return Failure::from(&error).tell(true),
         Err(error) => error.exit(),
     };
-    match start_log(&cli).and_then(|()| cli.run()) {
+    let log = start_log(&cli);
+    let outcome = log.as_ref().map_err(Failure::clone).and_then(|_| cli.run());
+    // Whatever was logged comes before how it ended.
+    drop(log);
+    match outcome {
         Ok(code) => code,
         Err(failure) => failure.tell(cli::wants_json(&matches)),
     }
@@ -56,18 +62,20 @@ fn said_json() -> bool {
     std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
-fn start_log(cli: &Cli) -> Result<(), Failure> {
+/// Begins the log, which is kept up until what this yields is dropped; nothing, where there is none.
+fn start_log(cli: &Cli) -> Result<Option<WorkerGuard>, Failure> {
     let filter = EnvFilter::builder().parse(&cli.log).map_err(|error| {
         Failure::new(Kind::Usage, format!("--log `{}`: {error}", cli.log))
             .hint("use error, warn, info, debug or trace")
     })?;
     if cli.draws() {
-        return Ok(());
+        return Ok(None);
     }
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (writer, guard) = log::writer();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match cli.log_format {
         LogFormat::Text => log.with_target(false).with_ansi(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
-    Ok(())
+    Ok(Some(guard))
 }

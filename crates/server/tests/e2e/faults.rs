@@ -1,7 +1,9 @@
 //! What dies, hangs and comes back, and what must hold after it.
 
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
 
 use crate::world::{DEADLINE, Group, Servers};
@@ -296,4 +298,24 @@ fn all_monitors_restarted_at_once_change_nothing_and_still_guard() {
     group.redis[0].restart();
     group.await_steady(&servers, master);
     assert_sound(&writer.finish(&group.redis[master]), 1, 0);
+}
+
+#[test]
+fn whoever_reads_the_log_of_a_leader_and_stands_still_delays_no_failover() {
+    let servers = Servers::start();
+    let mut group = Group::fresh("/redis/unread");
+    // So that it is full at once.
+    group.flags = vec!["--log", "trace"];
+    let full: Vec<_> = ["m1", "m2", "m3"].map(|id| group.unread_log(id)).into();
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    for log in &full {
+        eventually(DEADLINE, "nothing more can be written there", || {
+            let mut room = [PollFd::new(log.as_fd(), PollFlags::POLLOUT)];
+            ensure_eq(poll(&mut room, PollTimeout::ZERO), Ok(0)).map(drop)
+        });
+    }
+    group.redis[0].kill();
+    let master = group.await_successor(&servers, 0);
+    group.await_steady(&servers, master);
 }

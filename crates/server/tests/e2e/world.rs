@@ -1,12 +1,14 @@
 //! A ZooKeeper ensemble, Redis servers and monitors of one test, all its own, and how to ask them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use redis_failover::Tls;
 use redis_failover_lab::{Process, Redis, RedisBuilder, Reply, ZooKeeper, ensure_eq, eventually};
 use serde_json::Value;
@@ -299,6 +301,17 @@ impl Group {
         }
     }
 
+    /// Has what this monitor will log go where nobody reads it, for as long as what this yields is kept.
+    pub(crate) fn unread_log(&self, id: &str) -> File {
+        let log = self.log(id);
+        mkfifo(&log, Mode::S_IRUSR | Mode::S_IWUSR).expect("a pipe with a name");
+        File::options().read(true).write(true).open(log).expect("it can be opened")
+    }
+
+    fn log(&self, id: &str) -> PathBuf {
+        self.logs.path().join(format!("{id}.log"))
+    }
+
     /// Starts one monitor.
     pub(crate) fn start_monitor(&mut self, servers: &Servers, id: &str) {
         let zookeeper = servers.spelled.clone().unwrap_or_else(|| servers.zookeeper.connect_string());
@@ -318,8 +331,7 @@ impl Group {
             command.args(["--source-address", &source_of_monitor(id).to_string()]);
         }
         command.envs(self.extra.iter().cloned());
-        let log = self.logs.path().join(format!("{id}.log"));
-        let process = Process::spawn(&format!("monitor {id} of {}", self.path), command, &log);
+        let process = Process::spawn(&format!("monitor {id} of {}", self.path), command, &self.log(id));
         self.monitors.insert(id.to_owned(), process);
     }
 
