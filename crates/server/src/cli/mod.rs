@@ -22,6 +22,7 @@ mod monitors;
 mod node;
 mod outcome;
 mod pause;
+mod place;
 mod replay;
 mod resync;
 mod run;

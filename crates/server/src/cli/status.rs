@@ -17,6 +17,7 @@ use clap::Args;
 use redis_failover_store::{Snapshot, StoreError, ZooKeeperGroup};
 
 use crate::cli::layout::Paint;
+use crate::cli::place::Place;
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
 use crate::output::{print, print_line};
@@ -51,6 +52,10 @@ impl StatusArgs {
     pub(super) fn watches(&self) -> bool {
         self.watch.is_some()
     }
+
+    fn place(&self) -> Place {
+        Place::new(&self.store.zkhosts, &self.store.path)
+    }
 }
 
 /// How long an answer may take.
@@ -64,7 +69,7 @@ pub(super) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
         return super::runtime()?.block_on(watch::run(args, seconds));
     }
     let snapshot = super::runtime()?.block_on(snapshot(&args.store))?;
-    let view = View::of(args.store.path.as_str(), &snapshot, SystemTime::now());
+    let view = View::of(&args.place(), &snapshot, SystemTime::now());
     let view = view.map_err(Absence::into_failure)?;
     if args.json {
         print_line(json::group(&view))?;
@@ -83,9 +88,9 @@ pub(super) async fn snapshot(store: &StoreArgs) -> Result<Snapshot, Failure> {
 }
 
 /// One look over a session that stands.
-pub(super) async fn look(group: &ZooKeeperGroup, path: &str) -> Seen {
+pub(super) async fn look(group: &ZooKeeperGroup, place: &Place) -> Seen {
     let snapshot = group.snapshot(LIMIT).await.map_err(|error| Absence::no_zookeeper(unreachable(error)))?;
-    View::of(path, &snapshot, SystemTime::now())
+    View::of(place, &snapshot, SystemTime::now())
 }
 
 fn unreachable(error: StoreError) -> Failure {

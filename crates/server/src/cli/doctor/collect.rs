@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::DoctorArgs;
 use super::facts::{Facts, MonitorFacts};
 use super::node::{self, Questions};
+use crate::cli::place::Place;
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
 use crate::names::Names;
@@ -45,7 +46,7 @@ pub(super) async fn facts(args: &DoctorArgs) -> Result<Facts, Failure> {
     hosts.extend(record.nodes().map(|node| node.host().to_owned()));
     let (nodes, addresses) = tokio::join!(ask_nodes(&record, &questions), look_up(hosts));
     Ok(Facts {
-        path: args.store.path.to_string(),
+        place: Place::new(&args.store.zkhosts, &args.store.path),
         nodes,
         addresses,
         record,

@@ -9,13 +9,14 @@ use redis_failover_core::{MonitorId, NodeAddr, Topology};
 use redis_failover_store::Examination;
 use secrecy::SecretString;
 
+use crate::cli::place::Place;
 use crate::info::Info;
 
 /// All that was found out.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
-    /// The group's path.
-    pub(super) path: String,
+    /// Where the group is.
+    pub(super) place: Place,
     /// The record.
     pub(super) record: Topology,
     /// The monitors that are alive.

@@ -15,7 +15,7 @@ const WIDTH: usize = 100;
 pub(super) fn as_text(facts: &Facts, findings: &[Finding]) -> String {
     let mut page = format!(
         "group    {}\nmaster   {}, epoch {}\nlooked   at {} of {} nodes, {} of {} monitors are alive\nfound    {}\n",
-        facts.path,
+        facts.place.path(),
         facts.record.master,
         facts.record.epoch,
         facts.nodes.values().filter(|node| node.is_ok()).count(),
@@ -71,7 +71,7 @@ pub(super) fn as_json(facts: &Facts, findings: &[Finding]) -> Value {
         })
         .collect();
     json!({
-        "group": facts.path,
+        "group": facts.place.path(),
         "epoch": facts.record.epoch.0,
         "master": facts.record.master.to_string(),
         "findings": findings,

@@ -63,7 +63,7 @@ fn sound() -> Facts {
     let hosts = names.into_iter().chain(["zk1", "zk2", "zk3", "m1", "m2", "m3"]).zip(1..);
     let address = |number: u8| BTreeSet::from([IpAddr::from([10, 0, 0, number])]);
     Facts {
-        path: "/redis/orders".to_owned(),
+        place: crate::cli::status::tests::place(),
         record: Topology {
             epoch: Epoch(7),
             phase: Phase::Steady,

@@ -38,7 +38,7 @@ pub(super) fn group(view: &View, paint: Paint) -> String {
         writeln!(page, "\ntrouble  {name}").expect(GROWS);
         paragraph(&mut page, "found", &wrapped(&trouble.found, WIDTH));
         // Never broken: it is there to be copied.
-        paragraph(&mut page, "do", std::slice::from_ref(&trouble.fix));
+        paragraph(&mut page, "do", &trouble.fix);
     }
     page
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::state::State;
 use super::trouble::Trouble;
+use crate::cli::place::Place;
 use crate::journal::Moment;
 
 /// Who paused the group, why, since when and until when.
@@ -17,9 +18,8 @@ pub(super) fn line(pause: &Pause) -> String {
 }
 
 /// What does not happen, and what to do.
-pub(super) fn trouble(path: &str, record: &Topology) -> Option<Trouble> {
+pub(super) fn trouble(place: &Place, record: &Topology) -> Option<Trouble> {
     let pause = record.pause.as_ref()?;
-    let fix = format!("redis-failover resume -p {path}");
     let (state, found) = match pause.withheld {
         Some(reason) => {
             let master = &record.master;
@@ -29,7 +29,7 @@ pub(super) fn trouble(path: &str, record: &Topology) -> Option<Trouble> {
         }
         None => (State::Paused, "the group is paused, so no change of master is begun".to_owned()),
     };
-    Some(Trouble::new(state, found, fix).then("redis-failover resume"))
+    Some(Trouble::new(state, found).fix(place.command("resume", &[])).then("redis-failover resume"))
 }
 
 pub(super) fn json(pause: &Pause) -> Value {

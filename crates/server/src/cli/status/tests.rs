@@ -11,9 +11,14 @@ use redis_failover_core::{
 use redis_failover_store::{Leader, wire};
 
 use super::*;
-use crate::cli::expect::assert_kept;
+use crate::cli::expect::{assert_kept, assert_typed};
 
 const PATH: &str = "/redis/orders";
+
+/// Where the groups of tests are.
+pub(in crate::cli) fn place() -> Place {
+    Place::new(&"zk1,zk2,zk3".parse().expect("servers"), &PATH.parse().expect("a path"))
+}
 
 fn node(name: &str) -> NodeAddr {
     NodeAddr::new(name, 6379)
@@ -95,7 +100,7 @@ impl Group {
     fn look(&self) -> Seen {
         let found = Found::Record(Box::new(self.record.clone()));
         let record = Ok(Versioned { version: version(), found });
-        View::of(PATH, &Snapshot { record, ..self.snapshot.clone() }, now())
+        View::of(&place(), &Snapshot { record, ..self.snapshot.clone() }, now())
     }
 
     fn view(&self) -> View {
@@ -162,7 +167,7 @@ impl Group {
 fn instead(found: Result<Found, wire::Unreadable>) -> Absence {
     let record = found.map(|found| Versioned { version: version(), found });
     let snapshot = Snapshot { record, leader: None, reports: BTreeMap::new(), ..sound().snapshot };
-    View::of(PATH, &snapshot, now()).expect_err("it has no record")
+    View::of(&place(), &snapshot, now()).expect_err("it has no record")
 }
 
 fn unreadable() -> wire::Unreadable {
@@ -325,6 +330,21 @@ fn pages_are_as_they_are_kept() {
     let absences = [instead(Ok(Found::Nothing)), instead(Err(unreadable())), no_zookeeper()];
     let pages = absences.map(|absence| page::absence(&absence, Paint::new(false)));
     assert_kept("status_absences", &pages.join("\n"));
+}
+
+#[test]
+fn what_is_advised_is_typed_as_it_stands() {
+    let mut alone = unwell();
+    alone.silence("m2");
+    let fixes = |group: &Group| group.view().troubles.into_iter().flat_map(|it| it.fix).collect::<Vec<_>>();
+    let all: Vec<_> = [unwell(), waiting(), alone].iter().flat_map(fixes).collect();
+    assert_eq!(assert_typed(&all), 9, "{all:#?}");
+    let emptied = Snapshot { leader: None, predecessors: Vec::new(), ..sound().snapshot };
+    let nothing = View::of(&place(), &emptied, now()).expect_err("it has no record");
+    assert!(nothing.failure.hint.is_some_and(|hint| {
+        let command = ": redis-failover adopt -z zk1:2181,zk2:2181,zk3:2181 -p /redis/orders --master NODE";
+        hint.ends_with(command)
+    }));
 }
 
 #[test]

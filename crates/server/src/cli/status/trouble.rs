@@ -1,11 +1,12 @@
 //! What keeps a group from being well, as far as the record and the reports tell, and what to do. It asks nobody.
 
-use redis_failover_core::{Keeping, Report, Topology, Vote};
+use redis_failover_core::{Divergence, Keeping, Member, MonitorId, NodeAddr, Report, Topology, Vote};
 use redis_failover_store::Snapshot;
 
 use super::pausing;
 use super::state::State;
 use super::view::{alive, waits};
+use crate::cli::place::Place;
 
 /// One thing that keeps a group from being well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,14 +17,20 @@ pub(in crate::cli) struct Trouble {
     pub(in crate::cli) found: String,
     /// What programs are told besides (`troubles`), if anything.
     then: Option<String>,
-    /// What to do: a sentence, or a command as it is typed.
-    pub(in crate::cli) fix: String,
+    /// What to do, line by line: sentences, and commands as they are typed.
+    pub(in crate::cli) fix: Vec<String>,
 }
 
 impl Trouble {
     /// A trouble of which programs are told what was found.
-    pub(super) fn new(state: State, found: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { state, found: found.into(), then: None, fix: fix.into() }
+    pub(super) fn new(state: State, found: impl Into<String>) -> Self {
+        Self { state, found: found.into(), then: None, fix: Vec::new() }
+    }
+
+    /// The same with one more line of what to do.
+    pub(super) fn fix(mut self, line: impl Into<String>) -> Self {
+        self.fix.push(line.into());
+        self
     }
 
     /// The same, of which they are told more.
@@ -39,74 +46,66 @@ impl Trouble {
     }
 }
 
-/// What is wrong with the group at `path`, the heaviest first.
-pub(super) fn all(path: &str, record: &Topology, snapshot: &Snapshot) -> Vec<Trouble> {
-    let of_the_group = [pausing::trouble(path, record), no_quorum(path, record, snapshot)];
+/// What is wrong with the group, the heaviest first.
+pub(super) fn all(place: &Place, record: &Topology, snapshot: &Snapshot) -> Vec<Trouble> {
+    let of_the_group = [pausing::trouble(place, record), no_quorum(place, record, snapshot)];
     let mut troubles: Vec<_> = of_the_group.into_iter().flatten().collect();
     troubles.extend(no_leader(snapshot));
-    troubles.extend(older(path, record, snapshot));
+    troubles.extend(older(place, record, snapshot));
     let against = snapshot.reports.values().filter(|report| finds_down(record, report)).count();
     if against > 0 {
         let quorum = record.quorum();
-        troubles.push(Trouble::new(
-            State::MasterDown,
-            format!("{against} monitors find the master {} down", record.master),
-            format!("look at that server; when {quorum} monitors agree another node takes over by itself"),
-        ));
+        let found = format!("{against} monitors find the master {} down", record.master);
+        troubles.push(Trouble::new(State::MasterDown, found).fix(format!(
+            "look at that server; when {quorum} monitors agree another node takes over by itself"
+        )));
     }
-    troubles.extend(held(path, record));
+    troubles.extend(held(place, record));
     troubles.extend(ko(record, against > 0));
     if waits(snapshot).next().is_some() {
-        troubles.push(Trouble::new(
-            State::NobodyMayTakeOver,
-            "no node may take over: the group waits for a better one to come back",
-            format!("start that node; if it is lost for good: redis-failover adopt -p {path} --master NODE"),
-        ));
+        let found = "no node may take over: the group waits for a better one to come back";
+        troubles.push(
+            Trouble::new(State::NobodyMayTakeOver, found)
+                .fix("start that node; if it is lost for good:")
+                .fix(adopt(place)),
+        );
     }
     troubles
 }
 
-fn no_quorum(path: &str, record: &Topology, snapshot: &Snapshot) -> Option<Trouble> {
+/// How an operator says which node is the master; only the operator knows that one.
+pub(super) fn adopt(place: &Place) -> String {
+    place.command("adopt", &["--master", "NODE"])
+}
+
+fn no_quorum(place: &Place, record: &Topology, snapshot: &Snapshot) -> Option<Trouble> {
     let (quorum, alive) = (record.quorum(), alive(record, snapshot));
-    (alive < quorum).then(|| {
-        Trouble::new(
-            State::NoQuorum,
-            format!("{alive} monitors are alive and {quorum} must agree: no failover"),
-            format!("start monitors; one that won't come back: redis-failover monitor forget -p {path} ID"),
-        )
-    })
+    let found = format!("{alive} monitors are alive and {quorum} must agree: no failover");
+    let trouble = Trouble::new(State::NoQuorum, found).fix("start monitors; one that won't come back:");
+    let gone = record.monitors.iter().filter(|id| !snapshot.reports.contains_key(*id));
+    let forget = |id: &MonitorId| place.command("monitor forget", &[&id.to_string()]);
+    (alive < quorum).then(|| gone.map(forget).fold(trouble, Trouble::fix))
 }
 
 fn no_leader(snapshot: &Snapshot) -> Vec<Trouble> {
     if snapshot.leader.is_some() {
         return Vec::new();
     }
-    let nobody = Trouble::new(
-        State::NoLeader,
-        "no monitor leads",
-        "start monitors; of those that run the log says why none leads",
-    );
+    let nobody = Trouble::new(State::NoLeader, "no monitor leads")
+        .fix("start monitors; of those that run the log says why none leads");
     let predecessor = |znode: &String| {
-        Trouble::new(
-            State::PredecessorAlive,
-            format!("a monitor of the predecessor is alive: {znode}"),
-            "end it; or start ours with --take-over",
-        )
+        Trouble::new(State::PredecessorAlive, format!("a monitor of the predecessor is alive: {znode}"))
+            .fix("end it; or start ours with --take-over")
     };
     [nobody].into_iter().chain(snapshot.predecessors.iter().map(predecessor)).collect()
 }
 
-fn older(path: &str, record: &Topology, snapshot: &Snapshot) -> Option<Trouble> {
+fn older(place: &Place, record: &Topology, snapshot: &Snapshot) -> Option<Trouble> {
     let remembered = snapshot.reports.values().filter_map(|report| report.remembers).max();
     let later = remembered.filter(|epoch| *epoch > record.epoch)?;
-    Some(
-        Trouble::new(
-            State::RecordOlder,
-            format!("this record is older than the monitors remember (epoch {later})"),
-            format!("redis-failover adopt -p {path} --master NODE"),
-        )
-        .then("nothing is done until one adopts a master (redis-failover adopt)"),
-    )
+    let found = format!("this record is older than the monitors remember (epoch {later})");
+    let then = "nothing is done until one adopts a master (redis-failover adopt)";
+    Some(Trouble::new(State::RecordOlder, found).fix(adopt(place)).then(then))
 }
 
 fn finds_down(record: &Topology, report: &Report) -> bool {
@@ -115,19 +114,18 @@ fn finds_down(record: &Topology, report: &Report) -> bool {
 }
 
 /// The nodes that must not be filled yet.
-fn held(path: &str, record: &Topology) -> Vec<Trouble> {
+fn held(place: &Place, record: &Topology) -> Vec<Trouble> {
     let holding = record.diverged.iter().filter(|(_, divergence)| divergence.keeping.holds());
-    let trouble = |(node, divergence): (&redis_failover_core::NodeAddr, &redis_failover_core::Divergence)| {
+    let trouble = |(node, divergence): (&NodeAddr, &Divergence)| {
         let found = format!("{node} is held back, for what it alone holds is not saved yet");
-        let state = State::from(&divergence.keeping);
+        let trouble = Trouble::new(State::from(&divergence.keeping), found);
         match divergence.keeping {
-            Keeping::Held { .. } => {
-                Trouble::new(state, found, format!("copy that; then redis-failover resync -p {path} {node}"))
-                    .then(format!("copy that, then give it up (redis-failover resync {node})"))
-            }
+            Keeping::Held { .. } => trouble
+                .fix("copy that; then, to give it up:")
+                .fix(place.command("resync", &[&node.to_string()]))
+                .then(format!("copy that, then give it up (redis-failover resync {node})")),
             Keeping::Due { .. } | Keeping::Saved { .. } | Keeping::Discarded => {
-                Trouble::new(state, found, "wait: it follows when that is done")
-                    .then("it follows when that is done")
+                trouble.fix("wait: it follows when that is done").then("it follows when that is done")
             }
         }
     };
@@ -140,14 +138,14 @@ fn ko(record: &Topology, found_down: bool) -> Vec<Trouble> {
     let held = |node| record.diverged.get(node).is_some_and(|divergence| divergence.keeping.holds());
     let told = |node| held(node) || record.is_drained(node) || (*node == record.master && found_down);
     let members = record.members.iter().filter(|member| !member.ok && !told(&member.addr));
-    let trouble = |member: &redis_failover_core::Member| {
+    let trouble = |member: &Member| {
         let node = &member.addr;
         if *node == record.master {
             let fix = "look at that server, and at the log of the monitor that leads";
-            return Trouble::new(State::Ko, format!("the master {node} is KO"), fix);
+            return Trouble::new(State::Ko, format!("the master {node} is KO")).fix(fix);
         }
         let found = format!("{node} is KO: it doesn't answer, or holds no current copy");
-        Trouble::new(State::Ko, found, "look at that server; a first copy takes its time")
+        Trouble::new(State::Ko, found).fix("look at that server; a first copy takes its time")
     };
     members.map(trouble).collect()
 }

@@ -10,6 +10,7 @@ use redis_failover_store::{Leader, Snapshot};
 
 use super::state::State;
 use super::trouble::{self, Trouble};
+use crate::cli::place::Place;
 use crate::failure::{Failure, Kind};
 
 /// A group that has a record.
@@ -113,31 +114,32 @@ impl Absence {
 }
 
 impl View {
-    /// What a look at `path` shows, taken `now`.
+    /// What a look at the group at `place` shows, taken `now`.
     ///
     /// # Errors
     /// With what stands there, where it is no record.
-    pub(in crate::cli) fn of(path: &str, snapshot: &Snapshot, now: SystemTime) -> Result<Self, Absence> {
+    pub(in crate::cli) fn of(place: &Place, snapshot: &Snapshot, now: SystemTime) -> Result<Self, Absence> {
+        let path = place.path();
         let read =
             snapshot.record.as_ref().map_err(|unreadable| Absence::new(State::Unreadable, unreadable))?;
         match &read.found {
-            Found::Record(record) => Ok(Self::of_record(path, record, read, snapshot, now)),
+            Found::Record(record) => Ok(Self::of_record(place, record, read, snapshot, now)),
             Found::Nothing => {
                 let absence =
                     Absence::new(State::NothingPublished, format!("nothing is published at {path}"));
-                Err(absence.hint(why_nothing(snapshot)))
+                Err(absence.hint(why_nothing(place, snapshot)))
             }
             Found::Predecessor { master, .. } => {
                 let addr = &master.addr;
                 let message = format!("{path} holds a predecessor's document (master {addr}) and no record");
                 Err(Absence::new(State::PredecessorDocument, message)
-                    .hint("a monitor that leads will adopt it: redis-failover run"))
+                    .hint(format!("a monitor that leads will adopt it: {}", place.command("run", &[]))))
             }
         }
     }
 
     fn of_record(
-        path: &str,
+        place: &Place,
         record: &Topology,
         read: &Versioned,
         snapshot: &Snapshot,
@@ -151,7 +153,7 @@ impl View {
             }
         };
         Self {
-            path: path.to_owned(),
+            path: place.path().to_owned(),
             epoch: record.epoch.0,
             phase: (&record.phase).into(),
             change,
@@ -166,7 +168,7 @@ impl View {
             leader: snapshot.leader.clone(),
             quorum: record.quorum(),
             alive: alive(record, snapshot),
-            troubles: trouble::all(path, record, snapshot),
+            troubles: trouble::all(place, record, snapshot),
             order: read.version.order,
             now,
         }
@@ -191,12 +193,12 @@ impl View {
 }
 
 /// What keeps a group from having a record, as far as can be seen.
-fn why_nothing(snapshot: &Snapshot) -> String {
+fn why_nothing(place: &Place, snapshot: &Snapshot) -> String {
     let remembered = snapshot.reports.values().filter_map(|report| report.remembers).max();
     match (remembered, snapshot.predecessors.first(), &snapshot.leader) {
         (Some(epoch), ..) => format!(
-            "the monitors remember epoch {epoch}: ZooKeeper was emptied; say which node is the master: \
-             redis-failover adopt"
+            "the monitors remember epoch {epoch}: ZooKeeper was emptied; say which node is the master: {}",
+            trouble::adopt(place)
         ),
         (None, Some(znode), None) => {
             format!("a monitor of the predecessor is alive ({znode}): end it, or start ours with --take-over")

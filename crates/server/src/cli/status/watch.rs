@@ -19,13 +19,13 @@ use crate::journal::Moment;
 pub(super) async fn run(args: &StatusArgs, seconds: u64) -> Result<ExitCode, Failure> {
     let zookeeper = crate::cli::connect(&args.store, LIMIT)?;
     let group = zookeeper.group(&args.store.path);
-    let screen = Screen::new(args, seconds);
+    let (screen, place) = (Screen::new(args, seconds), args.place());
     let watching = async {
         let mut ticks = interval(Duration::from_secs(seconds));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let seen = look(&group, args.store.path.as_str()).await;
+            let seen = look(&group, &place).await;
             screen.show(&screen.page(&seen, SystemTime::now()))?;
         }
     };

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::model::{News, Update};
 use super::node::Node;
 use super::{LIMIT, Target};
+use crate::cli::place::Place;
 use crate::cli::{history, status};
 use crate::names::Names;
 
@@ -48,6 +49,7 @@ impl Collector {
     pub(super) async fn run(self, mut chosen: watch::Receiver<usize>) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let place = Place::new(&self.target.ensemble.zkhosts, &self.target.path);
         let (mut asking, mut read, mut tick) = (Asking::default(), None, 0_u64);
         loop {
             tokio::select! {
@@ -63,7 +65,7 @@ impl Collector {
             if !shown && tick > 1 && !(tick + self.index as u64).is_multiple_of(OTHERS) {
                 continue;
             }
-            let seen = status::look(&self.store, self.target.path.as_str()).await;
+            let seen = status::look(&self.store, &place).await;
             let order = seen.as_ref().map_or(0, |view| view.order);
             if let (true, Ok(view)) = (shown, &seen) {
                 asking.ask(&self, view.nodes.iter().map(|node| &node.addr));

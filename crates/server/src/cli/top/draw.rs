@@ -1,5 +1,6 @@
 //! Draws what stands on the screen, in a frame of any size. It asks nobody and remembers nothing.
 
+use std::iter;
 use std::time::Duration;
 
 use ratatui::Frame;
@@ -215,7 +216,9 @@ fn troubles(view: &View) -> Vec<Line<'static>> {
     }
     let lines = view.troubles.iter().flat_map(|trouble| {
         let found = format!("{}: {}", trouble.state, trouble.found);
-        [labelled("trouble", found, Some(Colour::Bad)), labelled("  do", trouble.fix.clone(), None)]
+        let fixes = trouble.fix.iter().zip(["  do"].into_iter().chain(iter::repeat("")));
+        let fixes = fixes.map(|(line, label)| labelled(label, line.clone(), None));
+        [labelled("trouble", found, Some(Colour::Bad))].into_iter().chain(fixes)
     });
     lines.collect()
 }

@@ -10,7 +10,7 @@ pub(super) const JUDGES: &[Judge] =
 fn no_leader(facts: &Facts) -> Option<Finding> {
     let found = (!facts.leads).then(|| "no monitor leads".to_owned());
     let why = "nothing is repaired and no master is replaced while nobody leads";
-    let fix = format!("start monitors, and read their logs: redis-failover run … -p {}", facts.path);
+    let fix = "start monitors, and read the logs of those that run".to_owned();
     Finding::of(Severity::Error, Name::NoLeader, found, why, [fix])
 }
 
@@ -38,13 +38,8 @@ fn gone(facts: &Facts) -> Option<Finding> {
             format!("a quorum counts dead monitors, too: {quorum} must agree, so {spare} more may be lost"),
         )
     };
-    let fix = gone.iter().map(|id| {
-        format!(
-            "start it again, or, if it will not come back: redis-failover monitor forget {id} -p {}",
-            facts.path
-        )
-    });
-    let fix: Vec<_> = fix.collect();
+    let forget = gone.iter().map(|id| facts.place.command("monitor forget", &[id]));
+    let fix = ["start it again, or, if it will not come back:".to_owned()].into_iter().chain(forget);
     Finding::of(severity, Name::MonitorsGone, found, why, fix)
 }
 
@@ -81,7 +76,8 @@ fn quorum_out_of_reach(facts: &Facts) -> Option<Finding> {
     let found = (quorum > registered)
         .then(|| format!("the quorum is set to {quorum}, and {registered} monitors are registered"));
     let why = "so many can never agree: there is no failover";
-    let fix = format!("let {} more monitors run for {}", quorum.saturating_sub(registered), facts.path);
+    let fix =
+        format!("let {} more monitors run for {}", quorum.saturating_sub(registered), facts.place.path());
     Finding::of(Severity::Error, Name::QuorumOutOfReach, found, why, [fix])
 }
 

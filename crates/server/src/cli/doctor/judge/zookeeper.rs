@@ -97,7 +97,7 @@ fn znodes_open(facts: &Facts) -> Option<Finding> {
         }
     });
     let why = "whoever reaches ZooKeeper can name another master, take the lead, or delete the record";
-    let fix = format!("setAcl -R {} auth::cdrwa,world:anyone:r", facts.path);
+    let fix = format!("setAcl -R {} auth::cdrwa,world:anyone:r", facts.place.path());
     let (severity, fix) = if facts.is_somebody {
         let first =
             "in zkCli.sh, once all monitors have the user: addauth digest USER:PASSWORD, then".to_owned();
