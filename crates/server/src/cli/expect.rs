@@ -23,11 +23,11 @@ pub(super) fn assert_kept(name: &str, text: &str) {
     );
 }
 
-/// Asserts that each of these lines of advice that is a command of ours is taken as it stands, but for the node that only
-/// the reader knows. Returns how many are.
+/// Asserts that each of these lines of advice that is a command of ours is taken as it stands, but for the node that
+/// only the reader knows. Returns how many are.
 #[track_caller]
 pub(super) fn assert_typed<'a>(advice: impl IntoIterator<Item = &'a String>) -> usize {
-    let commands = advice.into_iter().filter(|line| line.contains("redis-failover"));
+    let commands = advice.into_iter().filter(|line| line.starts_with("redis-failover "));
     let taken = commands.map(|line| {
         let words = line.split(' ').map(|word| if word == "NODE" { "a:6379" } else { word });
         let parsed = super::Cli::try_parse_from(words);

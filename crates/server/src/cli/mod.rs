@@ -3,6 +3,7 @@
 mod adopt;
 mod ask;
 mod asking;
+mod bars;
 mod check_config;
 mod completions;
 mod config;

@@ -7,6 +7,7 @@ use redis_failover_core::{Member, NodeAddr, Order, Request, Topology};
 use serde_json::{Value, json};
 
 use super::asking::Asking;
+use super::bars;
 use super::confirm::Confirmation;
 use crate::config::{StoreArgs, parse_node};
 use crate::failure::Failure;
@@ -74,6 +75,9 @@ struct SwitchArgs {
     /// Take that back.
     #[arg(long)]
     undo: bool,
+
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 #[derive(Args, Debug)]
@@ -84,6 +88,9 @@ struct PriorityArgs {
     /// Lower is preferred, 0 is never; `own` for the node's own `replica-priority`, which is 100 unless it is set.
     #[arg(value_name = "NUMBER", value_parser = parse_priority)]
     priority: Priority,
+
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 #[derive(Args, Debug)]
@@ -130,14 +137,43 @@ pub(super) fn run(args: NodeArgs) -> Result<ExitCode, Failure> {
             confirmation.ask(&what, "Strike it out?")?;
             (one, Order::Remove)
         }
-        NodeCommand::Drain(SwitchArgs { one, undo }) => (one, Order::Drain(!undo)),
-        NodeCommand::NoPromote(SwitchArgs { one, undo }) => (one, Order::Priority((!undo).then_some(0))),
-        NodeCommand::Priority(PriorityArgs { one, priority: Priority(priority) }) => {
-            (one, Order::Priority(priority))
+        NodeCommand::Drain(SwitchArgs { one, undo, confirmation }) => {
+            return order(&one, Order::Drain(!undo), &confirmation);
+        }
+        NodeCommand::NoPromote(SwitchArgs { one, undo, confirmation }) => {
+            return order(&one, Order::Priority((!undo).then_some(0)), &confirmation);
+        }
+        NodeCommand::Priority(PriorityArgs { one, priority: Priority(priority), confirmation }) => {
+            return order(&one, Order::Priority(priority), &confirmation);
         }
         NodeCommand::Zone(ZoneArgs { one, zone, .. }) => (one, Order::Zone(zone)),
     };
     one.asking.ask(&Request::Node { node: one.node, order })
+}
+
+/// Gives an order, and asks first where nobody could take over after it.
+fn order(one: &OneArgs, order: Order, confirmation: &Confirmation) -> Result<ExitCode, Failure> {
+    if matches!(order, Order::Drain(true) | Order::Priority(Some(0))) {
+        let record = super::record(&one.asking.store)?;
+        if let Some(what) = takes_the_last(&record, &one.node, &order) {
+            confirmation.ask(&what, "Do it all the same?")?;
+        }
+    }
+    one.asking.ask(&Request::Node { node: one.node.clone(), order })
+}
+
+/// What is to be said where an order takes the last node that may take over.
+fn takes_the_last(record: &Topology, node: &NodeAddr, order: &Order) -> Option<String> {
+    let mut after = record.clone();
+    let orders = after.orders.entry(node.clone()).or_default();
+    match order {
+        Order::Drain(drained) => orders.drained = *drained,
+        Order::Priority(priority) => orders.priority = *priority,
+        Order::Add | Order::Remove | Order::Zone(_) => {}
+    }
+    let bars = bars::of_all(&after);
+    let is_new = bars::of_all(record).is_empty() && !bars.is_empty();
+    is_new.then(|| format!("no node could take over when the master is lost: {}", bars::told(&bars)))
 }
 
 fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
@@ -181,6 +217,23 @@ fn node_json(record: &Topology, member: &Member) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_order_that_takes_the_last_node_that_may_take_over_is_asked_about() {
+        let [b, c, other] = ["b", "c", "d"].map(|name| NodeAddr::new(name, 6379));
+        let mut record = crate::cli::status::tests::sound_record();
+        let asks = |record: &Topology, node, order| takes_the_last(record, node, &order);
+        assert_eq!(asks(&record, &b, Order::Drain(true)), None, "c may");
+        record.orders.entry(b.clone()).or_default().drained = true;
+        let what =
+            "no node could take over when the master is lost: b:6379 is drained, c:6379 is never to lead";
+        assert_eq!(asks(&record, &c, Order::Priority(Some(0))).as_deref(), Some(what));
+        assert_eq!(asks(&record, &c, Order::Priority(Some(5))), None);
+        assert_eq!(asks(&record, &other, Order::Drain(true)), None, "it is none of the group");
+        assert_eq!(asks(&record, &record.master, Order::Priority(Some(0))), None, "it leads on");
+        record.orders.entry(c.clone()).or_default().priority = Some(0);
+        assert_eq!(asks(&record, &c, Order::Drain(true)), None, "nobody may anyway");
+    }
 
     #[test]
     fn what_is_no_priority_and_no_zone_is_refused_with_what_to_write() {

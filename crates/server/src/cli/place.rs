@@ -1,5 +1,5 @@
-//! Where a group is, as a command is told it, so that what is advised can be typed as it stands. It holds no secret: who
-//! needs a user or certificates for ZooKeeper says them beside it, or in the environment.
+//! Where a group is, as a command is told it, so that what is advised can be typed as it stands. It holds no secret:
+//! who needs a user or certificates for ZooKeeper says them beside it, or in the environment.
 
 use redis_failover_store::{ConnectString, GroupPath};
 

@@ -47,6 +47,7 @@ states! {
     Unusable = "unusable",
     Unknown = "unknown",
     // What else is known of a node.
+    Priority = "priority",
     Discovered = "discovered",
     Discarded = "discarded",
     Due = "due",

@@ -129,6 +129,10 @@ impl Group {
         self.report("m1").waits.insert(node(name), wait);
     }
 
+    fn order(&mut self, name: &str, orders: Orders) {
+        self.record.orders.insert(node(name), orders);
+    }
+
     fn dropped(&mut self, why: Dropped) {
         self.waits("b", &why.to_string());
     }
@@ -204,6 +208,7 @@ fn provoked(state: State) -> BTreeSet<State> {
         State::Silent => group.vote("m2", "c", Vote::Silent),
         State::Unusable => group.vote("m2", "c", Vote::Unusable),
         State::Unknown => group.vote("m2", "c", Vote::Unknown),
+        State::Priority => group.order("c", Orders { priority: Some(10), ..Orders::default() }),
         State::Discovered => _ = group.record.discovered.insert(node("c")),
         State::Discarded => group.diverged("c", Keeping::Discarded),
         State::Due => group.diverged("c", Keeping::Due { file: "kept.rdb".to_owned() }),
@@ -266,15 +271,47 @@ fn what_a_record_notes_of_a_node_shows_without_anybody_waiting() {
     assert_eq!(notes(&group), [vec![], vec![State::LeftBehind], vec![State::Discovered]]);
     group.record.policy = group.record.policy.clone().with_discover(Discover::Watch);
     assert_eq!(notes(&group)[2], [State::OnlyWatched]);
-    let drained = Orders { drained: true, ..Orders::default() };
-    group.record.orders.insert(node("c"), drained);
+    group.order("c", Orders { drained: true, ..Orders::default() });
     assert_eq!(notes(&group)[2], [State::Drained, State::OnlyWatched]);
+    group.order("b", Orders { priority: Some(0), ..Orders::default() });
+    assert_eq!(notes(&group)[1], [State::PriorityZero, State::LeftBehind]);
+}
+
+#[test]
+fn a_group_in_which_nobody_could_take_over_is_not_well_while_its_master_lives() {
+    let mut group = sound();
+    group.order("b", Orders { drained: true, ..Orders::default() });
+    assert_eq!(group.view().troubles, [], "c may");
+    group.order("c", Orders { priority: Some(0), ..Orders::default() });
+    let troubles = group.view().troubles;
+    let [trouble] = &troubles[..] else { panic!("one: {troubles:?}") };
+    assert_eq!(trouble.state, State::NobodyMayTakeOver);
+    let found = "when the master is lost no node may take over: b:6379 is drained, c:6379 is never to lead";
+    assert_eq!(trouble.found, found);
+    let place = "-z zk1:2181,zk2:2181,zk3:2181 -p /redis/orders";
+    let fixes = [
+        "let one of them take over:".to_owned(),
+        format!("redis-failover node drain --undo {place} b:6379"),
+        format!("redis-failover node no-promote --undo {place} c:6379"),
+    ];
+    assert_eq!(trouble.fix, fixes);
+    group.order("c", Orders::default());
+    group.record.left.insert(node("c"));
+    assert_eq!(group.view().troubles.len(), 1, "the master went on without it");
+    group.waits("c", &Dropped::LeftBehind.to_string());
+    assert_eq!(group.view().troubles.len(), 1, "what the leader says is more");
+    assert!(group.view().troubles[0].found.contains("waits for a better one"));
 }
 
 #[test]
 fn the_names_of_states_are_different_ones() {
     let names: BTreeSet<_> = State::ALL.iter().map(|state| state.word()).collect();
     assert_eq!(names.len(), State::ALL.len());
+}
+
+/// The record of a sound group: `a:6379` leads, `b` and `c` follow.
+pub(in crate::cli) fn sound_record() -> Topology {
+    sound().record
 }
 
 /// What is shown of a sound group.

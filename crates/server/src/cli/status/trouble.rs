@@ -6,6 +6,7 @@ use redis_failover_store::Snapshot;
 use super::pausing;
 use super::state::State;
 use super::view::{alive, waits};
+use crate::cli::bars;
 use crate::cli::place::Place;
 
 /// One thing that keeps a group from being well.
@@ -62,15 +63,22 @@ pub(super) fn all(place: &Place, record: &Topology, snapshot: &Snapshot) -> Vec<
     }
     troubles.extend(held(place, record));
     troubles.extend(ko(record, against > 0));
+    troubles.extend(nobody(place, record, snapshot));
+    troubles
+}
+
+/// That no node may take over from a master that is lost, or could when it is.
+fn nobody(place: &Place, record: &Topology, snapshot: &Snapshot) -> Option<Trouble> {
     if waits(snapshot).next().is_some() {
         let found = "no node may take over: the group waits for a better one to come back";
-        troubles.push(
-            Trouble::new(State::NobodyMayTakeOver, found)
-                .fix("start that node; if it is lost for good:")
-                .fix(adopt(place)),
-        );
+        let trouble = Trouble::new(State::NobodyMayTakeOver, found);
+        return Some(trouble.fix("start that node; if it is lost for good:").fix(adopt(place)));
     }
-    troubles
+    let bars = bars::of_all(record);
+    let found = format!("when the master is lost no node may take over: {}", bars::told(&bars));
+    let trouble = Trouble::new(State::NobodyMayTakeOver, found).fix("let one of them take over:");
+    let lifted = bars.iter().map(|(node, bar)| bar.lifted(place, node));
+    (!bars.is_empty()).then(|| lifted.fold(trouble, Trouble::fix))
 }
 
 /// How an operator says which node is the master; only the operator knows that one.

@@ -235,6 +235,18 @@ fn notes(addr: &NodeAddr, record: &Topology) -> Vec<(State, String)> {
         let text = "an operator has taken it out of service, so nobody reads from it and it never takes over";
         notes.push((State::Drained, text.to_owned()));
     }
+    match record.orders.get(addr).and_then(|orders| orders.priority) {
+        Some(0) => {
+            let text = "an operator has said that it never takes over";
+            notes.push((State::PriorityZero, text.to_owned()));
+        }
+        Some(number) => {
+            let text =
+                format!("an operator has given it {number} in the place of its own; lower is preferred");
+            notes.push((State::Priority, text));
+        }
+        None => {}
+    }
     if record.only_watches(addr) {
         let text = "nobody listed it, so it is watched and never takes over";
         notes.push((State::OnlyWatched, text.to_owned()));

@@ -41,13 +41,28 @@ fn who_may_not_take_over_does_when_an_operator_lets_it() {
     });
     await_well(&servers, &group, 2);
 
-    done(&servers, &group, &["node", "drain", &second]);
-    done(&servers, &group, &["node", "no-promote", &first]);
-    group.redis[2].kill();
-    recovers(&look, &mut group, &["drained", "priority-zero", "nobody-may-take-over"], |group| {
+    done(&servers, &group, &["node", "priority", &second, "10"]);
+    recovers(&look, &mut group, &["priority"], |group| {
+        done(&servers, group, &["node", "priority", &second, "own"]);
+    });
+
+    let bar = |group: &Group| {
+        done(&servers, group, &["node", "drain", &second]);
+        let last = ["node", "no-promote", &first];
+        assert_says(&operator(&servers, group, &last), 1, &["nothing was done", &second, "--yes"]);
+        done(&servers, group, &[&last[..], &["--yes"]].concat());
+    };
+    let lift = |group: &mut Group| {
         done(&servers, group, &["node", "no-promote", "--undo", &first]);
         done(&servers, group, &["node", "drain", "--undo", &second]);
-    });
+    };
+    // It is told before the master is lost.
+    bar(&group);
+    recovers(&look, &mut group, &["drained", "priority-zero", "nobody-may-take-over"], |group| lift(group));
+    await_well(&servers, &group, 2);
+    bar(&group);
+    group.redis[2].kill();
+    recovers(&look, &mut group, &["drained", "priority-zero", "nobody-may-take-over"], |group| lift(group));
     let master = group.await_successor(&servers, 2);
     group.redis[2].restart();
     await_well(&servers, &group, master);
@@ -150,14 +165,14 @@ fn a_master_that_serves_nobody_leads_on_when_it_does_again() {
     group.start_monitors(&servers);
     await_well(&servers, &group, 0);
     for node in [1, 2] {
-        done(&servers, &group, &["node", "drain", &group.address(node)]);
+        done(&servers, &group, &["node", "drain", &group.address(node), "--yes"]);
     }
     let directory = servers.file("saved").to_string_lossy().into_owned();
     fs::create_dir(&directory).expect("there is room");
     obey(&group.redis[0], &["CONFIG", "SET", "dir", &directory]);
     fs::remove_dir(&directory).expect("it is empty");
     obey(&group.redis[0], &["BGSAVE"]);
-    recovers(&look, &mut group, &["out-of-use", "nobody-may-take-over", "master-down"], |group| {
+    recovers(&look, &mut group, &["out-of-use", "master-down"], |group| {
         fs::create_dir(&directory).expect("there is room");
         obey(&group.redis[0], &["CONFIG", "SET", "dir", &directory]);
         obey(&group.redis[0], &["BGSAVE"]);
