@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Discover, Epoch, Fencing, Lineages, Member, NodeAddr, OnDivergence, Phase, Policy, Topology,
+    Discover, Epoch, Fencing, Lineages, Member, NodeAddr, OnDivergence, Orders, Phase, Policy, Topology,
 };
 use redis_failover_store::Examination;
 
@@ -13,6 +13,7 @@ use super::facts::{Facts, MonitorFacts, NodeFacts, Right};
 use super::finding::{Finding, Name, Severity};
 use super::judge::judge;
 use super::page;
+use crate::cli::expect::assert_typed;
 use crate::info::Info;
 
 fn node(name: &str) -> NodeAddr {
@@ -297,6 +298,16 @@ const WRONGS: &[(Wrong, Name, Severity, &str)] = &[
         "b:6379 is only watched",
     ),
     (
+        |it| {
+            let orders = |drained, priority| Orders { drained, priority, zone: None };
+            let said = [(node("b"), orders(true, None)), (node("c"), orders(false, Some(0)))];
+            it.record.orders = said.into();
+        },
+        Name::NobodyMayTakeOver,
+        Error,
+        "b:6379 is drained\nc:6379 is never to lead",
+    ),
+    (
         |it| it.say("c", "cluster_enabled:0", "cluster_enabled:1"),
         Name::ClusterMode,
         Error,
@@ -436,6 +447,7 @@ fn each_wrong_is_found_alone() {
         let is_it = |finding: &Finding| {
             let advises = !finding.why.is_empty() && !finding.fix.is_empty();
             let says = finding.found.join("\n").contains(text);
+            assert_typed(finding.fix.iter().filter(|fix| !fix.contains('…')));
             (finding.name, finding.severity) == (*name, *severity) && says && advises
         };
         let alone = findings.len() == 1 && findings.iter().all(is_it);
@@ -443,6 +455,18 @@ fn each_wrong_is_found_alone() {
     });
     let missed: Vec<_> = missed.collect();
     assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[test]
+fn what_bars_a_node_is_lifted_by_what_set_it() {
+    let mut facts = sound();
+    facts.set("b", "replica-priority", "0");
+    facts.record.orders.insert(node("c"), Orders { drained: true, ..Orders::default() });
+    let fixes = judge(&facts).into_iter().flat_map(|finding| finding.fix).collect::<Vec<_>>();
+    let undo = "redis-failover node drain --undo -z zk1:2181,zk2:2181,zk3:2181 -p /redis/orders c:6379";
+    assert_eq!(fixes.len(), 2, "{fixes:?}");
+    assert!(fixes[0].starts_with("redis-cli -h b -p 6379 CONFIG SET replica-priority 100"), "{fixes:?}");
+    assert_eq!(fixes[1], undo);
 }
 
 #[test]

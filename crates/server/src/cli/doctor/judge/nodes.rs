@@ -3,6 +3,7 @@
 use redis_failover_core::NodeAddr;
 
 use super::Judge;
+use crate::cli::bars::{self, Bar};
 use crate::cli::doctor::facts::{Facts, NodeFacts};
 use crate::cli::doctor::finding::{Finding, Name, Severity};
 
@@ -57,25 +58,21 @@ fn priority(told: &NodeFacts) -> Option<u64> {
 }
 
 fn nobody_may_take_over(facts: &Facts) -> Option<Finding> {
-    let others: Vec<_> = facts.record.nodes().filter(|node| **node != facts.record.master).collect();
     let barred = |node: &NodeAddr| {
-        if facts.record.only_watches(node) {
-            return Some(format!("{node} is only watched (--discover watch)"));
+        if let Some(bar) = Bar::of(&facts.record, node) {
+            return Some((format!("{node} {bar}"), bar.lifted(&facts.place, node)));
         }
-        if facts.record.is_drained(node) {
-            return Some(format!("{node} is drained (node drain --undo)"));
-        }
-        if let Some(ordered) = facts.record.orders.get(node).and_then(|orders| orders.priority) {
-            return (ordered == 0).then(|| format!("{node} is never to lead (node no-promote --undo)"));
+        if facts.record.orders.get(node).is_some_and(|orders| orders.priority.is_some()) {
+            return None;
         }
         let told = facts.nodes.get(node)?.as_ref().ok()?;
-        (priority(told)? == 0).then(|| format!("{node} has replica-priority 0"))
+        let own = || (format!("{node} has replica-priority 0"), super::set(node, "replica-priority", "100"));
+        (priority(told)? == 0).then(own)
     };
-    let found: Vec<_> = others.iter().filter_map(|node| barred(node)).collect();
-    let nobody = !others.is_empty() && found.len() == others.len();
-    let fix = others.first().map(|node| super::set(node, "replica-priority", "100"));
+    let all: Option<Vec<_>> = bars::others(&facts.record).map(barred).collect();
+    let (found, fix): (Vec<_>, Vec<_>) = all.unwrap_or_default().into_iter().unzip();
     let why = "when the master is lost no node may take over";
-    Finding::of(Severity::Error, Name::NobodyMayTakeOver, found.into_iter().filter(|_| nobody), why, fix)
+    Finding::of(Severity::Error, Name::NobodyMayTakeOver, found, why, fix)
 }
 
 fn cluster_mode(facts: &Facts) -> Option<Finding> {
