@@ -470,6 +470,21 @@ fn what_bars_a_node_is_lifted_by_what_set_it() {
 }
 
 #[test]
+fn what_a_group_was_begun_with_is_changed_by_a_command_on_the_group() {
+    let advised = |wrong: Wrong| {
+        let mut facts = sound();
+        wrong(&mut facts);
+        judge(&facts).into_iter().flat_map(|finding| finding.fix).next_back().unwrap_or_default()
+    };
+    let set = |wish: &str| {
+        format!("redis-failover config set -z zk1:2181,zk2:2181,zk3:2181 -p /redis/orders {wish}")
+    };
+    assert_eq!(advised(|it| it.quorum(1)), set("quorum=majority"));
+    assert_eq!(advised(|it| it.quorum(4)), set("quorum=majority"));
+    assert_eq!(advised(|it| it.policy(|policy| policy.with_fencing(Fencing::Off))), set("fencing=replicas"));
+}
+
+#[test]
 fn a_replica_that_is_older_is_also_of_another_version_and_a_newer_one_only_that() {
     let names = |facts: &Facts| judge(facts).iter().map(|finding| finding.name).collect::<Vec<_>>();
     let mut facts = sound();

@@ -129,6 +129,11 @@ impl Group {
         self.report("m1").waits.insert(node(name), wait);
     }
 
+    fn quorum(&mut self, quorum: u32) {
+        let (second, tenths) = (Duration::from_secs(1), Duration::from_millis(200));
+        self.record.policy = Policy::new(Some(quorum), second, tenths).expect("valid");
+    }
+
     fn order(&mut self, name: &str, orders: Orders) {
         self.record.orders.insert(node(name), orders);
     }
@@ -382,6 +387,45 @@ fn what_is_advised_is_typed_as_it_stands() {
         let command = ": redis-failover adopt -z zk1:2181,zk2:2181,zk3:2181 -p /redis/orders --master NODE";
         hint.ends_with(command)
     }));
+}
+
+#[test]
+fn a_master_that_is_down_is_said_to_be_replaced_only_where_it_would_be() {
+    let said = |change: fn(&mut Group)| {
+        let mut group = sound();
+        group.vote("m2", "a", Vote::Silent);
+        change(&mut group);
+        let down = group.view().troubles.into_iter().find(|it| it.state == State::MasterDown);
+        down.expect("it is down").fix.join(" ")
+    };
+    assert!(said(|_| ()).contains("when 2 monitors agree another node takes over by itself"));
+    let paused = "while the group is paused nobody takes over";
+    assert!(said(|group| group.paused(None)).ends_with(paused));
+    assert!(said(|group| group.paused(Some(Reason::Refused))).ends_with(paused));
+    assert!(said(|group| group.snapshot.leader = None).ends_with("while no monitor leads nobody takes over"));
+    assert!(said(|group| group.report("m2").remembers = Some(Epoch(8))).ends_with("nobody takes over"));
+    assert!(said(|group| group.dropped(Dropped::Behind)).ends_with("no other node may take over"));
+    assert!(said(|group| group.record.members.truncate(1)).ends_with("no other node may take over"));
+    let barred = |group: &mut Group| group.record.left = ["b", "c"].map(node).into();
+    assert!(said(barred).ends_with("no other node may take over"));
+    assert!(said(|group| group.quorum(4)).ends_with("nobody takes over before 4 monitors are alive"));
+}
+
+#[test]
+fn a_quorum_that_is_a_number_is_not_lowered_by_forgetting_alone() {
+    let mut group = sound();
+    for id in ["m2", "m3"] {
+        group.silence(id);
+    }
+    let commands = |group: &Group| {
+        let trouble = group.view().troubles.remove(0);
+        assert_eq!(trouble.state, State::NoQuorum);
+        let words = |line: &String| line.split(' ').nth(2).map(str::to_owned);
+        trouble.fix.iter().skip(1).filter_map(words).collect::<Vec<_>>()
+    };
+    assert_eq!(commands(&group), ["forget", "forget"]);
+    group.quorum(2);
+    assert_eq!(commands(&group), ["set", "forget", "forget"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What keeps a group from being well, as far as the record and the reports tell, and what to do. It asks nobody.
 
-use redis_failover_core::{Divergence, Keeping, Member, MonitorId, NodeAddr, Report, Topology, Vote};
+use redis_failover_core::{Divergence, Epoch, Keeping, Member, NodeAddr, Report, Topology, Vote};
 use redis_failover_store::Snapshot;
 
 use super::pausing;
@@ -55,11 +55,8 @@ pub(super) fn all(place: &Place, record: &Topology, snapshot: &Snapshot) -> Vec<
     troubles.extend(older(place, record, snapshot));
     let against = snapshot.reports.values().filter(|report| finds_down(record, report)).count();
     if against > 0 {
-        let quorum = record.quorum();
         let found = format!("{against} monitors find the master {} down", record.master);
-        troubles.push(Trouble::new(State::MasterDown, found).fix(format!(
-            "look at that server; when {quorum} monitors agree another node takes over by itself"
-        )));
+        troubles.push(Trouble::new(State::MasterDown, found).fix(whether_replaced(record, snapshot)));
     }
     troubles.extend(held(place, record));
     troubles.extend(ko(record, against > 0));
@@ -81,6 +78,26 @@ fn nobody(place: &Place, record: &Topology, snapshot: &Snapshot) -> Option<Troub
     (!bars.is_empty()).then(|| lifted.fold(trouble, Trouble::fix))
 }
 
+/// What to do about a master that is found down, and what happens by itself, if anything.
+fn whether_replaced(record: &Topology, snapshot: &Snapshot) -> String {
+    let (quorum, is_alone) = (record.quorum(), record.members.len() == 1);
+    let nobody_may = is_alone || waits(snapshot).next().is_some() || !bars::of_all(record).is_empty();
+    let look = |then: &str| format!("look at that server; {then}");
+    if record.pause.is_some() {
+        look("while the group is paused nobody takes over")
+    } else if snapshot.leader.is_none() {
+        look("while no monitor leads nobody takes over")
+    } else if is_older(record, snapshot).is_some() {
+        look("until a master is adopted nobody takes over")
+    } else if nobody_may {
+        look("no other node may take over")
+    } else if alive(record, snapshot) < quorum {
+        look(&format!("nobody takes over before {quorum} monitors are alive"))
+    } else {
+        look(&format!("when {quorum} monitors agree another node takes over by itself"))
+    }
+}
+
 /// How an operator says which node is the master; only the operator knows that one.
 pub(super) fn adopt(place: &Place) -> String {
     place.command("adopt", &["--master", "NODE"])
@@ -89,10 +106,13 @@ pub(super) fn adopt(place: &Place) -> String {
 fn no_quorum(place: &Place, record: &Topology, snapshot: &Snapshot) -> Option<Trouble> {
     let (quorum, alive) = (record.quorum(), alive(record, snapshot));
     let found = format!("{alive} monitors are alive and {quorum} must agree: no failover");
-    let trouble = Trouble::new(State::NoQuorum, found).fix("start monitors; one that won't come back:");
     let gone = record.monitors.iter().filter(|id| !snapshot.reports.contains_key(*id));
-    let forget = |id: &MonitorId| place.command("monitor forget", &[&id.to_string()]);
-    (alive < quorum).then(|| gone.map(forget).fold(trouble, Trouble::fix))
+    let forget = gone.map(|id| place.command("monitor forget", &[&id.to_string()]));
+    // A number stays what it is, whoever is forgotten.
+    let first = record.policy.quorum().map(|_| place.command("config set", &["quorum=majority"]));
+    let fixes = first.into_iter().chain(forget);
+    let trouble = Trouble::new(State::NoQuorum, found).fix("start monitors; if some won't come back:");
+    (alive < quorum).then(|| fixes.fold(trouble, Trouble::fix))
 }
 
 fn no_leader(snapshot: &Snapshot) -> Vec<Trouble> {
@@ -108,9 +128,14 @@ fn no_leader(snapshot: &Snapshot) -> Vec<Trouble> {
     [nobody].into_iter().chain(snapshot.predecessors.iter().map(predecessor)).collect()
 }
 
-fn older(place: &Place, record: &Topology, snapshot: &Snapshot) -> Option<Trouble> {
+/// The epoch that the monitors remember, where it is a later one than the record's.
+fn is_older(record: &Topology, snapshot: &Snapshot) -> Option<Epoch> {
     let remembered = snapshot.reports.values().filter_map(|report| report.remembers).max();
-    let later = remembered.filter(|epoch| *epoch > record.epoch)?;
+    remembered.filter(|epoch| *epoch > record.epoch)
+}
+
+fn older(place: &Place, record: &Topology, snapshot: &Snapshot) -> Option<Trouble> {
+    let later = is_older(record, snapshot)?;
     let found = format!("this record is older than the monitors remember (epoch {later})");
     let then = "nothing is done until one adopts a master (redis-failover adopt)";
     Some(Trouble::new(State::RecordOlder, found).fix(adopt(place)).then(then))

@@ -55,7 +55,8 @@ fn closed(facts: &Facts) -> Option<Finding> {
     let why = "it takes no writes; the leader opens a published master at once, if one leads";
     let number = facts.record.min_replicas_to_write.to_string();
     let fix = [
-        "look whether a monitor leads, and what its log says: redis-failover status".to_owned(),
+        "look whether a monitor leads, and what its log says:".to_owned(),
+        facts.place.command("status", &[]),
         format!("only while none does: {}", set(master, "min-replicas-to-write", &number)),
     ];
     Finding::of(Severity::Error, Name::MasterClosed, found, why, fix)
@@ -98,9 +99,8 @@ fn fencing_off(facts: &Facts) -> Option<Finding> {
     let found = off.then(|| "the group's policy is fencing off".to_owned());
     let why =
         "a master that is cut off from the others goes on taking its clients' writes, and they are lost";
-    let fix =
-        "fencing = \"replicas\"   # what a new group is begun with; or min-replicas-to-write 1 on each node";
-    Finding::of(Severity::Note, Name::FencingOff, found, why, [fix.to_owned()])
+    let fix = facts.place.command("config set", &["fencing=replicas"]);
+    Finding::of(Severity::Note, Name::FencingOff, found, why, [fix])
 }
 
 fn maxmemory_smaller(facts: &Facts) -> Option<Finding> {

@@ -67,8 +67,7 @@ fn quorum_too_small(facts: &Facts) -> Option<Finding> {
         "{quorum} that are cut off from a master that serves the others can have it replaced; a majority is {}",
         registered / 2 + 1
     );
-    let fix = "leave out --quorum when the group is begun: the majority counts then".to_owned();
-    Finding::of(Severity::Warning, Name::QuorumTooSmall, found, why, [fix])
+    Finding::of(Severity::Warning, Name::QuorumTooSmall, found, why, [majority(facts)])
 }
 
 fn quorum_out_of_reach(facts: &Facts) -> Option<Finding> {
@@ -76,9 +75,14 @@ fn quorum_out_of_reach(facts: &Facts) -> Option<Finding> {
     let found = (quorum > registered)
         .then(|| format!("the quorum is set to {quorum}, and {registered} monitors are registered"));
     let why = "so many can never agree: there is no failover";
-    let fix =
-        format!("let {} more monitors run for {}", quorum.saturating_sub(registered), facts.place.path());
-    Finding::of(Severity::Error, Name::QuorumOutOfReach, found, why, [fix])
+    let more = quorum.saturating_sub(registered);
+    let fix = [format!("let {more} more monitors run for it; or:"), majority(facts)];
+    Finding::of(Severity::Error, Name::QuorumOutOfReach, found, why, fix)
+}
+
+/// What has the majority of the registered monitors decide.
+fn majority(facts: &Facts) -> String {
+    facts.place.command("config set", &["quorum=majority"])
 }
 
 fn not_asked(facts: &Facts) -> Option<Finding> {
