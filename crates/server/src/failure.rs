@@ -76,18 +76,27 @@ pub(crate) struct Failure {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The name of what was found instead (docs/reference/status.md), where it has one.
+    pub state: Option<&'static str>,
 }
 
 impl Failure {
     /// A failure of this kind.
     pub(crate) fn new(kind: Kind, message: impl fmt::Display) -> Self {
-        Self { kind, message: message.to_string(), hint: None }
+        Self { kind, message: message.to_string(), hint: None, state: None }
     }
 
     /// The same with a hint.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// The same with the name of what was found instead.
+    #[must_use]
+    pub(crate) fn state(mut self, state: &'static str) -> Self {
+        self.state = Some(state);
         self
     }
 
@@ -100,14 +109,18 @@ impl Failure {
         ExitCode::from(self.kind.code())
     }
 
-    /// The object that a program reads. Its keys are always the same.
+    /// The object that a program reads. Its keys are always the same, and `states` where what was found has a name.
     fn json(&self) -> Value {
-        json!({
+        let mut object = json!({
             "done": self.kind.done(),
             "kind": self.kind.word(),
             "error": self.message,
             "hint": self.hint,
-        })
+        });
+        if let Some(state) = self.state {
+            object["states"] = json!([state]);
+        }
+        object
     }
 }
 
@@ -160,5 +173,12 @@ mod tests {
     fn a_refusal_is_told_as_one() {
         assert_eq!(Failure::new(Kind::Refused, "it serves").to_string(), "error: refused: it serves");
         assert_eq!(Failure::new(Kind::Failed, "gone").hint("look").to_string(), "error: gone\nhint: look");
+    }
+
+    #[test]
+    fn what_was_found_instead_is_named_where_it_has_a_name() {
+        let failure = Failure::new(Kind::Failed, "nothing is published");
+        assert_eq!(failure.json().get("states"), None);
+        assert_eq!(failure.state("nothing-published").json()["states"], json!(["nothing-published"]));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::pausing;
 use super::state::State;
 use super::trouble::Trouble;
-use super::view::{Absence, MonitorView, NodeView, View};
+use super::view::{Absence, ChangeView, MonitorView, NodeView, View};
 use crate::journal::Moment;
 
 /// The group.
@@ -21,6 +21,7 @@ pub(super) fn group(view: &View) -> Value {
         "group": view.path,
         "epoch": view.epoch,
         "phase": view.phase.word(),
+        "change": view.change.as_ref().map(change),
         "master": view.master.to_string(),
         "pause": view.pause.as_ref().map(pausing::json),
         "nodes": view.nodes.iter().map(node).collect::<Vec<_>>(),
@@ -29,6 +30,7 @@ pub(super) fn group(view: &View) -> Value {
         "quorum": view.quorum,
         "troubles": view.troubles.iter().map(Trouble::line).collect::<Vec<_>>(),
         "states": view.troubles.iter().map(|trouble| trouble.state.word()).collect::<Vec<_>>(),
+        "fixes": view.troubles.iter().map(|trouble| &trouble.fix).collect::<Vec<_>>(),
         "version": view.order,
         "source": "record",
     })
@@ -82,5 +84,16 @@ fn waits((state, wait): &(State, Wait)) -> Value {
 }
 
 fn monitor(monitor: &MonitorView) -> Value {
-    json!({ "id": monitor.id.to_string(), "live": monitor.live, "is": monitor.is.word() })
+    json!({
+        "id": monitor.id.to_string(),
+        "live": monitor.live,
+        "is": monitor.is.word(),
+        "listens": monitor.listens,
+        "version": monitor.version,
+    })
+}
+
+fn change(change: &ChangeView) -> Value {
+    let ChangeView { old, reason, new } = change;
+    json!({ "from": old.to_string(), "why": reason.word(), "to": new.to_string(), "text": change.to_string() })
 }

@@ -9,6 +9,7 @@ use redis_failover_core::{
     Pause, Phase, Policy, Reason, ReplId, Report, RunId, Term, Topology, Version, Versioned, Vote, Wait,
 };
 use redis_failover_store::{Leader, wire};
+use serde_json::Value;
 
 use super::*;
 use crate::cli::expect::{assert_kept, assert_typed};
@@ -430,7 +431,9 @@ fn a_quorum_that_is_a_number_is_not_lowered_by_forgetting_alone() {
 
 #[test]
 fn what_ends_the_command_bears_its_name() {
-    let failure = instead(Ok(Found::Nothing)).into_failure().to_string();
+    let failure = instead(Ok(Found::Nothing)).into_failure();
+    assert_eq!(failure.state, Some("nothing-published"), "for those who read JSON");
+    let failure = failure.to_string();
     assert!(
         failure.starts_with("error: nothing is published at /redis/orders [nothing-published]\nhint: "),
         "{failure}"
@@ -484,6 +487,31 @@ fn json_names_each_trouble_beside_its_text() {
     assert_eq!(read["nodes"][2]["notes"], serde_json::json!(["left-behind"]));
     let waits = json::group(&waiting().view())["nodes"][1]["waits"].clone();
     assert_eq!((&waits["state"], &waits["keys"]), (&"behind".into(), &12.into()));
+}
+
+#[test]
+fn json_has_all_that_the_page_has() {
+    let json = json::group(&waiting().view());
+    let change = serde_json::json!({
+        "from": "a:6379", "why": Reason::Refused.word(), "to": "b:6379",
+        "text": "a:6379 is refused, b:6379 takes over",
+    });
+    assert_eq!(json["change"], change);
+    assert_eq!(
+        (&json["monitors"][0]["listens"], &json["monitors"][0]["version"]),
+        (&"m1.example.com:8080".into(), &"1.2.3".into())
+    );
+    let adopt = "redis-failover adopt -z zk1:2181,zk2:2181,zk3:2181 -p /redis/orders --master NODE";
+    let fixes = serde_json::json!([
+        ["look at that server; no other node may take over"],
+        ["start that node; if it is lost for good:", adopt],
+    ]);
+    assert_eq!(json["fixes"], fixes);
+    let sound = json::group(&sound().view());
+    assert_eq!((&sound["change"], &sound["fixes"]), (&Value::Null, &serde_json::json!([])));
+    let mut gone = self::sound();
+    gone.silence("m3");
+    assert_eq!(json::group(&gone.view())["monitors"][2]["listens"], Value::Null);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What there is to show of a group, from one look at the store. It asks nobody and prints nothing.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::SystemTime;
 
 use redis_failover_core::{
-    Divergence, Found, MonitorId, NodeAddr, Pause, Phase, Report, Topology, Versioned, Wait,
+    Divergence, Found, MonitorId, NodeAddr, Pause, Phase, Reason, Report, Topology, Versioned, Wait,
 };
 use redis_failover_store::{Leader, Snapshot};
 
@@ -22,8 +23,8 @@ pub(in crate::cli) struct View {
     pub(in crate::cli) epoch: u64,
     /// The record's phase.
     pub(in crate::cli) phase: State,
-    /// What is under way, in words.
-    pub(in crate::cli) change: Option<String>,
+    /// What is under way.
+    pub(in crate::cli) change: Option<ChangeView>,
     /// An operator's word that no change is to begin.
     pub(in crate::cli) pause: Option<Pause>,
     /// The published master.
@@ -44,6 +45,23 @@ pub(in crate::cli) struct View {
     pub(in crate::cli) order: i64,
     /// When it was looked at.
     pub(in crate::cli) now: SystemTime,
+}
+
+/// A change of master that is under way.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct ChangeView {
+    /// From whom.
+    pub(in crate::cli) old: NodeAddr,
+    /// Why.
+    pub(in crate::cli) reason: Reason,
+    /// Who takes over.
+    pub(in crate::cli) new: NodeAddr,
+}
+
+impl fmt::Display for ChangeView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, {} takes over", self.old, self.reason, self.new)
+    }
 }
 
 /// A node of the group.
@@ -103,8 +121,8 @@ impl Absence {
 
     /// The same where it ends the command.
     pub(super) fn into_failure(self) -> Failure {
-        let Failure { kind, message, hint } = self.failure;
-        Failure { kind, message: format!("{message} [{}]", self.state), hint }
+        let message = format!("{} [{}]", self.failure.message, self.state);
+        Failure { message, ..self.failure }.state(self.state.word())
     }
 
     fn hint(mut self, hint: impl std::fmt::Display) -> Self {
@@ -148,8 +166,8 @@ impl View {
         let change = match &record.phase {
             Phase::Steady => None,
             Phase::FailingOver(change) => {
-                let (old, new) = (&record.master, &change.intent.node);
-                Some(format!("{old} is {}, {new} takes over", change.reason))
+                let (old, new) = (record.master.clone(), change.intent.node.clone());
+                Some(ChangeView { old, reason: change.reason, new })
             }
         };
         Self {

@@ -144,7 +144,8 @@ fn head(view: &View) -> Vec<Line<'static>> {
         labelled("leader", leader, led),
         labelled("quorum", format!("{quorum} of {registered} registered monitors, {alive} alive"), few),
     ];
-    lines.extend(view.change.as_ref().map(|change| labelled("change", change.clone(), Some(Colour::Odd))));
+    lines
+        .extend(view.change.as_ref().map(|change| labelled("change", change.to_string(), Some(Colour::Odd))));
     lines
 }
 
