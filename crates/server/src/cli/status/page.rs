@@ -10,6 +10,7 @@ use super::pausing;
 use super::state::State;
 use super::view::{Absence, MonitorView, NodeView, View};
 use crate::cli::layout::{Cell, Colour, Paint, cell, table, wrapped};
+use crate::journal::Moment;
 
 /// How wide a line of words is.
 const WIDTH: usize = 90;
@@ -51,6 +52,17 @@ pub(super) fn absence(absence: &Absence, paint: Paint) -> String {
     paragraph(&mut page, "found", &wrapped(&failure.message, WIDTH));
     if let Some(hint) = &failure.hint {
         paragraph(&mut page, "do", std::slice::from_ref(hint));
+    }
+    page
+}
+
+/// The same, and below it the last page of the group, where it is only ZooKeeper that is away.
+pub(super) fn last(absence: &Absence, last: Option<&View>, paint: Paint) -> String {
+    let mut page = self::absence(absence, paint);
+    if let Some(view) = last.filter(|_| absence.state == State::NoZooKeeper) {
+        let since = Moment::from(view.now);
+        writeln!(page, "\nSince {since} the record is not read. It said then:\n").expect(GROWS);
+        page.push_str(&group(view, paint));
     }
     page
 }

@@ -335,6 +335,11 @@ pub(in crate::cli) fn no_zookeeper_seen() -> Seen {
     Err(no_zookeeper())
 }
 
+/// What is shown where there is no record.
+pub(in crate::cli) fn nothing_seen() -> Seen {
+    Err(instead(Ok(Found::Nothing)))
+}
+
 /// A group in its worst hour.
 fn unwell() -> Group {
     let mut group = sound();
@@ -532,6 +537,18 @@ fn lag_is_what_the_leader_says_of_those_that_follow() {
     let mut alone = sound();
     alone.snapshot.leader = None;
     assert_eq!(lags(&alone), [None; 3]);
+}
+
+#[test]
+fn who_watches_sees_what_the_record_said_last_while_zookeeper_is_away() {
+    let view = sound().view();
+    let last = page::last(&no_zookeeper(), Some(&view), Paint::new(false));
+    let text =
+        "\nSince 2026-01-31T13:05:01.106Z the record is not read. It said then:\n\ngroup    /redis/orders\n";
+    assert!(last.starts_with("trouble  no-zookeeper\n") && last.contains(text), "{last}");
+    let nothing = instead(Ok(Found::Nothing));
+    let alone = page::absence(&nothing, Paint::new(false));
+    assert_eq!(page::last(&nothing, Some(&view), Paint::new(false)), alone, "there is no record any more");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{LIMIT, StatusArgs, json, look, page};
+use super::{LIMIT, StatusArgs, View, json, look, page};
 use crate::cli::layout::Paint;
 use crate::failure::{Failure, Kind};
 use crate::journal::Moment;
@@ -23,10 +23,12 @@ pub(super) async fn run(args: &StatusArgs, seconds: u64) -> Result<ExitCode, Fai
     let watching = async {
         let mut ticks = interval(Duration::from_secs(seconds));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = None;
         loop {
             ticks.tick().await;
             let seen = look(&group, &place).await;
-            screen.show(&screen.page(&seen, SystemTime::now()))?;
+            screen.show(&screen.page(&seen, last.as_ref(), SystemTime::now()))?;
+            last = seen.ok().or(last);
         }
     };
     let ended: io::Result<()> = tokio::select! {
@@ -57,8 +59,8 @@ impl<'a> Screen<'a> {
         Self { args, seconds, terminal, paint: Paint::of_standard_output() }
     }
 
-    /// What a look has shown, and when it was.
-    fn page(&self, seen: &super::Seen, now: SystemTime) -> String {
+    /// What a look has shown, and when it was; also what the `last` one did that showed a group.
+    fn page(&self, seen: &super::Seen, last: Option<&View>, now: SystemTime) -> String {
         let path = self.args.store.path.as_str();
         if self.args.json {
             let value = seen.as_ref().map_or_else(|absence| json::absence(path, absence), json::group);
@@ -66,7 +68,7 @@ impl<'a> Screen<'a> {
         }
         let seconds = self.seconds;
         let page = seen.as_ref().map_or_else(
-            |absence| format!("group    {path}\n\n{}", page::absence(absence, self.paint)),
+            |absence| format!("group    {path}\n\n{}", page::last(absence, last, self.paint)),
             |view| page::group(view, self.paint),
         );
         format!("at       {}, every {seconds} s\n{page}", Moment::from(now))

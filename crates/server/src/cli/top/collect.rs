@@ -51,6 +51,8 @@ impl Collector {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let place = Place::new(&self.target.ensemble.zkhosts, &self.target.path);
         let (mut asking, mut read, mut tick) = (Asking::default(), None, 0_u64);
+        // They go on being asked when ZooKeeper is away.
+        let mut nodes = Vec::new();
         loop {
             tokio::select! {
                 _ = ticks.tick() => tick += 1,
@@ -67,8 +69,11 @@ impl Collector {
             }
             let seen = status::look(&self.store, &place).await;
             let order = seen.as_ref().map_or(0, |view| view.order);
-            if let (true, Ok(view)) = (shown, &seen) {
-                asking.ask(&self, view.nodes.iter().map(|node| &node.addr));
+            if let Ok(view) = &seen {
+                nodes = view.nodes.iter().map(|node| node.addr.clone()).collect();
+            }
+            if shown {
+                asking.ask(&self, nodes.iter());
             }
             self.tell(News::Seen(Box::new(seen)));
             let is_old = |(at, of): (Instant, i64)| of != order || at.elapsed() >= HISTORY_EVERY;

@@ -1,7 +1,7 @@
 //! Draws what stands on the screen, in a frame of any size. It asks nobody and remembers nothing.
 
 use std::iter;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Row, Table, Wrap};
 
 use super::model::{Group, Model, Quiet, Said, Told};
-use crate::cli::layout::Colour;
+use crate::cli::layout::{Colour, wrapped};
 use crate::cli::status::{Absence, NodeView, State, View, colour, votes};
 use crate::journal::Moment;
 
@@ -41,9 +41,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>) {
     let heights = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)];
     let [title, body, keys] = Layout::vertical(heights).areas(frame.area());
     let bar = Style::new().add_modifier(Modifier::REVERSED);
-    let now = Moment::from(model.now).to_string();
-    // Whole seconds are enough for people.
-    let now = now.split('.').next().unwrap_or_default().replace('T', " ");
+    let now = time_of_day(model.now);
     frame.render_widget(Paragraph::new(format!(" redis-failover top   {now} UTC")).style(bar), title);
     frame.render_widget(Paragraph::new(KEYS).style(bar), keys);
     let [list, group] = Layout::horizontal([Constraint::Length(LIST), Constraint::Fill(1)]).areas(body);
@@ -52,6 +50,15 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>) {
     if model.help {
         draw_help(frame, body);
     }
+}
+
+/// A time in whole seconds, which are enough for people.
+fn time_of_day(time: SystemTime) -> String {
+    Moment::from(time).to_string().split('.').next().unwrap_or_default().replace('T', " ")
+}
+
+fn rows(lines: usize) -> Constraint {
+    Constraint::Length(u16::try_from(lines).unwrap_or(u16::MAX))
 }
 
 fn style(colour: Option<Colour>) -> Style {
@@ -94,11 +101,29 @@ fn list_lines(group: &Group, chosen: bool) -> [Line<'_>; 2] {
 
 fn draw_group(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let group = model.group();
-    match &group.seen {
-        None => frame.render_widget(Paragraph::new(" asking ZooKeeper"), area),
-        Some(Err(absence)) => draw_absence(absence, frame, area),
-        Some(Ok(view)) => draw_view(model, group, view, frame, area),
+    match (&group.seen, group.view()) {
+        (Some(Err(absence)), Some(view)) => {
+            let banner = banner(absence, view, area.width);
+            let rest = Constraint::Fill(1);
+            let [top, rest] = Layout::vertical([rows(banner.len() + 1), rest]).areas(area);
+            frame.render_widget(Paragraph::new(banner), top);
+            draw_view(model, group, view, frame, rest);
+        }
+        (Some(Err(absence)), None) => draw_absence(absence, frame, area),
+        (_, Some(view)) => draw_view(model, group, view, frame, area),
+        (_, None) => frame.render_widget(Paragraph::new(" asking ZooKeeper"), area),
     }
+}
+
+/// That what stands below is old. What the nodes say is not.
+fn banner(absence: &Absence, view: &View, width: u16) -> Vec<Line<'static>> {
+    let text = format!(
+        "{}: since {} UTC the record is not read; it said then what stands below, but for says, ping and lag",
+        absence.state,
+        time_of_day(view.now)
+    );
+    let lines = wrapped(&text, usize::from(width).saturating_sub(2).max(1));
+    lines.into_iter().map(|line| Line::styled(format!(" {line}"), style(Some(Colour::Bad)))).collect()
 }
 
 fn draw_absence(absence: &Absence, frame: &mut Frame<'_>, area: Rect) {
@@ -113,7 +138,6 @@ fn draw_absence(absence: &Absence, frame: &mut Frame<'_>, area: Rect) {
 
 fn draw_view(model: &Model, group: &Group, view: &View, frame: &mut Frame<'_>, area: Rect) {
     let (head, troubles) = (head(view), troubles(view));
-    let rows = |lines: usize| Constraint::Length(u16::try_from(lines).unwrap_or(u16::MAX));
     let heights =
         [rows(head.len() + 1), rows(view.nodes.len() + 2), rows(troubles.len() + 1), Constraint::Fill(1)];
     let [top, nodes, middle, bottom] = Layout::vertical(heights).areas(area);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use redis_failover_core::{Link, NodeAddr, Role};
 
-use crate::cli::status::Seen;
+use crate::cli::status::{Seen, State, View};
 
 /// Everything on the screen.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(super) struct Group {
     pub(super) name: String,
     /// What the last look at ZooKeeper has shown.
     pub(super) seen: Option<Seen>,
+    /// What the record said before ZooKeeper went away.
+    last: Option<View>,
     /// Its last changes of master, the newest last, below a line that heads them; or why they are not known.
     pub(super) history: Option<Result<String, String>>,
     /// What the nodes say; only those of the chosen group are asked.
@@ -95,7 +97,7 @@ pub(super) enum Asked {
 impl Model {
     /// Groups of which nothing is known yet.
     pub(super) fn new(names: impl IntoIterator<Item = String>) -> Self {
-        let group = |name| Group { name, seen: None, history: None, nodes: BTreeMap::new() };
+        let group = |name| Group { name, seen: None, last: None, history: None, nodes: BTreeMap::new() };
         let groups = names.into_iter().map(group).collect();
         Self { groups, chosen: 0, help: false, now: SystemTime::now(), instant: Instant::now() }
     }
@@ -109,7 +111,9 @@ impl Model {
     pub(super) fn learn(&mut self, update: Update) {
         let Some(group) = self.groups.get_mut(update.group) else { return };
         match update.news {
-            News::Seen(seen) => group.seen = Some(*seen),
+            News::Seen(seen) => group.see(*seen),
+            // What was read stays true while no more can be read.
+            News::History(Err(_)) if matches!(group.history, Some(Ok(_))) => {}
             News::History(history) => group.history = Some(history),
             News::Said(node, said) => _ = group.nodes.insert(node, said),
             News::Left => group.nodes.clear(),
@@ -133,9 +137,28 @@ impl Model {
 }
 
 impl Group {
+    fn see(&mut self, seen: Seen) {
+        let before = self.seen.replace(seen);
+        if let Some(Ok(view)) = before {
+            self.last = Some(view);
+        }
+        // Anything else that stands there says that the record is no more.
+        if matches!(&self.seen, Some(Err(absence)) if absence.state != State::NoZooKeeper) {
+            self.last = None;
+        }
+    }
+
+    /// What the record says, or said last where ZooKeeper is away.
+    pub(super) fn view(&self) -> Option<&View> {
+        match self.seen.as_ref()? {
+            Ok(view) => Some(view),
+            Err(_) => self.last.as_ref(),
+        }
+    }
+
     /// How many bytes `node` lacks of what the master says that it has, where both are in one history.
     pub(super) fn lag(&self, node: &NodeAddr) -> Option<u64> {
-        let master = &self.seen.as_ref()?.as_ref().ok()?.master;
+        let master = &self.view()?.master;
         let at = |node| self.nodes.get(node)?.as_ref().ok()?.at.as_ref();
         let ((history, offset), (own, reached)) = (at(master)?, at(node)?);
         (node != master && own == history).then(|| offset.saturating_sub(*reached))

@@ -11,7 +11,7 @@ use super::draw::draw;
 use super::model::{Asked, Model, News, Quiet, Said, Told, Update};
 use crate::cli::expect::assert_kept;
 use crate::cli::status::Seen;
-use crate::cli::status::tests::{no_zookeeper_seen, sound_view, unwell_view};
+use crate::cli::status::tests::{no_zookeeper_seen, nothing_seen, sound_view, unwell_view};
 
 const HISTORY: &str = "\
 time                     epoch  master                                      why         without   lost
@@ -91,6 +91,22 @@ fn screens_are_as_they_are_kept() {
     assert_kept("top_not_yet", &drawn(&model, 80, 12));
     learn_seen(&mut model, 2, no_zookeeper_seen());
     assert_kept("top_no_zookeeper", &drawn(&model, 80, 12));
+}
+
+#[test]
+fn what_the_record_said_stays_on_the_screen_while_zookeeper_is_away() {
+    let mut model = screen();
+    learn_seen(&mut model, 0, no_zookeeper_seen());
+    model.learn(Update { group: 0, news: News::History(Err("no answer".to_owned())) });
+    say(&mut model, "b", Err(Quiet::Because("connection refused".to_owned())));
+    assert_kept("top_no_record", &drawn(&model, 120, 24));
+    assert_eq!(model.group().lag(&node("c")), Some(0), "the nodes say that");
+    learn_seen(&mut model, 0, no_zookeeper_seen());
+    assert!(model.group().view().is_some(), "for however long");
+    learn_seen(&mut model, 0, nothing_seen());
+    assert!(model.group().view().is_none(), "ZooKeeper says that there is no record any more");
+    learn_seen(&mut model, 0, no_zookeeper_seen());
+    assert!(model.group().view().is_none());
 }
 
 #[test]
