@@ -21,7 +21,8 @@ use crate::cli::place::Place;
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
 use crate::output::{print, print_line};
-pub(super) use page::{colour, votes};
+pub(super) use page::{about, colour, votes};
+pub(super) use pausing::line as pause_line;
 pub(super) use state::State;
 pub(super) use view::{Absence, NodeView, View};
 

@@ -24,7 +24,10 @@ pub(super) fn group(view: &View, paint: Paint) -> String {
     let nodes = view.nodes.iter().map(|node| node_row(node, view.alive));
     lines(&mut page, table(["node", "role", "is", "lag", "votes"], nodes, paint));
     for node in &view.nodes {
-        about(&mut page, node, view.now, paint);
+        for (label, state, text) in about(node, view.now) {
+            let (addr, state) = (&node.addr, paint.text(colour(state), state.word()));
+            writeln!(page, "{label:<8} {addr} is {state}: {text}").expect(GROWS);
+        }
     }
     page.push('\n');
     let monitors = view.monitors.iter().map(monitor_row);
@@ -130,21 +133,13 @@ pub(in crate::cli) fn votes(votes: &BTreeMap<MonitorId, State>, alive: usize) ->
     (if text.is_empty() { "-".to_owned() } else { text.join(", ") }, worst.and_then(colour))
 }
 
-/// What else is known of a node.
-fn about(page: &mut String, node: &NodeView, now: SystemTime, paint: Paint) {
-    let mut line = |label: &str, state: State, text: &str| {
-        let (addr, state) = (&node.addr, paint.text(colour(state), state.word()));
-        writeln!(page, "{label:<8} {addr} is {state}: {text}").expect(GROWS);
-    };
-    for (state, text) in &node.notes {
-        line("note", *state, text);
-    }
-    if let Some((state, divergence)) = &node.diverged {
-        line("diverged", *state, &divergence.to_string());
-    }
-    if let Some((state, wait)) = &node.waits {
-        line("waits", *state, &format!("{}{}", wait.why, holding(wait, now)));
-    }
+/// What else is known of a node: what about it, the state, and that in words.
+pub(in crate::cli) fn about(node: &NodeView, now: SystemTime) -> Vec<(&'static str, State, String)> {
+    let notes = node.notes.iter().map(|(state, text)| ("note", *state, text.clone()));
+    let diverged = node.diverged.iter().map(|(state, it)| ("diverged", *state, it.to_string()));
+    let waits = node.waits.iter();
+    let waits = waits.map(|(state, it)| ("waits", *state, format!("{}{}", it.why, holding(it, now))));
+    notes.chain(diverged).chain(waits).collect()
 }
 
 /// What a node that may not take over holds.

@@ -9,7 +9,7 @@ use crate::cli::place::Place;
 use crate::journal::Moment;
 
 /// Who paused the group, why, since when and until when.
-pub(super) fn line(pause: &Pause) -> String {
+pub(in crate::cli) fn line(pause: &Pause) -> String {
     let Pause { by, reason, .. } = pause;
     let (since, until) = times(pause);
     let since = since.map(|since| format!(", since {since}")).unwrap_or_default();

@@ -11,7 +11,7 @@ use ratatui::widgets::{Block, Borders, Clear, Paragraph, Row, Table, Wrap};
 
 use super::model::{Group, Model, Quiet, Said, Told};
 use crate::cli::layout::{Colour, wrapped};
-use crate::cli::status::{Absence, NodeView, State, View, colour, votes};
+use crate::cli::status::{Absence, NodeView, State, View, about, colour, pause_line, votes};
 use crate::journal::Moment;
 
 /// How wide the list of groups is.
@@ -137,13 +137,20 @@ fn draw_absence(absence: &Absence, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn draw_view(model: &Model, group: &Group, view: &View, frame: &mut Frame<'_>, area: Rect) {
-    let (head, troubles) = (head(view), troubles(view));
+    let width = area.width.into();
+    let (head, mut below) = (head(view, width), troubles(view, width));
+    below.extend(abouts(view, width));
     let heights =
-        [rows(head.len() + 1), rows(view.nodes.len() + 2), rows(troubles.len() + 1), Constraint::Fill(1)];
+        [rows(head.len() + 1), rows(view.nodes.len() + 2), rows(below.len() + 1), Constraint::Fill(1)];
     let [top, nodes, middle, bottom] = Layout::vertical(heights).areas(area);
     frame.render_widget(Paragraph::new(head), top);
     draw_nodes(model, group, view, frame, nodes);
-    frame.render_widget(Paragraph::new(troubles), middle);
+    let room = usize::from(middle.height);
+    if below.len() > room {
+        below.truncate(room.saturating_sub(1));
+        below.push(Line::raw(" … and more: redis-failover status"));
+    }
+    frame.render_widget(Paragraph::new(below), middle);
     draw_history(group, frame, bottom);
 }
 
@@ -155,7 +162,19 @@ fn labelled(label: &str, text: impl Into<String>, colour: Option<Colour>) -> Lin
     ])
 }
 
-fn head(view: &View) -> Vec<Line<'static>> {
+/// The same in as many lines as it takes: nothing of it is cut off.
+fn in_full(label: &str, text: &str, colour: Option<Colour>, width: usize) -> Vec<Line<'static>> {
+    let room = width.saturating_sub(10).max(1);
+    let chunks = |line: String| {
+        let all: Vec<_> = line.chars().collect();
+        all.chunks(room).map(|chunk| chunk.iter().collect::<String>()).collect::<Vec<_>>()
+    };
+    let lines = wrapped(text, room).into_iter().flat_map(chunks);
+    let labels = iter::once(label).chain(iter::repeat(""));
+    labels.zip(lines).map(|(label, line)| labelled(label, line, colour)).collect()
+}
+
+fn head(view: &View, width: usize) -> Vec<Line<'static>> {
     let (leader, led) = match &view.leader {
         Some(leader) => (leader.monitor.clone(), None),
         None => (State::NoLeader.to_string(), Some(Colour::Bad)),
@@ -168,8 +187,10 @@ fn head(view: &View) -> Vec<Line<'static>> {
         labelled("leader", leader, led),
         labelled("quorum", format!("{quorum} of {registered} registered monitors, {alive} alive"), few),
     ];
-    lines
-        .extend(view.change.as_ref().map(|change| labelled("change", change.to_string(), Some(Colour::Odd))));
+    let change = view.change.iter();
+    lines.extend(change.flat_map(|it| in_full("change", &it.to_string(), Some(Colour::Odd), width)));
+    let pause = view.pause.iter();
+    lines.extend(pause.flat_map(|it| in_full("paused", &pause_line(it), Some(Colour::Odd), width)));
     lines
 }
 
@@ -235,17 +256,30 @@ fn millis(span: Duration) -> String {
     format!("{}.{} ms", span.as_millis(), span.as_micros() % 1_000 / 100)
 }
 
-fn troubles(view: &View) -> Vec<Line<'static>> {
+fn troubles(view: &View, width: usize) -> Vec<Line<'static>> {
     if view.troubles.is_empty() {
         return vec![labelled("trouble", "none", Some(Colour::Good))];
     }
     let lines = view.troubles.iter().flat_map(|trouble| {
         let found = format!("{}: {}", trouble.state, trouble.found);
-        let fixes = trouble.fix.iter().zip(["  do"].into_iter().chain(iter::repeat("")));
-        let fixes = fixes.map(|(line, label)| labelled(label, line.clone(), None));
-        [labelled("trouble", found, Some(Colour::Bad))].into_iter().chain(fixes)
+        let labels = iter::once("  do").chain(iter::repeat(""));
+        let fixes = trouble.fix.iter().zip(labels);
+        let fixes = fixes.flat_map(|(line, label)| in_full(label, line, None, width));
+        in_full("trouble", &found, Some(Colour::Bad), width).into_iter().chain(fixes)
     });
     lines.collect()
+}
+
+/// What else is known of the nodes.
+fn abouts(view: &View, width: usize) -> Vec<Line<'static>> {
+    let of_node = |node: &NodeView| {
+        let lines = about(node, view.now).into_iter();
+        let in_full = |(label, state, text): (&str, State, String)| {
+            in_full(label, &format!("{} is {state}: {text}", node.addr), colour(state), width)
+        };
+        lines.flat_map(in_full).collect::<Vec<_>>()
+    };
+    view.nodes.iter().flat_map(of_node).collect()
 }
 
 /// The newest changes first, as many as there is room for.

@@ -110,6 +110,26 @@ fn what_the_record_said_stays_on_the_screen_while_zookeeper_is_away() {
 }
 
 #[test]
+fn what_is_advised_stands_whole_on_a_narrow_screen() {
+    let mut model = screen();
+    press(&mut model, KeyCode::Down);
+    let shown = drawn(&model, 80, 60);
+    assert_kept("top_narrow", &shown);
+    let right = shown.lines().filter_map(|line| line.split_once('│')).map(|(_, right)| right.trim());
+    let words = right.collect::<Vec<_>>().join(" ");
+    for whole in [
+        "redis-failover resume -z zk1:2181,zk2:2181,zk3:2181 -p /redis/orders",
+        "redis-failover adopt -z zk1:2181,zk2:2181,zk3:2181 -p /redis/orders --master NODE",
+        "paused by alice@desk, since",
+        "diverged b:6379 is held:",
+    ] {
+        let squeezed = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(squeezed.contains(whole), "{whole}\n{shown}");
+    }
+    assert!(drawn(&model, 80, 24).contains("… and more"), "{shown}");
+}
+
+#[test]
 fn no_screen_is_too_small() {
     let mut model = screen();
     for help in [false, true] {
