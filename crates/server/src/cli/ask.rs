@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use redis_failover_core::{Answer, MonitorId, Request, RequestId};
 use redis_failover_store::{Feed, SeenReport, Snapshot, Store as _, StoreError, ZooKeeperGroup};
-use tokio::signal::ctrl_c;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use super::interrupt::interrupted;
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
 
@@ -58,7 +58,7 @@ pub(super) async fn ask(
             Err(error) => return Err(unclear(format!("no answer: {error}"))),
         },
         // To die of it would leave the request where it is until the session ends.
-        Ok(()) = ctrl_c() => "no answer before it was interrupted".to_owned(),
+        () = interrupted() => "no answer before it was interrupted".to_owned(),
         () = sleep(limit) => format!("no answer within {limit:?}"),
         never = follow(group.reports(), id, &mut at) => match never {},
     };

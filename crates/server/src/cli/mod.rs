@@ -16,6 +16,7 @@ mod expect;
 mod failover;
 mod history;
 mod import_sentinel;
+mod interrupt;
 mod layout;
 mod man;
 mod monitor;

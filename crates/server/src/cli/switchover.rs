@@ -17,6 +17,12 @@ use crate::journal::Moment;
 /// How long the change itself may take, once the node is near.
 const CHANGES_WITHIN: Duration = Duration::from_secs(10);
 
+/// How late it may be by the wall clock when a wait for `--at` ends: a host that slept over it is late.
+const MOST_LATE: Duration = Duration::from_mins(1);
+
+/// How long is slept at a time before `--at`: the wall clock may be set meanwhile.
+const STEP: Duration = Duration::from_secs(1);
+
 /// What `switchover` is told.
 #[derive(Args, Debug)]
 pub(super) struct SwitchoverArgs {
@@ -33,7 +39,7 @@ pub(super) struct SwitchoverArgs {
     timeout: Duration,
 
     /// Do it then: a time in UTC like `2026-11-28T03:00:00Z`. The command looks and asks at once, waits, and looks
-    /// again; interrupted before, it has done nothing.
+    /// again; interrupted before, it has done nothing. More than a minute late (the host slept) it does nothing either.
     #[arg(long, value_name = "TIME", conflicts_with = "dry_run")]
     at: Option<Moment>,
 
@@ -50,20 +56,36 @@ pub(super) struct SwitchoverArgs {
 }
 
 pub(super) fn run(args: &SwitchoverArgs) -> Result<ExitCode, Failure> {
-    let wait = args.at.map(|at| at.until().ok_or_else(|| late(at))).transpose()?;
-    let Some((at, _)) = args.at.zip(wait) else { return super::runtime()?.block_on(switch_over(args, None)) };
+    let Some(at) = args.at else { return super::runtime()?.block_on(switch_over(args, None)) };
+    let present = Moment::present();
+    if at <= present {
+        return Err(Failure::new(Kind::Usage, format!("--at {at} has passed; it is {present}")));
+    }
     let (wanted, prospects) = match super::runtime()?.block_on(look_now(args))? {
         (wanted, Answer::Done(prospects)) => (wanted, prospects),
         (_, refused @ Answer::Refused(_)) => return told(args, refused),
     };
     args.confirmation.tell_and_ask(&prospects, &format!("Switch over at {at}?"))?;
     eprintln!("waiting until {at}");
-    std::thread::sleep(at.until().unwrap_or_default());
+    wait_until(at, Moment::present, std::thread::sleep)?;
     super::runtime()?.block_on(switch_over(args, Some(as_shown(&wanted, &prospects))))
 }
 
-fn late(at: Moment) -> Failure {
-    Failure::new(Kind::Usage, format!("--at {at} has passed; it is {}", Moment::present()))
+/// Waits until the wall clock shows `at`.
+///
+/// # Errors
+/// When it is too late then.
+fn wait_until(at: Moment, present: impl Fn() -> Moment, sleep: impl Fn(Duration)) -> Result<(), Failure> {
+    loop {
+        let now = present();
+        let left = at.since(now);
+        if left.is_zero() {
+            let late = now.since(at) > MOST_LATE;
+            let why = || format!("it is {now}, too late for --at {at}: nothing was done");
+            return if late { Err(Failure::new(Kind::Failed, why())) } else { Ok(()) };
+        }
+        sleep(left.min(STEP));
+    }
 }
 
 /// Who would take over, as the leader sees it now.
@@ -157,5 +179,33 @@ fn progress(record: &Topology) -> String {
             )
         }
         Phase::Steady => format!("epoch {}: {} is the master", record.epoch, record.master),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    /// Waits for second 100 of 1970 from second 90 on, on a host on which each sleep takes `longer`. Yields the second
+    /// in which it is over.
+    fn waited(longer: Duration) -> Result<u64, Failure> {
+        let at = Moment::of_unix(100_000);
+        let clock = Cell::new(Duration::from_secs(90));
+        let present = || Moment::from(SystemTime::UNIX_EPOCH + clock.get());
+        wait_until(at, present, |time| clock.set(clock.get() + time + longer))?;
+        Ok(clock.get().as_secs())
+    }
+
+    #[test]
+    fn a_wait_goes_by_the_wall_clock_and_what_is_much_too_late_is_not_done() {
+        assert_eq!(waited(Duration::ZERO).ok(), Some(100));
+        assert_eq!(waited(Duration::from_secs(30)).ok(), Some(121));
+        let late = waited(Duration::from_mins(30)).expect_err("too late");
+        let says =
+            "it is 1970-01-01T00:31:31.000Z, too late for --at 1970-01-01T00:01:40.000Z: nothing was done";
+        assert_eq!((late.kind, late.message.as_str()), (Kind::Failed, says));
     }
 }

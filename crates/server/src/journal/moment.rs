@@ -33,9 +33,9 @@ impl Moment {
         Self(millis)
     }
 
-    /// How long it is until then, by this machine's clock; `None` where that has passed.
-    pub(crate) fn until(self) -> Option<Duration> {
-        (UNIX_EPOCH + Duration::from_millis(self.0)).duration_since(SystemTime::now()).ok()
+    /// How much later it is than another; nothing where it is not.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 

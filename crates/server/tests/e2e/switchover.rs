@@ -83,12 +83,10 @@ fn what_cannot_be_done_is_said_and_nothing_is_changed() {
     assert_says(&switchover(&["--yes", "--at", passed]), 2, &[&format!("--at {passed} has passed")]);
     let status = group.status(&servers).expect("a status");
     assert_eq!((&status["epoch"], &status["phase"]), (&1.into(), &"steady".into()), "{status}");
-    let soon =
-        Command::new("date").args(["-u", "-d", "2 seconds", "+%FT%TZ"]).output().expect("there is date");
-    let soon = String::from_utf8(soon.stdout).expect("text");
-    let (begun, waits) = (Instant::now(), format!("waiting until {}", soon.trim().trim_end_matches('Z')));
+    let soon = utc_in("2 seconds");
+    let (begun, waits) = (Instant::now(), format!("waiting until {}", soon.trim_end_matches('Z')));
     let done = format!("done: {third} is the master of epoch 2");
-    assert_says(&switchover(&["--yes", "--at", soon.trim()]), 0, &[&would, &waits, &done]);
+    assert_says(&switchover(&["--yes", "--at", &soon]), 0, &[&would, &waits, &done]);
     assert!(begun.elapsed() > Duration::from_millis(900), "it did not wait: {:?}", begun.elapsed());
 }
 
@@ -291,4 +289,41 @@ fn where_clients_may_not_be_paused_or_killed_it_goes_on_and_says_so() {
         let balance = writer.finish(&group.redis[1]);
         assert_eq!(balance.lost, 0, "{name}: {balance:?}");
     }
+}
+
+/// What a command is asked by a person, it is until it asks the leader: Ctrl-C before ends it, and nothing was done.
+#[test]
+fn ctrl_c_at_the_question_or_before_the_time_has_come_ends_it_and_nothing_is_done() {
+    let servers = Servers::start();
+    let group = Group::start(&servers, "/redis/interrupted");
+    let (target, zookeeper) = (group.address(1), servers.zookeeper.connect_string());
+    let later = utc_in("60 seconds");
+    for (index, (command, waits)) in [
+        (["switchover", "--to", &target].as_slice(), "Switch over? [y/N]"),
+        (&["switchover", "--at", &later, "--yes"], "waiting until"),
+        (&["failover", "--to", &target, "--accept-loss"], "Fail over? [y/N]"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let screen = servers.file(&format!("screen{index}"));
+        let command = [command, &["-z", &zookeeper, "-p", &group.path]].concat();
+        let mut terminal = servers.on_a_terminal(&screen.to_string_lossy(), &command);
+        eventually(DEADLINE, "it waits", || {
+            let shown = std::fs::read_to_string(&screen).unwrap_or_default();
+            if shown.contains(waits) { Ok(()) } else { Err(shown) }
+        });
+        terminal.interrupt();
+        assert!(terminal.wait_exit(DEADLINE).success());
+        let ended = std::fs::read_to_string(terminal.log()).expect("how it ended");
+        assert!(ended.starts_with("ended with -2, "), "{command:?}: {ended}");
+    }
+    let status = group.status(&servers).expect("a status");
+    assert_eq!((&status["epoch"], &status["phase"]), (&1.into(), &"steady".into()), "{status}");
+}
+
+/// A time from now, as `--at` takes it.
+fn utc_in(time: &str) -> String {
+    let date = Command::new("date").args(["-u", "-d", time, "+%FT%TZ"]).output().expect("there is date");
+    String::from_utf8(date.stdout).expect("text").trim().to_owned()
 }
