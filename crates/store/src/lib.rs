@@ -43,7 +43,7 @@ pub use tls::{Tls, tls_refusal};
 pub use tls_error::TlsError;
 pub use wire::Unreadable;
 pub use zookeeper::{
-    Connection, Examination, Snapshot, StoreError, ZooKeeper, ZooKeeperCampaign, ZooKeeperGroup,
+    Connection, Examination, Snapshot, StoreError, Unanswered, ZooKeeper, ZooKeeperCampaign, ZooKeeperGroup,
 };
 
 /// What the monitors of one group share. A handle is cheap to clone; all clones are one monitor.

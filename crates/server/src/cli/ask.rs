@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::{Answer, MonitorId, Request, RequestId};
-use redis_failover_store::{Feed, SeenReport, Snapshot, Store as _, StoreError, ZooKeeperGroup};
+use redis_failover_store::{Feed, SeenReport, Snapshot, Store as _, StoreError, Unanswered, ZooKeeperGroup};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -51,11 +51,14 @@ pub(super) async fn ask(
         // Nobody listens where nobody waits for the answer any more.
         let _ = left_as.send(id);
     });
+    let unclear =
+        |message: String| if only_looks(request) { looked_in_vain(message) } else { unclear(message) };
     let mut at = None;
     let none = tokio::select! {
         answer = asked => match answer {
             Ok(answer) => return Ok(answer),
-            Err(error) => return Err(unclear(format!("no answer: {error}"))),
+            Err(error @ Unanswered::NotAsked(_)) => return Err(not_asked(&error)),
+            Err(error) => return Err(unclear(error.to_string())),
         },
         // To die of it would leave the request where it is until the session ends.
         () = interrupted() => "no answer before it was interrupted".to_owned(),
@@ -102,6 +105,30 @@ pub(super) fn has_leader(store: &StoreArgs, snapshot: &Snapshot) -> Result<Strin
 
 pub(super) fn unreachable(error: StoreError) -> Failure {
     Failure::new(Kind::StoreUnreachable, error).hint("are the servers right (-z), and do they run?")
+}
+
+/// Whether the leader is only asked what it would do.
+fn only_looks(request: &Request) -> bool {
+    match request {
+        Request::Switchover(wanted) => wanted.dry_run,
+        Request::Failover(wanted) => wanted.dry_run,
+        _ => false,
+    }
+}
+
+fn looked_in_vain(message: String) -> Failure {
+    Failure::new(Kind::Failed, message).hint("nothing was done: the leader was only asked what it would do")
+}
+
+fn not_asked(error: &Unanswered) -> Failure {
+    let failure = Failure::new(Kind::Failed, error);
+    match error {
+        Unanswered::NotAsked(StoreError::NotAuthorized { .. }) => failure.hint(
+            "nothing was done; the group belongs to a user of ZooKeeper: give it (--zookeeper-user, \
+             --zookeeper-password-file)",
+        ),
+        _ => failure.hint("nothing was done"),
+    }
 }
 
 pub(super) fn unclear(message: String) -> Failure {

@@ -141,6 +141,7 @@ fn who_asks_is_told_at_which_step_the_leader_is_and_what_is_unclear_when_it_gave
     assert!(terminal.wait_exit(DEADLINE).success());
     assert_eq!(servers.children("/redis/steps/requests"), Vec::<String>::new());
     shows("error: no answer before it was interrupted; when last heard of: ").expect("it says so");
+    shows("hint: nothing was done: ").expect("it was still looking");
     let ended = std::fs::read_to_string(terminal.log()).expect("how it ended");
     assert!(ended.starts_with("ended with 1, "), "{ended}");
     // A leader that stands still says nothing at all; its lock stands for a while.

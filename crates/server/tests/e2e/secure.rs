@@ -136,7 +136,9 @@ fn zookeeper_is_called_over_tls_and_what_monitors_make_there_is_theirs() {
     // Without any of it, at the port without TLS: who only reads may, and nobody else.
     let node = group.redis[1].addr();
     assert_says(&operator(&servers, &group, &["status"]), 0, &["steady"]);
-    assert_says(&operator(&servers, &group, &["resync", &node, "--yes"]), 1, &["not authorized"]);
+    let unauthorized = operator(&servers, &group, &["resync", &node, "--yes", "--json"]);
+    let says = ["not authorized", r#"{"done":false,"kind":"failed""#, "nothing was done", "--zookeeper-user"];
+    assert_says(&unauthorized, 1, &says);
     // With all of it a request is left, and answered.
     let tls = |command: &[&str]| {
         let mut program = Command::new(env!("CARGO_BIN_EXE_redis-failover"));

@@ -11,7 +11,7 @@ use super::history::{self, History};
 use super::record::Record;
 use super::session::{Session, Shared};
 use super::standing::Held;
-use super::znodes::failed;
+use super::znodes::{failed, is_no};
 use crate::CommitError;
 use crate::history::Told;
 use crate::raw::{Changes, Raw};
@@ -224,12 +224,8 @@ pub(super) fn refusal(session: &Session, znode: &str, error: CheckWriteError) ->
         CheckWriteError::CheckFailed { source }
         | CheckWriteError::OperationFailed { source, .. }
         | CheckWriteError::RequestFailed { source } => {
-            let refused = matches!(
-                source,
-                Error::NoAuth | Error::QuotaExceeded | Error::InvalidAcl | Error::NoChildrenForEphemerals
-            );
             let error = failed(session, znode, &source);
-            if refused { CommitError::Refused(error) } else { CommitError::Unknown(error) }
+            if is_no(&source) { CommitError::Refused(error) } else { CommitError::Unknown(error) }
         }
     }
 }

@@ -17,7 +17,7 @@ use super::publication;
 use super::publisher::{self, Published};
 use super::record::{Followed, Record};
 use super::reports;
-use super::requests;
+use super::requests::{self, Unanswered};
 use super::session::Shared;
 use super::snapshot::{self, Snapshot};
 use super::{Owner, StoreError};
@@ -80,16 +80,20 @@ impl ZooKeeperGroup {
     /// it.
     ///
     /// # Errors
-    /// As [`Store::ask`].
+    /// As [`Store::ask`]; what could not even be asked for is told apart.
     pub async fn ask_as(
         &self,
         request: &Request,
         left_as: impl FnOnce(RequestId) + Send + 'static,
-    ) -> Result<Answer, StoreError> {
-        let session = self.shared().session(Duration::MAX).await?;
+    ) -> Result<Answer, Unanswered> {
+        let session = self.shared().session(Duration::MAX).await.map_err(Unanswered::NotAsked)?;
         let asked = requests::ask(session, self.inner.znodes.clone(), request.clone(), left_as);
         let work = self.shared().spawn(asked);
-        AbortOnDropHandle::new(work).await.ok().flatten().unwrap_or(Err(StoreError::Closed))
+        AbortOnDropHandle::new(work)
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or(Err(Unanswered::Unclear(StoreError::Closed)))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -156,7 +160,7 @@ impl Store for ZooKeeperGroup {
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, StoreError> {
-        self.ask_as(request, |_| {}).await
+        Ok(self.ask_as(request, |_| {}).await?)
     }
 
     fn predecessors(&self) -> Feed<Predecessors> {

@@ -43,8 +43,10 @@ use crate::tls_error::TlsError;
 pub use campaign::ZooKeeperCampaign;
 pub use examination::Examination;
 pub use group::ZooKeeperGroup;
+pub use requests::Unanswered;
 use session::Shared;
 pub use snapshot::Snapshot;
+use znodes::NOT_AUTHORIZED;
 
 /// How long [`ZooKeeper::close`] waits for the server's word.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
@@ -99,6 +101,12 @@ pub enum StoreError {
         file: String,
         /// What the system said.
         why: String,
+    },
+    /// The server does not let us: nothing was done.
+    #[error("{znode}: {NOT_AUTHORIZED}")]
+    NotAuthorized {
+        /// Which znode it was about.
+        znode: String,
     },
     /// The server or the client library said so.
     #[error("{znode}: {why}")]

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use zookeeper_client::{Error, EventType};
 
 use super::session::{Session, Shared};
-use super::znodes::{ensure, failed};
+use super::znodes::{ensure, failed, is_no};
 use super::{StoreError, bell, commit};
 use crate::CommitError;
 use crate::wire::{answered_bytes, parse_request, request_bytes};
@@ -61,35 +61,57 @@ async fn watch_and_read(
     }
 }
 
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// The request was never left: nobody has seen it.
+    #[error("it could not be asked for: {0}")]
+    NotAsked(StoreError),
+    /// It was left, or may have been: it may have been carried out.
+    #[error("no answer: {0}")]
+    Unclear(StoreError),
+}
+
+impl From<Unanswered> for StoreError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::NotAsked(error) | Unanswered::Unclear(error) => error,
+        }
+    }
+}
+
 /// Leaves the request, says which it is, and waits for its answer; runs in the session's thread.
 pub(super) async fn ask(
     session: Session,
     znodes: Znodes,
     request: Request,
     left_as: impl FnOnce(RequestId),
-) -> Result<Answer, StoreError> {
+) -> Result<Answer, Unanswered> {
     let failed = |error: Error| failed(&session, &znodes.requests, &error);
+    let unclear = |error: Error| Unanswered::Unclear(failed(error));
+    let not_asked = |error: Error| Unanswered::NotAsked(failed(error));
     let bytes = request_bytes(&request);
     let id = loop {
         let prefix = znodes.request_prefix();
         // It vanishes with the session of who asks: nobody is left to hear the answer.
         match session.limited(session.client.create(&prefix, &bytes, &session.sequential())).await {
             Ok((_, sequence)) => break RequestId(sequence.into_i64()),
-            Err(Error::NoNode) => ensure(&session, &znodes.requests).await.map_err(failed)?,
-            Err(error) => return Err(failed(error)),
+            Err(Error::NoNode) => ensure(&session, &znodes.requests).await.map_err(not_asked)?,
+            Err(error) if is_no(&error) => return Err(not_asked(error)),
+            Err(error) => return Err(unclear(error)),
         }
     };
     let left = Left { session: session.clone(), path: znodes.request(id) };
     left_as(id);
     loop {
         let (bytes, _, changed) =
-            session.limited(session.client.get_and_watch_data(&left.path)).await.map_err(failed)?;
+            session.limited(session.client.get_and_watch_data(&left.path)).await.map_err(unclear)?;
         if let (_, Some(answer)) = parse_request(&bytes) {
             return Ok(answer);
         }
         let event = changed.changed().await;
         if event.event_type == EventType::Session {
-            return Err(StoreError::Closed);
+            return Err(Unanswered::Unclear(StoreError::Closed));
         }
     }
 }

@@ -58,22 +58,29 @@ pub(super) async fn warn_if_open(session: &Session, path: &str) {
     }
 }
 
+/// What is said of a znode that belongs to others.
+pub(super) const NOT_AUTHORIZED: &str = "not authorized: the znode's ACL does not let us (are the user and the \
+    password for ZooKeeper those of the group's other monitors?)";
+
 /// What an error says, in words that say what to do.
 pub(super) fn why(error: &Error) -> String {
     match error {
-        Error::NoAuth => {
-            "not authorized: the znode's ACL does not let us (are the user and the password for \
-                          ZooKeeper those of the group's other monitors?)"
-                .to_owned()
-        }
+        Error::NoAuth => NOT_AUTHORIZED.to_owned(),
         error => error.to_string(),
     }
+}
+
+/// Whether the server itself said no, and so nothing was written.
+pub(super) fn is_no(error: &Error) -> bool {
+    use Error::{InvalidAcl, NoAuth, NoChildrenForEphemerals, QuotaExceeded};
+    matches!(error, NoAuth | QuotaExceeded | InvalidAcl | NoChildrenForEphemerals)
 }
 
 /// An error for callers that do not know the client library.
 pub(super) fn failed(session: &Session, znode: &str, error: &Error) -> StoreError {
     match error {
         Error::Timeout => StoreError::NoAnswer(session.timeout),
+        Error::NoAuth => StoreError::NotAuthorized { znode: znode.to_owned() },
         error => StoreError::Failed { znode: znode.to_owned(), why: why(error) },
     }
 }
