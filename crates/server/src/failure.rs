@@ -102,9 +102,9 @@ impl Failure {
 
     /// Tells it on standard error, and where a program reads (`--json`) on standard output, too. Returns the exit code.
     pub(crate) fn tell(&self, json: bool) -> ExitCode {
-        eprintln!("{self}");
+        output::tell(self);
         if json && let Err(unwritten) = output::print_line(self.json()) {
-            eprintln!("{unwritten}");
+            output::tell(unwritten);
         }
         ExitCode::from(self.kind.code())
     }

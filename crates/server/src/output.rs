@@ -1,4 +1,5 @@
-//! The program's standard output, for what a command shows. It knows nothing of what that is.
+//! The program's standard output, for what a command shows, and standard error, for what it says beside that. It knows
+//! nothing of what that is.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write as _};
@@ -31,6 +32,11 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
 /// As [`print`].
 pub(crate) fn print_line(text: impl fmt::Display) -> Result<(), Failure> {
     print(format_args!("{text}\n"))
+}
+
+/// Says `text` in a line on standard error. That nobody reads it is no reason to leave off what is being done.
+pub(crate) fn tell(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// What a person is told when it can't be written.

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::interrupt::interrupted;
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
+use crate::output::tell;
 
 /// How long to look whether there is a leader.
 pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(5);
@@ -85,7 +86,7 @@ async fn follow(
             Some(format!("{}: {at}", seen.report.monitor))
         });
         if let Some(told) = told.filter(|told| at.as_ref() != Some(told)) {
-            eprintln!("{told}");
+            tell(&told);
             *at = Some(told);
         }
     }

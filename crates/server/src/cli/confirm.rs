@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use clap::Args;
 
 use crate::failure::{Failure, Kind};
+use crate::output::tell;
 
 /// Taken in by each command that does harm, which asks by [`Confirmation::ask`] before it does any.
 #[derive(Args, Debug)]
@@ -21,7 +22,7 @@ impl Confirmation {
     /// As [`Confirmation::ask`] has them.
     pub(super) fn tell_and_ask(&self, what: &str, question: &str) -> Result<(), Failure> {
         if self.yes {
-            eprintln!("{what}");
+            tell(what);
         }
         self.ask(what, question)
     }

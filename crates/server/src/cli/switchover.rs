@@ -13,6 +13,7 @@ use super::outcome::Outcome;
 use crate::config::{StoreArgs, parse_node, parse_time};
 use crate::failure::{Failure, Kind};
 use crate::journal::Moment;
+use crate::output::tell;
 
 /// How long the change itself may take, once the node is near.
 const CHANGES_WITHIN: Duration = Duration::from_secs(10);
@@ -66,7 +67,7 @@ pub(super) fn run(args: &SwitchoverArgs) -> Result<ExitCode, Failure> {
         (_, refused @ Answer::Refused(_)) => return told(args, refused),
     };
     args.confirmation.tell_and_ask(&prospects, &format!("Switch over at {at}?"))?;
-    eprintln!("waiting until {at}");
+    tell(format_args!("waiting until {at}"));
     wait_until(at, Moment::present, std::thread::sleep)?;
     super::runtime()?.block_on(switch_over(args, Some(as_shown(&wanted, &prospects))))
 }
@@ -161,7 +162,7 @@ async fn tell_progress(mut record: Feed<Sight>) -> std::convert::Infallible {
         let Found::Record(record) = read.found else { continue };
         let progress = progress(&record);
         if progress != said && !std::mem::replace(&mut said, progress.clone()).is_empty() {
-            eprintln!("{progress}");
+            tell(progress);
         }
     }
 }

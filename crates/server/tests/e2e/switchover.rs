@@ -88,6 +88,11 @@ fn what_cannot_be_done_is_said_and_nothing_is_changed() {
     let done = format!("done: {third} is the master of epoch 2");
     assert_says(&switchover(&["--yes", "--at", &soon]), 0, &[&would, &waits, &done]);
     assert!(begun.elapsed() > Duration::from_millis(900), "it did not wait: {:?}", begun.elapsed());
+    // Nobody reads how far it is.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let back = program(&servers, &group, &["switchover", "--to", &first, "--yes"]).stderr(writer).output();
+    assert_says(&back.expect("the program runs"), 0, &[&format!("done: {first} is the master of epoch 3")]);
 }
 
 #[test]
