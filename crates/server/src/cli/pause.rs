@@ -16,7 +16,7 @@ pub(super) struct PauseArgs {
     #[command(flatten)]
     asking: Asking,
 
-    /// For how long; it ends by itself then. Without it until `resume`.
+    /// For how long, `2h` for example; it ends by itself then. Without it until `resume`.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_some_time)]
     lasts: Option<Duration>,
 

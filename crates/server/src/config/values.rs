@@ -11,19 +11,32 @@ use secrecy::SecretString;
 use super::usage;
 use crate::failure::{Failure, Kind};
 
-/// A number with `ms`, `s` or `m`.
+/// The longest time: what is added to the clock's time must stay one.
+const LONGEST_DAYS: u64 = 365;
+
+const DAY_MILLIS: u64 = 86_400_000;
+
+/// A number with `ms`, `s`, `m`, `h` or `d`.
 pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
-    let wrong =
-        || format!("`{text}` is no time: write a whole number with ms, s or m, for example 500ms or 1s");
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(wrong),
-        _ => Err(wrong()),
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => DAY_MILLIS,
+        _ => 0,
+    };
+    if millis == 0 || digits.is_empty() {
+        return Err(format!(
+            "`{text}` is no time: write a whole number with ms, s, m, h or d, for example 500ms or 1s"
+        ));
     }
+    let time = digits.parse().ok().and_then(|number: u64| number.checked_mul(millis));
+    time.filter(|time| *time <= LONGEST_DAYS * DAY_MILLIS)
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("`{text}` is too long: use {LONGEST_DAYS}d at most"))
 }
 
 /// The smallest journal: a snapshot must fit many times.
@@ -131,8 +144,13 @@ mod tests {
         assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_time("2s"), Ok(Duration::from_secs(2)));
         assert_eq!(parse_time("1m"), Ok(Duration::from_mins(1)));
-        for text in ["", "5", "s", "-1s", "1h", "1.5s", "99999999999999999999s"] {
+        assert_eq!(parse_time("2h"), Ok(Duration::from_hours(2)));
+        assert_eq!(parse_time("365d"), Ok(Duration::from_hours(365 * 24)));
+        for text in ["", "5", "s", "-1s", "1w", "1.5s", "1 s"] {
             assert!(parse_time(text).expect_err(text).contains("500ms"), "{text}");
+        }
+        for text in ["366d", "18446744073709551615s", "18446744073709551615d", "99999999999999999999s"] {
+            assert!(parse_time(text).expect_err(text).contains("too long: use 365d at most"), "{text}");
         }
     }
 }

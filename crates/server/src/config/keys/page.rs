@@ -12,8 +12,8 @@ pub(crate) fn reference() -> String {
         "A file for `redis-failover run --config FILE`, in TOML. Keys at the top are the process's, those under \
          `[defaults]` count for all groups, and each `[[group]]` is one group. Files named `*.toml` in the directory \
          `conf.d` beside the file are read after it, in the order of their names; they hold `[[group]]` only.\n\n\
-         A *time* is text: a whole number with `ms`, `s` or `m`, such as `\"500ms\"`. A *size* is text: a whole number \
-         with `KiB`, `MiB` or `GiB` (of 1024), such as `\"16MiB\"`.\n",
+         A *time* is text: a whole number with `ms`, `s`, `m`, `h` or `d`, such as `\"500ms\"`; `365d` at most. \
+         A *size* is text: a whole number with `KiB`, `MiB` or `GiB` (of 1024), such as `\"16MiB\"`.\n",
     );
     let sections = [
         (Place::Top, "At the top"),
