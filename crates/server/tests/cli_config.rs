@@ -384,3 +384,41 @@ fn the_example_of_the_documentation_is_right_and_has_every_key() {
         assert!(main.lines().chain(more.lines()).any(stands), "{key} is not in the example");
     }
 }
+
+/// What is shown of two lines in a file, each of which says something else, differs.
+fn assert_shown(key: &str, file: &str, line: &str) {
+    let said = file.replace("# here", line);
+    assert_ne!(said, file);
+    let (with, without) = (Files::new(&said).shown(&[]), Files::new(file).shown(&[]));
+    assert_ne!(with, without, "`{line}` is not shown, nor anything else of `{key}`");
+}
+
+#[test]
+fn all_of_a_groups_policy_and_all_addresses_and_users_are_shown_in_words() {
+    let group =
+        TWO.replace("[defaults]", "[defaults]\n# here").replace("down_after = \"500ms\"\nquorum = 2\n", "");
+    let json = Files::new(&group).shown(&["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it prints JSON");
+    for key in json["groups"][0]["policy"].as_object().expect("an object").keys() {
+        let value = match key.as_str() {
+            "down_after" | "link_grace" | "third_failover_waits" => "\"7s\"",
+            "probe_interval" => "\"70ms\"",
+            "discover" | "fencing" => "\"off\"",
+            "on_divergence" => "\"save\"",
+            "quorum" | "parallel_syncs" => "7",
+            _ => "true",
+        };
+        assert_shown(key, &group, &format!("{key} = {value}"));
+    }
+    let process = TWO.replace("[defaults]", "sentinel = \"127.0.0.1:1\"\n# here\n[defaults]");
+    assert_shown("announce", &process, "announce = \"a.example:7\"");
+    assert_shown("sentinel_announce", &process, "sentinel_announce = \"a.example:7\"");
+    let process = Files::new(&process);
+    let password = process.write("password", "secret");
+    let main = process.0.path().join("monitor.toml");
+    let file = fs::read_to_string(&main).expect("it is there");
+    let line = format!("sentinel_username = \"ops\"\nsentinel_password_file = {password:?}");
+    fs::write(&main, file.replace("# here", &line)).expect("it is written");
+    let shown = process.shown(&[]);
+    assert!(shown.contains("user ops, with a password") && !shown.contains("secret"), "{shown}");
+}

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use redis_failover_core::NodeAddr;
 use serde_json::{Value, json};
 
 use crate::config::{Backing, Config, Ensemble, GroupConfig, RunArgs, SentinelConfig, Source, settings};
@@ -38,10 +39,11 @@ pub(super) fn run(args: CheckArgs) -> Result<ExitCode, Failure> {
 /// The configuration in lines; of passwords only whether there is one.
 fn describe(config: &Config) -> String {
     let listen = config.listen.map_or("nowhere".into(), |it| it.to_string());
+    let announce = announced(config.announce.as_ref());
     let mut text = format!(
         "the configuration is valid\n\
          monitor id       {}\n\
-         listens          {listen}\n\
+         listens          {listen}{announce}\n\
          sentinel         {}\n",
         config.id,
         config.sentinel.as_ref().map_or("nowhere".into(), describe_sentinel),
@@ -58,10 +60,15 @@ fn describe(config: &Config) -> String {
 
 fn describe_sentinel(sentinel: &SentinelConfig) -> String {
     let SentinelConfig { listen, announce, access, .. } = sentinel;
-    let announce = announce.as_ref().map(|announce| format!(", announced as {announce}")).unwrap_or_default();
+    let announce = announced(announce.as_ref());
+    let user = access.username.as_ref().map(|user| format!("user {user}, ")).unwrap_or_default();
     let password = if access.password.is_some() { "with a password" } else { "without a password" };
     let tls = if access.tls.is_some() { ", over TLS" } else { "" };
-    format!("{listen}{announce}, {password}{tls}")
+    format!("{listen}{announce}, {user}{password}{tls}")
+}
+
+fn announced(address: Option<&NodeAddr>) -> String {
+    address.map(|address| format!(", announced as {address}")).unwrap_or_default()
 }
 
 fn describe_group(group: &GroupConfig) -> String {
@@ -91,6 +98,8 @@ fn describe_group(group: &GroupConfig) -> String {
          third failover   within ten minutes waits {:?}\n\
          discover         {}\n\
          fencing          {}\n\
+         on divergence    {}\n\
+         parallel syncs   {} on each host\n\
          predecessors     beside a living one it leads {beside}\n\
          slow sections    every {:?}\n\
          journal          {journal}\n\
@@ -105,6 +114,8 @@ fn describe_group(group: &GroupConfig) -> String {
         policy.third_failover_waits(),
         policy.discover().word(),
         policy.fencing().word(),
+        policy.on_divergence().word(),
+        policy.parallel_syncs(),
         group.slow_every,
         if group.credentials.tls.is_some() { "over TLS" } else { "without TLS" },
     )
@@ -138,6 +149,7 @@ fn sentinel_as_json(sentinel: &SentinelConfig) -> Value {
     json!({
         "listen": sentinel.listen.to_string(),
         "announce": sentinel.announce.as_ref().map(ToString::to_string),
+        "username": sentinel.access.username,
         "has_password": sentinel.access.password.is_some(),
         "tls": sentinel.access.tls.is_some(),
     })
