@@ -58,7 +58,7 @@ const COMMANDS: [Row; 30] = [
     ("doctor", &[], Json::Told, Asks::Nothing),
     ("history", &[], Json::Told, Asks::Nothing),
     ("explain", &["2"], Json::Told, Asks::Nothing),
-    ("adopt", &["--master", "a:1"], Json::Told, Asks::First),
+    ("adopt", &["--master", "a:1"], Json::Told, Asks::AfterALook),
     ("switchover", &[], Json::Told, Asks::AfterALook),
     ("failover", &[], Json::Told, Asks::First),
     ("pause", &["--reason", "x"], Json::Told, Asks::Nothing),

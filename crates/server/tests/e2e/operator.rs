@@ -53,6 +53,12 @@ fn an_operator_names_the_master_where_two_could_be() {
     assert_says(&hesitant, 1, &["nothing was done", "--yes"]);
     let stranger = ["adopt", "--master", "10.9.9.9:1", "--yes"];
     assert_says(&operator(&servers, &group, &stranger), 1, &["no node of the group", &first]);
+    let misspelled = second.replace("127.0.0.1", "127.0.0.2");
+    let meant = format!("did you mean `{second}`?");
+    assert_says(&operator(&servers, &group, &["adopt", "--master", &misspelled]), 1, &[&meant]);
+    let looked = operator(&servers, &group, &["adopt", "--master", &second, "--dry-run"]);
+    let would = format!("{second} would be the master ({first}: up (all 3); ");
+    assert_says(&looked, 0, &[&would, "compare first"]);
     assert_says(&operator(&servers, &group, &adopt), 0, &["done"]);
     group.await_steady(&servers, 1);
     assert_eq!(group.redis[0].get("b").expect("it answers").as_deref(), Some("1"));

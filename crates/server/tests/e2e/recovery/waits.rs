@@ -84,7 +84,15 @@ fn what_is_missing_after_a_restart_is_waited_for_until_it_is_started() {
     kill_all(&mut group);
     group.redis[1].restart();
     recovers(&look, &mut group, &["restarted"], |group| group.redis[0].restart());
-    recovers(&look, &mut group, &["behind", "nobody-may-take-over"], |group| group.redis[2].restart());
+    recovers(&look, &mut group, &["behind", "nobody-may-take-over"], |group| {
+        let [first, second, third] = [0, 1, 2].map(|node| group.address(node));
+        // Who is to name one sees first what each holds.
+        let looked = operator(&servers, group, &["adopt", "--master", &second, "--dry-run"]);
+        let master = format!("{second} would be the master ({first}, the recorded master: ");
+        let missing = format!("; {third}: did not answer");
+        assert_says(&looked, 0, &[&master, " keys; ", &missing, "would be lost"]);
+        group.redis[2].restart();
+    });
     let master = await_leader(&servers, &group);
     await_well(&servers, &group, master);
 
