@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use redis_failover::Tls;
@@ -301,11 +303,13 @@ impl Group {
         }
     }
 
-    /// Has what this monitor will log go where nobody reads it, for as long as what this yields is kept.
+    /// Has what this monitor will log go into a pipe that nobody reads, for as long as what this yields is kept: an
+    /// end that waits for nothing.
     pub(crate) fn unread_log(&self, id: &str) -> File {
         let log = self.log(id);
         mkfifo(&log, Mode::S_IRUSR | Mode::S_IWUSR).expect("a pipe with a name");
-        File::options().read(true).write(true).open(log).expect("it can be opened")
+        let end = File::options().read(true).write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(log);
+        end.expect("it can be opened")
     }
 
     fn log(&self, id: &str) -> PathBuf {
