@@ -26,7 +26,7 @@ use crate::metrics::count;
 use crate::own_writes::OwnWrites;
 use crate::patience::Deadline;
 use crate::routes::Routes;
-use crate::session::{Phase, Session};
+use crate::session::Session;
 use crate::spans;
 use crate::work::{Recent, Reply, Work};
 use reads::Seat;
@@ -57,7 +57,8 @@ use reads::Seat;
 ///
 /// WATCH and MULTI begin a session: everything up to EXEC, DISCARD or UNWATCH goes over a TCP connection of its own. A
 /// clone that is made meanwhile shares the session, as `redis::aio::transaction_async` needs; any other clone does not.
-/// If the master changes in between, EXEC yields nil, as if a watched key had changed.
+/// If the master changes in between, EXEC yields nil, as if a watched key had changed. Any other command fails once
+/// then, as not executed; later ones go on as without a session. What was queued is refused up to EXEC or DISCARD.
 ///
 /// What would change the shared connection for others is refused, with [`crate::Outcome::NotExecuted`] and a hint:
 /// SELECT, AUTH, HELLO, SUBSCRIBE and its like, MONITOR, CLIENT REPLY, TRACKING and SETNAME, and WAIT alone.
@@ -97,7 +98,7 @@ pub struct Connection {
 
 impl Clone for Connection {
     fn clone(&self) -> Self {
-        let session = self.session.clone().filter(|session| session.phase() != Phase::Ended);
+        let session = self.session.clone().filter(|session| !session.has_ended());
         let own_writes = self.own_writes.clone();
         let (retry_unknown, limit) = (self.retry_unknown, self.limit);
         Self { session, retry_unknown, own_writes, limit, ..Self::new(Arc::clone(&self.shared)) }
@@ -187,7 +188,7 @@ impl Connection {
     /// Whether something lasts on it that began with WATCH or MULTI.
     #[cfg(feature = "r2d2")]
     pub(crate) fn is_in_session(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.phase() != Phase::Ended)
+        self.session.as_ref().is_some_and(|session| !session.has_ended())
     }
 
     /// Begins a call, if calls may still begin.
@@ -224,8 +225,8 @@ impl Connection {
     }
 
     async fn carry_out(&mut self, work: Work<'_>) -> RedisResult<Reply> {
-        if self.session.is_some() {
-            return self.within_session(work).await;
+        if let Some(reply) = self.within_session(work).await {
+            return reply;
         }
         match work.route(&mut self.recent) {
             Route::Read => self.persist(work, true, None).await.map(|(_, reply)| reply),

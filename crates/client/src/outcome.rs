@@ -68,7 +68,13 @@ pub fn outcome(error: &RedisError) -> Outcome {
     match error.kind() {
         ErrorKind::Io => Outcome::Unknown,
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Outcome::Executed,
-        ErrorKind::Server(ServerErrorKind::ExecAbort) if several => outcome_of_aborted(error),
+        ErrorKind::Server(ServerErrorKind::ExecAbort) if several => {
+            if multi_was_refused(error) {
+                Outcome::Executed
+            } else {
+                Outcome::NotExecuted
+            }
+        }
         ErrorKind::Server(_) | ErrorKind::Extension => match error.clone().into_server_errors() {
             Some(_) if several => Outcome::Executed,
             _ if error.detail().is_some_and(|text| text.contains(" script: ")) => Outcome::Executed,
@@ -78,12 +84,17 @@ pub fn outcome(error: &RedisError) -> Outcome {
     }
 }
 
-/// A transaction was aborted as a whole, unless MULTI itself was refused: then its commands were executed one by one.
+/// Whether it is of an atomic pipeline whose commands were refused while they were queued.
+pub(crate) fn is_aborted(error: &RedisError) -> bool {
+    // Of a single reply the source is the reply.
+    error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort) && error.source().is_none()
+}
+
+/// Whether it is of an atomic pipeline of which MULTI itself was refused: then its commands were executed one by one.
 /// redis-rs counts the commands from behind MULTI, which so gets the number before the first.
-fn outcome_of_aborted(error: &RedisError) -> Outcome {
-    let errors = error.clone().into_server_errors();
-    let without_multi = errors.is_some_and(|errors| errors.iter().any(|(index, _)| *index == usize::MAX));
-    if without_multi { Outcome::Executed } else { Outcome::NotExecuted }
+pub(crate) fn multi_was_refused(error: &RedisError) -> bool {
+    let errors = is_aborted(error).then(|| error.clone().into_server_errors()).flatten();
+    errors.is_some_and(|errors| errors.iter().any(|(index, _)| *index == usize::MAX))
 }
 
 /// The replies with which Redis refuses a command before it begins, or ends the waiting of one that took nothing.

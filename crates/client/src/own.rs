@@ -8,7 +8,6 @@ use redis::{RedisError, RedisResult};
 use redis_failover_core::NodeAddr;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDrop;
 use tracing::Instrument;
 
 use crate::link::{Link, Wire};
@@ -67,11 +66,6 @@ impl Own {
     pub(crate) fn serves(&self, routes: &Routes) -> bool {
         let leads = routes.master.as_ref().is_some_and(|link| link.node == self.node);
         leads && !self.tenure.is_cancelled() && !self.wire.ended.is_cancelled()
-    }
-
-    /// Ends the connection when what this returns is dropped and not detached before.
-    pub(crate) fn end_on_drop(&self) -> AbortOnDrop {
-        self.wire.end_on_drop()
     }
 
     /// Sends this, and waits for the reply for as long as the node is the master.

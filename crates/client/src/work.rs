@@ -96,18 +96,19 @@ impl Work<'_> {
         }
     }
 
-    /// What it does to its connection.
-    pub(crate) fn steps(self) -> Vec<Step> {
-        let step = |command| match route_command(command) {
-            Route::Session(step) => Some(step),
+    /// What it does to its connection, and the place of each step among all that is sent.
+    pub(crate) fn steps(self) -> Vec<(usize, Step)> {
+        let step = |(place, command)| match route_command(command) {
+            Route::Session(step) => Some((place, step)),
             _ => None,
         };
         match self {
-            Self::Command(command) => step(command).into_iter().collect(),
-            Self::Pipeline(pipeline, ..) => {
-                let wrapped = pipeline.is_transaction().then_some(Step::Exec);
-                pipeline.cmd_iter().filter_map(step).chain(wrapped).collect()
+            Self::Command(command) => step((0, command)).into_iter().collect(),
+            // Its commands are queued, between MULTI and EXEC.
+            Self::Pipeline(pipeline, ..) if pipeline.is_transaction() => {
+                vec![(pipeline.len() + 1, Step::Exec)]
             }
+            Self::Pipeline(pipeline, ..) => pipeline.cmd_iter().enumerate().filter_map(step).collect(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::cursor::Cursor;
 use crate::outcome::{Outcome, failure, unknown};
 use crate::own::Own;
 use crate::patience::{Deadline, LONGEST_REST, Rests, growing};
-use crate::session::{Phase, Session};
+use crate::session::Session;
 use crate::work::{Reply, Verdict, Work};
 
 impl Connection {
@@ -23,11 +23,11 @@ impl Connection {
             (Route::Cursor(at), Work::Command(command)) => self.read_on(command, at).await,
             (Route::Blocking, _) => self.block(work).await,
             (Route::Session(_), _) => {
-                let begins = |step: &Step| matches!(step, Step::Watch | Step::Multi);
+                let begins = |(_, step): &(usize, Step)| matches!(step, Step::Watch | Step::Multi);
                 if work.steps().iter().any(begins) {
                     let own = self.own(work, self.patience()).await?;
                     self.session = Some(Arc::new(Session::new(own)));
-                    return self.within_session(work).await;
+                    return Box::pin(self.carry_out(work)).await;
                 }
                 // There is nothing to end, and the server says so. What is in a pipeline with it may block.
                 match work {
@@ -41,33 +41,40 @@ impl Connection {
         }
     }
 
-    /// Sends it on this connection's session, if there still is one.
-    pub(super) async fn within_session(&mut self, work: Work<'_>) -> RedisResult<Reply> {
-        let Some(session) = self.session.clone().filter(|session| session.phase() != Phase::Ended) else {
+    /// Sends it on this connection's session; `None` if there is none (any more) that it belongs to.
+    pub(super) async fn within_session(&mut self, work: Work<'_>) -> Option<RedisResult<Reply>> {
+        let session = self.session.clone()?;
+        let mut state = session.lock().await;
+        if state.is_open()
+            && let Some(error) = self.misplaced(work)
+        {
+            return Some(Err(error));
+        }
+        let routes = Arc::clone(&self.routes.borrow());
+        let before = self.sending();
+        let reply = state.carry_out(work, &routes).await;
+        if reply.is_none() {
+            self.not_sent(before);
+        }
+        if state.has_ended() {
             self.session = None;
-            return Box::pin(self.carry_out(work)).await;
-        };
+        }
+        reply
+    }
+
+    /// Why it can't be sent in a session.
+    fn misplaced(&mut self, work: Work<'_>) -> Option<RedisError> {
         match (work.route(&mut self.recent), work) {
             (Route::Refused(refusal), _) if refusal != Refusal::AsksAboutEarlierWrites => {
-                return Err(refused(refusal));
+                Some(refused(refusal))
             }
             (Route::Cursor(at), Work::Command(command))
                 if Cursor::of(command, at).is_some_and(|it| it.link != 0) =>
             {
-                return scan::lost("another node gave this cursor than the session's");
+                Some(scan::lost("another node gave this cursor than the session's"))
             }
-            _ => {}
+            _ => None,
         }
-        let steps = work.steps();
-        let routes = Arc::clone(&self.routes.borrow());
-        self.sending();
-        let reply = session.carry_out(work, &steps, &routes).await;
-        // One that was lost is kept until this connection was told and ends it, too.
-        let left = session.phase() == Phase::Lost && !steps.is_empty();
-        if left || session.phase() == Phase::Ended {
-            self.session = None;
-        }
-        reply
     }
 
     /// Sends it on a connection of its own, for as long as it takes.

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use redis::{Cmd, RedisResult};
+use redis::{Cmd, RedisError, RedisResult};
 use tokio::time::timeout_at;
 
 use super::Connection;
@@ -19,7 +19,7 @@ impl Connection {
             // No number: the server has the words for it.
             None => return self.persist(Work::Command(command), false, None).await.map(|(_, reply)| reply),
             Some(Cursor { link: 0, place: 0 }) => self.persist(Work::Command(command), true, None).await?,
-            Some(Cursor { link: 0, .. }) => return lost("this cursor was not given by this client"),
+            Some(Cursor { link: 0, .. }) => return Err(lost("this cursor was not given by this client")),
             Some(cursor) => {
                 let plain = cursor.untagged(command, at);
                 (cursor.link, self.next_page(Work::Command(&plain), cursor.link).await?)
@@ -28,7 +28,7 @@ impl Connection {
         match reply {
             Reply::One(page) => match cursor::tagged(page, number) {
                 Ok(page) => Ok(Reply::One(page)),
-                Err(_) => lost("this server's cursors can't be followed through this client"),
+                Err(_) => Err(lost("this server's cursors can't be followed through this client")),
             },
             many @ Reply::Many(_) => Ok(many),
         }
@@ -41,7 +41,7 @@ impl Connection {
             self.look_at_routes();
             let before = self.sending();
             let Some(link) = self.link_numbered(number) else {
-                return lost("the node that gave this cursor can't be asked any more");
+                return Err(lost("the node that gave this cursor can't be asked any more"));
             };
             if link.is_usable() {
                 let reply = work.send(&mut link.wire.connection.clone()).await;
@@ -50,13 +50,13 @@ impl Connection {
                     Verdict::Refused(_) => link.doubt(),
                     Verdict::Broken(error) if error.is_timeout() => link.doubt(),
                     Verdict::Broken(_) => {
-                        return lost("the connection to the node that gave this cursor ended");
+                        return Err(lost("the connection to the node that gave this cursor ended"));
                     }
                 }
             }
             self.not_sent(before);
             if timeout_at(deadline.at, self.routes.changed()).await.is_err() {
-                return lost("the node that gave this cursor does not answer");
+                return Err(lost("the node that gave this cursor does not answer"));
             }
             self.take_seats();
         }
@@ -70,7 +70,7 @@ impl Connection {
     }
 }
 
-pub(super) fn lost(why: &str) -> RedisResult<Reply> {
+pub(super) fn lost(why: &str) -> RedisError {
     let what = format!("{why}: begin again with the cursor 0");
-    Err(failure(Outcome::NotExecuted, io::ErrorKind::NotFound, what))
+    failure(Outcome::NotExecuted, io::ErrorKind::NotFound, what)
 }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use redis_failover::redis::{AsyncCommands, RedisResult, aio, cmd, pipe};
-use redis_failover::{Client, Outcome, ReadFrom, outcome};
+use redis_failover::{Client, Connection, Outcome, ReadFrom, outcome};
 
-use crate::world::Nodes;
+use crate::world::{Nodes, ok, soon};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transactions_with_watch_lose_no_increment() -> RedisResult<()> {
@@ -176,4 +176,151 @@ async fn a_pipeline_that_blocks_and_ends_nothing_holds_up_nobody() -> RedisResul
     assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     let _: () = other.rpush("list", 1).await?;
     blocking.await.expect("no panic")
+}
+
+/// Whether what is sent on `con` goes over another connection than what is sent on `other`.
+async fn is_apart(con: &mut Connection, other: &mut Connection) -> RedisResult<bool> {
+    let mut id = cmd("CLIENT");
+    id.arg("ID");
+    Ok(id.query_async::<i64>(con).await? != id.query_async::<i64>(other).await?)
+}
+
+/// Ends all connections of clients, and waits until there is another one for `other`.
+async fn cut(nodes: &Nodes, other: &mut Connection) {
+    ok(&nodes.master, &["CLIENT", "KILL", "TYPE", "normal"]);
+    soon("another connection", async || {
+        other.get::<_, Option<i64>>("a").await.map_err(|error| error.to_string())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lost_watch_is_told_once_and_stands_in_nobodys_way() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let mut con = nodes.master_only();
+    let mut other = con.clone();
+    cmd("WATCH").arg("w").exec_async(&mut con).await?;
+    cut(&nodes, &mut other).await;
+    let error = con.set::<_, _, ()>("a", 1).await.expect_err("it is told");
+    assert_eq!(outcome(&error), Outcome::NotExecuted);
+    for value in 2..5 {
+        let _: () = con.set("a", value).await?;
+        assert_eq!(con.get::<_, i64>("a").await?, value);
+    }
+    let executed: Option<(i64,)> = pipe().atomic().incr("b", 1).query_async(&mut con).await?;
+    assert_eq!(executed, None, "what was watched may have changed");
+    let executed: Option<(i64,)> = pipe().atomic().incr("b", 1).query_async(&mut con).await?;
+    assert_eq!(executed, Some((1,)));
+    // It can be begun anew at once, and without EXEC by hand nothing is executed unwatched.
+    for again in ["WATCH", "MULTI"] {
+        cmd("WATCH").arg("w").exec_async(&mut con).await?;
+        cut(&nodes, &mut other).await;
+        con.get::<_, i64>("a").await.expect_err("it is told");
+        assert!(!is_apart(&mut con, &mut other).await?);
+        if again == "WATCH" {
+            cmd("WATCH").arg("w").exec_async(&mut con).await?;
+            assert!(is_apart(&mut con, &mut other).await?);
+            let _: () = other.set("w", 1).await?;
+            let executed: Option<(i64,)> = pipe().atomic().incr("b", 1).query_async(&mut con).await?;
+            assert_eq!(executed, None);
+        } else {
+            let error = cmd("MULTI").exec_async(&mut con).await.expect_err("nothing is watched any more");
+            assert_eq!(outcome(&error), Outcome::NotExecuted);
+            cmd("MULTI").exec_async(&mut con).await?;
+            cmd("DISCARD").exec_async(&mut con).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_whose_call_was_dropped_is_over() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let mut con = nodes.master_only();
+    let mut other = con.clone();
+    let limit = Duration::from_millis(100);
+    for ends in [false, true] {
+        cmd("WATCH").arg("w").exec_async(&mut con).await?;
+        if ends {
+            cmd("MULTI").exec_async(&mut con).await?;
+        }
+        nodes.master.stop();
+        let last = if ends { cmd("EXEC") } else { cmd("GET").arg("w").to_owned() };
+        tokio::time::timeout(limit, last.exec_async(&mut con)).await.expect_err("nobody answers");
+        nodes.master.cont();
+        let _: () = con.set("a", 1).await?;
+        assert!(!is_apart(&mut con, &mut other).await?);
+        let executed: Option<(i64,)> = pipe().atomic().incr("b", 1).query_async(&mut con).await?;
+        assert_eq!(executed.is_some(), ends, "EXEC was the end of it");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_step_is_judged_by_its_own_reply() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let mut con = nodes.master_only();
+    let mut other = con.clone();
+    let mut aborted = pipe();
+    aborted.cmd("MULTI").cmd("SET").arg("a").cmd("EXEC");
+    let mut later = pipe();
+    later.set("text", "x").cmd("MULTI").incr("n", 1).cmd("EXEC").incr("text", 1);
+    for pipeline in [aborted, later] {
+        pipeline.exec_async(&mut con).await.expect_err("one command fails");
+        assert!(!is_apart(&mut con, &mut other).await?, "EXEC was the end: {pipeline:?}");
+    }
+    assert_eq!(con.get::<_, i64>("n").await?, 1);
+    // What is refused begins nothing, and ends nothing.
+    ok(&nodes.master, &["ACL", "SETUSER", "default", "-multi"]);
+    cmd("MULTI").exec_async(&mut con).await.expect_err("it is forbidden");
+    assert!(!is_apart(&mut con, &mut other).await?);
+    cmd("WATCH").arg("w").exec_async(&mut con).await?;
+    let mut alone = pipe();
+    alone.cmd("MULTI").set("a", 1).cmd("EXEC");
+    alone.exec_async(&mut con).await.expect_err("it is forbidden");
+    assert!(is_apart(&mut con, &mut other).await?, "it is watched still");
+    ok(&nodes.master, &["ACL", "SETUSER", "default", "+multi"]);
+    let _: () = other.set("w", 1).await?;
+    let executed: Option<(String,)> = pipe().atomic().set("a", 1).query_async(&mut con).await?;
+    assert_eq!(executed, None);
+    cmd("MULTI").exec_async(&mut con).await?;
+    cmd("WATCH").arg("w").exec_async(&mut con).await.expect_err("not within MULTI");
+    cmd("DISCARD").exec_async(&mut con).await?;
+    assert!(!is_apart(&mut con, &mut other).await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_shares_a_session_is_not_told_that_it_was_lost_when_it_only_ended() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let mut con = nodes.master_only();
+    let mut other = con.clone();
+    cmd("WATCH").arg("w").exec_async(&mut con).await?;
+    let mut clone = con.clone();
+    nodes.master.stop();
+    let mut transaction = pipe();
+    transaction.atomic().set("a", 1);
+    let mut ending = Box::pin(transaction.exec_async(&mut con));
+    let mut reading = Box::pin(clone.get::<_, i64>("a"));
+    // The second waits for the first.
+    let limit = Duration::from_millis(100);
+    tokio::time::timeout(limit, &mut ending).await.expect_err("nobody answers");
+    tokio::time::timeout(limit, &mut reading).await.expect_err("nobody answers");
+    nodes.master.cont();
+    let (ended, read) = tokio::join!(ending, reading);
+    ended?;
+    assert_eq!(read?, 1);
+    assert!(!is_apart(&mut con, &mut other).await?);
+    // One that goes on is lost by nobody, however many use it.
+    for round in 0..300 {
+        cmd("WATCH").arg("w").exec_async(&mut con).await?;
+        let mut clone = con.clone();
+        let reading = tokio::spawn(async move { clone.get::<_, Option<i64>>("w").await });
+        cmd("WATCH").arg("v").exec_async(&mut con).await?;
+        reading.await.expect("no panic")?;
+        let _: () = other.set("w", round).await?;
+        let executed: Option<(String,)> = pipe().atomic().set("a", 1).query_async(&mut con).await?;
+        assert_eq!(executed, None, "it changed in round {round}");
+    }
+    Ok(())
 }
