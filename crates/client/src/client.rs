@@ -329,8 +329,7 @@ impl Shared {
                 match source {
                     Source::Feed(feed) => follow(follower, feed()).await,
                     Source::ZooKeeper { session, path } => {
-                        // Without a session commands tell why; nothing would come of trying again.
-                        let Ok(zookeeper) = session.open() else { return };
+                        let zookeeper = session.opened().await;
                         // Held for as long as it is followed.
                         let group = zookeeper.group(&path);
                         follow(follower, group.published()).await;

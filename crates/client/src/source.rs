@@ -1,6 +1,7 @@
 //! Where a client's documents come from: `ZooKeeper`, any open store, or one document that never changes. What they
 //! mean is not decided here.
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,6 +11,12 @@ use redis_failover_store::{
     Access, ConnectString, Connection as Session, Feed, Glance, GroupPath, ZooKeeper,
 };
 use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::patience::growing;
+
+/// The longest rest before a session with `ZooKeeper` that could not be begun is tried again.
+const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// Where the documents come from.
 #[derive(Clone)]
@@ -23,14 +30,32 @@ pub(crate) struct LazySession {
     servers: ConnectString,
     timeout: Duration,
     access: Access,
-    opened: OnceLock<Result<ZooKeeper, String>>,
+    opened: OnceLock<ZooKeeper>,
 }
 
 impl LazySession {
-    pub(crate) fn open(&self) -> Result<&ZooKeeper, String> {
-        let connect = || ZooKeeper::connect_with(self.servers.clone(), self.timeout, &self.access);
-        let open = || connect().map_err(|error| error.to_string());
-        self.opened.get_or_init(open).as_ref().map_err(Clone::clone)
+    /// The session, begun if there is none yet. What failed is tried again.
+    pub(crate) fn open(&self) -> io::Result<&ZooKeeper> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let opened = ZooKeeper::connect_with(self.servers.clone(), self.timeout, &self.access)?;
+        // Of two that are begun at once one is closed again.
+        Ok(self.opened.get_or_init(|| opened))
+    }
+}
+
+impl LazySession {
+    /// The session, however long none can be begun: no descriptor may be left, or a file of TLS is being replaced.
+    pub(crate) async fn opened(&self) -> &ZooKeeper {
+        let mut rests = growing(Duration::from_millis(50), LONGEST_REST);
+        loop {
+            match self.open() {
+                Ok(opened) => return opened,
+                Err(error) => tracing::warn!("no session could be begun with ZooKeeper: {error}; trying on"),
+            }
+            sleep(rests.next().unwrap_or(LONGEST_REST)).await;
+        }
     }
 }
 
@@ -80,7 +105,8 @@ impl Source {
         match session.open().map(|zookeeper| zookeeper.state().latest()) {
             Ok(Session::Connected { .. }) => {
                 format!(
-                    "nothing is published at {path} in ZooKeeper at {servers} (does a monitor run? is the path right?)"
+                    "nothing is published at {path} in ZooKeeper at {servers}, or nothing that may be read (does a \
+                     monitor run? is the path right? has this client the right to read it?)"
                 )
             }
             Ok(Session::Connecting { last_error: Some(error) }) => {
@@ -89,5 +115,38 @@ impl Source {
             Ok(_) => format!("there is no session with ZooKeeper at {servers}"),
             Err(error) => format!("no session could be begun with ZooKeeper: {error}"),
         }
+    }
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use redis_failover_lab::Authority;
+    use redis_failover_store::Tls;
+
+    use super::*;
+    use crate::client::Client;
+    use crate::settings::Settings;
+
+    #[tokio::test]
+    async fn a_session_that_could_not_be_begun_is_begun_later() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let roots = directory.path().join("roots.pem");
+        let access = Access::default().tls(Tls::new().roots_file(&roots));
+        let servers = "127.0.0.1:1".parse().expect("servers");
+        let path = "/redis/cluster".parse().expect("a path");
+        let source = Source::zookeeper(servers, Duration::from_secs(2), access, path);
+        let client = Client::new(source, Arc::new(Settings::default()));
+        let trouble = async || {
+            let error = client.ready(Duration::from_millis(100)).await.expect_err("there is no ZooKeeper");
+            assert_eq!(crate::outcome(&error), crate::Outcome::NotExecuted);
+            error.to_string()
+        };
+        for _ in 0..2 {
+            let text = trouble().await;
+            assert!(text.contains("no session could be begun") && text.contains("roots.pem"), "{text}");
+        }
+        std::fs::copy(Authority::new().roots(), &roots).expect("it can be written");
+        let text = trouble().await;
+        assert!(text.contains("there is no session with ZooKeeper at 127.0.0.1:1"), "{text}");
     }
 }

@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
 use redis::{RedisError, RedisResult};
@@ -27,7 +27,7 @@ thread_local! {
 /// A thread that is started when it is first needed, and ends when this is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Engine {
-    running: OnceLock<Result<Running, String>>,
+    running: Mutex<Option<Running>>,
 }
 
 #[derive(Debug)]
@@ -40,13 +40,22 @@ impl Engine {
     /// Its runtime.
     ///
     /// # Errors
-    /// When the system grants no thread.
+    /// When the system grants no thread now.
     pub(super) fn handle(&self) -> RedisResult<Handle> {
-        let running = self.running.get_or_init(|| start().map_err(|error| error.to_string()));
-        running.as_ref().map(|running| running.handle.clone()).map_err(|error| {
+        self.started_by(start)
+    }
+
+    /// What failed is tried again when it is next needed.
+    fn started_by(&self, start: impl FnOnce() -> io::Result<Running>) -> RedisResult<Handle> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = &*running {
+            return Ok(running.handle.clone());
+        }
+        let started = start().map_err(|error| {
             let what = format!("no thread could be started for the client: {error}");
             failure(Outcome::NotExecuted, io::ErrorKind::Other, what)
-        })
+        })?;
+        Ok(running.insert(started).handle.clone())
     }
 
     /// Waits until this is done.
@@ -128,6 +137,14 @@ mod tests {
             engine.wait(async { thread::current().name().map(str::to_owned) }).ok(),
             Some(Some("redis-failover".into()))
         );
+    }
+
+    #[test]
+    fn a_thread_that_was_not_granted_is_asked_for_again() {
+        let engine = Engine::default();
+        let error = engine.started_by(|| Err(io::ErrorKind::OutOfMemory.into())).expect_err("there is none");
+        assert_eq!(crate::outcome(&error), Outcome::NotExecuted);
+        assert_eq!(engine.wait(async { 1 }).ok(), Some(1));
     }
 
     #[test]
