@@ -40,6 +40,8 @@ impl Drop for Node {
 struct Following {
     inner: Arc<Inner>,
     follower: Follower,
+    /// What is wrong with the last document, while none was ever read; empty if there is none.
+    unreadable: String,
     nodes: BTreeMap<NodeAddr, Node>,
     /// The master that was published last; while a change is under way the old one.
     serving: Option<NodeAddr>,
@@ -55,6 +57,7 @@ pub(crate) async fn follow(inner: Arc<Inner>, mut documents: Feed<Glance>) {
     let mut following = Following {
         inner,
         follower: Follower::default(),
+        unreadable: String::new(),
         nodes: BTreeMap::new(),
         serving: None,
         tenure: CancellationToken::new(),
@@ -75,8 +78,11 @@ impl Following {
         let publication = match glance.read {
             Some(Ok(Some(publication))) => publication,
             // Nothing is published (any more): what is known stays.
-            None | Some(Ok(None)) => return,
-            Some(Err(unreadable)) => return tracing::warn!("{unreadable}; going on with what is known"),
+            None | Some(Ok(None)) => return self.cannot_read(String::new()),
+            Some(Err(unreadable)) => {
+                tracing::warn!("{unreadable}; going on with what is known");
+                return self.cannot_read(unreadable.to_string());
+            }
         };
         match self.follower.read(glance.created, glance.order, publication) {
             Ok(true) => self.believe(),
@@ -86,6 +92,14 @@ impl Following {
                 read = outdated.read.0,
                 "a document of an older epoch is refused"
             ),
+        }
+    }
+
+    /// Tells why there is no document where there never was one.
+    fn cannot_read(&mut self, why: String) {
+        if self.follower.believed().is_none() && self.unreadable != why {
+            self.unreadable = why;
+            self.route();
         }
     }
 
@@ -220,7 +234,7 @@ impl Following {
     }
 
     fn master(&self) -> Result<Arc<Link>, String> {
-        let Some(publication) = self.follower.believed() else { return Err(String::new()) };
+        let Some(publication) = self.follower.believed() else { return Err(self.unreadable.clone()) };
         let Some(master) = self.follower.master() else {
             let old = &publication.master.addr;
             return Err(format!("the master {old} is being replaced (epoch {})", publication.epoch.0));

@@ -9,6 +9,28 @@ use redis_failover_lab::Link;
 use crate::world::{LONG, Stage, calls, follow, ok, patient, run, soon};
 
 #[tokio::test]
+async fn who_finds_a_document_that_cannot_be_read_is_told_why() -> RedisResult<()> {
+    let stage = Stage::start();
+    stage.put("{");
+    let client = patient(&stage);
+    soon("it is told", async || {
+        let error = client.ready(Duration::from_millis(50)).await.expect_err("there is no master");
+        assert_eq!(outcome(&error), Outcome::NotExecuted);
+        let text = error.to_string();
+        if text.contains("it cannot be used") { Ok(()) } else { Err(text) }
+    })
+    .await;
+    stage.delete();
+    soon("it is told", async || {
+        let error = client.ready(Duration::from_millis(50)).await.expect_err("there is no master");
+        if error.to_string().contains("nothing is published") { Ok(()) } else { Err(error.to_string()) }
+    })
+    .await;
+    stage.publish(2, 0);
+    client.ready(LONG).await
+}
+
+#[tokio::test]
 async fn a_master_that_was_restarted_is_not_written_to_before_it_is_confirmed() -> RedisResult<()> {
     let mut stage = Stage::start();
     let builder = Client::builder().read_from(ReadFrom::Master).wait_limit(Duration::from_millis(500));
