@@ -20,8 +20,9 @@ use crate::routes::Routes;
 use crate::settings::{ReadFrom, Settings};
 use crate::sounding::Asker;
 
-/// A doubt that comes this long after the last one is a new one: it is looked into quickly.
-const CALM: Duration = Duration::from_secs(1);
+/// A doubt that comes this long after the last one is a new one, and a connection that lived for longer had none of the
+/// last one's troubles: what follows is done quickly.
+pub(crate) const CALM: Duration = Duration::from_secs(1);
 
 /// What a keeper tells.
 #[derive(Debug)]

@@ -14,12 +14,13 @@ use futures_util::future::BoxFuture;
 use redis::{Msg, RedisError, RedisResult, ServerError, Value};
 use redis_failover_core::subscriptions::{Kind, Renewed, Subscription, Subscriptions};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Event;
 use super::listener::{Heard, Listener};
 use super::words::{Said, Wish, pack, read, word};
 use crate::client::Inner;
+use crate::keeper::CALM;
 use crate::patience::growing;
 use crate::routes::Routes;
 
@@ -63,6 +64,12 @@ pub(super) struct Subscriber {
     events: mpsc::Sender<Event>,
     subscriptions: Subscriptions,
     connection: Connection,
+    /// When it was opened last.
+    opened: Instant,
+    /// How long nothing is connected after a connection that ended soon.
+    rests: ExponentialBackoff,
+    /// The next of these rests, if there is a reason for it.
+    rest: Option<Duration>,
     asked: VecDeque<Asked>,
     /// What can't be sent yet.
     waiting: VecDeque<Request>,
@@ -87,6 +94,9 @@ impl Subscriber {
             events,
             subscriptions: Subscriptions::default(),
             connection: Connection::None,
+            opened: Instant::now(),
+            rests: rests(),
+            rest: None,
             asked: VecDeque::new(),
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
@@ -126,7 +136,8 @@ impl Subscriber {
         let needed = !self.subscriptions.is_empty() || !self.waiting.is_empty();
         match self.connection {
             Connection::None if needed => {
-                self.connection = Connection::Opening(connect(Arc::clone(&self.inner)).boxed());
+                self.connection =
+                    Connection::Opening(connect(Arc::clone(&self.inner), self.rest.take()).boxed());
             }
             Connection::Opening(_) if !needed => self.connection = Connection::None,
             _ => {}
@@ -179,6 +190,7 @@ impl Subscriber {
     async fn opened(&mut self, listener: Box<Listener>) {
         tracing::debug!(node = %listener.node, "listening");
         self.connection = Connection::Open(listener);
+        self.opened = Instant::now();
         self.pauses = pauses();
         self.renew().await;
         for request in mem::take(&mut self.waiting) {
@@ -218,6 +230,12 @@ impl Subscriber {
     fn lost(&mut self, why: &RedisError) {
         if let Connection::Open(listener) = mem::replace(&mut self.connection, Connection::None) {
             tracing::debug!(node = %listener.node, "not listening any more: {why}");
+            // One that ended as soon as it was opened would be opened again without an end.
+            if self.opened.elapsed() > CALM {
+                self.rests = rests();
+            } else {
+                self.rest = self.rests.next();
+            }
         }
         self.subscriptions.lose();
         self.held_back.clear();
@@ -324,10 +342,16 @@ impl Connection {
     }
 }
 
-/// Connects to the published master, however long there is none.
-async fn connect(inner: Arc<Inner>) -> Listener {
+/// Connects to the published master, however long there is none; after this rest, or at once when another is published.
+async fn connect(inner: Arc<Inner>, rest: Option<Duration>) -> Listener {
     let mut routes = inner.routes.subscribe();
-    let mut rests = growing(Duration::from_millis(5), Duration::from_millis(500));
+    let mut rests = rests();
+    if let Some(rest) = rest {
+        tokio::select! {
+            () = sleep(rest) => {}
+            () = changed(&mut routes) => {}
+        }
+    }
     loop {
         let present = Arc::clone(&routes.borrow_and_update());
         let usable = present.master.as_ref().filter(|link| link.is_usable());
@@ -362,6 +386,11 @@ async fn until(at: Option<Instant>) {
 
 fn subscription(kind: Kind, name: &[u8]) -> Subscription {
     Subscription { kind, name: name.to_vec() }
+}
+
+/// How long it takes until a connection that could not be opened, or ended soon, is opened again.
+fn rests() -> ExponentialBackoff {
+    growing(Duration::from_millis(5), Duration::from_millis(500))
 }
 
 /// How long it takes until what was refused is asked for again.

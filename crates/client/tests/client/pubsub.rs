@@ -186,6 +186,34 @@ async fn what_no_master_confirms_in_time_is_not_remembered() -> RedisResult<()> 
 }
 
 #[tokio::test]
+async fn connections_that_end_at_once_are_made_more_and_more_seldom() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let client = nodes.client(Client::builder());
+    let mut pubsub = client.pubsub();
+    pubsub.subscribe("a").await?;
+    let connections = || {
+        let stats = nodes.master.info("stats").expect("it answers");
+        stats["total_connections_received"].parse::<u64>().expect("a number")
+    };
+    // The test's own calls are connections, too: one each.
+    let (before, begun, mut calls) = (connections(), Instant::now(), 1);
+    while begun.elapsed() < Duration::from_secs(1) {
+        kill_subscribers(&nodes.master);
+        calls += 1;
+        tokio::task::yield_now().await;
+    }
+    let made = connections() - before - calls;
+    assert!((1..20).contains(&made), "{made} in a second");
+    // One that is made is made in the end.
+    soon("it is back", async || match tell(&nodes.master, "a", "end") {
+        1 => Ok(()),
+        _ => Err("not yet".to_owned()),
+    })
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn each_connection_that_is_cut_is_marked_once() -> RedisResult<()> {
     let nodes = Nodes::start(0);
     let client = nodes.client(Client::builder());
