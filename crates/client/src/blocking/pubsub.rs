@@ -83,6 +83,14 @@ impl PubSub {
         self.sink.psubscribe(patterns)
     }
 
+    /// Subscribes to sharded channels, which servers have since 7.0: see [`PubSubSink::subscribe`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ssubscribe(&mut self, channels: impl ToRedisArgs) -> RedisResult<()> {
+        self.sink.ssubscribe(channels)
+    }
+
     /// Unsubscribes from these channels: see [`PubSubSink::unsubscribe`].
     ///
     /// # Errors
@@ -97,6 +105,14 @@ impl PubSub {
     /// As there.
     pub fn punsubscribe(&mut self, patterns: impl ToRedisArgs) -> RedisResult<()> {
         self.sink.punsubscribe(patterns)
+    }
+
+    /// Unsubscribes from these sharded channels: see [`PubSubSink::unsubscribe`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn sunsubscribe(&mut self, channels: impl ToRedisArgs) -> RedisResult<()> {
+        self.sink.sunsubscribe(channels)
     }
 
     /// The next event within this time, if there is one: see [`Events::next_within`].

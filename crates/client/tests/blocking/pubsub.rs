@@ -71,7 +71,12 @@ fn follows_a_master_that_hangs_to_the_next_one(flavour: Flavour) -> RedisResult<
 fn the_halves_work_on_threads_of_their_own_and_anywhere() -> RedisResult<()> {
     let nodes = Nodes::start(0);
     let client = nodes.client(Client::builder());
-    let (sink, events) = client.pubsub().split();
+    let mut whole = client.pubsub();
+    whole.ssubscribe("s")?;
+    assert_eq!(ok(&nodes.master, &["SPUBLISH", "s", "0"]), Reply::Integer(1));
+    whole.sunsubscribe("s")?;
+    assert_eq!(word(whole.next_within(LONG)?), "s=0");
+    let (sink, events) = whole.split();
     // The client lives on in them.
     drop(client);
     let hearing = thread::spawn(move || events.map(|event| word(Some(event))).take(3).collect::<Vec<_>>());
