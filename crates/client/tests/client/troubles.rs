@@ -9,6 +9,17 @@ use redis_failover_lab::Link;
 use crate::world::{LONG, Stage, calls, follow, ok, patient, run, soon};
 
 #[tokio::test]
+async fn a_master_that_is_ko_is_written_to_until_it_is_being_replaced() -> RedisResult<()> {
+    let stage = Stage::start();
+    let document = stage.document(2, 0, "steady", &run(&stage.nodes[0]));
+    stage.put(&document.replacen("OK", "KO", 1));
+    let client = patient(&stage);
+    client.connection().set::<_, _, ()>("a", 1).await?;
+    assert_eq!(client.topology().next().await.epoch.0, 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn who_finds_a_document_that_cannot_be_read_is_told_why() -> RedisResult<()> {
     let stage = Stage::start();
     stage.put("{");
