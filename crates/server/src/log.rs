@@ -1,5 +1,5 @@
-//! Where the log goes: to standard error, by a thread of its own. Who has something to say never waits for who reads it;
-//! what is too much meanwhile is dropped, and counted.
+//! Where the log goes: to standard error, by a thread of its own. Who has something to say never waits for who reads
+//! it; what is too much meanwhile is dropped, and counted.
 
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};

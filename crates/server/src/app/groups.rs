@@ -113,8 +113,8 @@ impl Groups {
         outcome
     }
 
-    /// Begins those of `wanted` that do not run, each as soon as nobody of the `leaving` is in its way, and returns when
-    /// all of these are gone.
+    /// Begins those of `wanted` that do not run, each as soon as nobody of the `leaving` is in its way, and returns
+    /// when all of these are gone.
     async fn begin_all(
         &mut self,
         mut wanted: Vec<GroupConfig>,
