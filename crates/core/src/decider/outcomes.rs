@@ -133,12 +133,12 @@ impl Decider {
                 self.progress.opened = None;
                 self.progress.fence = None;
                 self.progress.told.clear();
-                self.progress.demoted.clear();
                 let master = self.record().map(|it| (it.master.clone(), it.master_run.clone()));
                 if let Some((node, run)) = master {
                     // A better one was there, and leads: the operator is told so.
                     self.progress.accepted.take_if(|(_, wanted)| *wanted != node);
                     self.progress.evidence.remove(&node);
+                    self.progress.demoted.remove(&node);
                     // The clients that it gets from now on are others than those that were cut off before.
                     self.progress.closed.remove(&node);
                     self.progress.ceded.remove(&node);

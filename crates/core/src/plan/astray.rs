@@ -120,11 +120,17 @@ impl Planner<'_> {
     fn standing(&self, node: &NodeAddr) -> Standing {
         let record = self.facts.record;
         let told = self.progress.told.get(node).copied();
-        let seen = self.facts.fresh(node, told.max(self.progress.demoted.get(node).copied()));
+        let demoted = self.progress.demoted.get(node).copied();
+        let seen = self.facts.fresh(node, told.max(demoted));
         // Another life, or one that was made a master or sent to another by hand, is not what was frozen.
         let stands = |said: &&Evidence| {
             let differs = |it: &Sighting| it.run != said.run || !self.is_frozen(&it.role);
-            !seen.is_some_and(differs) && !self.was_made_a_master(node, said)
+            // That it was started anew may have been seen before the epoch was published.
+            let lives_anew =
+                |it: &Sighting| it.run != said.run && demoted.is_some_and(|demoted| it.asked > demoted);
+            !seen.is_some_and(differs)
+                && !self.facts.sightings.get(node).is_some_and(lives_anew)
+                && !self.was_made_a_master(node, said)
         };
         let frozen = self.progress.evidence.get(node).filter(stands);
         let run = frozen.map(|it| &it.run).or(seen.map(|it| &it.run));
@@ -412,6 +418,16 @@ mod tests {
         progress: &Progress,
         seen: &[(NodeAddr, Sighting)],
     ) -> (String, Option<Instant>) {
+        gather_since(Instant::from_millis(0), policy, progress, seen)
+    }
+
+    /// What is done where the epoch was published at `record_since`.
+    fn gather_since(
+        record_since: Instant,
+        policy: Policy,
+        progress: &Progress,
+        seen: &[(NodeAddr, Sighting)],
+    ) -> (String, Option<Instant>) {
         let (record, me) = (record(policy), "m1".parse().expect("an id"));
         let up = Ballot { vote: Vote::Up, since: NOW.before(Duration::from_secs(1)) };
         let own: Ballots = seen.iter().map(|(node, _)| (node.clone(), up)).collect();
@@ -426,7 +442,7 @@ mod tests {
         let facts = Facts {
             now: NOW,
             record: &record,
-            record_since: Instant::from_millis(0),
+            record_since,
             electorate,
             sightings: &seen.iter().cloned().collect(),
             doubt: None,
@@ -512,6 +528,21 @@ mod tests {
         assert_eq!(told("h:1", replica("g:1", Link::Syncing)), "demote h:1", "it is filled");
         assert_eq!(told("h:1", replica("x:1", Link::Up)), "demote h:1", "it takes in something else");
         assert_eq!(told("h:1", replica("127.0.0.1:1", Link::Down { seconds: 9 })), "follow m:1: h:1");
+    }
+
+    #[test]
+    fn what_was_seen_in_another_life_before_the_publication_is_not_what_was_frozen() {
+        let told = |demoted: u64| {
+            let mut progress = Progress { evidence: [frozen("h:1", "p", 100)].into(), ..Progress::default() };
+            progress.demoted.insert(node("h:1"), NOW.before(Duration::from_millis(demoted)));
+            let down = Role::Replica { of: None, link: Link::Down { seconds: 0 }, received: 0 };
+            let (node, sighting) = seen("h:1", down, history("p", 100));
+            let sighting = Sighting { run: RunId("another".into()), ..sighting };
+            let published = NOW.before(Duration::from_millis(1));
+            gather_since(published, Policy::default(), &progress, &[(node, sighting)]).0
+        };
+        assert_eq!(told(9), "nothing", "it was started anew since, and is looked at again");
+        assert_eq!(told(2), "follow m:1: h:1", "that was the life before");
     }
 
     #[test]
