@@ -158,6 +158,10 @@ impl Process {
     }
 
     fn print_log_tail(&self) {
+        // Of a pipe nobody knows when it would say something.
+        if !self.log.is_file() {
+            return;
+        }
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();

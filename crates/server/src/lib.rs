@@ -23,11 +23,11 @@ mod sentinel_conf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, LogFormat};
 use failure::{Failure, Kind};
+use log::Log;
 
 pub use journal::JournalFile;
 pub use monitor::{Inbox, Monitor, Setup};
@@ -63,7 +63,7 @@ fn said_json() -> bool {
 }
 
 /// Begins the log, which is kept up until what this yields is dropped; nothing, where there is none.
-fn start_log(cli: &Cli) -> Result<Option<WorkerGuard>, Failure> {
+fn start_log(cli: &Cli) -> Result<Option<Log>, Failure> {
     let filter = EnvFilter::builder().parse(&cli.log).map_err(|error| {
         Failure::new(Kind::Usage, format!("--log `{}`: {error}", cli.log))
             .hint("use error, warn, info, debug or trace")
@@ -71,11 +71,14 @@ fn start_log(cli: &Cli) -> Result<Option<WorkerGuard>, Failure> {
     if cli.draws() {
         return Ok(None);
     }
-    let (writer, guard) = log::writer();
+    let (writer, kept) = log::writer().map_err(|error| {
+        Failure::new(Kind::Failed, format!("nothing can be logged to standard error: {error}"))
+    })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match cli.log_format {
         LogFormat::Text => log.with_target(false).with_ansi(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
-    Ok(Some(guard))
+    log::take_panics();
+    Ok(Some(kept))
 }
