@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -20,13 +21,22 @@ pub(super) async fn listen(wanted: SocketAddr, who: String) -> Result<SocketAddr
     };
     let listener = TcpListener::bind(wanted).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let places = Arc::new(Semaphore::new(CALLERS));
+    let limit = limit();
+    let places = Arc::new(Semaphore::new(limit));
     tokio::spawn(async move {
+        let mut told = false;
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    // Who finds no place is hung up on.
-                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                        if !std::mem::replace(&mut told, true) {
+                            tracing::warn!(
+                                event = "listen-full",
+                                "{limit} callers are connected to {address}; who comes now is hung up on"
+                            );
+                        }
+                        continue;
+                    };
                     let answering = answer(stream, who.clone());
                     tokio::spawn(async move {
                         answering.await;
@@ -41,8 +51,14 @@ pub(super) async fn listen(wanted: SocketAddr, who: String) -> Result<SocketAddr
     Ok(address)
 }
 
-/// How many callers are answered at a time: the descriptors and the time of this thread are the monitors'.
-const CALLERS: usize = 64;
+/// How many callers are answered at a time, and no more than a quarter of the descriptors that the process may have:
+/// the rest is the monitors'. Each monitor of each group has a connection here for as long as it lives.
+const CALLERS: usize = 4_096;
+
+fn limit() -> usize {
+    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    usize::try_from(soft / 4).unwrap_or(CALLERS).clamp(1, CALLERS)
+}
 
 /// The rest after each answer; nobody needs to know more often whether this process lives.
 const REST: Duration = Duration::from_millis(10);
@@ -94,7 +110,7 @@ mod tests {
             (stream, answer)
         };
         let mut callers = Vec::new();
-        for _ in 0..CALLERS {
+        for _ in 0..limit() {
             let (stream, answer) = call().await;
             assert_eq!(answer, "+PONG m1\r\n");
             callers.push(stream);
