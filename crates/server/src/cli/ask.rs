@@ -11,7 +11,7 @@ use redis_failover_store::{Feed, SeenReport, Snapshot, Store as _, StoreError, U
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::interrupt::interrupted;
+use super::interrupt::{interrupted, undisturbed};
 use crate::config::StoreArgs;
 use crate::failure::{Failure, Kind};
 use crate::output::tell;
@@ -32,7 +32,8 @@ pub(super) async fn answer(store: &StoreArgs, request: &Request, limit: Duration
         ask(&group, request, &leader, limit).await
     }
     .await;
-    zookeeper.close().await;
+    // What was interrupted is taken back with it.
+    undisturbed(zookeeper.close()).await;
     outcome
 }
 

@@ -24,6 +24,12 @@ pub(super) async fn interrupted() {
     interrupt.recv().await;
 }
 
+/// What comes of `work`, which Ctrl-C does not cut short: it is over soon, and undoes what was begun.
+pub(super) async fn undisturbed<T>(work: impl Future<Output = T>) -> T {
+    let _heard = ENDS.as_deref().map(Heard::by_us);
+    work.await
+}
+
 /// While it stands Ctrl-C does not end the program.
 struct Heard<'a>(&'a AtomicBool);
 

@@ -9,6 +9,7 @@ use redis_failover_store::{Feed, Sight, Store, ZooKeeperGroup};
 
 use super::ask::{LOOK_LIMIT, has_leader, unreachable};
 use super::confirm::Confirmation;
+use super::interrupt::undisturbed;
 use super::outcome::Outcome;
 use crate::config::{StoreArgs, parse_node, parse_time};
 use crate::failure::{Failure, Kind};
@@ -93,7 +94,7 @@ fn wait_until(at: Moment, present: impl Fn() -> Moment, sleep: impl Fn(Duration)
 async fn look_now(args: &SwitchoverArgs) -> Result<(Switchover, Answer), Failure> {
     let zookeeper = super::connect(&args.store, LOOK_LIMIT)?;
     let looked = look(args, &zookeeper.group(&args.store.path)).await;
-    zookeeper.close().await;
+    undisturbed(zookeeper.close()).await;
     looked.map(|(_, wanted, prospects)| (wanted, prospects))
 }
 
@@ -122,7 +123,7 @@ async fn switch_over(args: &SwitchoverArgs, confirmed: Option<Switchover>) -> Re
         }
     }
     .await;
-    zookeeper.close().await;
+    undisturbed(zookeeper.close()).await;
     outcome
 }
 
