@@ -184,10 +184,12 @@ impl Groups {
 }
 
 impl Running {
-    /// Whether `config` is begun only when this is gone: it takes this one's place, or has servers of it. Two that
-    /// command one server undo each other's work.
+    /// Whether `config` is begun only when this is gone: it takes this one's place, or has servers or the journal of
+    /// it. Two that command one server undo each other's work.
     fn is_in_the_way_of(&self, config: &GroupConfig) -> bool {
-        config.goes_on_for(&self.config) || config.nodes.iter().any(|node| self.config.nodes.contains(node))
+        config.goes_on_for(&self.config)
+            || config.nodes.iter().any(|node| self.config.nodes.contains(node))
+            || config.shares_journal(&self.config).is_some()
     }
 
     /// Takes over a configuration by which this monitor can go on.

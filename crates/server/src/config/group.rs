@@ -117,7 +117,7 @@ impl GroupConfig {
     }
 
     /// The file that both journals would be written to.
-    fn shares_journal(&self, other: &Self) -> Option<PathBuf> {
+    pub(crate) fn shares_journal(&self, other: &Self) -> Option<PathBuf> {
         let (here, there) = (self.journal.as_ref()?, other.journal.as_ref()?);
         let files = |journal: &JournalFile| {
             // By its parts: `a//b` and `a/./b` are one file.
