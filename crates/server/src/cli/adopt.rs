@@ -49,6 +49,10 @@ pub(super) fn run(args: AdoptArgs) -> Result<ExitCode, Failure> {
     asking.ask(&Request::Adopt { master })
 }
 
+/// What is said where the leader does not tell what the nodes hold.
+const UNSEEN: &str =
+    "; compare first what they hold (the leader refuses it where the group has a master that is right)";
+
 /// What is known of a group.
 struct Known<'a> {
     snapshot: &'a Snapshot,
@@ -91,7 +95,7 @@ impl<'a> Known<'a> {
     /// What would be done, and what is known of each node, in clauses for people; the first begins with the node.
     fn would(&self, master: &NodeAddr, now: SystemTime) -> String {
         let each: Vec<_> = self.nodes.iter().map(|node| format!("{node}{}", self.about(node, now))).collect();
-        let unseen = if self.waits().count() == 0 { "; compare first what they hold" } else { "" };
+        let unseen = if self.waits().count() == 0 { UNSEEN } else { "" };
         format!(
             "{master} would be the master ({}); every other node would become its replica, and what {master} does \
              not hold would be lost{unseen}",
@@ -192,7 +196,7 @@ mod tests {
     fn where_nobody_tells_what_they_hold_that_is_to_be_compared_first() {
         let told = would(&snapshot(&[]));
         assert!(told.contains("(a:6379: refused (all 2); b:6379: up (all 2); "), "{told}");
-        assert!(told.ends_with("would be lost; compare first what they hold"), "{told}");
+        assert!(told.ends_with(&format!("would be lost{UNSEEN}")), "{told}");
     }
 
     #[test]

@@ -150,8 +150,9 @@ impl View {
             Found::Predecessor { master, .. } => {
                 let addr = &master.addr;
                 let message = format!("{path} holds a predecessor's document (master {addr}) and no record");
-                Err(Absence::new(State::PredecessorDocument, message)
-                    .hint(format!("a monitor that leads will adopt it: {}", place.command("run", &[]))))
+                Err(Absence::new(State::PredecessorDocument, message).hint(
+                    "a monitor that leads will adopt it: start one for this path (`redis-failover run`)",
+                ))
             }
         }
     }
