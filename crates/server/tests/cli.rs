@@ -53,7 +53,7 @@ fn a_wrong_value_names_option_value_and_what_would_be_right() {
     assert_fails(&[&config[..], &["down_after=soon"]].concat(), 2, &["down_after=soon", "500ms or 1s"]);
     assert_fails(&[&config[..], &["quorun=1"]].concat(), 2, &["`quorun`", "did you mean `quorum`?"]);
     let pause = ["pause", "-z", "h:1", "-p", "/a", "--reason"];
-    assert_fails(&[&pause[..], &["x", "--for", "1h"]].concat(), 2, &["--for", "500ms or 1s"]);
+    assert_fails(&[&pause[..], &["x", "--for", "1w"]].concat(), 2, &["--for", "500ms or 1s"]);
     assert_fails(&[&pause[..], &["x", "--for", "0s"]].concat(), 2, &["--for", "no time is none"]);
     assert_fails(&[&pause[..], &[" "]].concat(), 2, &["--reason", "in some words"]);
     assert_fails(&[&pause[..], &["two\nlines"]].concat(), 2, &["--reason", "one line"]);
