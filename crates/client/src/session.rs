@@ -1,5 +1,6 @@
 //! What lasts on a connection, from WATCH or MULTI to the EXEC that ends it: everything in between goes over a
-//! connection of its own, to the master. It opens no connection, and nothing that was lost begins again by itself.
+//! connection of its own, to the master. It opens no connection, nothing that was lost begins again by itself, and
+//! nothing is executed as if a watch that was lost still held.
 
 use std::io;
 
@@ -33,14 +34,17 @@ pub(crate) struct State {
 struct Lasting {
     watching: bool,
     queueing: bool,
+    /// A watch was lost, and no EXEC has said so by its nil yet. What is watched since changes nothing about that.
+    spoiled: bool,
 }
 
 /// What Redis said to a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
-    /// It did it. EXEC also ends what it aborts.
     Done,
     Refused,
+    /// Of EXEC: that nothing of what was queued is executed, because of an error in it.
+    Aborted,
     /// That there is nothing to execute or to discard.
     WithoutMulti,
     Unknown,
@@ -72,10 +76,25 @@ impl State {
         self.own.is_none() && self.lasts == Lasting::default()
     }
 
+    /// Whether this watches something anew after what was watched is lost, and so needs another connection first.
+    pub(crate) fn begins_anew(&self, work: Work<'_>) -> bool {
+        let (lasts, steps) = (self.lasts.after_loss(), work.steps());
+        let watches = steps.iter().any(|(_, step)| *step == Step::Watch);
+        self.own.is_none() && lasts.spoiled && !lasts.queueing && watches && !lasts.is_missed_by(&steps)
+    }
+
+    /// Goes on with this connection. What was lost stays lost.
+    pub(crate) fn begin_anew(&mut self, own: Own) {
+        self.node = own.node.clone();
+        self.own = Some(own);
+        self.lasts = self.lasts.after_loss();
+    }
+
     /// Sends this on the session's connection, if that is still one to the master; `None` if it is none of the
     /// session's business any more. Dropping the future loses the session and closes its connection.
     pub(crate) async fn carry_out(&mut self, work: Work<'_>, routes: &Routes) -> Option<RedisResult<Reply>> {
         match self.own.take() {
+            Some(_) if self.lasts.is_missed_by(&work.steps()) => Some(self.answer(work)),
             Some(own) if own.serves(routes) => Some(self.send(own, work).await),
             ended => self.lost(ended.is_some(), work),
         }
@@ -95,10 +114,13 @@ impl State {
                     lasts.after(*step, Said::of(work, *place, &reply))
                 };
                 self.lasts = steps.iter().fold(before, after);
-                self.own = Some(own).filter(|_| self.lasts != Lasting::default());
+                self.own = Some(own).filter(|_| self.lasts.watching || self.lasts.queueing);
                 reply
             }
             Verdict::Refused(refusal) => {
+                if before.watching && steps.iter().any(|(_, step)| *step == Step::Exec) {
+                    self.lasts = Lasting::SPOILED;
+                }
                 let what = format!("{} refused it, and the session on it is lost: {refusal}", self.node);
                 Err(failure(Outcome::NotExecuted, io::ErrorKind::ConnectionAborted, what))
             }
@@ -109,40 +131,75 @@ impl State {
     /// The session's connection ended before this was sent. That is news to whoever shares it, or was told to one of
     /// them, by an error or by the end of a call that he gave up.
     fn lost(&mut self, is_news: bool, work: Work<'_>) -> Option<RedisResult<Reply>> {
-        let lasted = self.lasts;
-        let steps: Vec<_> = work.steps().into_iter().map(|(_, step)| step).collect();
-        let ends = |step: &Step| !lasted.queueing || matches!(step, Step::Exec | Step::Discard);
-        if steps.iter().any(ends) {
+        self.lasts = self.lasts.after_loss();
+        let steps = work.steps();
+        // What should have been queued must not be executed alone.
+        if is_news || self.lasts.queueing || self.lasts.is_missed_by(&steps) {
+            return Some(self.answer(work));
+        }
+        if steps.iter().any(|(_, step)| *step == Step::Unwatch) {
             self.lasts = Lasting::default();
         }
-        // What was watched may have changed since: nil is what EXEC says then.
-        if lasted.watching && steps.contains(&Step::Exec) {
-            return Some(Ok(match work {
-                Work::Command(_) => Reply::One(Value::Nil),
-                Work::Pipeline(_, _, keep) => Reply::Many(vec![Value::Nil; keep]),
-            }));
+        None
+    }
+
+    /// What is answered to this without sending it. No error but that of UNWATCH or DISCARD makes a lost watch be
+    /// forgotten: it says that this may be sent again, which must not be executed unwatched then.
+    fn answer(&mut self, work: Work<'_>) -> RedisResult<Reply> {
+        if self.lasts.spoiled
+            && let Some(nil) = work.nil_of_exec()
+        {
+            self.lasts = Lasting::default();
+            return Ok(nil);
         }
-        // What should have been queued must not be executed alone, nor what should have been watched unwatched.
-        let needs_it = lasted.queueing || lasted.watching && steps.contains(&Step::Multi);
-        (is_news || needs_it).then(|| {
-            let what = format!("the session on {} ended with its connection", self.node);
-            Err(failure(Outcome::NotExecuted, io::ErrorKind::ConnectionAborted, what))
-        })
+        // In a pipeline UNWATCH is no word on its own: it may stand behind MULTI.
+        let alone = matches!(work, Work::Command(_));
+        self.lasts = work.steps().iter().fold(self.lasts, |lasts, (_, step)| match step {
+            Step::Exec => Lasting { queueing: false, ..lasts },
+            Step::Discard => lasts.after(*step, Said::Done),
+            Step::Unwatch if alone => lasts.after(*step, Said::Done),
+            Step::Watch | Step::Multi | Step::Unwatch => lasts,
+        });
+        let hint =
+            if self.lasts.spoiled { "; UNWATCH, or the nil of EXEC, is the end of its WATCH" } else { "" };
+        let what = format!("the session on {} ended with its connection{hint}", self.node);
+        Err(failure(Outcome::NotExecuted, io::ErrorKind::ConnectionAborted, what))
     }
 }
 
 impl Lasting {
+    const SPOILED: Self = Self { watching: false, queueing: false, spoiled: true };
+
     fn after(self, step: Step, said: Said) -> Self {
         match (step, said) {
             (Step::Watch, Said::Done | Said::Unknown) => Self { watching: true, ..self },
             (Step::Multi, Said::Done | Said::Unknown) => Self { queueing: true, ..self },
             // Within MULTI it is queued like any command.
-            (Step::Unwatch, Said::Done) if !self.queueing => Self { watching: false, ..self },
-            (Step::Exec | Step::Discard, Said::Done) => Self::default(),
+            (Step::Unwatch, Said::Done) if !self.queueing => Self::default(),
+            // Sent again, it must not be executed unwatched.
+            (Step::Exec, Said::Aborted | Said::Refused) if self.watching => Self::SPOILED,
+            (Step::Exec, Said::Done | Said::Aborted) => Self::default(),
+            (Step::Discard, Said::Done) if self.queueing => Self::default(),
             (Step::Exec | Step::Discard, Said::WithoutMulti) => Self { queueing: false, ..self },
             // Nothing is taken for ended that may not be.
             _ => self,
         }
+    }
+
+    /// What lasts when the connection has ended.
+    fn after_loss(self) -> Self {
+        Self { watching: false, spoiled: self.watching || self.spoiled, ..self }
+    }
+
+    /// Whether one of these steps needs a watch that was lost.
+    fn is_missed_by(self, steps: &[(usize, Step)]) -> bool {
+        let mut lasts = self;
+        steps.iter().any(|(_, step)| {
+            let needs_it = *step == Step::Exec || *step == Step::Multi && !lasts.watching;
+            let misses = lasts.spoiled && needs_it;
+            lasts = lasts.after(*step, Said::Done);
+            misses
+        })
     }
 }
 
@@ -151,7 +208,7 @@ impl Said {
     fn of(work: Work<'_>, place: usize, reply: &RedisResult<Reply>) -> Self {
         let value = match (work, reply) {
             (_, Err(error)) if multi_was_refused(error) => return Self::WithoutMulti,
-            (_, Err(error)) if is_aborted(error) => return Self::Done,
+            (_, Err(error)) if is_aborted(error) => return Self::Aborted,
             (_, Err(_)) => None,
             (Work::Pipeline(_, skip, _), Ok(Reply::Many(values))) => {
                 place.checked_sub(skip).and_then(|place| values.get(place))
@@ -161,7 +218,7 @@ impl Said {
         };
         match value {
             None => Self::Unknown,
-            Some(Value::ServerError(error)) if error.code() == "EXECABORT" => Self::Done,
+            Some(Value::ServerError(error)) if error.code() == "EXECABORT" => Self::Aborted,
             Some(Value::ServerError(error))
                 if error.details().is_some_and(|why| why.ends_with("without MULTI")) =>
             {

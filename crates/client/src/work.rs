@@ -112,6 +112,19 @@ impl Work<'_> {
         }
     }
 
+    /// The reply of an EXEC that executes nothing, if this is EXEC or an atomic pipeline. Others have commands that
+    /// must not get it.
+    pub(crate) fn nil_of_exec(self) -> Option<Reply> {
+        match self {
+            Self::Command(command) => {
+                (route_command(command) == Route::Session(Step::Exec)).then_some(Reply::One(Value::Nil))
+            }
+            Self::Pipeline(pipeline, _, keep) => {
+                pipeline.is_transaction().then(|| Reply::Many(vec![Value::Nil; keep]))
+            }
+        }
+    }
+
     /// How many bytes it is on its way to the server.
     pub(crate) fn size(self) -> usize {
         match self {

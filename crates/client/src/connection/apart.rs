@@ -45,10 +45,17 @@ impl Connection {
     pub(super) async fn within_session(&mut self, work: Work<'_>) -> Option<RedisResult<Reply>> {
         let session = self.session.clone()?;
         let mut state = session.lock().await;
-        if state.is_open()
+        let anew = state.begins_anew(work);
+        if (anew || state.is_open())
             && let Some(error) = self.misplaced(work)
         {
             return Some(Err(error));
+        }
+        if anew {
+            match self.own(work, self.patience()).await {
+                Ok(own) => state.begin_anew(own),
+                Err(error) => return Some(Err(error)),
+            }
         }
         let routes = Arc::clone(&self.routes.borrow());
         let before = self.sending();

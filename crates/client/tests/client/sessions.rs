@@ -211,24 +211,129 @@ async fn a_lost_watch_is_told_once_and_stands_in_nobodys_way() -> RedisResult<()
     assert_eq!(executed, None, "what was watched may have changed");
     let executed: Option<(i64,)> = pipe().atomic().incr("b", 1).query_async(&mut con).await?;
     assert_eq!(executed, Some((1,)));
-    // It can be begun anew at once, and without EXEC by hand nothing is executed unwatched.
-    for again in ["WATCH", "MULTI"] {
+    // What begins anew is as lost as what it began with, to the EXEC that says so.
+    for told in [false, true] {
         cmd("WATCH").arg("w").exec_async(&mut con).await?;
         cut(&nodes, &mut other).await;
-        con.get::<_, i64>("a").await.expect_err("it is told");
-        assert!(!is_apart(&mut con, &mut other).await?);
-        if again == "WATCH" {
-            cmd("WATCH").arg("w").exec_async(&mut con).await?;
-            assert!(is_apart(&mut con, &mut other).await?);
-            let _: () = other.set("w", 1).await?;
-            let executed: Option<(i64,)> = pipe().atomic().incr("b", 1).query_async(&mut con).await?;
-            assert_eq!(executed, None);
-        } else {
-            let error = cmd("MULTI").exec_async(&mut con).await.expect_err("nothing is watched any more");
-            assert_eq!(outcome(&error), Outcome::NotExecuted);
-            cmd("MULTI").exec_async(&mut con).await?;
-            cmd("DISCARD").exec_async(&mut con).await?;
+        if told {
+            con.get::<_, i64>("a").await.expect_err("it is told");
+            assert!(!is_apart(&mut con, &mut other).await?);
         }
+        for _ in 0..3 {
+            let error = cmd("MULTI").exec_async(&mut con).await.expect_err("it would be executed unwatched");
+            assert_eq!(outcome(&error), Outcome::NotExecuted);
+            cmd("DISCARD").exec_async(&mut con).await.expect_err("nothing was queued");
+        }
+        cmd("WATCH").arg("v").exec_async(&mut con).await?;
+        assert!(is_apart(&mut con, &mut other).await?);
+        cmd("MULTI").exec_async(&mut con).await?;
+        con.incr::<_, _, ()>("b", 1).await?;
+        let executed: Option<(i64,)> = cmd("EXEC").query_async(&mut con).await?;
+        assert_eq!(executed, None);
+        assert!(!is_apart(&mut con, &mut other).await?);
+        let executed: Option<(i64,)> = pipe().atomic().get("b").query_async(&mut con).await?;
+        assert_eq!(executed, Some((1,)), "nil is said once");
+    }
+    // UNWATCH is the other end of it.
+    cmd("WATCH").arg("w").exec_async(&mut con).await?;
+    cut(&nodes, &mut other).await;
+    cmd("WATCH").arg("v").exec_async(&mut con).await.expect_err("it is told");
+    cmd("WATCH").arg("v").exec_async(&mut con).await?;
+    cmd("UNWATCH").exec_async(&mut con).await?;
+    let executed: Option<(i64,)> = pipe().atomic().incr("b", 1).query_async(&mut con).await?;
+    assert_eq!(executed, Some((2,)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobodys_watch_is_forgotten_when_another_begins() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let mut con = nodes.master_only();
+    let mut other = con.clone();
+    let limit = Duration::from_millis(100);
+    for by_clone in [false, true] {
+        cmd("WATCH").arg("a").exec_async(&mut con).await?;
+        let mut clone = con.clone();
+        let _: Option<i64> = con.get("a").await?;
+        nodes.master.stop();
+        let dropped = tokio::time::timeout(limit, con.get::<_, Option<i64>>("x")).await;
+        dropped.expect_err("nobody answers");
+        nodes.master.cont();
+        let _: () = other.set("a", 1).await?;
+        cmd("WATCH").arg("b").exec_async(if by_clone { &mut clone } else { &mut con }).await?;
+        let executed: Option<(i64,)> = pipe().atomic().incr("a", 1).query_async(&mut con).await?;
+        assert_eq!(executed, None, "it has changed");
+    }
+    // Who does it again does it at last.
+    cmd("WATCH").arg("a").exec_async(&mut con).await?;
+    cut(&nodes, &mut other).await;
+    con.get::<_, i64>("a").await.expect_err("it is told");
+    let mut attempts = 0;
+    let (incremented,): (i64,) = aio::transaction_async(con, &["b"], |mut con, mut pipe| {
+        attempts += 1;
+        async move { pipe.incr("b", 1).query_async(&mut con).await }
+    })
+    .await?;
+    assert_eq!((incremented, attempts), (1, 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_what_is_a_transaction_gets_its_nil() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let mut con = nodes.master_only();
+    let mut other = con.clone();
+    let mut mixed = pipe();
+    mixed.set("audit", 1).cmd("MULTI").set("a", 1).cmd("EXEC");
+    for anew in [false, true] {
+        cmd("WATCH").arg("w").exec_async(&mut con).await?;
+        cut(&nodes, &mut other).await;
+        con.get::<_, Option<i64>>("a").await.expect_err("it is told");
+        for _ in 0..2 {
+            if anew {
+                cmd("WATCH").arg("w").exec_async(&mut con).await?;
+            }
+            let error = mixed.exec_async(&mut con).await.expect_err("nothing of it was executed");
+            assert_eq!(outcome(&error), Outcome::NotExecuted);
+            assert!(error.to_string().contains("UNWATCH"), "{error}");
+        }
+        assert_eq!(other.mget::<_, (Option<i64>, Option<i64>)>(&["audit", "a"]).await?, (None, None));
+        cmd("UNWATCH").exec_async(&mut con).await?;
+        mixed.exec_async(&mut con).await?;
+        let _: () = other.del(&["audit", "a"]).await?;
+    }
+    Ok(())
+}
+
+/// Has Redis refuse to execute a transaction under WATCH, and yields the error and what comes of the second attempt.
+async fn refused(nodes: &Nodes, by: &[&str], back: &[&str]) -> RedisResult<(Outcome, Option<(i64,)>)> {
+    let (mut con, mut other) = (nodes.master_only(), nodes.master_only());
+    cmd("WATCH").arg("w").exec_async(&mut con).await?;
+    ok(&nodes.master, by);
+    let mut transaction = pipe();
+    transaction.atomic().incr("n", 1);
+    let error = transaction.query_async::<Option<(i64,)>>(&mut con).await.expect_err("it is refused");
+    ok(&nodes.master, back);
+    let _: () = other.set("w", 1).await?;
+    let again = transaction.query_async(&mut con).await?;
+    let (_,): (i64,) = transaction.query_async(&mut con).await?;
+    Ok((outcome(&error), again))
+}
+
+#[tokio::test]
+async fn what_was_refused_under_watch_is_not_executed_unwatched_when_it_is_sent_again() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    for (by, back) in [
+        (&["CONFIG", "SET", "min-replicas-to-write", "1"], &["CONFIG", "SET", "min-replicas-to-write", "0"]),
+        (&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]),
+    ] {
+        assert_eq!(refused(&nodes, by, back).await?, (Outcome::NotExecuted, None), "{by:?}");
+    }
+    // redis-rs does not tell the refusal of EXEC from that of a command in a pipeline.
+    for (right, told) in [("incrby", Outcome::NotExecuted), ("exec", Outcome::Executed)] {
+        let (by, back) = (format!("-{right}"), format!("+{right}"));
+        let [by, back] = [&by, &back].map(|rule| ["ACL", "SETUSER", "default", rule]);
+        assert_eq!(refused(&nodes, &by, &back).await?, (told, None), "{by:?}");
     }
     Ok(())
 }
