@@ -38,8 +38,8 @@ impl fmt::Display for Outcome {
 /// - a pipeline of which single commands failed is [`Outcome::Executed`], as the others were executed; a transaction
 ///   that Redis aborted is [`Outcome::NotExecuted`];
 /// - the nil of a transaction that was not executed, because what it watched has changed or a session was lost, is no
-///   error: ask for an [`Option`]. Asked for anything else it is an answer that could not be converted, which is
-///   [`Outcome::Executed`] whatever it answers; `exec` and `exec_async` take it for success;
+///   error: ask for an [`Option`]. `exec`, `bool` and collections take nil for success or for empty; tuples and numbers
+///   make it an error, of an answer that could not be converted, which is [`Outcome::Executed`] whatever it answers;
 /// - a script that failed half-way is [`Outcome::Executed`]. A script that makes up errors with Redis's own codes is
 ///   taken at its word.
 ///
