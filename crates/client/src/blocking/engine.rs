@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
 use redis::{RedisError, RedisResult};
-use tokio::runtime::{self, Handle};
+use tokio::runtime::{self, Handle, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::outcome::{Outcome, failure};
@@ -106,6 +106,10 @@ pub(super) fn wait_on<T: Send + 'static>(
 }
 
 fn start() -> io::Result<Running> {
+    start_by(|run| thread::Builder::new().name("redis-failover".to_owned()).spawn(run).map(drop))
+}
+
+fn start_by(spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>) -> io::Result<Running> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -115,12 +119,22 @@ fn start() -> io::Result<Running> {
     let handle = runtime.handle().clone();
     let end = CancellationToken::new();
     let asked = end.clone();
-    thread::Builder::new().name("redis-failover".to_owned()).spawn(move || {
+    // It is given to the thread once that is there: where none is granted it would be dropped with what the thread
+    // should have done, and tokio panics when that happens within a caller's runtime.
+    let (give, take) = mpsc::sync_channel::<Runtime>(1);
+    let run = move || {
+        let Ok(runtime) = take.recv() else { return };
         DRIVES.set(true);
         runtime.block_on(asked.cancelled());
         // A lookup may take its time: nobody waits for it.
         runtime.shutdown_background();
-    })?;
+    };
+    if let Err(error) = spawn(Box::new(run)) {
+        runtime.shutdown_background();
+        return Err(error);
+    }
+    // The thread is there, and takes it.
+    let _ = give.send(runtime);
     Ok(Running { handle, _end: end.drop_guard() })
 }
 
@@ -145,6 +159,12 @@ mod tests {
         let error = engine.started_by(|| Err(io::ErrorKind::OutOfMemory.into())).expect_err("there is none");
         assert_eq!(crate::outcome(&error), Outcome::NotExecuted);
         assert_eq!(engine.wait(async { 1 }).ok(), Some(1));
+    }
+
+    #[tokio::test]
+    async fn within_a_runtime_a_thread_that_is_not_granted_is_no_panic() {
+        let error = start_by(|_| Err(io::ErrorKind::WouldBlock.into())).expect_err("there is none");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -30,11 +30,11 @@ mod standing;
 mod znodes;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::access::Access;
 use crate::feed::Feed;
@@ -165,7 +165,7 @@ impl ZooKeeper {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let shared = Arc::new(Shared::new(servers, session_timeout, access, runtime.handle().clone()));
         let (session, watchdog) = (Arc::clone(&shared), Arc::clone(&shared));
-        thread::Builder::new().name("zookeeper".to_owned()).spawn(move || {
+        start(runtime, move |runtime| {
             runtime.block_on(session::run(&session));
             session.closed();
         })?;
@@ -194,6 +194,32 @@ impl ZooKeeper {
         // Whether it was in time makes no difference: the session expires by itself.
         let _ = tokio::time::timeout(CLOSE_LIMIT, closed).await;
     }
+}
+
+/// Starts a thread with this runtime. Where none is granted, the runtime is not dropped with what the thread should
+/// have done: tokio panics when that happens within a runtime, and the caller may be in one.
+fn start(runtime: Runtime, work: impl FnOnce(Runtime) + Send + 'static) -> io::Result<()> {
+    start_by(runtime, work, |run| thread::Builder::new().name("zookeeper".to_owned()).spawn(run).map(drop))
+}
+
+fn start_by(
+    runtime: Runtime,
+    work: impl FnOnce(Runtime) + Send + 'static,
+    spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+) -> io::Result<()> {
+    let (give, take) = mpsc::sync_channel(1);
+    let run = move || {
+        if let Ok(runtime) = take.recv() {
+            work(runtime);
+        }
+    };
+    if let Err(error) = spawn(Box::new(run)) {
+        runtime.shutdown_background();
+        return Err(error);
+    }
+    // The thread is there, and takes it.
+    let _ = give.send(runtime);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -25,6 +25,13 @@ async fn leading(campaign: &ZooKeeperCampaign) -> Term {
     tokio::time::timeout(SESSION * 3, work).await.expect("it leads")
 }
 
+#[tokio::test]
+async fn within_a_runtime_a_thread_that_is_not_granted_is_no_panic() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let error = start_by(runtime, |_| (), |_| Err(io::ErrorKind::WouldBlock.into())).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+}
+
 fn record() -> Topology {
     let master: redis_failover_core::NodeAddr = "h:1".parse().unwrap();
     Topology {
