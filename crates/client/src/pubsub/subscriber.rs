@@ -12,13 +12,14 @@ use backon::ExponentialBackoff;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use redis::{Msg, RedisError, RedisResult, ServerError, Value};
+use redis_failover_core::NodeAddr;
 use redis_failover_core::subscriptions::{Kind, Renewed, Subscription, Subscriptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Event;
 use super::listener::{Heard, Listener};
-use super::words::{Said, Wish, pack, read, word};
+use super::words::{Said, Wish, pack, read, subscription, word};
 use crate::client::Inner;
 use crate::keeper::CALM;
 use crate::patience::growing;
@@ -66,10 +67,10 @@ pub(super) struct Subscriber {
     connection: Connection,
     /// When it was opened last.
     opened: Instant,
-    /// How long nothing is connected after a connection that ended soon.
-    rests: ExponentialBackoff,
-    /// The next of these rests, if there is a reason for it.
-    rest: Option<Duration>,
+    /// How long nothing is connected after a connection to this node that ended soon.
+    rests: Option<(NodeAddr, ExponentialBackoff)>,
+    /// The next of these rests, if there is a reason for it, before this node is called again.
+    rest: Option<(NodeAddr, Duration)>,
     asked: VecDeque<Asked>,
     /// What can't be sent yet.
     waiting: VecDeque<Request>,
@@ -95,7 +96,7 @@ impl Subscriber {
             subscriptions: Subscriptions::default(),
             connection: Connection::None,
             opened: Instant::now(),
-            rests: rests(),
+            rests: None,
             rest: None,
             asked: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -231,10 +232,11 @@ impl Subscriber {
         if let Connection::Open(listener) = mem::replace(&mut self.connection, Connection::None) {
             tracing::debug!(node = %listener.node, "not listening any more: {why}");
             // One that ended as soon as it was opened would be opened again without an end.
-            if self.opened.elapsed() > CALM {
-                self.rests = rests();
-            } else {
-                self.rest = self.rests.next();
+            let (node, was_calm) = (&listener.node, self.opened.elapsed() > CALM);
+            self.rests.take_if(|(before, _)| was_calm || before != node);
+            if !was_calm {
+                let (_, rests) = self.rests.get_or_insert_with(|| (node.clone(), rests()));
+                self.rest = rests.next().map(|rest| (node.clone(), rest));
             }
         }
         self.subscriptions.lose();
@@ -342,11 +344,13 @@ impl Connection {
     }
 }
 
-/// Connects to the published master, however long there is none; after this rest, or at once when another is published.
-async fn connect(inner: Arc<Inner>, rest: Option<Duration>) -> Listener {
+/// Connects to the published master, however long there is none; after this node's rest, or at once when another is
+/// published. It may be already: the old one's connection ends after that.
+async fn connect(inner: Arc<Inner>, rest: Option<(NodeAddr, Duration)>) -> Listener {
     let mut routes = inner.routes.subscribe();
     let mut rests = rests();
-    if let Some(rest) = rest {
+    let leads = |node: &NodeAddr| routes.borrow().master.as_ref().is_none_or(|link| link.node == *node);
+    if let Some((_, rest)) = rest.filter(|(node, _)| leads(node)) {
         tokio::select! {
             () = sleep(rest) => {}
             () = changed(&mut routes) => {}
@@ -382,10 +386,6 @@ async fn until(at: Option<Instant>) {
         Some(at) => sleep_until(at).await,
         None => pending().await,
     }
-}
-
-fn subscription(kind: Kind, name: &[u8]) -> Subscription {
-    Subscription { kind, name: name.to_vec() }
 }
 
 /// How long it takes until a connection that could not be opened, or ended soon, is opened again.

@@ -1,7 +1,7 @@
 //! What is said on a subscriber's connection, in Redis's words. Nothing is sent here, and nothing follows from it.
 
 use redis::{Msg, PushInfo, PushKind, ServerError, Value};
-use redis_failover_core::subscriptions::Kind;
+use redis_failover_core::subscriptions::{Kind, Subscription};
 
 /// What a caller wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,4 +55,8 @@ pub(super) fn pack<N: AsRef<[u8]>>(word: &str, names: impl IntoIterator<Item = N
         command.arg(name.as_ref());
     }
     command.get_packed_command()
+}
+
+pub(super) fn subscription(kind: Kind, name: &[u8]) -> Subscription {
+    Subscription { kind, name: name.to_vec() }
 }

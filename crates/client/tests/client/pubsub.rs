@@ -14,7 +14,7 @@ use redis_failover::{Client, Event, Outcome, PubSub, outcome};
 use redis_failover_lab::{Redis, Reply};
 use tokio::time::timeout;
 
-use crate::world::{LONG, Nodes, Stage, ok, soon};
+use crate::world::{LONG, Nodes, Stage, ok, patient, soon};
 
 /// How many hear what is published there.
 fn tell(node: &Redis, channel: &str, payload: &str) -> i64 {
@@ -475,5 +475,26 @@ async fn what_was_lost_is_marked_also_when_its_caller_makes_it_again() -> RedisR
     assert_eq!(tell(master, "a", "1"), 1);
     let event = timeout(LONG, pubsub.next()).await.expect("in time");
     assert!(matches!(event, Some(Event::Missed { .. })), "{event:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_rests_for_the_old_master_goes_to_the_new_one_at_once() -> RedisResult<()> {
+    let stage = Stage::start();
+    let client = patient(&stage);
+    let mut pubsub = client.pubsub();
+    pubsub.subscribe("a").await?;
+    for round in 0..9 {
+        kill_subscribers(&stage.nodes[0]);
+        let back = async || if subscribers(&stage.nodes[0]) == 1 { Ok(()) } else { Err(round.to_string()) };
+        soon("it is back", back).await;
+    }
+    stage.promote(1);
+    let published = Instant::now();
+    stage.publish(2, 1);
+    let missed = format!("missed {}", stage.nodes[1].addr());
+    up_to(&mut pubsub, &missed).await;
+    let took = published.elapsed();
+    assert!(took < Duration::from_millis(400), "the old one's rest is at least half a second: {took:?}");
     Ok(())
 }
