@@ -177,7 +177,8 @@ impl Lasting {
             // Within MULTI it is queued like any command.
             (Step::Unwatch, Said::Done) if !self.queueing => Self::default(),
             // Sent again, it must not be executed unwatched.
-            (Step::Exec, Said::Aborted | Said::Refused) if self.watching => Self::SPOILED,
+            (Step::Exec, Said::Refused) if self.watching => Self::SPOILED,
+            // With it Redis gives up the watch, too: as on a connection of one's own, who goes on begins with WATCH.
             (Step::Exec, Said::Done | Said::Aborted) => Self::default(),
             (Step::Discard, Said::Done) if self.queueing => Self::default(),
             (Step::Exec | Step::Discard, Said::WithoutMulti) => Self { queueing: false, ..self },
