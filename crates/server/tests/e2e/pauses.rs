@@ -26,7 +26,7 @@ fn while_a_group_is_paused_a_lost_master_is_told_and_kept_until_somebody_resumes
             "paused   by ",
             "until somebody resumes: new switches",
             "trouble  paused\n",
-            "redis-failover resume -p",
+            "redis-failover resume -z",
         ],
     );
     group.redis[0].kill();

@@ -233,7 +233,8 @@ fn a_node_whose_snapshots_cannot_be_named_is_held_until_an_operator_gives_up_wha
     });
     let node = group.address(1);
     let shown = operator(&servers, &group, &["status"]);
-    let give_up = format!("redis-failover resync -p {} {node}", group.path);
+    let zookeeper = servers.zookeeper.connect_string();
+    let give_up = format!("redis-failover resync -z {zookeeper} -p {} {node}", group.path);
     assert_says(&shown, 0, &["is held back", &give_up]);
     let other = group.address(2);
     assert_says(&operator(&servers, &group, &["resync", &other, "--yes"]), 1, &["is not held back"]);
