@@ -58,7 +58,8 @@ use reads::Seat;
 /// WATCH and MULTI begin a session: everything up to EXEC, DISCARD or UNWATCH goes over a TCP connection of its own. A
 /// clone that is made meanwhile shares the session, as `redis::aio::transaction_async` needs; any other clone does not.
 /// If the master changes in between, EXEC yields nil, as if a watched key had changed. Any other command fails once
-/// then, as not executed; later ones go on as without a session. What was queued is refused up to EXEC or DISCARD.
+/// then, as not executed; later ones go on as without a session. MULTI by itself is refused until EXEC has yielded
+/// nil, or WATCH or UNWATCH is sent. What was queued is refused up to EXEC or DISCARD.
 ///
 /// What would change the shared connection for others is refused, with [`crate::Outcome::NotExecuted`] and a hint:
 /// SELECT, AUTH, HELLO, SUBSCRIBE and its like, MONITOR, CLIENT REPLY, TRACKING and SETNAME, and WAIT alone.
