@@ -310,6 +310,10 @@ fn whoever_reads_the_log_of_a_leader_and_stands_still_delays_no_failover() {
     group.redis[0].kill();
     let master = group.await_successor(&servers, 0);
     group.await_steady(&servers, master);
+    for monitor in group.monitors.values_mut() {
+        monitor.terminate();
+        assert!(monitor.wait_exit(DEADLINE).success(), "nor does it hold up the end");
+    }
 }
 
 /// Leaves no room for a byte in this pipe.
