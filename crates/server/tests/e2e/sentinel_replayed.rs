@@ -347,6 +347,13 @@ impl StackExchange {
         Ok(client)
     }
 
+    /// The new master, where a message tells of this group's.
+    fn switched((channel, payload): (String, String)) -> Option<String> {
+        let mut words = payload.split(' ');
+        let is_ours = channel == "+switch-master" && words.next() == Some(Sentinel::GROUP);
+        is_ours.then(|| words.skip(2).collect::<Vec<_>>().join(":"))
+    }
+
     /// Its `SwitchPrimary`: whatever a message says, it asks.
     fn switch(&mut self) -> Result<(), String> {
         let master = self.asks.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Sentinel::GROUP])?;
@@ -359,14 +366,13 @@ impl StackExchange {
 
 impl Client for StackExchange {
     fn look(&mut self) -> Result<Known, String> {
-        if let Ok((channel, payload)) = self.listens.message()
-            && channel == "+switch-master"
-            && payload.split(' ').next() == Some(Sentinel::GROUP)
-        {
+        if let Some(mut new) = self.listens.message().ok().and_then(Self::switched) {
             self.switch()?;
-            // It asks but once: what the message says must be told by then.
-            let new = payload.split(' ').skip(3).collect::<Vec<_>>().join(":");
-            assert_eq!(self.known.master, new);
+            // It asks but once: what the message says must be told by then, or else what a later one says.
+            while self.known.master != new {
+                let message = self.listens.message().expect("a message of the master that was told");
+                new = Self::switched(message).unwrap_or(new);
+            }
         }
         Ok(self.known.clone())
     }
