@@ -4,7 +4,7 @@ use std::fs;
 
 use redis_failover_lab::{Process, Redis, Reply, eventually};
 
-use super::{await_well, in_status, recovers};
+use super::{Seen, await_well, in_status, recovers};
 use crate::network::replicas;
 use crate::operator::{assert_says, operator};
 use crate::world::{DEADLINE, Group, Servers};
@@ -83,7 +83,10 @@ fn what_is_missing_after_a_restart_is_waited_for_until_it_is_started() {
     obey(&group.redis[2], &["SAVE"]);
     kill_all(&mut group);
     group.redis[1].restart();
-    recovers(&look, &mut group, &["restarted"], |group| group.redis[0].restart());
+    recovers(&look, &mut group, &["restarted"], |group| {
+        leads_in_another_version(&servers, &look, group);
+        group.redis[0].restart();
+    });
     recovers(&look, &mut group, &["behind", "nobody-may-take-over"], |group| {
         let [first, second, third] = [0, 1, 2].map(|node| group.address(node));
         // Who is to name one sees first what each holds.
@@ -104,6 +107,24 @@ fn what_is_missing_after_a_restart_is_waited_for_until_it_is_started() {
     });
     let master = await_leader(&servers, &group);
     await_well(&servers, &group, master);
+}
+
+/// The leader gives a reason that no `status` of this version knows, until it has ended and another leads.
+fn leads_in_another_version(servers: &Servers, look: &impl Fn(&Group) -> Seen, group: &mut Group) {
+    let leader = group.leader(servers);
+    let report = format!("{}/monitors/{leader}", group.path);
+    group.monitors[&leader].stop();
+    let said = servers.get(&report);
+    let other = said.replace("restarted, and the recorded master", "of no use in the version to come");
+    assert_ne!(said, other);
+    servers.put(&report, &other);
+    recovers(look, group, &["other-reason"], |group| {
+        let monitor = group.monitors.get_mut(&leader).expect("it leads");
+        monitor.terminate();
+        monitor.cont();
+        assert!(monitor.wait_exit(DEADLINE).success());
+    });
+    group.start_monitor(servers, &leader);
 }
 
 /// For the monitors they die in one moment.
