@@ -17,6 +17,7 @@ mod pausing;
 mod reading;
 mod requests;
 mod returns;
+mod standing;
 mod switching;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -88,6 +88,8 @@ bugs! {
         "A master is not told to take writes only while a replica follows it.";
     NeverLetsGo, "never-lets-go", "let-go-on-alone",
         "A master that has lost its last replica is not told to go on without.";
+    LeadsOnBlind, "leads-on-blind", "let-go-on-alone",
+        "A leader that does not reach the master keeps the lead, though others reach it.";
     LowersBeforeRecording, "lowers-before-recording", "recorded-before-lowered",
         "A master is let go on alone first, and then that is recorded.";
     IgnoresLeft, "ignores-left", "who-was-left-does-not-lead",

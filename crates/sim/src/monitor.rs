@@ -28,6 +28,9 @@ use session::Session;
 /// How fast nodes are asked while something is in doubt, and in its first moments.
 const PACES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(2));
 
+/// For how long a monitor that can't do a leader's work leaves it to others.
+const ASIDE: Duration = Duration::from_secs(30);
+
 /// One monitor.
 #[derive(Clone, Debug)]
 pub(crate) struct Monitor {
@@ -76,6 +79,8 @@ pub(crate) struct Monitor {
     reported: Option<(Ballots, Option<LeadBallot>, Option<Epoch>)>,
     /// The watch over who leads.
     pub(crate) lead: lead::Lead,
+    /// Until when it leaves the lead to others, because they can do more.
+    pub(crate) aside: Option<Instant>,
     /// It is about to leave its group.
     pub(crate) leaving: Option<leaving::Leaving>,
     /// It has left: its process runs, without this group.
@@ -146,6 +151,7 @@ impl Monitor {
             reread_at: 0,
             reported: None,
             lead: lead::Lead::default(),
+            aside: None,
             leaving: None,
             has_left: false,
             writings: BTreeMap::new(),
@@ -271,8 +277,27 @@ impl World {
         if self.is_gone(m, now) {
             return self.go(m);
         }
+        self.may_stand_aside(m, now);
         self.act(m, now);
         self.sleep(m);
+    }
+
+    /// Leaves the lead to others for a while where they can do more, as `server/src/monitor/candidacy.rs` does.
+    fn may_stand_aside(&mut self, m: usize, now: Instant) {
+        let monitor = &mut self.monitors[m];
+        let stands_again = monitor.aside.take_if(|until| *until <= now).is_some();
+        let leaves = monitor.aside.is_none()
+            && monitor.decider.is_out_of_touch(now)
+            && self.bug != Some(Bug::LeadsOnBlind);
+        if leaves {
+            self.say(|| format!("m{m} stands aside"));
+            self.monitors[m].aside = Some(now + ASIDE);
+            // It follows from here on, and then its lock goes.
+            self.lead(m, Leadership::Following);
+        }
+        if leaves || stands_again {
+            self.send_up(m, Up::Stand(!leaves));
+        }
     }
 
     fn tick(&mut self, m: usize, now: Instant) {

@@ -151,6 +151,15 @@ fn of_masters_and_sessions() -> Vec<Script> {
                 .collect(),
         },
         Script {
+            name: "a-leader-that-sees-no-master-leaves-the-lead",
+            swarm: calm(3),
+            all_leave: None,
+            steps: vec![
+                (8 * S, Step::BlindLeader(25 * S)),
+                (8 * S + 100 * MS, Step::StallReplication(25 * S)),
+            ],
+        },
+        Script {
             name: "a-master-that-is-alone-goes-on",
             swarm: Swarm { hosts: 2, disks: vec![Persistence::Nothing; 3], ..calm(3) },
             all_leave: None,

@@ -227,6 +227,7 @@ impl World {
         for name in &names {
             self.act(name);
             self.part(name);
+            self.may_stand_aside(name);
         }
     }
 

@@ -7,8 +7,8 @@ use redis_failover_store::{Campaign, Store};
 
 use super::Monitor;
 
-/// For how long a monitor leaves the lead to others after the store has refused what it wrote. Where it refuses them
-/// all (a quota), each leads in its turn until it no longer does.
+/// For how long a monitor leaves the lead to others after the store has refused what it wrote, or where it does not
+/// reach the master. Where the store refuses them all (a quota), each leads in its turn until it no longer does.
 const ASIDE: Duration = Duration::from_secs(30);
 
 /// What speaks for it and against it.
@@ -17,7 +17,7 @@ pub(super) struct Candidacy {
     pub(super) readable: bool,
     /// Whether no monitor of the predecessor kept this one from standing for the lead; it is asked until it once stood.
     pub(super) alone: bool,
-    /// Until when it leaves the lead to others, because the store refuses what it writes.
+    /// Until when it leaves the lead to others, which can do more.
     aside: Option<Instant>,
 }
 
@@ -32,8 +32,8 @@ impl Candidacy {
         self.readable && self.alone && self.aside.is_none()
     }
 
-    /// The store does not let it write.
-    pub(super) fn refused(&mut self, now: Instant) {
+    /// It can't do a leader's work.
+    pub(super) fn leave(&mut self, now: Instant) {
         self.aside = Some(now + ASIDE);
     }
 
@@ -58,8 +58,20 @@ impl<S: Store> Monitor<S> {
     pub(super) fn stand_aside(&mut self) {
         let others = |record: &Topology| record.monitors.iter().any(|id| *id != self.setup.id);
         if self.decider.record().is_some_and(others) {
-            self.candidacy.refused(Instant::now());
+            self.candidacy.leave(Instant::now());
             self.stand();
+        }
+    }
+
+    /// Leaves the lead to a monitor that can do more about the master.
+    pub(super) fn may_stand_aside(&mut self) {
+        if self.candidacy.again().is_none() && self.decider.is_out_of_touch(self.clock.now()) {
+            tracing::warn!(
+                event = "out-of-touch",
+                group = %self.setup.group,
+                "this monitor does not reach the master, and another one does: it leaves the lead to that"
+            );
+            self.stand_aside();
         }
     }
 

@@ -194,6 +194,7 @@ impl<S: Store> Monitor<S> {
             if self.is_gone() {
                 break;
             }
+            self.may_stand_aside();
             self.act();
         }
         self.tell_parting();

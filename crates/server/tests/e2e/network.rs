@@ -93,6 +93,31 @@ fn one_blind_monitor_replaces_nobody_not_even_the_leader() {
 }
 
 #[test]
+fn a_leader_that_alone_loses_the_master_with_its_replicas_leaves_the_lead_and_the_master_goes_on() {
+    let servers = Servers::start();
+    let mut group = Group::linked("/redis/leader-blind");
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    let leader = group.leader(&servers);
+    eventually(DEADLINE, "the master is fenced", || {
+        ensure_eq(group.redis[0].info("replication")?.contains_key("min_slaves_good_slaves"), true)
+    });
+    monitors(&group, &[&leader]).hold();
+    replicas(&group).hold();
+    eventually(DEADLINE, "the master is closed", || match group.redis[0].set("lost", "its replicas") {
+        Err(error) if error.contains("NOREPLICAS") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    group.await_another_leader(&servers, &leader);
+    eventually(DEADLINE, "the master goes on", || group.redis[0].set("let", "go on"));
+    assert_eq!(group.logged_by(&leader, "event=\"out-of-touch\""), 1);
+    assert_left_alone(&servers, &group);
+    monitors(&group, &[&leader]).release();
+    replicas(&group).release();
+    group.await_steady(&servers, 0);
+}
+
+#[test]
 fn blind_monitors_leave_a_master_alone_that_a_replica_still_hears() {
     let servers = Servers::start();
     let (group, writer) = begin(&servers, "/redis/blind");

@@ -30,6 +30,8 @@ pub(crate) enum Up {
     Depose(ActionId, Term),
     /// Answer this.
     Answer(ActionId, Term, RequestId, Answer),
+    /// I stand for the lead, or aside.
+    Stand(bool),
     /// Take my report back. Whose stand then?
     Leave,
     /// I give up the lead, and my session.

@@ -142,6 +142,8 @@ impl World {
                     self.monitors[m].observed = true;
                     let zk = &mut self.monitors[m].zk;
                     zk.alive = zk.alive.max(zk.hello_at);
+                    let stands = self.monitors[m].aside.is_none();
+                    self.send_up(m, Up::Stand(stands));
                     self.look_who_stays(m);
                 }
                 self.take_in(m, *snapshot);
@@ -159,8 +161,10 @@ impl World {
 
     pub(super) fn take_in(&mut self, m: usize, snapshot: Snapshot) {
         let Snapshot { at, leadership, leader, record, reports, requests } = snapshot;
-        self.lead(m, leadership);
-        self.watch_leader(m, leader);
+        // Who stands aside does not look who leads, and does not lead, whatever it had asked before.
+        let stands = self.monitors[m].aside.is_none();
+        self.lead(m, if stands { leadership } else { Leadership::Following });
+        self.watch_leader(m, leader.filter(|_| stands));
         let monitor = &mut self.monitors[m];
         let now = monitor.local(self.queue.now());
         let mut peers = Peers::new();

@@ -87,6 +87,14 @@ impl World {
         }
     }
 
+    /// Leaves the lead to another, where that can do more about the master.
+    pub(super) fn may_stand_aside(&mut self, name: &str) {
+        if self.monitors[name].decider.is_out_of_touch(self.instant()) {
+            self.say(&format!("{name} stands aside"));
+            self.depose(Term(self.term));
+        }
+    }
+
     /// Removes the lock of who leads in this term; another leads with the next step.
     pub(super) fn depose(&mut self, term: Term) -> Outcome {
         if term == Term(self.term)
