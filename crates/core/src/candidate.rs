@@ -30,8 +30,8 @@ pub enum Dropped {
     HalfSynced,
     /// It is empty while another holds keys, or came back empty while another is missing.
     Empty,
-    /// It was restarted since it last followed, and the recorded master, which may hold more, is missing or is back
-    /// with keys under a name that can't be compared.
+    /// It was restarted since it last followed or led, and what may hold more is missing or can't be compared: the
+    /// recorded master is not there, or one is back with keys under a name that nobody recorded.
     Restarted,
     /// It was restarted, and a node that is missing may hold more than it has left.
     Behind,
@@ -53,7 +53,7 @@ impl fmt::Display for Dropped {
             Self::OnlyWatched => "nobody listed it, and the policy is to watch such nodes only (discover)",
             Self::HalfSynced => "in the middle of a full sync",
             Self::Empty => "empty while another holds keys or is missing",
-            Self::Restarted => "restarted since it last followed, and the recorded master may hold more",
+            Self::Restarted => "restarted, and the recorded master, or one of unknown history, may hold more",
             Self::Behind => "restarted, and a missing node may hold more",
             Self::LeftBehind => "the master went on without it",
             Self::UnknownHistory => "its history is not in the record",
@@ -227,12 +227,13 @@ fn judge(
     if evidence.is_half_synced() && !holds_its_own {
         return Err(Dropped::HalfSynced);
     }
-    if evidence.keys == 0 && (keys_elsewhere || (restarted && missing)) {
+    let emptied = keys_elsewhere && !was_cleared(node, record, all, lineages);
+    if evidence.keys == 0 && (emptied || (restarted && missing)) {
         return Err(Dropped::Empty);
     }
     let master = all.get(&record.master);
-    let may_hold_more = |it: &Evidence| it.keys > 0 && lineages.locate(&it.history).is_none();
-    if restarted && *node != record.master && master.is_none_or(may_hold_more) {
+    let is_missing = *node != record.master && master.is_none();
+    if restarted && (is_missing || (located.is_some() && is_beside_unknown(node, record, all, lineages))) {
         return Err(Dropped::Restarted);
     }
     // Where the master is there, too, it has more, or has lost it.
@@ -245,6 +246,47 @@ fn judge(
         return Err(Dropped::Behind);
     }
     Ok(position)
+}
+
+/// Whether a node holds no keys because all were deleted: it has not stopped following, or leading.
+///
+/// A copy that could not be loaded leaves a node empty under its old name, too, but such a one is not `OK` any more; and
+/// nobody is empty where another that stands at the same position has keys.
+fn was_cleared(
+    node: &NodeAddr,
+    record: &Topology,
+    all: &BTreeMap<NodeAddr, Evidence>,
+    lineages: &Lineages,
+) -> bool {
+    let it = &all[node];
+    let stands = if *node == record.master {
+        it.role.is_master()
+    } else {
+        record.members.iter().any(|member| member.addr == *node && member.ok)
+    };
+    let located = lineages.locate(&it.history);
+    let contradicted = all.values().any(|other| other.keys > 0 && lineages.locate(&other.history) == located);
+    stands && record.run_of(node) == Some(&it.run) && located.is_some() && !contradicted
+}
+
+/// Whether another node is back with keys under a name that nobody recorded: an append-only file brings all back, and
+/// no name. So does the master's, in whatever life it is.
+fn is_beside_unknown(
+    node: &NodeAddr,
+    record: &Topology,
+    all: &BTreeMap<NodeAddr, Evidence>,
+    lineages: &Lineages,
+) -> bool {
+    let is_back = |other: &NodeAddr, it: &Evidence| {
+        *other == record.master || record.run_of(other).is_some_and(|run| *run != it.run)
+    };
+    let own = &all[node].history;
+    // What followed it since then has its new name, and can be compared.
+    let has_more = |it: &Evidence| it.history.replid != own.replid || it.history.offset > own.offset;
+    all.iter().any(|(other, it)| {
+        let unknown = it.keys > 0 && lineages.locate(&it.history).is_none();
+        other != node && unknown && is_back(other, it) && has_more(it)
+    })
 }
 
 /// Whether `node`, which is missing, may hold more than one that stands at `position` after a restart.
@@ -282,7 +324,14 @@ fn nothing_better(
 ) -> Option<NodeAddr> {
     let willing = |node: &NodeAddr| dropped.get(node) == Some(&Dropped::UnknownHistory);
     let master = Some(&record.master).filter(|master| willing(master));
-    if let Some(master) = master.filter(|master| evidence[*master].keys > 0) {
+    // An append-only file has all of its keys, but no name. A snapshot without a name may be of any age: Redis 6.2
+    // never reads a master's, and one that was saved before the first replica came has none.
+    let holds_all = |node: &NodeAddr| {
+        let it = &evidence[node];
+        let restarted = record.run_of(node).is_some_and(|run| *run != it.run);
+        it.keys > 0 && !(restarted && it.appends == Some(false))
+    };
+    if let Some(master) = master.filter(|master| holds_all(master)) {
         return Some(master.clone());
     }
     if let Some(heir) = heir(record, evidence, dropped) {
@@ -468,6 +517,79 @@ mod tests {
         assert_eq!(rank(&[("b", said("x", 0, 4))]).chosen, None, "another than the master proves nothing");
         assert_eq!(rank(&[("a", said("x", 0, 4))]).chosen, Some(node("a")));
         assert_eq!(rank(&[("a", said("x", 0, 0)), ("b", said("y", 0, 4))]).chosen, None);
+    }
+
+    #[test]
+    fn a_snapshot_without_a_name_is_not_taken_for_all_that_there_was() {
+        let back = |replid, keys| Evidence { run: RunId("2".into()), ..said(replid, 0, keys) };
+        let saved = |replid, keys| Evidence { appends: Some(false), ..back(replid, keys) };
+        let named =
+            || Evidence { appends: Some(false), ..Evidence { run: RunId("2".into()), ..said("r", 5, 3) } };
+        assert_eq!(rank(&[("a", saved("x", 4))]).chosen, None, "b and c may have newer ones");
+        assert_eq!(rank(&[("a", back("x", 4))]).chosen, Some(node("a")), "nobody says that it is one");
+        let all = [("a", saved("x", 4)), ("b", named()), ("c", named())];
+        assert_eq!(rank(&all).chosen, None, "nobody knows which is the newest");
+        let alone = [("a", saved("x", 4)), ("b", saved("y", 0)), ("c", saved("z", 0))];
+        assert_eq!(rank(&alone).chosen, Some(node("a")), "all are back, and there is nothing else");
+        let in_its_run = Evidence { appends: Some(false), ..said("x", 0, 4) };
+        assert_eq!(rank(&[("a", in_its_run)]).chosen, Some(node("a")), "it was not restarted");
+    }
+
+    #[test]
+    fn who_is_back_does_not_lead_beside_data_without_a_known_name() {
+        let back = |replid, offset, keys| Evidence { run: RunId("2".into()), ..said(replid, offset, keys) };
+        let log = Evidence { appends: Some(true), ..back("x", 0, 9) };
+        let all = [("a", back("y", 0, 0)), ("b", log.clone()), ("c", back("r", 5, 1))];
+        let ranking = rank(&all);
+        assert_eq!(ranking.chosen, None, "b's append-only file may hold all");
+        assert_eq!(ranking.dropped[&node("c")], Dropped::Restarted);
+        let ranking = rank(&[("a", back("r", 5, 1)), ("b", log.clone()), ("c", back("r", 5, 1))]);
+        assert_eq!(ranking.dropped[&node("a")], Dropped::Restarted, "nor the recorded master");
+        let renamed = |offset, previous| Evidence {
+            history: History { previous, ..said("z", offset, 1).history },
+            ..back("z", offset, 1)
+        };
+        let master = renamed(7, Some((ReplId("r".into()), 6)));
+        let others = |offset| [("b", renamed(offset, None)), ("c", renamed(7, None))];
+        let [b, c] = others(7);
+        assert_eq!(
+            rank(&[("a", master.clone()), b, c]).chosen,
+            Some(node("a")),
+            "they have followed it since"
+        );
+        let [b, c] = others(8);
+        assert_eq!(rank(&[("a", master), b, c]).dropped[&node("a")], Dropped::Restarted);
+        let stranger = said("x", 9, 9);
+        let ranking = rank(&[("a", back("r", 6, 1)), ("b", stranger), ("c", back("r", 5, 1))]);
+        assert_eq!(
+            ranking.chosen,
+            Some(node("a")),
+            "who was not restarted lost what it had to the stranger's"
+        );
+        let never_down = rank(&[("b", log), ("c", said("r", 5, 1))]);
+        assert_eq!(never_down.chosen, Some(node("c")));
+    }
+
+    #[test]
+    fn a_replica_from_which_all_was_deleted_is_no_worse_for_that() {
+        let behind = || said("r", 4, 1);
+        assert_eq!(rank(&[("b", said("r", 9, 0)), ("c", behind())]).chosen, Some(node("b")));
+        let of_another = |it: Evidence| rank(&[("b", it), ("c", behind())]).dropped[&node("b")];
+        assert_eq!(of_another(Evidence { run: RunId("2".into()), ..said("r", 9, 0) }), Dropped::Empty);
+        assert_eq!(of_another(said("x", 9, 0)), Dropped::Empty);
+        assert_eq!(of_another(said("r", 4, 0)), Dropped::Empty, "c stands there, too, and has a key");
+        let mut lost = record();
+        lost.members[1].ok = false;
+        let evidence = [(node("b"), said("r", 9, 0)), (node("c"), behind())].into();
+        let ranking = rank_candidates(&lost, &evidence, &BTreeMap::new());
+        assert_eq!(ranking.dropped[&node("b")], Dropped::Empty, "a copy of it may have failed");
+        let cleared = Evidence { role: Role::Master { replicas: 1 }, ..said("r", 9, 0) };
+        assert_eq!(rank(&[("a", cleared), ("c", behind())]).chosen, Some(node("a")));
+        assert_eq!(
+            rank(&[("a", said("r", 9, 0)), ("c", behind())]).chosen,
+            Some(node("c")),
+            "it was demoted"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use redis_failover_core::{Leadership, Link};
 
 use crate::nodes::Process;
 use crate::queue::{MS, Micros, S};
+use crate::redis::Persistence;
 use crate::swarm::{FaultKind, choose};
 use crate::wires::{ConnId, End, Host, Payload};
 use crate::world::{Event, World};
@@ -304,9 +305,9 @@ impl World {
         );
     }
 
-    /// Whether all are back, and nobody can tell which of several histories is the better one: the recorded master is
-    /// empty, and the others hold keys under names that the record does not know, or are empty in a history that it
-    /// does know, so that the keys may have been deleted.
+    /// Whether all are back, and nobody can tell which of several histories is the better one: some hold keys under names
+    /// that the record does not know, and neither the recorded master's word counts nor that of one that never stopped;
+    /// or they hold some and another, in a history that it does know, is empty, so that the keys may have been deleted.
     fn is_for_an_operator(&self) -> bool {
         let founders =
             self.nodes.iter().filter(|node| node.server.is_master() && !node.server.writes.is_empty());
@@ -318,10 +319,16 @@ impl World {
         let known = |node: &&crate::nodes::Node| record.lineages.locate(&node.server.history()).is_some();
         let holders: Vec<_> = self.nodes.iter().filter(|node| !node.server.writes.is_empty()).collect();
         let names: BTreeSet<_> = holders.iter().map(|node| &node.server.replid().0).collect();
-        let master = holders.iter().any(|node| node.server.addr == record.master);
+        let decides = |node: &&crate::nodes::Node| {
+            let server = &node.server;
+            let stayed = record.run_of(&server.addr).is_none_or(|run| *run == server.run());
+            let has_all = stayed || server.persistence == Persistence::Log;
+            if known(node) { stayed } else { server.addr == record.master && has_all }
+        };
         let deleted = self.nodes.iter().any(|node| node.server.writes.is_empty() && known(&node));
         let ambiguous = names.len() > 1 || (deleted && !names.is_empty());
-        self.active == 0 && ambiguous && !master && !holders.iter().any(known)
+        let unknown = !holders.iter().all(known);
+        self.active == 0 && ambiguous && unknown && !holders.iter().any(decides)
     }
 
     fn why_not_well(&mut self) -> String {

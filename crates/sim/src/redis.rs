@@ -55,8 +55,9 @@ pub struct Server {
     pub max_lag: u64,
     /// `replica-priority`.
     pub priority: u32,
-    /// Whether its replicas are fed on when it follows another, as by Redis 7.0 and Valkey; Redis 6.2 cuts them off.
-    pub feeds_on: bool,
+    /// Whether it does as Redis 6.2: it cuts its replicas off when it follows another, where Redis 7.0 and Valkey feed
+    /// them on, and a master does not read from its snapshot whose history it is.
+    pub is_6_2: bool,
     /// What its disk keeps.
     pub persistence: Persistence,
     /// The last snapshot.
@@ -111,7 +112,7 @@ impl Server {
             min_replicas_to_write: 0,
             max_lag: 10_000,
             priority: 100,
-            feeds_on: true,
+            is_6_2: false,
             persistence,
             snapshot: None,
             filed: (None, 0),
@@ -156,12 +157,12 @@ impl Server {
                 (self.replid, self.offset, self.resumes) = (replid, offset, true);
             }
             // A master takes a new name for what it goes on with, and knows the old one.
-            (Some(replid), None) => {
+            (Some(replid), None) if !self.is_6_2 => {
                 (self.previous, self.offset) = (Some((replid, offset + 1)), offset);
                 self.replid = self.new_name();
                 self.keep_backlog();
             }
-            (None, _) => self.replid = self.new_name(),
+            (_, _) => self.replid = self.new_name(),
         }
     }
 
@@ -215,7 +216,7 @@ impl Server {
         self.resumes |= self.follows.is_none();
         self.follows = Some(of);
         self.link_is_down();
-        Upheaval { master: true, replicas: !self.feeds_on }
+        Upheaval { master: true, replicas: self.is_6_2 }
     }
 
     /// REPLICAOF NO ONE.
@@ -393,7 +394,7 @@ impl Server {
             saved: None,
             min_replicas_to_write: Some(self.min_replicas_to_write),
             version: None,
-            appends: None,
+            appends: Some(self.persistence == Persistence::Log),
         }
     }
 }

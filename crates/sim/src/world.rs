@@ -159,7 +159,7 @@ impl World {
             let port = u16::try_from(6379 + n - host).unwrap_or(u16::MAX);
             let mut server = Server::new(NodeAddr::new(format!("n{host}"), port), disk);
             server.priority = swarm.priorities[n];
-            server.feeds_on = !operators.old_servers;
+            server.is_6_2 = operators.old_servers;
             Node::new(server, swarm.ping)
         };
         let nodes: Vec<_> = swarm.disks.iter().copied().enumerate().map(server).collect();

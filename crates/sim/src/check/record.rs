@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::brief;
 use crate::monitor::Monitor;
 use crate::nodes::Process;
-use crate::redis::WriteId;
+use crate::redis::{Persistence, Server, WriteId};
 use crate::world::World;
 
 /// The record.
@@ -135,6 +135,7 @@ impl World {
         }
         // An operator who accepts what is lost by it may name whomever he likes.
         let since = self.checks.chosen_since.saturating_sub(self.longest_vote());
+        self.note_absent(m, chosen, old, change.reason == Reason::Switchover);
         let switches = change.reason == Reason::Switchover;
         let accepted = !switches && self.orders.accepts(old.epoch, chosen, since);
         if self.check_ordered((chosen, accepted), old, new)
@@ -192,18 +193,24 @@ impl World {
         }
     }
 
-    /// A node that was restarted does not lead while one that is missing holds acknowledged writes that it lacks, be it
-    /// in its memory or on its disk. Only where its history is known. Yields whether that broke.
+    /// A node that was restarted does not lead while one that is missing, or is back under a name that nobody knows, holds
+    /// acknowledged writes that it lacks, be it in its memory or on its disk. Yields whether that broke.
     fn check_waited(&mut self, m: usize, chosen: usize, old: &Topology, new: &Topology) -> bool {
         let it = &self.nodes[chosen].server;
         let known = old.run_of(&it.addr);
         // A master with an append-only file comes back with all, under a name that nobody knows, and need not wait.
-        let unknown = old.lineages.locate(&it.history()).is_none();
-        if unknown || known.is_none_or(|run| *run == it.run()) {
+        let is_unknown = |server: &Server| old.lineages.locate(&server.history()).is_none();
+        let unknown = is_unknown(it);
+        if (unknown && it.persistence == Persistence::Log) || known.is_none_or(|run| *run == it.run()) {
             return false;
         }
-        for n in (0..self.nodes.len()).filter(|n| *n != chosen && !self.monitors[m].held.contains_key(n)) {
+        for n in (0..self.nodes.len()).filter(|n| *n != chosen) {
             let node = &self.nodes[n];
+            let restarted = old.run_of(&node.server.addr).is_some_and(|run| *run != node.server.run());
+            let compared = unknown || !(is_unknown(&node.server) && restarted);
+            if self.monitors[m].held.contains_key(&n) && compared {
+                continue;
+            }
             if node.process != Process::Dead && self.queue.now() < node.loading_until {
                 // What it held made room for the copy that it reads.
                 continue;

@@ -67,8 +67,8 @@ scripts! {
 
 /// Plays a script on the model and on real servers of this version.
 fn play(flavour: Flavour, script: &str) {
-    let feeds_on = flavour != Flavour::Redis62;
-    let (mut model, mut real) = (Model::new(feeds_on), Real::new(flavour));
+    let is_6_2 = flavour == Flavour::Redis62;
+    let (mut model, mut real) = (Model::new(is_6_2), Real::new(flavour));
     let (mut of_model, mut of_real) = (Memory::default(), Memory::default());
     for line in script::parse(script) {
         let before = model.resyncs();

@@ -30,7 +30,7 @@ struct Connection {
 
 /// Servers and what is between them.
 pub(crate) struct Model {
-    feeds_on: bool,
+    is_6_2: bool,
     nodes: BTreeMap<String, Node>,
     connections: BTreeMap<LinkId, Connection>,
     connected: LinkId,
@@ -43,8 +43,8 @@ fn addr(name: &str) -> NodeAddr {
 
 impl Model {
     /// Servers will be started that feed their replicas on when they follow another, or cut them off.
-    pub(crate) fn new(feeds_on: bool) -> Self {
-        Self { feeds_on, nodes: BTreeMap::new(), connections: BTreeMap::new(), connected: 0, written: 0 }
+    pub(crate) fn new(is_6_2: bool) -> Self {
+        Self { is_6_2, nodes: BTreeMap::new(), connections: BTreeMap::new(), connected: 0, written: 0 }
     }
 
     /// Does it, and lets everything come to rest. Returns what a client is told, where it is more than yes.
@@ -117,7 +117,7 @@ impl Model {
     fn start(&mut self, name: &str, log: bool) {
         let persistence = if log { Persistence::Log } else { Persistence::Snapshots };
         let mut server = Server::new(addr(name), persistence);
-        server.feeds_on = self.feeds_on;
+        server.is_6_2 = self.is_6_2;
         let node = Node { server, alive: true, hung: false, resyncs: Resyncs::default(), held: Vec::new() };
         self.nodes.insert(name.to_owned(), node);
     }
