@@ -49,9 +49,9 @@ impl Planner<'_> {
             seen.fenced = seen.members.iter().any(follows_well);
         }
         let told = self.progress.fence.as_ref().filter(|it| record.master_run.as_ref() == Some(&it.run));
-        if seen.fenced && told.is_some_and(|it| it.number > 0) {
-            // Not before, also not when that is only recorded: a master that is not fenced goes on without who is in
-            // step as soon as their link breaks.
+        if seen.fenced && told.is_some_and(|it| it.number > 0 && it.done) {
+            // Not before, also not when that is only recorded, or told and not heard: a master that is not fenced goes
+            // on without who is in step as soon as their link breaks.
             seen.left.retain(|node| !self.is_in_step(node));
         }
     }
@@ -66,11 +66,19 @@ impl Planner<'_> {
         off && record.fenced && !self.progress.fence.as_ref().is_some_and(told)
     }
 
-    /// Notes in `seen` that the master goes on without any of the replicas.
+    /// Notes in `seen` that the master goes on without any of the replicas, also of those that followed first just now.
     pub(super) fn leave_behind(&self, seen: &mut Topology) {
         let record = self.facts.record;
         let replicas = record.nodes().filter(|node| **node != record.master);
-        seen.left.extend(replicas.filter(|node| record.synced.contains_key(*node)).cloned());
+        seen.left.extend(replicas.filter(|node| seen.synced.contains_key(*node)).cloned());
+    }
+
+    /// Notes in `opened` that the next master goes on without who was not there when it was chosen.
+    pub(super) fn leave_the_absent(&self, opened: &mut Topology) {
+        let record = self.facts.record;
+        let held = |node: &NodeAddr| *node == record.master || record.synced.contains_key(node);
+        let absent = record.nodes().filter(|node| !self.progress.evidence.contains_key(*node) && held(node));
+        opened.left.extend(absent.cloned());
     }
 
     /// How far the master was when each replica that was left behind was first seen to follow it again: who is there is

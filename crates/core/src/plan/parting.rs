@@ -73,7 +73,7 @@ impl Planner<'_> {
     }
 
     /// Whether the group's masters are fenced, and not by a number of their operator's.
-    fn fences(&self) -> bool {
+    pub(super) fn fences(&self) -> bool {
         let record = self.facts.record;
         record.policy.fencing() != Fencing::Off && record.min_replicas_to_write == 0
     }
@@ -88,6 +88,7 @@ impl Planner<'_> {
     fn let_go_of_all(&self) -> Topology {
         let mut parted = self.facts.record.clone();
         parted.fenced = false;
+        self.remember_who_followed(&mut parted);
         self.leave_behind(&mut parted);
         parted
     }

@@ -39,7 +39,7 @@ impl Planner<'_> {
 
     /// Notes in `seen` how far the master had come when it fed a lost replica no more, until that is `OK` again or
     /// the master feeds it, or feeds somebody of whom it is not known who that is: a replica may follow though the
-    /// monitors do not reach it.
+    /// monitors do not reach it. The master has gone on without it, whoever else follows.
     pub(super) fn remember_the_lost(&self, seen: &mut Topology) {
         let record = self.facts.record;
         let master = self.facts.fresh(&record.master, None);
@@ -56,6 +56,7 @@ impl Planner<'_> {
             } else if seen.synced.contains_key(addr) && lost_since.is_some_and(|since| master.asked > since) {
                 let history = &master.history;
                 seen.reached.entry(addr.clone()).or_insert_with(|| (history.replid.clone(), history.offset));
+                seen.left.insert(addr.clone());
             }
         }
     }

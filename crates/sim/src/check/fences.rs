@@ -28,8 +28,11 @@ pub(super) struct Fences {
     lowered: BTreeMap<usize, Micros>,
     /// When each server last went on after it had stood still.
     woke: BTreeMap<usize, Micros>,
-    /// Without whom the master was let go on: who followed it before. Who did so only since then may lead.
+    /// Without whom the master was let go on: who followed it before, or was not there as it was chosen. Who followed
+    /// only since then may lead.
     without: BTreeSet<NodeAddr>,
+    /// Who held something of the group's and was not there when the next master was chosen.
+    absent: BTreeSet<NodeAddr>,
     /// What it took since then and nobody else can have.
     alone: Writes,
     /// Since when the published master takes no write though nothing hinders its leader.
@@ -65,7 +68,7 @@ impl Fences {
 
     /// Another master is published: what the former took alone is given up.
     pub(super) fn published(&mut self) {
-        (self.without, self.alone) = Default::default();
+        (self.without, self.alone) = (std::mem::take(&mut self.absent), Writes::default());
     }
 }
 
@@ -136,6 +139,21 @@ impl World {
         }
     }
 
+    /// An epoch is opened: who is not there now has no part in what the chosen one will take alone. A switchover asks
+    /// only who takes part in it.
+    pub(super) fn note_absent(&mut self, m: usize, chosen: usize, old: &Topology, switches: bool) {
+        let lately = self.queue.now().saturating_sub(2 * S);
+        let is_absent = |n: &usize| {
+            let frozen = self.monitors[m].frozen_at.get(n).is_some_and(|at| *at >= lately);
+            let node = &self.nodes[*n].server.addr;
+            let held = *node == old.master || old.synced.contains_key(node);
+            *n != chosen && held && !frozen && !switches && old.nodes().any(|member| member == node)
+        };
+        let absent = (0..self.nodes.len()).filter(is_absent);
+        let absent = absent.map(|n| self.nodes[n].server.addr.clone()).collect();
+        self.checks.fences.absent = absent;
+    }
+
     /// An epoch is opened while the master is missing: the chosen one does not lack what that took when it was let go
     /// on alone. Yields whether that broke.
     pub(super) fn check_left(&mut self, m: usize, chosen: usize, old: &Topology) -> bool {
@@ -146,7 +164,14 @@ impl World {
         let held = &self.nodes[chosen].server.writes;
         let lacking =
             self.checks.fences.alone.without(held).filter(|id| self.checks.live.contains(*id)).count();
-        let was_left = self.checks.fences.without.contains(&self.nodes[chosen].server.addr);
+        let without = |n: usize| self.checks.fences.without.contains(&self.nodes[n].server.addr);
+        // It may where one that may lead is there and has no more.
+        let has_no_more = |n: &usize| {
+            let held = &self.nodes[*n].server.writes;
+            !without(*n) && self.checks.fences.alone.without(held).count() >= lacking
+        };
+        let is_as_good = self.monitors[m].held.keys().any(has_no_more);
+        let was_left = without(chosen) && !is_as_good;
         if lacking > 0 && was_left {
             let (addr, left) = (&self.nodes[chosen].server.addr, &old.left);
             let detail = format!("{addr} lacks {lacking} that {} took alone; left {left:?}", old.master);
@@ -167,30 +192,39 @@ impl World {
             return;
         }
         let refuses = server.is_master() && server.min_replicas_to_write == 1 && !server.has_replicas();
-        if !refuses || !self.nothing_hinders(n) {
+        let (seen, all) = self.who_sees(n);
+        let registered = self.steady_record().map_or(0, |record| record.monitors.len());
+        if !refuses || !(all || seen > registered / 2) {
             self.checks.fences.stranded = None;
             return;
         }
+        // A leader that does not reach it leaves the lead to one that does.
+        let limit = if all { LET_GO } else { 2 * LET_GO + 2 * S + 3 * self.swarm.down_after };
         let since = *self.checks.fences.stranded.get_or_insert(now);
-        if now - since > LET_GO {
+        if now - since > limit {
             let detail =
                 format!("{} takes no write for {} ms", self.nodes[n].server.addr, (now - since) / MS);
             self.violate("let-go-on-alone", &detail);
         }
     }
 
-    /// Whether a monitor leads, and all of them that have not left reach that node and `ZooKeeper`.
-    fn nothing_hinders(&self, n: usize) -> bool {
+    /// How many monitors reach that node, and whether all do, where one leads and nothing lies between those that have
+    /// not left and `ZooKeeper`.
+    fn who_sees(&self, n: usize) -> (usize, bool) {
         // Who has left the group hinders nobody.
-        let open = |m: usize| {
-            let there = self.wires.way(Host::Monitor(m), Host::Ensemble);
-            let back = self.wires.way(Host::Ensemble, Host::Monitor(m));
-            let monitor = &self.monitors[m];
-            let runs = monitor.alive && monitor.stopped_until.is_none() && self.reaches(m, n);
-            let open = [there, back].iter().all(|way| way.cuts == 0 && way.slowed == 0);
-            monitor.has_left || (runs && open)
+        let staying: Vec<_> = (0..self.monitors.len()).filter(|m| !self.monitors[*m].has_left).collect();
+        let open = |m: &usize| {
+            let there = self.wires.way(Host::Monitor(*m), Host::Ensemble);
+            let back = self.wires.way(Host::Ensemble, Host::Monitor(*m));
+            let monitor = &self.monitors[*m];
+            let runs = monitor.alive && monitor.stopped_until.is_none();
+            runs && [there, back].iter().all(|way| way.cuts == 0 && way.slowed == 0)
         };
-        self.ensemble.up && self.somebody_leads() && (0..self.monitors.len()).all(open)
+        if !(self.ensemble.up && self.somebody_leads() && staying.iter().all(open)) {
+            return (0, false);
+        }
+        let seen = staying.iter().filter(|m| self.reaches(**m, n)).count();
+        (seen, seen == staying.len())
     }
 
     /// Whether a master that has replicas takes writes only while it has: so it is when all is well.
