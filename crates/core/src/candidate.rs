@@ -250,8 +250,8 @@ fn judge(
 
 /// Whether a node holds no keys because all were deleted: it has not stopped following, or leading.
 ///
-/// A copy that could not be loaded leaves a node empty under its old name, too, but such a one is not `OK` any more; and
-/// nobody is empty where another that stands at the same position has keys.
+/// A copy that could not be loaded leaves a node empty under its old name, too, but such a one is not `OK` any more;
+/// and nobody is empty where another that stands at the same position has keys.
 fn was_cleared(
     node: &NodeAddr,
     record: &Topology,

@@ -28,9 +28,6 @@ use session::Session;
 /// How fast nodes are asked while something is in doubt, and in its first moments.
 const PACES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(2));
 
-/// For how long a monitor that can't do a leader's work leaves it to others.
-const ASIDE: Duration = Duration::from_secs(30);
-
 /// One monitor.
 #[derive(Clone, Debug)]
 pub(crate) struct Monitor {
@@ -280,24 +277,6 @@ impl World {
         self.may_stand_aside(m, now);
         self.act(m, now);
         self.sleep(m);
-    }
-
-    /// Leaves the lead to others for a while where they can do more, as `server/src/monitor/candidacy.rs` does.
-    fn may_stand_aside(&mut self, m: usize, now: Instant) {
-        let monitor = &mut self.monitors[m];
-        let stands_again = monitor.aside.take_if(|until| *until <= now).is_some();
-        let leaves = monitor.aside.is_none()
-            && monitor.decider.is_out_of_touch(now)
-            && self.bug != Some(Bug::LeadsOnBlind);
-        if leaves {
-            self.say(|| format!("m{m} stands aside"));
-            self.monitors[m].aside = Some(now + ASIDE);
-            // It follows from here on, and then its lock goes.
-            self.lead(m, Leadership::Following);
-        }
-        if leaves || stands_again {
-            self.send_up(m, Up::Stand(!leaves));
-        }
     }
 
     fn tick(&mut self, m: usize, now: Instant) {

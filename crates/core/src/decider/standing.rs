@@ -8,12 +8,12 @@ use crate::verdict::Verdict;
 use crate::view::Vote;
 
 impl Decider {
-    /// Whether this leader has found the published master out of reach for longer than others may need to find and say so,
-    /// while another monitor still reaches it and no quorum finds it down.
+    /// Whether this leader has found the published master out of reach for longer than others may need to find and say
+    /// so, while another monitor still reaches it and no quorum finds it down.
     ///
     /// Such a leader replaces nobody and repairs nothing: a master that has lost its last replica would stay closed for
-    /// as long as it leads. The other one can let it go on. Sooner the votes of a quorum may be on their way, and nobody
-    /// may lead while they arrive.
+    /// as long as it leads. The other one can let it go on. Sooner the votes of a quorum may be on their way, and
+    /// nobody may lead while they arrive.
     pub fn is_out_of_touch(&self, now: Instant) -> bool {
         let Some(facts) = self.facts(now).filter(|_| matches!(self.leadership, Leadership::Leading(_)))
         else {

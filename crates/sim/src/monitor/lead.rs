@@ -1,12 +1,20 @@
-//! The watch over who leads, as `server/src/monitor/lead_watch.rs` keeps it: one question after the other to the
-//! monitor that holds the lock. A question is lost where the way is cut; a process that is gone refuses it at once.
+//! Whether a monitor stands for the lead, and its watch over who leads, as `server/src/monitor/lead_watch.rs` keeps it:
+//! one question after the other to the monitor that holds the lock. A question is lost where the way is cut; a process
+//! that is gone refuses it at once.
 
-use redis_failover_core::{Event as Fact, Instant, LeadBallot, LeadWatch, NodeAddr, Probe, Term};
+use std::time::Duration;
+
+use redis_failover_core::{Event as Fact, Instant, LeadBallot, LeadWatch, Leadership, NodeAddr, Probe, Term};
 use redis_failover_store::{Contact, Leader};
 
 use super::{Micros, World};
+use crate::bugs::Bug;
+use crate::ensemble::Up;
 use crate::wires::Host;
 use crate::world::Event;
+
+/// For how long a monitor that can't do a leader's work leaves it to others.
+const ASIDE: Duration = Duration::from_secs(30);
 
 /// One monitor's watch over who leads.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +58,24 @@ fn holder(leader: &Leader) -> Option<(usize, u32)> {
 }
 
 impl World {
+    /// Leaves the lead to others for a while where they can do more, as `server/src/monitor/candidacy.rs` does.
+    pub(super) fn may_stand_aside(&mut self, m: usize, now: Instant) {
+        let monitor = &mut self.monitors[m];
+        let stands_again = monitor.aside.take_if(|until| *until <= now).is_some();
+        let leaves = monitor.aside.is_none()
+            && monitor.decider.is_out_of_touch(now)
+            && self.bug != Some(Bug::LeadsOnBlind);
+        if leaves {
+            self.say(|| format!("m{m} stands aside"));
+            self.monitors[m].aside = Some(now + ASIDE);
+            // It follows from here on, and then its lock goes.
+            self.lead(m, Leadership::Following);
+        }
+        if leaves || stands_again {
+            self.send_up(m, Up::Stand(!leaves));
+        }
+    }
+
     /// Watches who leads from now on, and nobody else.
     pub(super) fn watch_leader(&mut self, m: usize, leader: Option<Leader>) {
         let now = self.monitors[m].local(self.queue.now());
