@@ -2,7 +2,7 @@
 //!
 //! A line is `SERVERS VERB …; SERVERS VERB … => OUTCOME`. The outcome is what the commands answered, where it is more
 //! than yes, and which resynchronisations the line caused; without an arrow there was neither. `#` is a comment, and
-//! `! FLAVOUR` says that this server does otherwise in the next line, and why; the script ends there for it.
+//! `! FLAVOUR: OUTCOME` says what comes of the next line on that version, where it is something else.
 
 use redis_failover_lab::Flavour;
 
@@ -47,18 +47,26 @@ pub(crate) struct Line {
     /// What is done, in order.
     pub(crate) commands: Vec<(String, Verb)>,
     /// What must come of it.
-    pub(crate) outcome: String,
-    /// Who does otherwise here.
-    pub(crate) differs: Vec<Flavour>,
+    outcome: String,
+    /// What must come of it on versions that do otherwise.
+    others: Vec<(Flavour, String)>,
+}
+
+impl Line {
+    /// What must come of it on this version.
+    pub(crate) fn outcome(&self, flavour: Flavour) -> &str {
+        let other = self.others.iter().find(|(of, _)| *of == flavour);
+        other.map_or(&self.outcome, |(_, outcome)| outcome)
+    }
 }
 
 /// Reads a script.
 pub(crate) fn parse(script: &str) -> Vec<Line> {
-    let mut differs = Vec::new();
+    let mut others = Vec::new();
     let mut lines = Vec::new();
     for text in script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if let Some(mark) = text.strip_prefix("! ") {
-            differs.push(flavour(mark));
+            others.push(other(mark));
             continue;
         }
         let (commands, outcome) = text.split_once(" => ").unwrap_or((text, ""));
@@ -66,17 +74,18 @@ pub(crate) fn parse(script: &str) -> Vec<Line> {
             text: text.to_owned(),
             commands: commands.split(';').flat_map(commands_of).collect(),
             outcome: outcome.to_owned(),
-            differs: std::mem::take(&mut differs),
+            others: std::mem::take(&mut others),
         });
     }
-    assert!(differs.is_empty(), "a mark without a line after it");
+    assert!(others.is_empty(), "a mark without a line after it");
     lines
 }
 
-fn flavour(mark: &str) -> Flavour {
+fn other(mark: &str) -> (Flavour, String) {
     let known = [("6.2: ", Flavour::Redis62), ("9.1: ", Flavour::Valkey91)];
-    let found = known.iter().find(|(name, _)| mark.starts_with(name));
-    found.unwrap_or_else(|| panic!("no flavour and reason: {mark:?}")).1
+    let found =
+        known.iter().find_map(|(name, flavour)| Some((*flavour, mark.strip_prefix(name)?.to_owned())));
+    found.unwrap_or_else(|| panic!("no flavour and outcome: {mark:?}"))
 }
 
 fn commands_of(sentence: &str) -> Vec<(String, Verb)> {
