@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
-use redis_failover_core::routing::Route;
+use redis_failover_core::routing::{Route, Step};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 use tracing::Instrument;
@@ -57,9 +57,10 @@ use reads::Seat;
 ///
 /// WATCH and MULTI begin a session: everything up to EXEC, DISCARD or UNWATCH goes over a TCP connection of its own. A
 /// clone that is made meanwhile shares the session, as `redis::aio::transaction_async` needs; any other clone does not.
-/// If the master changes in between, EXEC yields nil, as if a watched key had changed. Any other command fails once
-/// then, as not executed; later ones go on as without a session. MULTI by itself is refused until EXEC has yielded
-/// nil, or WATCH or UNWATCH is sent. What was queued is refused up to EXEC or DISCARD.
+/// If the master changes in between, EXEC yields nil, as if a watched key had changed. Any other command but UNWATCH
+/// fails once then, as not executed; later ones go on as without a session. MULTI by itself is refused until EXEC has
+/// yielded nil, or WATCH or UNWATCH is sent. What was queued is refused up to EXEC or DISCARD. UNWATCH alone asks no
+/// server where nothing is watched (any more).
 ///
 /// What would change the shared connection for others is refused, with [`crate::Outcome::NotExecuted`] and a hint:
 /// SELECT, AUTH, HELLO, SUBSCRIBE and its like, MONITOR, CLIENT REPLY, TRACKING and SETNAME, and WAIT alone.
@@ -117,7 +118,11 @@ impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let _writing = self.note_on_drop(Work::Command(command));
-            let entered = self.enter()?;
+            let entered = match self.enter() {
+                // As everywhere without a session: see `on_own_terms`.
+                Err(_) if self.has_nothing_to_unwatch(command) => return Ok(Value::Okay),
+                entered => entered?,
+            };
             let reply = self.command(command).await;
             self.gate = entered.end();
             reply
@@ -187,7 +192,6 @@ impl Connection {
     }
 
     /// Whether something lasts on it that began with WATCH or MULTI.
-    #[cfg(feature = "r2d2")]
     pub(crate) fn is_in_session(&self) -> bool {
         self.session.as_ref().is_some_and(|session| !session.has_ended())
     }
@@ -195,6 +199,10 @@ impl Connection {
     /// Begins a call, if calls may still begin.
     fn enter(&mut self) -> RedisResult<Entered> {
         Entered::new(self.gate.take().unwrap_or_else(|| Arc::clone(&self.shared.inner.gate)))
+    }
+
+    fn has_nothing_to_unwatch(&mut self, command: &Cmd) -> bool {
+        !self.is_in_session() && self.recent.route(command) == Route::Session(Step::Unwatch)
     }
 
     async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {

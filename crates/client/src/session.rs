@@ -133,18 +133,22 @@ impl State {
     fn lost(&mut self, is_news: bool, work: Work<'_>) -> Option<RedisResult<Reply>> {
         self.lasts = self.lasts.after_loss();
         let steps = work.steps();
+        let unwatches = steps.iter().any(|(_, step)| *step == Step::Unwatch);
+        // It has come true with the loss, whether that is news or not.
+        let has_come_true = unwatches && matches!(work, Work::Command(_)) && !self.lasts.queueing;
         // What should have been queued must not be executed alone.
-        if is_news || self.lasts.queueing || self.lasts.is_missed_by(&steps) {
+        let is_told = is_news || self.lasts.queueing || self.lasts.is_missed_by(&steps);
+        if is_told && !has_come_true {
             return Some(self.answer(work));
         }
-        if steps.iter().any(|(_, step)| *step == Step::Unwatch) {
+        if unwatches {
             self.lasts = Lasting::default();
         }
         None
     }
 
-    /// What is answered to this without sending it. No error but that of UNWATCH or DISCARD makes a lost watch be
-    /// forgotten: it says that this may be sent again, which must not be executed unwatched then.
+    /// What is answered to this without sending it. No error but that of DISCARD makes a lost watch be forgotten: it
+    /// says that this may be sent again, which must not be executed unwatched then.
     fn answer(&mut self, work: Work<'_>) -> RedisResult<Reply> {
         if self.lasts.spoiled
             && let Some(nil) = work.nil_of_exec()
@@ -152,12 +156,10 @@ impl State {
             self.lasts = Lasting::default();
             return Ok(nil);
         }
-        // In a pipeline UNWATCH is no word on its own: it may stand behind MULTI.
-        let alone = matches!(work, Work::Command(_));
         self.lasts = work.steps().iter().fold(self.lasts, |lasts, (_, step)| match step {
             Step::Exec => Lasting { queueing: false, ..lasts },
             Step::Discard => lasts.after(*step, Said::Done),
-            Step::Unwatch if alone => lasts.after(*step, Said::Done),
+            // In a pipeline UNWATCH is no word on its own: it may stand behind MULTI.
             Step::Watch | Step::Multi | Step::Unwatch => lasts,
         });
         let hint =

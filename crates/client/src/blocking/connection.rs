@@ -39,8 +39,8 @@ use crate::work::Reply;
 ///
 /// WATCH and MULTI begin a session: everything up to EXEC, DISCARD or UNWATCH goes over a TCP connection of its own. If
 /// the master changes in between, EXEC yields nil, as if a watched key had changed, and `redis::transaction` tries
-/// again. Any other command fails once then, as not executed; later ones go on as without a session. Where the closure
-/// of `redis::transaction` fails, redis-rs leaves WATCH behind: send UNWATCH.
+/// again. Any other command but UNWATCH fails once then, as not executed; later ones go on as without a session. Where
+/// the closure of `redis::transaction` fails, redis-rs leaves WATCH behind: send UNWATCH.
 ///
 /// What would change the shared connection for others is refused, with [`Outcome::NotExecuted`](crate::Outcome) and a
 /// hint: SELECT, AUTH, HELLO, SUBSCRIBE and its like, MONITOR, CLIENT REPLY, TRACKING and SETNAME, and WAIT alone.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{RedisError, RedisResult};
+use redis::{RedisError, RedisResult, Value};
 use redis_failover_core::routing::{Refusal, Route, Step};
 use tokio::time::sleep;
 
@@ -22,6 +22,9 @@ impl Connection {
             (Route::Refused(refusal), _) => Err(refused(refusal)),
             (Route::Cursor(at), Work::Command(command)) => self.read_on(command, at).await,
             (Route::Blocking, _) => self.block(work).await,
+            // Nothing is watched on the shared connection. The master is not asked for that: `redis::transaction` sends
+            // it when all is done, and passes on what becomes of it as what became of the transaction.
+            (Route::Session(Step::Unwatch), Work::Command(_)) => Ok(Reply::One(Value::Okay)),
             (Route::Session(_), _) => {
                 let begins = |(_, step): &(usize, Step)| matches!(step, Step::Watch | Step::Multi);
                 if work.steps().iter().any(begins) {

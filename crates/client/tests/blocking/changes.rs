@@ -313,3 +313,28 @@ fn what_blocks_a_thread_ends_when_another_closes_the_client() -> RedisResult<()>
     assert_eq!(client.close(LONG)?, 0);
     Ok(())
 }
+
+#[test]
+fn what_comes_after_exec_does_not_fail_a_transaction_that_was_executed() -> RedisResult<()> {
+    for closes in [false, true] {
+        let stage = Stage::start();
+        let client = patient(&stage);
+        let mut con = client.connection();
+        let begun = Instant::now();
+        // Behind the closure redis-rs sends UNWATCH.
+        let (incremented,): (i64,) = redis::transaction(&mut con, &["n"], |con, pipeline| {
+            let executed = pipeline.incr("n", 1).query(con)?;
+            if closes {
+                assert_eq!(client.close(LONG)?, 0);
+            } else {
+                stage.open_epoch(2, 0);
+                is_changing(&client);
+            }
+            Ok(executed)
+        })?;
+        assert_eq!(incremented, 1);
+        assert!(begun.elapsed() < Duration::from_secs(5), "it waited for a master: {:?}", begun.elapsed());
+        assert_eq!(client.metrics().not_executed, 0);
+    }
+    Ok(())
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use redis_failover::redis::{AsyncCommands, RedisResult, aio, cmd, pipe};
 use redis_failover::{Client, Connection, Outcome, ReadFrom, outcome};
 
-use crate::world::{Nodes, ok, soon};
+use crate::world::{LONG, Nodes, Stage, ok, patient, soon};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transactions_with_watch_lose_no_increment() -> RedisResult<()> {
@@ -427,6 +427,33 @@ async fn who_shares_a_session_is_not_told_that_it_was_lost_when_it_only_ended() 
         let _: () = other.set("w", round).await?;
         let executed: Option<(String,)> = pipe().atomic().set("a", 1).query_async(&mut con).await?;
         assert_eq!(executed, None, "it changed in round {round}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn unwatch_needs_no_master_where_nothing_is_watched_any_more() -> RedisResult<()> {
+    let stage = Stage::start();
+    let client = patient(&stage);
+    let mut con = client.connection();
+    for (epoch, watches, told) in [(2, false, false), (3, true, false), (4, true, true)] {
+        client.ready(LONG).await?;
+        if watches {
+            cmd("WATCH").arg("w").exec_async(&mut con).await?;
+        }
+        stage.open_epoch(epoch, 0);
+        soon("it is known", async || client.current_master().map_or(Ok(()), |it| Err(it.to_string()))).await;
+        if told {
+            con.get::<_, Option<i64>>("a").await.expect_err("it is told");
+        }
+        let begun = Instant::now();
+        for _ in 0..2 {
+            cmd("UNWATCH").exec_async(&mut con).await?;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        stage.publish(epoch, 0);
+        let executed: Option<(i64,)> = pipe().atomic().incr("n", 1).query_async(&mut con).await?;
+        assert!(executed.is_some(), "nothing is left of it in epoch {epoch}");
     }
     Ok(())
 }
