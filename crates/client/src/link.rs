@@ -148,8 +148,10 @@ pub(crate) fn identity(answers: &[Value], order: i64) -> RedisResult<Identity> {
         Some("slave" | "replica") => Some(Manner::Replica),
         _ => None,
     };
-    // A node that loads its data, or that may not show it without its master, says so to PING too.
-    let unusable = matches!(ping, Value::ServerError(error) if error.code() != "NOPERM");
+    // A node that loads its data, or that may not show it without its master, says so to PING too. One that can't save
+    // (MISCONF) does as well, and holds all of it.
+    let unusable =
+        matches!(ping, Value::ServerError(error) if matches!(error.code(), "LOADING" | "MASTERDOWN"));
     if unusable || field(replication, "master_sync_in_progress:")? == Some("1") {
         role = Some(Manner::Filling);
     }
@@ -239,7 +241,10 @@ mod tests {
         assert_eq!(look(pong(), "role:slave\r\nmaster_sync_in_progress:0\r\n"), Some(Manner::Replica));
         assert_eq!(look(pong(), "role:slave\r\nmaster_sync_in_progress:1\r\n"), Some(Manner::Filling));
         assert_eq!(look(refused("LOADING it"), "role:slave\r\n"), Some(Manner::Filling));
-        assert_eq!(look(refused("NOPERM no"), "role:master\r\n"), Some(Manner::Master));
+        assert_eq!(look(refused("MASTERDOWN it"), "role:slave\r\n"), Some(Manner::Filling));
+        for harmless in ["NOPERM no", "MISCONF it can't save", "ERR unknown command"] {
+            assert_eq!(look(refused(harmless), "role:master\r\n"), Some(Manner::Master), "{harmless}");
+        }
         let whole = identity(&[pong(), server.clone(), info("role:master")], 7).expect("an identity");
         assert_eq!((whole.run, whole.asked), (Some(RunId("abc".into())), 7));
     }

@@ -49,7 +49,7 @@ use crate::work::Reply;
 ///
 /// It follows the master by itself, and whatever breaks is made anew, so it never needs to be replaced:
 /// [`ConnectionLike::is_open`] says yes until a panic took it. [`ConnectionLike::check_connection`] asks the
-/// master, and says no while there is none.
+/// master whether it answers, be it with an error of its own, and says no while there is none.
 pub struct Connection {
     /// Away only while a call is on its way, or for ever where that panicked: whatever lasted on it is gone, and what
     /// comes next must not be sent as if nothing had been.
@@ -151,8 +151,10 @@ impl ConnectionLike for Connection {
     fn check_connection(&mut self) -> bool {
         let limit = self.client.driven.settings().connect_timeout;
         // Asked on another one: on this, PING would be queued behind MULTI, or wait for a master.
-        let asks = || redis::cmd("PING").exec(&mut self.client.connection()).is_ok();
-        self.is_open() && self.client.ready(limit).is_ok() && asks()
+        let pinged = || redis::cmd("PING").exec(&mut self.client.connection());
+        // An error of its own is an answer, too: that it can't save, or that this user may not ask.
+        let answers = || pinged().map_or_else(|error| error.code().is_some(), |()| true);
+        self.is_open() && self.client.ready(limit).is_ok() && answers()
     }
 
     fn is_open(&self) -> bool {

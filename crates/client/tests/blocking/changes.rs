@@ -10,7 +10,7 @@ use redis_failover::redis::{self, Commands, ConnectionLike, RedisError, RedisRes
 use redis_failover::{Epoch, Outcome, outcome};
 use redis_failover_lab::eventually;
 
-use crate::world::{LONG, Stage, calls, ok, patient};
+use crate::world::{LONG, Nodes, Stage, calls, end_saving, ok, patient, saving};
 
 /// Waits until a client knows that the master is being changed.
 fn is_changing(client: &Client) {
@@ -337,4 +337,12 @@ fn what_comes_after_exec_does_not_fail_a_transaction_that_was_executed() -> Redi
         assert_eq!(client.metrics().not_executed, 0);
     }
     Ok(())
+}
+
+#[test]
+fn a_master_that_cannot_save_answers_who_asks_whether_it_does() {
+    let nodes = Nodes::start_as(0, saving);
+    let mut con = nodes.master_only();
+    end_saving(&nodes.master);
+    assert!(con.check_connection());
 }

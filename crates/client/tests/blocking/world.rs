@@ -8,7 +8,7 @@ use redis_failover::blocking::{Client, Connection};
 use redis_failover::{Builder, ReadFrom};
 use redis_failover_lab::Redis;
 
-pub(crate) use stage::{LONG, Nodes, Stage, calls, example, ok, publish};
+pub(crate) use stage::{LONG, Nodes, Stage, calls, end_saving, example, ok, publish, saving};
 
 impl Nodes {
     /// A client of these nodes, with these settings.

@@ -6,7 +6,7 @@ use redis_failover::redis::{AsyncCommands, RedisResult, Value, cmd};
 use redis_failover::{Client, Outcome, ReadFrom, outcome};
 use redis_failover_lab::Link;
 
-use crate::world::{LONG, Stage, calls, follow, ok, patient, run, soon};
+use crate::world::{LONG, Nodes, Stage, calls, end_saving, follow, ok, patient, run, saving, soon};
 
 #[tokio::test]
 async fn a_master_that_is_ko_is_written_to_until_it_is_being_replaced() -> RedisResult<()> {
@@ -281,4 +281,26 @@ fn a_client_ends_with_its_first_runtime_and_says_so() {
     let error = runtime().block_on(client.connection().set::<_, _, ()>("a", 1)).expect_err("it has ended");
     assert!(error.to_string().contains("runtime"), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_master_that_cannot_save_is_the_master_still() -> RedisResult<()> {
+    let nodes = Nodes::start_as(0, saving);
+    let client = nodes.client(Client::builder().read_from(ReadFrom::Master));
+    let mut con = client.connection();
+    let _: () = con.set("a", 7).await?;
+    end_saving(&nodes.master);
+    // On connections of their own, which ask it what it is.
+    let error = con.blpop::<_, (String, i64)>("list", 0.1).await.expect_err("it is a write");
+    assert_eq!((error.code(), outcome(&error)), (Some("MISCONF"), Outcome::NotExecuted), "{error}");
+    cmd("WATCH").arg("w").exec_async(&mut con).await?;
+    assert_eq!(con.get::<_, i64>("a").await?, 7);
+    cmd("UNWATCH").exec_async(&mut con).await?;
+    client.pubsub().subscribe("news").await?;
+    // The shared one is made anew.
+    ok(&nodes.master, &["CLIENT", "KILL", "TYPE", "normal"]);
+    assert_eq!(con.get::<_, i64>("a").await?, 7);
+    let error = con.set::<_, _, ()>("a", 8).await.expect_err("it refuses that");
+    assert_eq!((error.code(), outcome(&error)), (Some("MISCONF"), Outcome::NotExecuted), "{error}");
+    Ok(())
 }

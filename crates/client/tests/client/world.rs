@@ -9,7 +9,7 @@ use redis_failover::redis::{AsyncCommands, Value};
 use redis_failover::{Builder, Client, Connection, ReadFrom};
 use redis_failover_lab::Redis;
 
-pub(crate) use stage::{LONG, Nodes, Stage, calls, example, follow, ok, publish, run};
+pub(crate) use stage::{LONG, Nodes, Stage, calls, end_saving, example, follow, ok, publish, run, saving};
 
 impl Nodes {
     /// A client of these nodes, with these settings.

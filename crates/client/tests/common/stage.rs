@@ -49,6 +49,23 @@ pub(crate) fn follow(replica: &Redis, master: &Redis) {
     ok(replica, &["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
 }
 
+/// A server that [`end_saving`] can be done to.
+pub(crate) fn saving() -> RedisBuilder {
+    Redis::builder().option("save", "3600 1").option("enable-protected-configs", "yes")
+}
+
+/// Has `node` refuse writes because it can't save any more.
+pub(crate) fn end_saving(node: &Redis) {
+    let gone = tempfile::tempdir().expect("a directory");
+    ok(node, &["CONFIG", "SET", "dir", &gone.path().to_string_lossy()]);
+    drop(gone);
+    ok(node, &["BGSAVE"]);
+    eventually(LONG, "it refuses writes", || match node.set("refused", "1") {
+        Err(why) if why.contains("MISCONF") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
 /// The reply, which must be no error.
 pub(crate) fn ok(node: &Redis, words: &[&str]) -> Reply {
     node.command(words).and_then(Reply::into_result).expect("it obeys")
