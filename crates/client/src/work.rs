@@ -46,7 +46,7 @@ pub(crate) enum Verdict {
     Done(RedisResult<Reply>),
     /// The node refused it before it began, and another may not.
     Refused(ServerError),
-    /// No reply came.
+    /// No whole reply came.
     Broken(RedisError),
 }
 
@@ -167,7 +167,8 @@ impl Work<'_> {
                 None => Verdict::Done(Ok(Reply::Many(values))),
             },
             Ok(reply) => Verdict::Done(Ok(reply)),
-            Err(error) if error.kind() == ErrorKind::Io => Verdict::Broken(error),
+            // Half a reply does not parse, and what is no reply was answered to nobody. Nothing is converted yet.
+            Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) => Verdict::Broken(error),
             // A transaction whose commands were refused while they were queued: nothing of it was executed.
             Err(error)
                 if error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort)

@@ -1,10 +1,14 @@
 //! What a client does with nodes that restart, hang, refuse, or are not what is published, and with its own end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use redis_failover::redis::{AsyncCommands, RedisResult, Value, cmd};
+use redis_failover::redis::{AsyncCommands, RedisResult, Value, cmd, pipe};
 use redis_failover::{Client, Outcome, ReadFrom, outcome};
-use redis_failover_lab::Link;
+use redis_failover_lab::{Link, Redis};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::world::{LONG, Nodes, Stage, calls, end_saving, follow, ok, patient, run, saving, soon};
 
@@ -302,5 +306,74 @@ async fn a_master_that_cannot_save_is_the_master_still() -> RedisResult<()> {
     assert_eq!(con.get::<_, i64>("a").await?, 7);
     let error = con.set::<_, _, ()>("a", 8).await.expect_err("it refuses that");
     assert_eq!((error.code(), outcome(&error)), (Some("MISCONF"), Outcome::NotExecuted), "{error}");
+    Ok(())
+}
+
+/// A way to `node` that ends so many connections in the middle of a long reply; its address.
+async fn cutting(node: &Redis, cuts: &Arc<AtomicUsize>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let (target, cuts) = (node.addr(), Arc::clone(cuts));
+    tokio::spawn(async move {
+        while let Ok((caller, _)) = listener.accept().await {
+            let server = TcpStream::connect(&target).await.expect("it listens");
+            tokio::spawn(pass_on(caller, server, Arc::clone(&cuts)));
+        }
+    });
+    address
+}
+
+async fn pass_on(caller: TcpStream, server: TcpStream, cuts: Arc<AtomicUsize>) {
+    let (mut requests, mut to_caller) = caller.into_split();
+    let (mut replies, mut to_server) = server.into_split();
+    let forth = async {
+        let _ = tokio::io::copy(&mut requests, &mut to_server).await;
+        let _ = to_server.shutdown().await;
+    };
+    let back = async {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(read @ 1..) = replies.read(&mut buffer).await {
+            let is_long = read > 10_000;
+            let one_less = |left: usize| left.checked_sub(1);
+            let ends = is_long && cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+            let passed = if ends { read / 2 } else { read };
+            if to_caller.write_all(&buffer[..passed]).await.is_err() || ends {
+                break;
+            }
+        }
+        let _ = to_caller.shutdown().await;
+    };
+    tokio::join!(forth, back);
+}
+
+#[tokio::test]
+async fn half_a_reply_is_none() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let cuts = Arc::new(AtomicUsize::new(0));
+    let address = cutting(&nodes.master, &cuts).await;
+    let builder = Client::builder().read_from(ReadFrom::Master);
+    let client = builder.build_fixed(&address, [""; 0]).expect("an address");
+    let mut con = client.connection();
+    let value = "x".repeat(100_000);
+    let _: () = con.set("big", &value).await?;
+    cuts.store(1, Ordering::SeqCst);
+    assert!(con.get::<_, String>("big").await? == value, "a read is repeated");
+    assert_eq!(cuts.load(Ordering::SeqCst), 0);
+    cuts.store(usize::MAX, Ordering::SeqCst);
+    let error = con.get::<_, String>("big").await.expect_err("it never comes whole");
+    assert_eq!(outcome(&error), Outcome::Unknown, "{error}");
+    cuts.store(1, Ordering::SeqCst);
+    let error = cmd("GETDEL").arg("big").exec_async(&mut con).await.expect_err("nobody repeats a write");
+    assert_eq!(outcome(&error), Outcome::Unknown, "{error}");
+    // It is the end of a session.
+    let _: () = con.set("big", &value).await?;
+    cmd("WATCH").arg("w").exec_async(&mut con).await?;
+    cmd("MULTI").exec_async(&mut con).await?;
+    con.get::<_, Value>("big").await?;
+    cuts.store(1, Ordering::SeqCst);
+    let error = cmd("EXEC").exec_async(&mut con).await.expect_err("half of it");
+    assert_eq!(outcome(&error), Outcome::Unknown, "{error}");
+    let executed: Option<(i64,)> = pipe().atomic().incr("n", 1).query_async(&mut con).await?;
+    assert_eq!(executed, Some((1,)));
     Ok(())
 }
