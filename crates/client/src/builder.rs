@@ -149,7 +149,8 @@ impl Builder {
     }
 
     /// How long a command waits for a node that can take it; default 10 s. Then it fails with
-    /// [`crate::Outcome::NotExecuted`].
+    /// [`crate::Outcome::NotExecuted`]. What is sent again because its reply did not come waits as long once more,
+    /// and is given up when no reply has come by then.
     pub fn wait_limit(mut self, limit: Duration) -> Self {
         self.settings.wait_limit = limit;
         self

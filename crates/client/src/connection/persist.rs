@@ -55,7 +55,7 @@ impl Connection {
         broken: &mut usize,
     ) -> RedisResult<(u16, Reply)> {
         let shared = Arc::clone(&self.shared);
-        let (deadline, mut rests) = (self.patience(), Rests::default());
+        let (mut deadline, mut rests) = (self.patience(), Rests::default());
         loop {
             match last.take() {
                 None => {}
@@ -77,8 +77,13 @@ impl Connection {
                     }
                     *broken += 1;
                     let again = read || self.retry_unknown;
-                    if !again || *broken > REPEATS || deadline.is_over() {
+                    if !again || *broken > REPEATS || *broken > 1 && deadline.is_over() {
                         return Err(unknown(&link.node, &error));
+                    }
+                    // To wait for a reply that never came is not to wait for a node. Where all nodes hang this ends in
+                    // time still: only the first one takes nothing of it.
+                    if *broken == 1 {
+                        deadline = self.patience();
                     }
                     // The link's end is told in another task.
                     tokio::task::yield_now().await;

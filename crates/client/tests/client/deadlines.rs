@@ -116,3 +116,15 @@ async fn what_may_have_been_executed_once_stays_unknown_while_it_waits_to_be_sen
     soon("it waited", async || client.ready(Duration::ZERO).await.err().map(drop).ok_or(String::new())).await;
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_sent_again_and_again_ends_in_time() -> RedisResult<()> {
+    let nodes = Nodes::start(1);
+    let client = nodes.client(Client::builder().response_timeout(Some(LIMIT / 4)));
+    let mut con = client.connection().deadline(Some(LIMIT));
+    client.ready(LONG).await?;
+    nodes.master.stop();
+    nodes.replicas[0].stop();
+    assert_eq!(late(con.get::<_, Option<i64>>("a")).await.0, Outcome::Unknown);
+    Ok(())
+}

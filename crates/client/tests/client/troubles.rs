@@ -377,3 +377,28 @@ async fn half_a_reply_is_none() -> RedisResult<()> {
     assert_eq!(executed, Some((1,)));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_read_without_a_reply_in_time_is_sent_again_however_short_the_limits_are() -> RedisResult<()> {
+    let limit = Duration::from_millis(200);
+    // The first takes the shortest way, and the second another.
+    for deadline in [None, Some(LONG)] {
+        for wait_limit in [limit, Duration::ZERO] {
+            let nodes = Nodes::start(1);
+            let builder = Client::builder().response_timeout(Some(limit));
+            let client = nodes.client(builder.wait_limit(wait_limit));
+            client.ready(LONG).await?;
+            let mut con = client.connection().deadline(deadline);
+            let _: () = con.set("a", 1).await?;
+            nodes.await_synced();
+            soon("the replica is read", async || {
+                let _: Value = con.get("a").await.map_err(|error| error.to_string())?;
+                if calls(&nodes.replicas[0], "get") > 0 { Ok(()) } else { Err("not yet".to_owned()) }
+            })
+            .await;
+            nodes.replicas[0].stop();
+            assert_eq!(con.get::<_, i64>("a").await?, 1, "the master is asked");
+        }
+    }
+    Ok(())
+}
