@@ -121,7 +121,7 @@ impl ConnectionLike for Connection {
             let entered = match self.enter() {
                 // As everywhere without a session: see `on_own_terms`.
                 Err(_) if self.has_nothing_to_unwatch(command) => return Ok(Value::Okay),
-                entered => entered?,
+                entered => self.counted(entered)?,
             };
             let reply = self.command(command).await;
             self.gate = entered.end();
@@ -138,7 +138,8 @@ impl ConnectionLike for Connection {
         Box::pin(async move {
             let work = Work::Pipeline(pipeline, offset, count);
             let _writing = self.note_on_drop(work);
-            let entered = self.enter()?;
+            let entered = self.enter();
+            let entered = self.counted(entered)?;
             let reply = self.accompany(work).await;
             self.gate = entered.end();
             reply.map(Reply::into_many)

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::{Connection, scan};
 use crate::cursor::Cursor;
+use crate::metrics::count;
 use crate::outcome::{Outcome, failure, unknown};
 use crate::own::Own;
 use crate::patience::{Deadline, LONGEST_REST, Rests, growing};
@@ -101,6 +102,7 @@ impl Connection {
                     self.not_sent(before);
                     deadline.check(&format!("{} answered: {error}", own.node))?;
                     sleep(rests.after(&own.node)).await;
+                    count(&self.shared.inner.counters.repeats);
                 }
             }
         }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use redis::{Cmd, RedisError, RedisResult};
 use tokio::time::timeout_at;
+use tracing::Instrument;
 
 use super::Connection;
 use crate::cursor::{self, Cursor};
 use crate::link::Link;
+use crate::metrics::count;
 use crate::outcome::{Outcome, failure};
+use crate::spans;
 use crate::work::{Reply, Verdict, Work};
 
 impl Connection {
@@ -36,7 +39,7 @@ impl Connection {
 
     /// A page from the link of this number, which is waited for while it exists.
     async fn next_page(&mut self, work: Work<'_>, number: u16) -> RedisResult<Reply> {
-        let deadline = self.patience();
+        let (deadline, mut again) = (self.patience(), false);
         loop {
             self.look_at_routes();
             let before = self.sending();
@@ -44,7 +47,12 @@ impl Connection {
                 return Err(lost("the node that gave this cursor can't be asked any more"));
             };
             if link.is_usable() {
-                let reply = work.send(&mut link.wire.connection.clone()).await;
+                if std::mem::replace(&mut again, true) {
+                    count(&self.shared.inner.counters.repeats);
+                }
+                count(&link.counters.commands);
+                let mut connection = link.wire.connection.clone();
+                let reply = work.send(&mut connection).instrument(spans::attempt(&link.node)).await;
                 match work.judge(reply) {
                     Verdict::Done(reply) => return reply,
                     Verdict::Refused(_) => link.doubt(),

@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis_failover::redis::{AsyncCommands, RedisResult, pipe};
+use redis_failover::redis::{AsyncCommands, RedisResult, Value, cmd, pipe};
 use redis_failover::{Client, Outcome, outcome};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Subscriber, instrument::WithSubscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use crate::world::{LONG, Stage, ok, patient, soon};
+use crate::world::{LONG, Nodes, Stage, calls, ok, patient, soon};
 
 #[tokio::test]
 async fn what_happens_is_counted() -> RedisResult<()> {
@@ -152,4 +152,99 @@ async fn a_command_is_seen_with_its_waits_and_attempts_and_without_its_words() -
     assert_eq!(seen.count("recorded", &["outcome=not executed"]), 1);
     assert_eq!(seen.count("", &["a-"]), 0, "neither keys nor values");
     Ok(())
+}
+
+/// How many commands this client has sent to the only node of its kind.
+fn sent(client: &Client, node: &redis_failover_lab::Redis) -> u64 {
+    client.metrics().nodes[&node.addr().parse().expect("an address")].commands
+}
+
+#[tokio::test]
+async fn each_page_of_a_scan_is_counted_and_seen() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    for key in 0..100 {
+        ok(&nodes.master, &["SET", &key.to_string(), "1"]);
+    }
+    let client = nodes.client(Client::builder().read_from(redis_failover::ReadFrom::Master));
+    client.ready(LONG).await?;
+    let (seen, before) = (Seen::default(), sent(&client, &nodes.master));
+    let scan = async {
+        let (mut con, mut cursor, mut pages) = (client.connection(), 0_u64, 0);
+        loop {
+            let page = cmd("SCAN").arg(cursor).query_async::<(u64, Vec<String>)>(&mut con).await?;
+            (cursor, pages) = (page.0, pages + 1);
+            if cursor == 0 {
+                return RedisResult::Ok(pages);
+            }
+        }
+    };
+    let pages = scan.with_subscriber(tracing_subscriber::registry().with(seen.clone())).await?;
+    assert!(pages > 2, "{pages}");
+    assert_eq!(sent(&client, &nodes.master) - before, pages);
+    assert_eq!(seen.count("attempt", &[]) as u64, pages);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_that_is_asked_for_again_is_counted_as_that() -> RedisResult<()> {
+    let nodes = Nodes::start(1);
+    for key in 0..100 {
+        ok(&nodes.master, &["SET", &key.to_string(), "1"]);
+    }
+    nodes.await_synced();
+    let limit = Duration::from_millis(200);
+    let client = nodes.client(Client::builder().response_timeout(Some(limit)).connect_timeout(LONG));
+    let mut con = client.connection();
+    let replica = &nodes.replicas[0];
+    soon("the replica is read", async || {
+        let _: Value = con.get("a").await.map_err(|error| error.to_string())?;
+        if calls(replica, "get") > 0 { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    let (cursor, _): (u64, Vec<String>) = cmd("SCAN").arg(0).query_async(&mut con).await?;
+    let before = sent(&client, replica);
+    replica.stop();
+    let page = tokio::spawn(async move { cmd("SCAN").arg(cursor).exec_async(&mut con).await });
+    soon(
+        "it is sent",
+        async || {
+            if sent(&client, replica) > before { Ok(()) } else { Err("not yet".to_owned()) }
+        },
+    )
+    .await;
+    let late = tokio::time::timeout(limit * 2, std::future::pending::<()>());
+    late.await.expect_err("it has no reply in time");
+    replica.cont();
+    page.await.expect("no panic")?;
+    assert_eq!((sent(&client, replica) - before, client.metrics().repeats), (2, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_blocks_and_is_refused_is_counted_when_it_is_sent_again() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let client = nodes.client(Client::builder());
+    let mut con = client.connection();
+    ok(&nodes.master, &["RPUSH", "list", "7"]);
+    ok(&nodes.master, &["CONFIG", "SET", "min-replicas-to-write", "9"]);
+    let popping = tokio::spawn(async move { con.blpop::<_, (String, i64)>("list", 0.0).await });
+    soon("it is sent again and again", async || match client.metrics().repeats {
+        0..3 => Err("not yet".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
+    ok(&nodes.master, &["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    assert_eq!(popping.await.expect("no panic")?.1, 7);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_closed_client_does_not_begin_is_counted() {
+    let nodes = Nodes::start(0);
+    let client = nodes.client(Client::builder());
+    let mut con = client.connection();
+    client.close(LONG).await;
+    con.set::<_, _, ()>("a", 1).await.expect_err("it is closed");
+    pipe().set("a", 1).exec_async(&mut con).await.expect_err("it is closed");
+    assert_eq!(client.metrics().not_executed, 2);
 }
