@@ -162,8 +162,7 @@ impl State {
             // In a pipeline UNWATCH is no word on its own: it may stand behind MULTI.
             Step::Watch | Step::Multi | Step::Unwatch => lasts,
         });
-        let hint =
-            if self.lasts.spoiled { "; UNWATCH, or the nil of EXEC, is the end of its WATCH" } else { "" };
+        let hint = self.lasts.way_out();
         let what = format!("the session on {} ended with its connection{hint}", self.node);
         Err(failure(Outcome::NotExecuted, io::ErrorKind::ConnectionAborted, what))
     }
@@ -186,6 +185,15 @@ impl Lasting {
             (Step::Exec | Step::Discard, Said::WithoutMulti) => Self { queueing: false, ..self },
             // Nothing is taken for ended that may not be.
             _ => self,
+        }
+    }
+
+    /// What an error says of how this ends, when the connection has ended.
+    fn way_out(self) -> &'static str {
+        match self {
+            Self { queueing: true, .. } => "; EXEC or DISCARD ends what was queued",
+            Self { spoiled: true, .. } => "; UNWATCH, or the nil of EXEC, is the end of its WATCH",
+            _ => "",
         }
     }
 

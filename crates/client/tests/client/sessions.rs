@@ -457,3 +457,29 @@ async fn unwatch_needs_no_master_where_nothing_is_watched_any_more() -> RedisRes
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn what_was_queued_says_what_ends_it() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let mut con = nodes.master_only();
+    let mut other = con.clone();
+    for watches in [false, true] {
+        if watches {
+            cmd("WATCH").arg("w").exec_async(&mut con).await?;
+        }
+        for end in ["EXEC", "DISCARD"] {
+            cmd("MULTI").exec_async(&mut con).await?;
+            cut(&nodes, &mut other).await;
+            for word in ["PING", "UNWATCH", "PING"] {
+                let error = cmd(word).exec_async(&mut con).await.expect_err("it belongs to what was queued");
+                assert_eq!(outcome(&error), Outcome::NotExecuted);
+                let text = error.to_string();
+                assert!(text.contains("EXEC or DISCARD") && !text.contains("UNWATCH"), "{text}");
+            }
+            let ended = cmd(end).query_async::<Option<String>>(&mut con).await;
+            assert_eq!(ended.ok(), (watches && end == "EXEC").then_some(None), "nil is said of a watch only");
+            assert_eq!(con.get::<_, Option<i64>>("a").await?, None, "that was the end");
+        }
+    }
+    Ok(())
+}
