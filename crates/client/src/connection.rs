@@ -72,7 +72,9 @@ use reads::Seat;
 /// published.
 /// Commands that wait for a master have no order among each other. Scripts (EVAL, FCALL) and commands of modules are
 /// never sent again once a node has answered, since their errors do not tell whether they did something before. An
-/// atomic pipeline needs the rights to MULTI and EXEC. `EVALSHA_RO` goes to the master, where SCRIPT LOAD goes, too.
+/// atomic pipeline needs the rights to MULTI and EXEC: without that to MULTI Redis executes its commands one by one,
+/// and redis-rs 1.8.1 panics as it reads the refusal in builds that check for overflows, with which the connection ends
+/// and what is in flight on it is unknown. `EVALSHA_RO` goes to the master, where SCRIPT LOAD goes, too.
 ///
 /// # Cancellation
 ///
