@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_failover_core::NodeAddr;
+use redis_failover_core::names::AddrError;
 use redis_failover_core::reading::Rules;
 use redis_failover_store::{ConnectStringError, GroupPathError, Tls};
 use secrecy::SecretString;
@@ -57,7 +58,7 @@ pub enum BuildError {
     /// The address of a node.
     #[error("`{text}` is no node: {why}")]
     Node {
-        /// What was given.
+        /// What was given; where there is an `@` in it, only what stands behind that.
         text: String,
         /// What is wrong.
         why: String,
@@ -166,9 +167,33 @@ impl Settings {
     }
 }
 
+/// The node that is meant. No error repeats what stands before an `@`: who gives a URL gives a password with it.
 pub(crate) fn node(text: &str) -> Result<NodeAddr, BuildError> {
-    text.parse().map_err(|error: redis_failover_core::names::AddrError| BuildError::Node {
-        text: text.to_owned(),
-        why: error.to_string(),
-    })
+    if let Some((_, rest)) = text.rsplit_once('@') {
+        return Err(BuildError::Node {
+            text: rest.to_owned(),
+            why: "write HOST:PORT, without what stood before the `@`; `username` and `password` of the builder say \
+                  who the client is"
+                .to_owned(),
+        });
+    }
+    text.parse()
+        .map_err(|error: AddrError| BuildError::Node { text: text.to_owned(), why: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_node_is_named_without_the_password() {
+        for text in ["redis://u:hunter2@h:6379", "redis://:hun@ter2@h:6379", ":hunter2@h", "hunter2@"] {
+            let error = node(text).expect_err(text);
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("ter2") && shown.contains("HOST:PORT"), "{shown}");
+        }
+        let error = node("h").expect_err("no port").to_string();
+        assert!(error.contains("`h`") && error.contains("port"), "{error}");
+        assert_eq!(node("[::1]:6379").expect("a node").port(), 6379);
+    }
 }
