@@ -90,8 +90,19 @@ impl fmt::Display for Refusal {
 const LONGEST: usize = 32;
 
 /// What CLIENT does without changing the connection that it comes on.
-const HARMLESS_TO_A_CONNECTION: [&[u8]; 9] =
-    [b"getname", b"getredir", b"help", b"id", b"info", b"kill", b"list", b"pause", b"unpause"];
+const HARMLESS_TO_A_CONNECTION: [&[u8]; 11] = [
+    b"getname",
+    b"getredir",
+    b"help",
+    b"id",
+    b"info",
+    b"kill",
+    b"list",
+    b"pause",
+    b"trackinginfo",
+    b"unblock",
+    b"unpause",
+];
 
 /// Whether an error that is the reply to a command of this name means that it did nothing.
 ///
@@ -234,6 +245,8 @@ mod tests {
             "EVALSHA_RO x 0",
             "CLIENT KILL x",
             "CLIENT LIST",
+            "CLIENT UNBLOCK 7",
+            "client trackinginfo",
             "OBJECT FREQ k",
             "DEBUG SLEEP 0",
         ] {

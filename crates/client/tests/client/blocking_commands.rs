@@ -109,3 +109,33 @@ async fn those_who_get_no_connection_of_their_own_wait_in_the_queue() -> RedisRe
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn what_blocks_can_be_let_go_by_name() -> RedisResult<()> {
+    let nodes = Nodes::start(0);
+    let client = nodes.client(Client::builder());
+    let mut con = client.connection();
+    for how in ["TIMEOUT", "ERROR"] {
+        let mut popper = client.connection();
+        let popping =
+            tokio::spawn(async move { popper.blpop::<_, Option<(String, i64)>>("list", 0.0).await });
+        let id: String = soon("it blocks", async || {
+            let list: String =
+                cmd("CLIENT").arg("LIST").query_async(&mut con).await.map_err(|it| it.to_string())?;
+            let blocked = list.lines().find(|line| line.contains("cmd=blpop")).ok_or(list.clone())?;
+            let id = blocked.split(' ').find_map(|field| field.strip_prefix("id="));
+            id.map(str::to_owned).ok_or(list.clone())
+        })
+        .await;
+        let let_go = cmd("CLIENT").arg(&["UNBLOCK", &id, how]).query_async::<i64>(&mut con).await?;
+        assert_eq!(let_go, 1);
+        match (how, popping.await.expect("no panic")) {
+            ("TIMEOUT", popped) => assert_eq!(popped?, None),
+            (_, popped) => {
+                let error = popped.expect_err("it is an error");
+                assert_eq!((error.code(), outcome(&error)), (Some("UNBLOCKED"), Outcome::NotExecuted));
+            }
+        }
+    }
+    cmd("CLIENT").arg("TRACKINGINFO").exec_async(&mut con).await
+}
