@@ -84,6 +84,12 @@ fn worker_does_each_job_and_ends_when_it_is_asked_to() {
     run.await_line("waiting for jobs");
     ok(&run.nodes.master, &["RPUSH", "jobs", "one", "two"]);
     run.await_line("did two");
+    eventually(LONG, "it waits for the next", || match run.nodes.master.info("clients")?["blocked_clients"]
+        .as_str()
+    {
+        "1" => Ok(()),
+        other => Err(other.to_owned()),
+    });
     // Its shared connections and the one that blocks: it goes on.
     ok(&run.nodes.master, &["CLIENT", "KILL", "TYPE", "normal"]);
     run.await_line("a job may be lost: outcome unknown: ");
