@@ -15,6 +15,7 @@ mod contract {
     mod commits;
     mod elections;
     mod history;
+    mod lost_requests;
     mod network;
     mod publications;
     mod quiet;

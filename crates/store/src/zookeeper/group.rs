@@ -87,8 +87,8 @@ impl ZooKeeperGroup {
         left_as: impl FnOnce(RequestId) + Send + 'static,
     ) -> Result<Answer, Unanswered> {
         let session = self.shared().session(Duration::MAX).await.map_err(Unanswered::NotAsked)?;
-        let asked = requests::ask(session, self.inner.znodes.clone(), request.clone(), left_as);
-        let work = self.shared().spawn(asked);
+        let (shared, znodes) = (Arc::clone(self.shared()), self.inner.znodes.clone());
+        let work = self.shared().spawn(requests::ask(shared, session, znodes, request.clone(), left_as));
         AbortOnDropHandle::new(work)
             .await
             .ok()

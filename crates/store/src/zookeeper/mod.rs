@@ -12,6 +12,7 @@ mod election;
 mod examination;
 mod group;
 mod history;
+mod left;
 mod predecessors;
 mod publication;
 mod publisher;

@@ -1,4 +1,4 @@
-//! The requests of operators: those that stand, and how one is left and answered. It decides about none.
+//! The requests of operators: those that stand, and how one is asked and answered. It decides about none.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use tokio::time::timeout;
 use zookeeper_client::{Error, EventType};
 
 use super::session::{Session, Shared};
-use super::znodes::{ensure, failed, is_no};
-use super::{StoreError, bell, commit};
+use super::znodes::failed;
+use super::{StoreError, bell, commit, left};
 use crate::CommitError;
-use crate::wire::{answered_bytes, parse_request, request_bytes};
+use crate::wire::{answered_bytes, parse_request};
 use crate::znodes::{Znodes, request_id};
 
 /// Follows the requests that nobody has answered, until nobody needs them any more, or the store is
@@ -82,30 +82,19 @@ impl From<Unanswered> for StoreError {
 
 /// Leaves the request, says which it is, and waits for its answer; runs in the session's thread.
 pub(super) async fn ask(
+    shared: Arc<Shared>,
     session: Session,
     znodes: Znodes,
     request: Request,
     left_as: impl FnOnce(RequestId),
 ) -> Result<Answer, Unanswered> {
-    let failed = |error: Error| failed(&session, &znodes.requests, &error);
-    let unclear = |error: Error| Unanswered::Unclear(failed(error));
-    let not_asked = |error: Error| Unanswered::NotAsked(failed(error));
-    let bytes = request_bytes(&request);
-    let id = loop {
-        let prefix = znodes.request_prefix();
-        // It vanishes with the session of who asks: nobody is left to hear the answer.
-        match session.limited(session.client.create(&prefix, &bytes, &session.sequential())).await {
-            Ok((_, sequence)) => break RequestId(sequence.into_i64()),
-            Err(Error::NoNode) => ensure(&session, &znodes.requests).await.map_err(not_asked)?,
-            Err(error) if is_no(&error) => return Err(not_asked(error)),
-            Err(error) => return Err(unclear(error)),
-        }
-    };
-    let left = Left { session: session.clone(), path: znodes.request(id) };
-    left_as(id);
+    let unclear = |error: Error| Unanswered::Unclear(failed(&session, &znodes.requests, &error));
+    let left = left::leave(&shared, &session, &znodes, &request).await?;
+    left_as(left.id);
+    let path = znodes.request(left.id);
     loop {
         let (bytes, _, changed) =
-            session.limited(session.client.get_and_watch_data(&left.path)).await.map_err(unclear)?;
+            session.limited(session.client.get_and_watch_data(&path)).await.map_err(unclear)?;
         if let (_, Some(answer)) = parse_request(&bytes) {
             return Ok(answer);
         }
@@ -113,20 +102,6 @@ pub(super) async fn ask(
         if event.event_type == EventType::Session {
             return Err(Unanswered::Unclear(StoreError::Closed));
         }
-    }
-}
-
-/// A request that stands until this is dropped.
-struct Left {
-    session: Session,
-    path: String,
-}
-
-impl Drop for Left {
-    fn drop(&mut self) {
-        let (session, path) = (self.session.clone(), std::mem::take(&mut self.path));
-        // This is dropped in the session's thread, inside its runtime. If it fails, the session's end does it.
-        tokio::spawn(async move { session.limited(session.client.delete(&path, None)).await });
     }
 }
 

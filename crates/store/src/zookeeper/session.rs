@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Acl, Client, Error, SessionState};
 
+use super::left::Desk;
 use super::pulse::Pulse;
 use super::secure::Secured;
 use super::standing::Standing;
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     /// The latest sessions that are given up here. The servers may still know them.
     former: Mutex<VecDeque<i64>>,
     standings: Mutex<Vec<Weak<Standing>>>,
+    pub(super) desk: Desk,
 }
 
 impl fmt::Debug for Shared {
@@ -90,6 +92,7 @@ impl Shared {
             replaced: watch::Sender::default(),
             former: Mutex::default(),
             standings: Mutex::default(),
+            desk: Desk::default(),
         }
     }
 

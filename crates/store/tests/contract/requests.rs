@@ -17,16 +17,16 @@ cases![
     the_predecessors_monitors_are_seen_while_they_live,
 ];
 
-fn forget(monitor: &str) -> Request {
+pub(super) fn forget(monitor: &str) -> Request {
     Request::Forget { monitor: id(monitor) }
 }
 
-fn done() -> Answer {
+pub(super) fn done() -> Answer {
     Answer::Done("it is".to_owned())
 }
 
 /// The request that stands, once exactly one does.
-async fn standing(group: &impl Group) -> (RequestId, Request) {
+pub(super) async fn standing(group: &impl Group) -> (RequestId, Request) {
     let one = |requests: &Arc<Requests>| {
         let (id, request) = requests.first_key_value()?;
         (requests.len() == 1).then(|| (*id, request.clone()))
@@ -34,7 +34,7 @@ async fn standing(group: &impl Group) -> (RequestId, Request) {
     group.requests().until("a request stands", one).await
 }
 
-async fn none_stands(group: &impl Group) {
+pub(super) async fn none_stands(group: &impl Group) {
     group.requests().until("no request stands", |requests| requests.is_empty().then_some(())).await;
 }
 
