@@ -19,7 +19,7 @@ use crate::monitor::{Monitor, Onlooker, Order, Seed, Setup};
 use crate::observed::Showcase;
 use crate::sentinel::{self, Endpoint};
 
-/// The rest before a monitor that panicked is begun anew.
+/// The rest before a monitor that panicked, or that could not be begun, is begun anew.
 const REST: Duration = Duration::from_secs(1);
 
 /// The groups that are monitored.
@@ -29,6 +29,14 @@ pub(super) struct Groups {
     endpoint: Option<Arc<Endpoint>>,
     sessions: Sessions,
     running: Vec<Running>,
+    unbegun: Vec<Unbegun>,
+}
+
+/// A group that could not be begun.
+pub(super) struct Unbegun {
+    config: GroupConfig,
+    /// Why, with the name of the group.
+    pub(super) failure: Failure,
 }
 
 /// Who this process is in all its groups.
@@ -68,14 +76,31 @@ impl Groups {
         sessions: Sessions,
     ) -> Self {
         let sentinel = endpoint.as_ref().map(|endpoint| endpoint.address().to_string());
-        Self { me: Me { id, contact, sentinel }, endpoint, sessions, running: Vec::new() }
+        let (running, unbegun) = Default::default();
+        Self { me: Me { id, contact, sentinel }, endpoint, sessions, running, unbegun }
+    }
+
+    /// Those that are wanted and do not run: there was no session to be had for them. See [`Groups::retry`].
+    pub(super) fn unbegun(&self) -> &[Unbegun] {
+        &self.unbegun
+    }
+
+    /// Tries once more to begin those that do not run, after a rest. It does not return where all run. To drop it leaves
+    /// everything as it is.
+    pub(super) async fn retry(&mut self) {
+        if self.unbegun.is_empty() {
+            return std::future::pending().await;
+        }
+        sleep(REST).await;
+        for Unbegun { config, .. } in std::mem::take(&mut self.unbegun) {
+            self.begin(config);
+        }
     }
 
     /// Begins, changes and ends what it takes to monitor exactly the groups that are `wanted`, and says what it did.
-    ///
-    /// # Errors
-    /// When there is no other session to be had; the groups that need it do not run.
-    pub(super) async fn become_these(&mut self, wanted: Vec<GroupConfig>) -> Result<(), Failure> {
+    /// For some there may be no session to be had: see [`Groups::unbegun`].
+    pub(super) async fn become_these(&mut self, wanted: Vec<GroupConfig>) {
+        self.unbegun.clear();
         let (kept, over): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running)
             .into_iter()
             .partition(|running| wanted.iter().any(|config| config.runs_like(&running.config)));
@@ -107,20 +132,14 @@ impl Groups {
         }
         doom(&left, Fate::Leaves);
         doom(&changed, Fate::Ends);
-        let outcome = self.begin_all(wanted, left.into_iter().chain(changed).chain(removed).collect()).await;
+        self.begin_all(wanted, left.into_iter().chain(changed).chain(removed).collect()).await;
         let needed: Vec<_> = self.running.iter().map(|running| &running.config.backing).collect();
         self.sessions.keep(&needed).await;
-        outcome
     }
 
     /// Begins those of `wanted` that do not run, each as soon as nobody of the `leaving` is in its way, and returns
     /// when all of these are gone.
-    async fn begin_all(
-        &mut self,
-        mut wanted: Vec<GroupConfig>,
-        mut leaving: Vec<Running>,
-    ) -> Result<(), Failure> {
-        let mut outcome = Ok(());
+    async fn begin_all(&mut self, mut wanted: Vec<GroupConfig>, mut leaving: Vec<Running>) {
         loop {
             let (held_up, free): (Vec<_>, Vec<_>) = wanted
                 .into_iter()
@@ -129,15 +148,12 @@ impl Groups {
                 let present = self.running.iter_mut().find(|running| config.runs_like(&running.config));
                 match present {
                     Some(running) => running.reseed(config),
-                    None => match self.begin(config) {
-                        Ok(running) => self.running.push(running),
-                        Err(failure) => outcome = Err(failure),
-                    },
+                    None => self.begin(config),
                 }
             }
             wanted = held_up;
             if leaving.is_empty() {
-                return outcome;
+                return;
             }
             // A monitor that panicked has ended, too.
             let (_, first, _) = select_all(leaving.iter_mut().map(|over| &mut over.monitor)).await;
@@ -152,18 +168,27 @@ impl Groups {
         self.sessions.keep(&[]).await;
     }
 
-    fn begin(&mut self, config: GroupConfig) -> Result<Running, Failure> {
+    /// Has the group run, or remembers that it does not.
+    fn begin(&mut self, config: GroupConfig) {
+        let session = match self.sessions.with(&config.backing) {
+            Ok(session) => session,
+            Err(mut failure) => {
+                failure.message = format!("{}: {}", config.name, failure.message);
+                self.unbegun.push(Unbegun { config, failure });
+                return;
+            }
+        };
         tell_begun(&config, &self.me.id);
         let (seeds, fate) = (watch::Sender::new(seed(&config)), watch::Sender::new(Fate::Stays));
         let (path, told) = (config.path.clone(), (seeds.subscribe(), fate.subscribe()));
-        let monitor = match self.sessions.with(&config.backing)? {
+        let monitor = match session {
             Session::ZooKeeper(session) => {
                 let state = Some(session.state());
                 self.begin_on(&config, move || session.group(&path), state, told)
             }
             Session::StateFile(session) => self.begin_on(&config, move || session.group(&path), None, told),
         };
-        Ok(Running { config, seeds, fate, monitor })
+        self.running.push(Running { config, seeds, fate, monitor });
     }
 
     /// Has the group answered for and its monitor begun, each with a handle that `handle` makes.
@@ -347,3 +372,6 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,9 +52,19 @@ pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), 
         }
     }
     let mut groups = Groups::new(config.id.clone(), contact, endpoint, sessions);
-    groups.become_these(config.groups.clone()).await?;
+    groups.become_these(config.groups.clone()).await;
+    if let Some(unbegun) = groups.unbegun().first() {
+        return Err(unbegun.failure.clone());
+    }
     let present = config;
-    while let Told::Reload = signals.next().await {
+    loop {
+        let told = tokio::select! {
+            told = signals.next() => told,
+            () = groups.retry() => continue,
+        };
+        if told == Told::End {
+            break;
+        }
         // Without one SIGHUP is not heard.
         let Some(file) = &file else { continue };
         match file.read().and_then(|config| check_reload(&present, config)) {
@@ -155,8 +165,13 @@ async fn reload(groups: &mut Groups, at_start: &Config, config: Config) {
              were"
         );
     }
-    if let Err(failure) = groups.become_these(config.groups).await {
-        tracing::error!(event = "reload-failed", "{}; not all groups run", failure.message);
+    groups.become_these(config.groups).await;
+    for unbegun in groups.unbegun() {
+        let failure = &unbegun.failure.message;
+        tracing::error!(
+            event = "not-begun",
+            "{failure}; this group does not run, which is tried again every second"
+        );
     }
 }
 
