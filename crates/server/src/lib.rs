@@ -7,6 +7,7 @@
 mod app;
 mod cli;
 mod config;
+mod descriptors;
 mod failure;
 mod info;
 mod journal;

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::descriptors;
 use crate::failure::{Failure, Kind};
 
 /// Answers `PING` lines with `who` it is, for peers and for people with `redis-cli ping`. Yields where.
@@ -21,15 +21,15 @@ pub(super) async fn listen(wanted: SocketAddr, who: String) -> Result<SocketAddr
     };
     let listener = TcpListener::bind(wanted).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let limit = limit();
+    let limit = descriptors::one_of(4, CALLERS);
     let places = Arc::new(Semaphore::new(limit));
     tokio::spawn(async move {
-        let mut told = false;
+        let mut told = None;
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                        if !std::mem::replace(&mut told, true) {
+                        if is_due(&mut told, Instant::now()) {
                             tracing::warn!(
                                 event = "listen-full",
                                 "{limit} callers are connected to {address}; who comes now is hung up on"
@@ -51,13 +51,20 @@ pub(super) async fn listen(wanted: SocketAddr, who: String) -> Result<SocketAddr
     Ok(address)
 }
 
-/// How many callers are answered at a time, and no more than a quarter of the descriptors that the process may have:
-/// the rest is the monitors'. Each monitor of each group has a connection here for as long as it lives.
+/// How many callers are answered at a time, on a quarter of the descriptors at most. Each monitor of each group has a
+/// connection here for as long as it lives.
 const CALLERS: usize = 4_096;
 
-fn limit() -> usize {
-    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
-    usize::try_from(soft / 4).unwrap_or(CALLERS).clamp(1, CALLERS)
+/// How often it is said that there are too many.
+const SAID_EVERY: Duration = Duration::from_mins(1);
+
+/// Whether to say it now, having said it last when it was `told`.
+fn is_due(told: &mut Option<Instant>, now: Instant) -> bool {
+    let is_due = told.is_none_or(|told| now - told >= SAID_EVERY);
+    if is_due {
+        *told = Some(now);
+    }
+    is_due
 }
 
 /// The rest after each answer; nobody needs to know more often whether this process lives.
@@ -97,6 +104,14 @@ async fn answer(stream: TcpStream, who: String) {
 mod tests {
     use super::*;
 
+    #[test]
+    fn that_there_are_too_many_is_said_again_after_a_minute_and_not_before() {
+        let (mut told, begun) = (None, Instant::now());
+        let said = [0, 1, 59, 60, 61, 119, 120]
+            .map(|seconds| is_due(&mut told, begun + Duration::from_secs(seconds)));
+        assert_eq!(said, [true, false, false, true, false, false, true]);
+    }
+
     #[tokio::test]
     async fn so_many_are_answered_and_who_comes_then_is_hung_up_on() {
         let address = listen("127.0.0.1:0".parse().expect("an address"), "m1".to_owned()).await;
@@ -110,7 +125,7 @@ mod tests {
             (stream, answer)
         };
         let mut callers = Vec::new();
-        for _ in 0..limit() {
+        for _ in 0..descriptors::one_of(4, CALLERS) {
             let (stream, answer) = call().await;
             assert_eq!(answer, "+PONG m1\r\n");
             callers.push(stream);

@@ -14,6 +14,7 @@ use redis_failover_store::{Contact, Feed, Sight, Store, Unreadable};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, ConfigFile, GroupConfig, SentinelConfig, host_name};
+use crate::descriptors;
 use crate::failure::{Failure, Kind};
 use crate::redis_link::check_source;
 use crate::sentinel::{self, Endpoint};
@@ -28,6 +29,7 @@ use sessions::{Session, Sessions};
 /// When it cannot begin: its address is taken, or, without a file, what stands at the one path is not ours to
 /// overwrite. Nothing was written then.
 pub(crate) async fn run(config: Config, file: Option<ConfigFile>) -> Result<(), Failure> {
+    descriptors::raise();
     let mut signals = Signals::new(file.is_some())
         .map_err(|error| Failure::new(Kind::Failed, format!("no signals: {error}")))?;
     for warning in config.warnings() {

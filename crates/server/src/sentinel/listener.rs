@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Endpoint;
 use super::clients::Place;
 use super::session::Session;
+use crate::descriptors;
 use crate::resp::{self, Reply};
 
 /// How long a client may leave what it is told unread before it is cut off, and how long a handshake may take.
@@ -31,11 +31,8 @@ const KEPT: usize = 4 << 10;
 /// How long somebody who closed his side is still answered. What he asked for that takes longer is withdrawn.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The most clients at a time.
+/// The most clients at a time, who get half of the descriptors at most.
 const CLIENTS: usize = 4_096;
-
-/// The most descriptors that this process asks for.
-const DESCRIPTORS: u64 = 65_536;
 
 /// In how many pieces a request may come; who sends more is searched for its end again and again.
 const PIECES: u32 = 256;
@@ -56,7 +53,7 @@ pub(super) async fn listen(endpoint: Arc<Endpoint>, listener: io::Result<std::ne
             return;
         }
     };
-    let limit = limit();
+    let limit = descriptors::one_of(2, CLIENTS);
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => drop(tokio::spawn(attend(Arc::clone(&endpoint), stream, peer, limit))),
@@ -64,15 +61,6 @@ pub(super) async fn listen(endpoint: Arc<Endpoint>, listener: io::Result<std::ne
             Err(_) => sleep(Duration::from_millis(100)).await,
         }
     }
-}
-
-/// How many clients are served: they get half of the descriptors that this process may have at most, for the monitors
-/// must reach ZooKeeper and Redis whoever calls here.
-fn limit() -> usize {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return CLIENTS };
-    let wanted = soft.max(hard.min(DESCRIPTORS));
-    let granted = if setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() { wanted } else { soft };
-    usize::try_from(granted / 2).unwrap_or(CLIENTS).min(CLIENTS)
 }
 
 /// Serves one connection to its end.

@@ -1,11 +1,12 @@
 //! A single box: one monitor that keeps the record in a file, without ZooKeeper.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use redis_failover_lab::{Process, Redis, Reply, ensure_eq, eventually};
+use redis_failover_lab::{Connection, Process, Redis, Reply, ensure_eq, eventually, free_port};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -253,4 +254,26 @@ fn many_groups_share_a_state_file_and_come_and_go_with_the_configuration() {
     assert_eq!(host.state("/one").expect("its record stays")["epoch"], 1);
     monitor.terminate();
     assert!(monitor.wait_exit(DEADLINE).success());
+}
+
+#[test]
+fn callers_share_the_descriptors_that_the_monitor_may_have_and_not_those_that_it_begins_with() {
+    let host = SingleBox::new(0);
+    let (own, nobody) = (free_port(), free_port());
+    let mut command = Command::new("/bin/sh");
+    let (program, state) = (env!("CARGO_BIN_EXE_redis-failover"), host.file("state"));
+    // A quarter of these would be 16.
+    command.args(["-c", "ulimit -Sn 64; exec \"$@\"", "sh", program, "run", "--embedded", "--state-file"]);
+    command.arg(state).args(["-r", &format!("127.0.0.1:{nobody}"), "--listen", &format!("127.0.0.1:{own}")]);
+    let _monitor = Process::spawn("the monitor", command, &host.file("log"));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, own));
+    let call = || {
+        let mut caller = Connection::open(address)?;
+        caller.command(&["PING"]).map(|answer| (caller, answer))
+    };
+    let mut callers = vec![eventually(DEADLINE, "it answers", call)];
+    callers.extend((0..32).map(|_| call().expect("it answers everybody")));
+    let answers =
+        callers.iter().filter(|(_, answer)| matches!(answer, Reply::Simple(it) if it.starts_with("PONG ")));
+    assert_eq!(answers.count(), 33);
 }
