@@ -72,10 +72,10 @@ fn start_log(cli: &Cli) -> Result<Option<Log>, Failure> {
     if cli.draws() {
         return Ok(None);
     }
-    let (writer, kept) = log::writer().map_err(|error| {
+    let (writers, kept) = log::writers().map_err(|error| {
         Failure::new(Kind::Failed, format!("nothing can be logged to standard error: {error}"))
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let log = tracing_subscriber::fmt().with_env_filter(log::filter(filter)).with_writer(writers);
     match cli.log_format {
         LogFormat::Text => log.with_target(false).with_ansi(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
