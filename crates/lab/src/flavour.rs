@@ -48,7 +48,12 @@ impl Flavour {
 ///
 /// When neither `XDG_CACHE_HOME` nor `HOME` says where a cache may be.
 pub fn cache() -> PathBuf {
+    find_cache().expect("XDG_CACHE_HOME or HOME is set")
+}
+
+/// The same; `None` where it would panic.
+pub(crate) fn find_cache() -> Option<PathBuf> {
     let directory = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = directory("XDG_CACHE_HOME").or_else(|| Some(directory("HOME")?.join(".cache")));
-    base.expect("XDG_CACHE_HOME or HOME is set").join("redis-failover")
+    Some(base?.join("redis-failover"))
 }

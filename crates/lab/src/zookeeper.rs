@@ -3,16 +3,16 @@
 //! The servers are plain `java` processes with short ticks, so that a test sees sessions expire and leaders change
 //! within seconds. There is never an admin server or JMX; the four-letter words are all there is to look inside.
 
+mod java;
+
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
-use std::{env, fs};
 
 use tempfile::TempDir;
 
-use crate::process::find_program;
 use crate::resp::{connect, describe};
 use crate::{Authority, Issued, Process, eventually, free_port};
 
@@ -23,9 +23,6 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Where a server keeps its data, in its directory.
 const DATA: &str = "data";
-
-/// Where the Debian package puts its jars.
-const DEBIAN_JARS: &str = "/usr/share/java";
 
 /// A running ensemble; dropping it kills its servers and deletes their directory.
 ///
@@ -46,6 +43,8 @@ pub struct ZooKeeperBuilder {
     force_sync: bool,
     sync_limit: Duration,
     tls: Option<String>,
+    /// Where it writes the archive with which others start.
+    archives_to: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -150,19 +149,28 @@ impl ZooKeeperBuilder {
     }
 
     fn spawn(&self, directory: &Path, client: SocketAddr) -> Process {
-        let mut command = Command::new(find_program("java", "default-jre-headless"));
-        // A small heap and little compilation: these servers start often and do little.
-        command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]);
-        command.arg("-Dzookeeper.jmx.log4j.disable=true");
+        let mut command = java::command();
+        command.args(match &self.archives_to {
+            Some(file) => Some(java::archiving(file)),
+            None => java::archive(|file| self.make_archive(file)).map(|file| java::archived(&file)),
+        });
         if !self.force_sync {
             command.arg("-Dzookeeper.forceSync=no");
         }
         if self.address.is_ipv4() {
             command.arg("-Djava.net.preferIPv4Stack=true");
         }
-        command.arg("-cp").arg(class_path()).arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");
+        command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");
         command.current_dir(directory).arg(directory.join("zoo.cfg"));
         Process::spawn(&name(client), command, &directory.join("zookeeper.log"))
+    }
+
+    /// Has a server load all that a server loads, and Java write that to `file`.
+    fn make_archive(&self, file: &Path) {
+        let archives_to = Some(file.to_owned());
+        let mut ensemble = Self { archives_to, tls: None, ..self.clone() }.start(1);
+        ensemble.server(0).terminate();
+        ensemble.server(0).wait_exit(START_DEADLINE);
     }
 }
 
@@ -170,7 +178,7 @@ impl ZooKeeper {
     /// Describes an ensemble that is not yet started.
     pub fn builder() -> ZooKeeperBuilder {
         let address = Ipv4Addr::LOCALHOST.into();
-        ZooKeeperBuilder { address, force_sync: false, sync_limit: 10 * TICK, tls: None }
+        ZooKeeperBuilder { address, force_sync: false, sync_limit: 10 * TICK, tls: None, archives_to: None }
     }
 
     /// Starts an ensemble of `size` servers on 127.0.0.1.
@@ -352,29 +360,6 @@ fn members(size: usize) -> String {
     }
     let member = |id| format!("server.{id}={}:{}:{}", Ipv4Addr::LOCALHOST, free_port(), free_port());
     (1..=size).map(member).collect::<Vec<_>>().join("\n")
-}
-
-/// The jars of Apache's archive if `ZOOKEEPER_HOME` is set, else Debian's.
-fn class_path() -> String {
-    if let Some(home) = env::var_os("ZOOKEEPER_HOME") {
-        let home = Path::new(&home).display().to_string();
-        assert!(
-            Path::new(&home).join("lib").is_dir(),
-            "ZOOKEEPER_HOME is {home:?}, which has no directory `lib`"
-        );
-        return format!("{home}/conf:{home}/lib/*");
-    }
-    // The first jar names all others in its manifest, but none that prints the log, and not all that TLS takes.
-    let jars =
-        ["zookeeper.jar", "slf4j-simple.jar", "netty-codec.jar"].map(|jar| format!("{DEBIAN_JARS}/{jar}"));
-    for jar in &jars {
-        assert!(
-            Path::new(jar).is_file(),
-            "{jar} is missing: install the Debian packages `zookeeper` and \
-             `default-jre-headless`, or set ZOOKEEPER_HOME to an unpacked Apache archive"
-        );
-    }
-    jars.join(":")
 }
 
 /// Copies a directory that holds files and directories only to a place where there is nothing.

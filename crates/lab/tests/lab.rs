@@ -225,6 +225,18 @@ fn a_stopped_zookeeper_is_silent_until_it_continues() {
 }
 
 #[test]
+fn a_zookeeper_loads_its_classes_from_an_archive() {
+    // Java archives nothing of the directory in the class path of Apache's own archive.
+    let wanted = std::env::var_os("ZOOKEEPER_HOME").is_none();
+    // Who starts one while another test has the archive made goes without.
+    eventually(4 * SOON, "a server with its classes", || {
+        let mut ensemble = ZooKeeper::start(1);
+        let mapped = fs::read_to_string(format!("/proc/{}/maps", ensemble.server(0).pid())).unwrap();
+        ensure_eq(mapped.contains("/redis-failover/java/zookeeper-"), wanted)
+    });
+}
+
+#[test]
 fn the_children_of_a_process_end_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
