@@ -1,7 +1,7 @@
 //! How a server's Java is called, and an archive of the classes that it loads, with which it starts in less time.
 //!
-//! The archive is made once, by whoever finds none, and kept in the cache. Nothing depends on it: who finds it being made
-//! goes without, and Java passes over one that does not fit.
+//! The archive is made once, by whoever finds none, and kept in the cache. Nothing depends on it: who finds it being
+//! made goes without, and Java passes over one that does not fit.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -25,7 +25,8 @@ const FLAGS: [&str; 5] = [
 /// Where the Debian package puts its jars.
 const DEBIAN_JARS: &str = "/usr/share/java";
 
-/// The first of Debian's jars names all others in its manifest, but none that prints the log, and not all that TLS takes.
+/// The first of Debian's jars names all others in its manifest, but none that prints the log, and not all that TLS
+/// takes.
 const JARS: [&str; 3] = ["zookeeper.jar", "slf4j-simple.jar", "netty-codec.jar"];
 
 /// Java with flags and class path.

@@ -85,8 +85,8 @@ impl Groups {
         &self.unbegun
     }
 
-    /// Tries once more to begin those that do not run, after a rest. It does not return where all run. To drop it leaves
-    /// everything as it is.
+    /// Tries once more to begin those that do not run, after a rest. It does not return where all run. To drop it
+    /// leaves everything as it is.
     pub(super) async fn retry(&mut self) {
         if self.unbegun.is_empty() {
             return std::future::pending().await;

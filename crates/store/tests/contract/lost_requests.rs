@@ -1,5 +1,5 @@
-//! Requests that get lost on the way, or whose confirmation does: none stands with nobody waiting for it while the session
-//! lives on. Only a real `ZooKeeper` has a way on which something can get lost.
+//! Requests that get lost on the way, or whose confirmation does: none stands with nobody waiting for it while the
+//! session lives on. Only a real `ZooKeeper` has a way on which something can get lost.
 
 use redis_failover_lab as lab;
 use redis_failover_store::{StoreError, ZooKeeper, ZooKeeperGroup};
