@@ -329,7 +329,9 @@ fn nothing_better(
     let holds_all = |node: &NodeAddr| {
         let it = &evidence[node];
         let restarted = record.run_of(node).is_some_and(|run| *run != it.run);
-        it.keys > 0 && !(restarted && it.appends == Some(false))
+        // Who never followed has no newer one.
+        let others = record.nodes().any(|other| other != node && record.synced.contains_key(other));
+        it.keys > 0 && !(restarted && others && it.appends == Some(false))
     };
     if let Some(master) = master.filter(|master| holds_all(master)) {
         return Some(master.clone());
@@ -531,6 +533,9 @@ mod tests {
         assert_eq!(rank(&all).chosen, None, "nobody knows which is the newest");
         let alone = [("a", saved("x", 4)), ("b", saved("y", 0)), ("c", saved("z", 0))];
         assert_eq!(rank(&alone).chosen, Some(node("a")), "all are back, and there is nothing else");
+        let unfollowed = Topology { synced: BTreeMap::new(), ..record() };
+        let ranking = rank_candidates(&unfollowed, &[(node("a"), saved("x", 4))].into(), &BTreeMap::new());
+        assert_eq!(ranking.chosen, Some(node("a")), "nobody has ever had a copy");
         let in_its_run = Evidence { appends: Some(false), ..said("x", 0, 4) };
         assert_eq!(rank(&[("a", in_its_run)]).chosen, Some(node("a")), "it was not restarted");
     }

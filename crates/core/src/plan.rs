@@ -202,11 +202,6 @@ impl Planner<'_> {
             !self.progress.evidence.contains_key(&record.master) && seen.is_none_or(|it| it.run == **run)
         });
         opened.unclosed.extend(silent.map(|run| (record.master.clone(), run.clone())));
-        let asks_all =
-            self.progress.switch.as_ref().is_none_or(|switch| !matches!(switch.stage, Stage::Ceded { .. }));
-        if asks_all && self.fences() {
-            self.leave_the_absent(&mut opened);
-        }
         mark(&mut opened, &record.master, false);
         self.commit(opened, Purpose::OpenEpoch)
     }
@@ -230,6 +225,9 @@ impl Planner<'_> {
         };
         published.diverged.remove(&intent.node);
         returning::note_the_former(&mut published, record, intent);
+        if self.fences() {
+            self.leave_the_absent(&mut published);
+        }
         published.left.remove(&intent.node);
         if self.is_unclosed(intent) {
             // Its promotion has cut them off.

@@ -5,6 +5,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -55,7 +56,7 @@ pub(crate) fn writers() -> io::Result<(Writers, Log)> {
     let builder = NonBlockingBuilder::default().buffered_lines_limit(LINES).thread_name("log");
     let (queue, guard) = builder.finish(standard_error);
     dropped.get_or_init(|| queue.error_counter());
-    Ok((Writers { queue, file }, Log(Some(guard))))
+    Ok((Writers { queue, file, busy: Arc::default() }, Log(Some(guard))))
 }
 
 /// What is to be logged: what was `wanted`, and every panic.
@@ -81,6 +82,8 @@ pub(crate) fn take_panics() {
 pub(crate) struct Writers {
     queue: NonBlocking,
     file: Arc<Mutex<File>>,
+    /// Whether somebody is writing for who panicked.
+    busy: Arc<AtomicBool>,
 }
 
 impl MakeWriter<'_> for Writers {
@@ -92,7 +95,8 @@ impl MakeWriter<'_> for Writers {
 
     fn make_writer_for(&self, meta: &Metadata<'_>) -> Self::Writer {
         if meta.target() == PANIC {
-            return EitherWriter::B(Urgent { file: Arc::clone(&self.file), queue: self.queue.clone() });
+            let (file, busy) = (Arc::clone(&self.file), Arc::clone(&self.busy));
+            return EitherWriter::B(Urgent { file, queue: self.queue.clone(), busy });
         }
         self.make_writer()
     }
@@ -102,19 +106,25 @@ impl MakeWriter<'_> for Writers {
 pub(crate) struct Urgent {
     file: Arc<Mutex<File>>,
     queue: NonBlocking,
+    busy: Arc<AtomicBool>,
 }
 
 impl Write for Urgent {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let (file, text) = (Arc::clone(&self.file), line.to_vec());
+        // Where nobody reads, one thread waits for ever, and not one for each panic.
+        if self.busy.swap(true, Ordering::AcqRel) {
+            return self.queue.write(line);
+        }
+        let (file, busy, text) = (Arc::clone(&self.file), Arc::clone(&self.busy), line.to_vec());
         let (done, over) = mpsc::channel();
         let write = move || {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = file.write_all(&text);
+            busy.store(false, Ordering::Release);
             let _ = done.send(());
         };
-        // Where nobody reads, only this thread waits for ever.
         if thread::Builder::new().spawn(write).is_err() {
+            self.busy.store(false, Ordering::Release);
             return self.queue.write(line);
         }
         let _ = over.recv_timeout(PANIC_WAITS);
@@ -199,7 +209,9 @@ mod tests {
         let file = Arc::new(Mutex::new(File::from(OwnedFd::from(ours))));
         let (queue, _guard) = NonBlockingBuilder::default().finish(io::sink());
         let begun = std::time::Instant::now();
-        Urgent { file, queue }.write_all(b"it panicked").unwrap();
+        let busy = Arc::new(AtomicBool::new(false));
+        Urgent { file, queue, busy: Arc::clone(&busy) }.write_all(b"it panicked").unwrap();
+        assert!(busy.load(Ordering::Acquire), "the next one goes into the queue");
         let waited = begun.elapsed();
         assert!(waited >= PANIC_WAITS && waited < 50 * PANIC_WAITS, "{waited:?}");
         let mut read = String::new();

@@ -5,7 +5,7 @@ use crate::event::Leadership;
 use crate::time::Instant;
 use crate::topology::Phase;
 use crate::verdict::Verdict;
-use crate::view::Vote;
+use crate::view::{Ballot, Vote};
 
 impl Decider {
     /// Whether this leader has found the published master out of reach for longer than others may need to find and say
@@ -19,15 +19,19 @@ impl Decider {
         else {
             return false;
         };
-        let (record, electorate) = (facts.record, &facts.electorate);
+        let record = facts.record;
         let at_rest = record.phase == Phase::Steady && self.progress.switch.is_none();
         let patience = record.policy.down_after() + record.policy.link_grace();
-        let own = electorate.own.get(&record.master);
+        let own = facts.electorate.own.get(&record.master);
         let blind = own.is_some_and(|own| own.vote != Vote::Up && now.since(own.since) >= patience);
-        let seen = electorate
-            .peers
-            .values()
-            .any(|peer| peer.ballots.get(&record.master).is_some_and(|ballot| ballot.vote == Vote::Up));
-        at_rest && blind && seen && !matches!(facts.verdict(&record.master), Verdict::Down(_))
+        let lost = matches!(facts.verdict(&record.master), Verdict::Down(_));
+        at_rest && blind && !lost && self.is_master_reached_by_others()
+    }
+
+    /// Whether another monitor that is alive reaches the published master.
+    pub fn is_master_reached_by_others(&self) -> bool {
+        let Some(record) = self.record() else { return false };
+        let up = |ballot: &Ballot| ballot.vote == Vote::Up;
+        self.peers.values().any(|peer| peer.ballots.get(&record.master).is_some_and(up))
     }
 }

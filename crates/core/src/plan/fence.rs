@@ -13,7 +13,7 @@ use crate::policy::Fencing;
 use crate::step::Step;
 use crate::time::Instant;
 use crate::topology::{Member, Phase, Topology};
-use crate::view::Role;
+use crate::view::{Role, Vote};
 
 /// How long a replica may have acknowledged nothing to be one that follows, in whole seconds
 /// (`min-replicas-max-lag`).
@@ -73,12 +73,16 @@ impl Planner<'_> {
         seen.left.extend(replicas.filter(|node| seen.synced.contains_key(*node)).cloned());
     }
 
-    /// Notes in `opened` that the next master goes on without who was not there when it was chosen.
-    pub(super) fn leave_the_absent(&self, opened: &mut Topology) {
+    /// Notes in `published` that the new master goes on without who held something of the group's and is not there.
+    pub(super) fn leave_the_absent(&self, published: &mut Topology) {
         let record = self.facts.record;
-        let held = |node: &NodeAddr| *node == record.master || record.synced.contains_key(node);
-        let absent = record.nodes().filter(|node| !self.progress.evidence.contains_key(*node) && held(node));
-        opened.left.extend(absent.cloned());
+        let is_absent = |node: &&NodeAddr| {
+            let own = self.facts.electorate.own.get(*node).map(|ballot| ballot.vote);
+            let fails = own.is_some_and(|vote| !matches!(vote, Vote::Up | Vote::Unknown));
+            fails && !self.progress.evidence.contains_key(*node) && published.synced.contains_key(*node)
+        };
+        let absent: Vec<_> = record.nodes().filter(is_absent).cloned().collect();
+        published.left.extend(absent);
     }
 
     /// How far the master was when each replica that was left behind was first seen to follow it again: who is there is
@@ -97,13 +101,20 @@ impl Planner<'_> {
             let bar = self.progress.bars.get(node).copied();
             (node.clone(), bar.unwrap_or((master.asked, master.history.offset)))
         };
-        record.left.iter().filter(|node| self.follows(node)).map(bar).collect()
+        record.left.iter().filter(|node| self.follows_since_it_answers(node)).map(bar).collect()
     }
 
     fn is_in_step(&self, node: &NodeAddr) -> bool {
         let Some((asked, offset)) = self.progress.bars.get(node) else { return false };
         let seen = self.facts.fresh(node, Some(*asked)).filter(|it| self.holds_a_copy(it));
         seen.is_some_and(|it| it.history.offset >= *offset)
+    }
+
+    /// What it said before it was lost says nothing of what it follows now.
+    fn follows_since_it_answers(&self, node: &NodeAddr) -> bool {
+        let up = self.facts.electorate.own.get(node).filter(|ballot| ballot.vote == Vote::Up);
+        let asked = self.facts.fresh(node, None).map(|it| it.asked);
+        up.zip(asked).is_some_and(|(ballot, asked)| asked >= ballot.since) && self.follows(node)
     }
 
     fn follows(&self, node: &NodeAddr) -> bool {

@@ -19,12 +19,14 @@ pub(super) struct Candidacy {
     pub(super) alone: bool,
     /// Until when it leaves the lead to others, which can do more.
     aside: Option<Instant>,
+    /// Whether that is because they reach the master.
+    blind: bool,
 }
 
 impl Candidacy {
     /// One of a monitor that is `alone`.
     pub(super) fn new(alone: bool) -> Self {
-        Self { readable: true, alone, aside: None }
+        Self { readable: true, alone, aside: None, blind: false }
     }
 
     /// Whether it stands.
@@ -32,9 +34,9 @@ impl Candidacy {
         self.readable && self.alone && self.aside.is_none()
     }
 
-    /// It can't do a leader's work.
-    pub(super) fn leave(&mut self, now: Instant) {
-        self.aside = Some(now + ASIDE);
+    /// It can't do a leader's work, being `blind` or not let write.
+    fn leave(&mut self, now: Instant, blind: bool) {
+        (self.aside, self.blind) = (Some(now + ASIDE), blind);
     }
 
     /// When it may stand again.
@@ -42,9 +44,10 @@ impl Candidacy {
         self.aside
     }
 
-    /// Lets it stand again when others have had their time; yields whether that was so.
-    pub(super) fn tick(&mut self, now: Instant) -> bool {
-        self.aside.take_if(|until| *until <= now).is_some()
+    /// Lets it stand again when others have had their time, or reach the master no more; yields whether that was so.
+    pub(super) fn tick(&mut self, now: Instant, reached: bool) -> bool {
+        let blind = self.blind;
+        self.aside.take_if(|until| *until <= now || (blind && !reached)).is_some()
     }
 }
 
@@ -55,10 +58,10 @@ impl<S: Store> Monitor<S> {
     }
 
     /// Leaves the lead to others for a while, where there are any: who is alone tries on.
-    pub(super) fn stand_aside(&mut self) {
+    pub(super) fn stand_aside(&mut self, blind: bool) {
         let others = |record: &Topology| record.monitors.iter().any(|id| *id != self.setup.id);
         if self.decider.record().is_some_and(others) {
-            self.candidacy.leave(Instant::now());
+            self.candidacy.leave(Instant::now(), blind);
             self.stand();
         }
     }
@@ -71,7 +74,7 @@ impl<S: Store> Monitor<S> {
                 group = %self.setup.group,
                 "this monitor does not reach the master, and another one does: it leaves the lead to that"
             );
-            self.stand_aside();
+            self.stand_aside(true);
         }
     }
 

@@ -184,7 +184,7 @@ impl<S: Store> Monitor<S> {
                 () = sleep_until(wake) => {}
             }
             self.follow_record();
-            if self.candidacy.tick(Instant::now()) {
+            if self.candidacy.tick(Instant::now(), self.decider.is_master_reached_by_others()) {
                 self.stand();
             }
             self.tick();
@@ -301,7 +301,7 @@ impl<S: Store> Monitor<S> {
         let unwritten = [Outcome::NotCommitted, Outcome::CommitRefused, Outcome::CommitUnknown];
         let reread = unwritten.contains(&outcome);
         if outcome == Outcome::CommitRefused {
-            self.stand_aside();
+            self.stand_aside(false);
         }
         self.decide(Event::Finished(id, outcome));
         if reread {

@@ -297,7 +297,14 @@ pub(super) async fn fence(
     set_min_replicas(&mut commands, number);
     lead.check()?;
     match link.ask(&commands).await?.into_iter().find(|reply| matches!(reply, Value::ServerError(_))) {
-        Some(Value::ServerError(error)) => Err(RedisError::from(error).into()),
+        Some(Value::ServerError(error)) => match RedisError::from(error) {
+            // As where it may not even be asked for: no master is fenced here, and nobody is to wait for it.
+            error if is_forbidden(&error) => {
+                tell_forbidden(&error);
+                Ok(())
+            }
+            error => Err(error.into()),
+        },
         _ => Ok(()),
     }
 }

@@ -28,11 +28,9 @@ pub(super) struct Fences {
     lowered: BTreeMap<usize, Micros>,
     /// When each server last went on after it had stood still.
     woke: BTreeMap<usize, Micros>,
-    /// Without whom the master was let go on: who followed it before, or was not there as it was chosen. Who followed
-    /// only since then may lead.
+    /// Without whom the master was let go on: who followed it before, or was not there as it was published. Who
+    /// followed only since then may lead.
     without: BTreeSet<NodeAddr>,
-    /// Who held something of the group's and was not there when the next master was chosen.
-    absent: BTreeSet<NodeAddr>,
     /// What it took since then and nobody else can have.
     alone: Writes,
     /// Since when the published master takes no write though nothing hinders its leader.
@@ -66,9 +64,9 @@ impl Fences {
         }
     }
 
-    /// Another master is published: what the former took alone is given up.
+    /// What the former master took alone is given up.
     pub(super) fn published(&mut self) {
-        (self.without, self.alone) = (std::mem::take(&mut self.absent), Writes::default());
+        (self.without, self.alone) = Default::default();
     }
 }
 
@@ -139,19 +137,23 @@ impl World {
         }
     }
 
-    /// An epoch is opened: who is not there now has no part in what the chosen one will take alone. A switchover asks
-    /// only who takes part in it.
-    pub(super) fn note_absent(&mut self, m: usize, chosen: usize, old: &Topology, switches: bool) {
+    /// A master is published: who held something of the group's, was not frozen and has been out of the leader's reach
+    /// for so long that this found so has no part in what the new one will take alone.
+    pub(super) fn note_absent(&mut self, new: &Topology) {
+        let Some(m) = self.checks.committer else { return };
         let lately = self.queue.now().saturating_sub(2 * S);
+        let monitor = &self.monitors[m];
+        let ballots = monitor.observer.ballots();
         let is_absent = |n: &usize| {
-            let frozen = self.monitors[m].frozen_at.get(n).is_some_and(|at| *at >= lately);
+            let frozen = monitor.frozen_at.get(n).is_some_and(|at| *at >= lately);
             let node = &self.nodes[*n].server.addr;
-            let held = *node == old.master || old.synced.contains_key(node);
-            *n != chosen && held && !frozen && !switches && old.nodes().any(|member| member == node)
+            let fails = ballots.get(node).is_some_and(|ballot| crate::check::is_failing(ballot.vote));
+            *node != new.master && new.synced.contains_key(node) && !frozen && fails
         };
         let absent = (0..self.nodes.len()).filter(is_absent);
         let absent = absent.map(|n| self.nodes[n].server.addr.clone()).collect();
-        self.checks.fences.absent = absent;
+        self.checks.fences.published();
+        self.checks.fences.without = absent;
     }
 
     /// An epoch is opened while the master is missing: the chosen one does not lack what that took when it was let go

@@ -135,7 +135,6 @@ impl World {
         }
         // An operator who accepts what is lost by it may name whomever he likes.
         let since = self.checks.chosen_since.saturating_sub(self.longest_vote());
-        self.note_absent(m, chosen, old, change.reason == Reason::Switchover);
         let switches = change.reason == Reason::Switchover;
         let accepted = !switches && self.orders.accepts(old.epoch, chosen, since);
         if self.check_ordered((chosen, accepted), old, new)
@@ -276,6 +275,7 @@ impl World {
         let Phase::FailingOver(change) = &old.phase else { return };
         let Some(n) = self.node_of(&new.master) else { return };
         self.checks.counts.changes += 1;
+        self.note_absent(new);
         // Who leads, be it against an order, is in service again.
         self.orders.drained.remove(&n);
         let server = &self.nodes[n].server;
@@ -297,7 +297,6 @@ impl World {
             return self.violate("published-is-promoted", &detail);
         }
         self.checks.promoted[n] = None;
-        self.checks.fences.published();
         self.checks.returns.published();
         self.checks.published = Some((n, intent.run.clone()));
         if in_run {

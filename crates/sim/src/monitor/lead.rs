@@ -61,7 +61,8 @@ impl World {
     /// Leaves the lead to others for a while where they can do more, as `server/src/monitor/candidacy.rs` does.
     pub(super) fn may_stand_aside(&mut self, m: usize, now: Instant) {
         let monitor = &mut self.monitors[m];
-        let stands_again = monitor.aside.take_if(|until| *until <= now).is_some();
+        let reached = monitor.decider.is_master_reached_by_others();
+        let stands_again = monitor.aside.take_if(|until| *until <= now || !reached).is_some();
         let leaves = monitor.aside.is_none()
             && monitor.decider.is_out_of_touch(now)
             && self.bug != Some(Bug::LeadsOnBlind);

@@ -2,8 +2,8 @@
 //!
 //! Compared are each server's role, master, link, replicas and keys, its history and the one before it, its offset, how
 //! many resynchronisations it granted, whole and partial, and what clients are told. Names of histories and offsets are
-//! compared as `view` says: which are the same, and which is greater. The model does as each version does; where another
-//! number of resynchronisations comes of that, the script says so.
+//! compared as `view` says: which are the same, and which is greater. The model does as each version does; where
+//! another number of resynchronisations comes of that, the script says so.
 //!
 //! Never compared is how long anything takes: the model's driver here knows no delay.
 
