@@ -206,8 +206,10 @@ fn a_replica_that_is_only_watched_is_published_and_never_takes_over() {
             0,
             &["done"],
         );
+        assert_eq!(group.await_successor(&servers, 1), 2);
+        // Both were masters before it, and may lack what it takes until they are back in step.
+        group.redis[..2].iter_mut().for_each(Redis::restart);
     });
-    assert_eq!(group.await_successor(&servers, 1), 2);
 }
 
 #[test]

@@ -116,10 +116,7 @@ fn a_user_who_may_not_set_the_configuration_still_fails_over() {
     // No master is fenced here: who is back in step is good again all the same.
     group.redis[0].restart();
     group.await_steady(&servers, master);
-    eventually(DEADLINE, "nobody is left behind", || {
-        let status = group.status(&servers)?.to_string();
-        if status.contains("left-behind") { Err(status) } else { Ok(()) }
-    });
+    group.await_nobody_left(&servers);
     group.redis[3 - master].kill();
     group.redis[master].kill();
     assert_eq!(group.await_successor(&servers, master), 0);

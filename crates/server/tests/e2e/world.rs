@@ -406,6 +406,14 @@ impl Group {
         write_reaches(&self.redis[master], running - 1)
     }
 
+    /// Waits until nobody is left behind: whoever was lost is in step again.
+    pub(crate) fn await_nobody_left(&self, servers: &Servers) {
+        eventually(DEADLINE, "nobody is left behind", || {
+            let status = self.status(servers)?.to_string();
+            if status.contains("left-behind") { Err(status) } else { Ok(()) }
+        });
+    }
+
     /// Waits until both replicas have all that node `master` has.
     pub(crate) fn await_caught_up(&self, master: usize) {
         eventually(DEADLINE, "the replicas have caught up", || write_reaches(&self.redis[master], 2));
