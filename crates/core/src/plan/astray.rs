@@ -55,10 +55,25 @@ enum Standing {
     /// It is to be saved, under this name.
     Unsaved(RunId, String),
     /// It may be told to follow.
-    Ready {
-        /// It will be filled with a full copy.
-        full: bool,
-    },
+    Ready(Filling),
+}
+
+/// What a node that is told to follow takes of its host's turn to be filled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Filling {
+    /// Nothing: it goes on where it stands.
+    Partial,
+    /// It follows already and is told so again: a full copy is under way, or about to begin, and waits for nobody.
+    Begun,
+    /// It begins a full copy, once it may.
+    Full,
+}
+
+impl Filling {
+    /// Of a node that goes on where it stands, or not.
+    fn of(continues: bool) -> Self {
+        if continues { Self::Partial } else { Self::Full }
+    }
 }
 
 /// What is to be done about all of them, and when to look again.
@@ -67,7 +82,7 @@ struct Astray {
     unread: Vec<NodeAddr>,
     uncounted: Option<(NodeAddr, Divergence)>,
     unsaved: Vec<(NodeAddr, RunId, String)>,
-    ready: Vec<(NodeAddr, bool)>,
+    ready: Vec<(NodeAddr, Filling)>,
     again: Option<Instant>,
 }
 
@@ -97,7 +112,7 @@ impl Planner<'_> {
                     astray.uncounted.get_or_insert_with(|| (node.clone(), divergence));
                 }
                 Standing::Unsaved(run, file) => astray.unsaved.push((node.clone(), run, file)),
-                Standing::Ready { full } => astray.ready.push((node.clone(), full)),
+                Standing::Ready(fills) => astray.ready.push((node.clone(), fills)),
             }
         }
         if !astray.unread.is_empty() {
@@ -136,11 +151,12 @@ impl Planner<'_> {
         let run = frozen.map(|it| &it.run).or(seen.map(|it| &it.run));
         // The master under another name must not be made its own replica.
         let other = run.is_some() && run != record.master_run.as_ref();
-        if other && self.closes(node) && frozen.is_none() && seen.is_some_and(|it| self.follows_master(it)) {
+        let follows = seen.filter(|it| frozen.is_none() && self.follows_master(it));
+        if let Some(seen) = follows.filter(|_| other && self.closes(node)) {
             return match told.map(|told| told + TELL_AGAIN).filter(|until| *until > self.facts.now) {
                 Some(until) => Standing::Rests(until),
                 // It follows already: it is told so again, and its clients are cut off.
-                None => Standing::Ready { full: false },
+                None => Standing::Ready(self.filling_already(node, seen)),
             };
         }
         let wrong = other && (frozen.is_some() || seen.is_some_and(|it| !self.follows_master(it)));
@@ -153,7 +169,7 @@ impl Planner<'_> {
         match (frozen, seen) {
             (Some(said), _) => self.standing_of_frozen(node, said),
             (None, Some(seen)) if self.needs_no_reading(seen) => {
-                Standing::Ready { full: !record.lineages.continues(&seen.history) }
+                Standing::Ready(Filling::of(record.lineages.continues(&seen.history)))
             }
             (None, _) => Standing::Unread,
         }
@@ -186,13 +202,13 @@ impl Planner<'_> {
     fn standing_of_frozen(&self, node: &NodeAddr, said: &Evidence) -> Standing {
         let record = self.facts.record;
         let Some(divergence) = self.divergence(node, said) else {
-            return Standing::Ready { full: !record.lineages.continues(&said.history) };
+            return Standing::Ready(Filling::of(record.lineages.continues(&said.history)));
         };
         if record.diverged.get(node) != Some(&divergence) {
             return Standing::Uncounted(divergence);
         }
         match divergence.keeping {
-            Keeping::Discarded | Keeping::Saved { .. } => Standing::Ready { full: true },
+            Keeping::Discarded | Keeping::Saved { .. } => Standing::Ready(Filling::Full),
             Keeping::Due { file } | Keeping::Held { file, .. } => Standing::Unsaved(divergence.run, file),
         }
     }
@@ -272,16 +288,32 @@ impl Planner<'_> {
                 astray.wait(until);
             }
         }
+        for (node, _) in ready.iter().filter(|(_, fills)| *fills == Filling::Begun) {
+            *filling.entry(node.host().to_owned()).or_default() += 1;
+        }
         let mut admitted = Vec::new();
-        for (node, full) in ready {
+        for (node, fills) in ready {
             let begun = filling.entry(node.host().to_owned()).or_default();
-            if full && *begun >= self.facts.record.policy.parallel_syncs() {
+            if fills == Filling::Full && *begun >= self.facts.record.policy.parallel_syncs() {
                 continue;
             }
-            *begun += u32::from(full);
+            *begun += u32::from(fills == Filling::Full);
             admitted.push(node);
         }
         admitted
+    }
+
+    /// What a node takes that follows already and is told so again: a leader before this one may have told it, or it
+    /// follows by its own configuration, so what this one has told it says nothing.
+    fn filling_already(&self, node: &NodeAddr, seen: &Sighting) -> Filling {
+        let goes_on = match seen.role {
+            Role::Replica { link: Link::Up, .. } => true,
+            Role::Replica { link: Link::Syncing, .. } => false,
+            Role::Replica { .. } | Role::Master { .. } => {
+                self.is_filled_until(node).is_none() && self.facts.record.lineages.continues(&seen.history)
+            }
+        };
+        if goes_on { Filling::Partial } else { Filling::Begun }
     }
 
     /// Whether the node is being filled with a full copy of the master's data, or was told to follow and may be: then
@@ -428,7 +460,16 @@ mod tests {
         progress: &Progress,
         seen: &[(NodeAddr, Sighting)],
     ) -> (String, Option<Instant>) {
-        let (record, me) = (record(policy), "m1".parse().expect("an id"));
+        gather_of(&record(policy), record_since, progress, seen)
+    }
+
+    fn gather_of(
+        record: &Topology,
+        record_since: Instant,
+        progress: &Progress,
+        seen: &[(NodeAddr, Sighting)],
+    ) -> (String, Option<Instant>) {
+        let me = "m1".parse().expect("an id");
         let up = Ballot { vote: Vote::Up, since: NOW.before(Duration::from_secs(1)) };
         let own: Ballots = seen.iter().map(|(node, _)| (node.clone(), up)).collect();
         let peers = Peers::new();
@@ -441,7 +482,7 @@ mod tests {
         };
         let facts = Facts {
             now: NOW,
-            record: &record,
+            record,
             record_since,
             electorate,
             sightings: &seen.iter().cloned().collect(),
@@ -485,6 +526,32 @@ mod tests {
         assert_eq!(first(&told, Link::Up).0, "follow m:1: h:2");
         told.told.insert(node("h:1"), NOW.before(SYNC_BEGINS));
         assert_eq!(first(&told, Link::Down { seconds: 1 }).0, "follow m:1: h:2", "it does not come to it");
+    }
+
+    #[test]
+    fn who_is_told_again_for_its_clients_sake_waits_for_nobody_and_takes_its_hosts_turn() {
+        let told = |name: &str, link, held: &str, progress: &Progress| {
+            let (node, sighting) = seen(name, replica("m:1", link), history(held, 100));
+            let mut record = record(Policy::default());
+            record.unclosed.insert(node.clone(), RunId(name.into()));
+            gather_of(&record, Instant::from_millis(0), progress, &[(node, sighting)]).0
+        };
+        let waiting = || Progress { evidence: [frozen("h:2", "x", 5)].into(), ..Progress::default() };
+        // A leader before this one told it, and this one knows of that only what it sees.
+        let down = Link::Down { seconds: 0 };
+        for (link, held) in [(Link::Syncing, "x"), (Link::Syncing, "p"), (down, "x")] {
+            let both = [told("h:1", link, held, &waiting()), told("h:3", link, held, &waiting())];
+            assert_eq!(
+                both.map(|it| it.replace(", cutting off the clients of", ";")),
+                ["follow m:1: h:1; h:1", "follow m:1: h:3; h:3"]
+            );
+        }
+        let closes = "cutting off the clients of h:1";
+        assert_eq!(told("h:1", Link::Up, "q", &waiting()), format!("follow m:1: h:1 h:2, {closes}"));
+        assert_eq!(told("h:1", down, "p", &waiting()), format!("follow m:1: h:1 h:2, {closes}"));
+        let mut told_before = waiting();
+        told_before.told.insert(node("h:1"), NOW.before(TELL_AGAIN));
+        assert_eq!(told("h:1", down, "p", &told_before), format!("follow m:1: h:1, {closes}"), "it may yet");
     }
 
     #[test]
