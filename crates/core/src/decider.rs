@@ -102,6 +102,9 @@ pub struct Decider {
     /// Nothing is begun before this time: the last action could not be begun, or its commit was not written.
     pause_until: Option<Instant>,
     failures: u32,
+    /// So many actions in a row could not be begun, up to the last one, if that could not.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    unbegun: Option<u32>,
     peers: Peers,
     /// What this monitor says of who leads.
     lead: Option<LeadBallot>,
@@ -147,6 +150,7 @@ impl Decider {
             switched: Switched::default(),
             pause_until: None,
             failures: 0,
+            unbegun: None,
             peers: Peers::new(),
             lead: None,
             deposed: None,
@@ -165,15 +169,6 @@ impl Decider {
         }
     }
 
-    /// Replaces what seeds a group that has no record yet; a group that has one is not touched.
-    pub fn seed(&mut self, configured: Vec<NodeAddr>, policy: Policy) {
-        (self.configured, self.policy) = (configured, policy);
-        if self.record().is_none() {
-            // What other nodes said names no master among these.
-            self.forget();
-        }
-    }
-
     /// Takes in an event.
     pub fn handle(&mut self, now: Instant, event: Event) {
         match event {
@@ -182,6 +177,7 @@ impl Decider {
                 // has dropped the one under way.
                 self.leadership = leadership;
                 self.forget();
+                self.lift_pause();
                 // What was read before may be what an earlier leader has replaced since.
                 self.must_read = true;
             }
@@ -459,6 +455,30 @@ mod tests {
             now = wake;
         }
         assert_eq!(rests, [100, 200, 400, 800].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn what_could_not_be_begun_is_tried_ever_more_rarely_until_the_lead_is_sure_again() {
+        let (mut decider, read) = adopting();
+        decider.handle(at(0), Event::TopologyRead(read.clone()));
+        let mut now = at(0);
+        for rest in [100, 200, 400, 800] {
+            let action = decider.poll_action(now).expect("a commit");
+            decider.handle(now, Event::Finished(action.id, Outcome::NotBegun));
+            assert_eq!(decider.poll_action(now), None);
+            let wake = decider.poll_timeout().expect("a time to wake");
+            assert_eq!(wake.since(now), Duration::from_millis(rest));
+            now = if rest == 800 { now } else { wake };
+        }
+        decider.handle(now, Event::Leadership(Leadership::Leading(Term(1))));
+        decider.handle(now, Event::TopologyRead(read.clone()));
+        let action = decider.poll_action(now).expect("a commit, at once");
+        // One that was begun and not written waits, whoever leads.
+        decider.handle(now, Event::Finished(action.id, Outcome::NotCommitted));
+        decider.handle(now, Event::Leadership(Leadership::Leading(Term(1))));
+        decider.handle(now, Event::TopologyRead(read));
+        assert_eq!(decider.poll_action(now), None);
+        assert_eq!(decider.poll_timeout(), Some(now + Duration::from_millis(100)));
     }
 
     #[test]

@@ -1,12 +1,23 @@
 //! The way to the first record of a group. Nothing is frozen on it: what nodes say is no evidence for anything else.
 
 use super::Decider;
+use crate::names::NodeAddr;
+use crate::policy::Policy;
 use crate::step::Step;
 use crate::time::Instant;
 use crate::topology::Found;
 use crate::view::Vote;
 
 impl Decider {
+    /// Replaces what seeds a group that has no record yet; a group that has one is not touched.
+    pub fn seed(&mut self, configured: Vec<NodeAddr>, policy: Policy) {
+        (self.configured, self.policy) = (configured, policy);
+        if self.record().is_none() {
+            // What other nodes said names no master among these.
+            self.forget();
+        }
+    }
+
     /// The way to the first record of a group: adopt the predecessor's, or look at all nodes and name a master.
     pub(super) fn begin(&mut self, now: Instant) -> Option<Step> {
         let read = self.read.as_ref()?;

@@ -30,6 +30,7 @@ impl Hash for Decider {
             switched,
             pause_until,
             failures,
+            unbegun,
             peers,
             lead,
             deposed,
@@ -48,7 +49,8 @@ impl Hash for Decider {
         } = self;
         (me, configured, policy, leadership, read, record_since).hash(state);
         (must_read, unreadable, predates, loss, overtaken, settled, changes, lost_since, pausing).hash(state);
-        (requests, asked, pause_until, failures, peers, lead, deposed, observation, doubt).hash(state);
+        (requests, asked, pause_until, failures, unbegun, peers, lead, deposed, observation, doubt)
+            .hash(state);
         (followed, progress, leaving, switched).hash(state);
         (attempts, in_flight.as_ref().map(|(_, step)| step), refusal, stuck, wake).hash(state);
     }

@@ -24,18 +24,18 @@ const LONGEST_REST: Duration = Duration::from_secs(5);
 
 impl Decider {
     pub(super) fn finished(&mut self, now: Instant, step: Step, outcome: Outcome) {
+        if outcome == Outcome::NotBegun {
+            return self.not_begun(now);
+        }
+        self.unbegun = None;
         match (step, outcome) {
-            (_, Outcome::NotBegun) => self.pause(now),
             (Step::Commit { record, purpose, entry, .. }, Outcome::Committed(version)) => {
                 self.committed(now, *record, purpose, version);
                 if purpose == Purpose::Publish {
                     self.note_published(now, entry);
                 }
             }
-            (Step::Commit { .. }, _) => {
-                self.must_read = true;
-                self.pause(now);
-            }
+            (Step::Commit { .. }, _) => self.not_written(now),
             // A removal is tried again by the clock, for as long as the leader is found gone.
             (Step::Amend { .. } | Step::Depose, _) => {}
             (Step::Freeze { awaited, .. }, Outcome::Read(evidence)) => {
@@ -221,19 +221,38 @@ impl Decider {
         self.switched = Switched::default();
     }
 
-    /// Begins nothing for a moment, twice as long each time in a row.
-    fn pause(&mut self, now: Instant) {
-        let pause = FIRST_REST.saturating_mul(1 << self.failures.min(16)).min(LONGEST_REST);
+    /// The lead was in doubt: nothing is begun for a moment, twice as long each time in a row.
+    fn not_begun(&mut self, now: Instant) {
+        let before = self.unbegun.unwrap_or(0);
+        self.pause_until = Some(now + rest_after(before));
+        self.unbegun = Some(before + 1);
+    }
+
+    /// A commit was not written, or may have been: nothing is begun for a moment, twice as long each time.
+    fn not_written(&mut self, now: Instant) {
+        self.must_read = true;
+        self.pause_until = Some(now + rest_after(self.failures));
         self.failures += 1;
-        self.pause_until = Some(now + pause);
+    }
+
+    /// The doubt is over for which something could not be begun, or another leads: that is not waited for any more. A
+    /// commit that was not written may fail again, and waits.
+    pub(super) fn lift_pause(&mut self) {
+        if self.unbegun.take().is_some() {
+            self.pause_until = None;
+        }
     }
 
     /// Rests after a failed attempt, twice as long each time.
     pub(super) fn rest(&mut self, now: Instant) {
         self.progress.frozen = false;
-        let rest = FIRST_REST.saturating_mul(1 << self.attempts.min(16)).min(LONGEST_REST);
+        self.progress.rest_until = Some(now + rest_after(self.attempts));
         self.attempts += 1;
-        self.progress.rest_until = Some(now + rest);
         self.wake = self.progress.rest_until;
     }
+}
+
+/// Twice as long each time.
+fn rest_after(failures: u32) -> Duration {
+    FIRST_REST.saturating_mul(1 << failures.min(16)).min(LONGEST_REST)
 }
