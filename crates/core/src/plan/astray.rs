@@ -151,10 +151,13 @@ impl Planner<'_> {
         let run = frozen.map(|it| &it.run).or(seen.map(|it| &it.run));
         // The master under another name must not be made its own replica.
         let other = run.is_some() && run != record.master_run.as_ref();
-        let follows = seen.filter(|it| frozen.is_none() && self.follows_master(it));
-        if let Some(seen) = follows.filter(|_| other && self.closes(node)) {
+        let follows = seen.filter(|it| self.follows_master(it));
+        if let Some(seen) = follows.filter(|_| other && frozen.is_none() && self.closes(node)) {
             return match told.map(|told| told + TELL_AGAIN).filter(|until| *until > self.facts.now) {
                 Some(until) => Standing::Rests(until),
+                // Somebody else has sent it there, and it is not filled yet: a freeze that it finds in its sockets
+                // ends that, and then it would be told to follow uncounted.
+                None if self.may_hold_its_own(node, seen) => Standing::Unread,
                 // It follows already: it is told so again, and its clients are cut off.
                 None => Standing::Ready(self.filling_already(node, seen)),
             };
@@ -239,9 +242,7 @@ impl Planner<'_> {
     /// moment, and holds nothing that the master does not.
     fn needs_no_reading(&self, seen: &Sighting) -> bool {
         let lineages = &self.facts.record.lineages;
-        // What it wrote under a name of its own may be more than its offset says.
-        let ours = lineages.names(&seen.history.replid);
-        let behind = ours && lineages.beyond(&seen.history).is_some_and(|(_, bytes)| bytes == 0);
+        let behind = self.is_behind(seen);
         match seen.role {
             Role::Master { .. } => false,
             Role::Replica { of: Some(ref of), link: Link::Down { .. }, .. } => behind && !self.may_feed(of),
@@ -251,6 +252,26 @@ impl Planner<'_> {
                 lineages.current().is_some_and(|current| current.replid == seen.history.replid)
             }
         }
+    }
+
+    /// Whether what it says of its history leaves no room for anything that the master does not hold.
+    fn is_behind(&self, seen: &Sighting) -> bool {
+        let lineages = &self.facts.record.lineages;
+        // What it wrote under a name of its own may be more than its offset says.
+        let ours = lineages.names(&seen.history.replid);
+        ours && lineages.beyond(&seen.history).is_some_and(|(_, bytes)| bytes == 0)
+    }
+
+    /// Whether one that follows the master still has what it held before, and that may be more than the master has and
+    /// than was recorded of it.
+    fn may_hold_its_own(&self, node: &NodeAddr, seen: &Sighting) -> bool {
+        let record = self.facts.record;
+        let receives = matches!(seen.role, Role::Replica { link: Link::Up, .. });
+        let beyond = record.lineages.beyond(&seen.history).map(|(left, bytes)| (left, Some(bytes)));
+        // A copy that it takes in since that was recorded is not to begin anew for this.
+        let told = record.diverged.get(node).filter(|it| it.run == seen.run && !it.keeping.holds());
+        let counted = told.is_some_and(|it| (it.left, it.bytes) == beyond.unwrap_or_default());
+        !receives && !counted && !self.is_behind(seen)
     }
 
     /// Whether it follows none of the members, and takes in nothing.
