@@ -31,6 +31,8 @@ pub(super) struct Returns {
     changed: BTreeMap<usize, Micros>,
     /// Those that were lost while nobody led, since when.
     unled: BTreeMap<usize, Micros>,
+    /// The published master to which each monitor began to send each node last.
+    sent: BTreeMap<(usize, usize), (usize, RunId)>,
     /// Masters that came back with less, in this life, before another was published, and whether anybody was filled.
     forgetful: BTreeMap<usize, (RunId, bool)>,
 }
@@ -73,7 +75,7 @@ impl Returns {
 
 /// Commands.
 impl World {
-    /// A leader begins to send nodes to the master: notes when it looked at each last.
+    /// A leader begins to send nodes to the master: notes when it looked at each last, and who is published.
     pub(crate) fn note_looks(&mut self, m: usize, nodes: &[NodeAddr]) {
         for node in nodes {
             let Some(n) = self.node_of(node) else { continue };
@@ -83,16 +85,21 @@ impl World {
             let demoted = monitor.looked_at.get(&n).copied();
             let looked = seen.max(read).max(demoted).unwrap_or(0);
             self.monitors[m].looked_at.insert(n, looked);
+            let published = self.checks.published.clone();
+            self.checks.returns.sent.extend(published.map(|master| ((m, n), master)));
         }
     }
 
     /// A node is sent to the master by a leader, by which it may lose what that lacks: the record tells of it, but for
-    /// what it came to hold since that leader looked at it last.
+    /// what it came to hold since that leader looked at it last, and what the master has lost since that began: a
+    /// command may wait in the sockets of a node that hangs until the same server is published in another life.
     pub(crate) fn check_counted(&mut self, n: usize, m: usize, master: &NodeAddr) {
         let Some(record) = self.steady_record().filter(|record| record.master == *master) else { return };
         let Some(main) = self.node_of(master).filter(|main| *main != n) else { return };
         let (here, there) = (&self.nodes[n].server, &self.nodes[main].server);
-        let led_there = self.checks.published.as_ref().is_some_and(|it| *it == (main, there.run()));
+        let leads = (main, there.run());
+        let sent_there = self.checks.returns.sent.get(&(m, n)) == Some(&leads);
+        let led_there = sent_there && self.checks.published.as_ref() == Some(&leads);
         let unseen = self.has_changed_unseen(n, m);
         // Who takes all histories for one counts nothing, and is to be found for choosing by that.
         let miscounts = self.bug == Some(Bug::IgnoresLineage);
