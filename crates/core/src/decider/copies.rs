@@ -9,7 +9,7 @@ use crate::names::{NodeAddr, RunId};
 use crate::position::History;
 use crate::time::Instant;
 use crate::topology::Topology;
-use crate::view::{Copied, Vote};
+use crate::view::{Copied, Link, Role, Sighting, Vote};
 
 impl Decider {
     /// Remembers who was seen to follow and is not recorded to have followed ever, or beyond the bound that is recorded
@@ -62,23 +62,132 @@ fn is_news(record: &Topology, node: &NodeAddr, history: &History) -> bool {
 
 /// The replicas that this monitor sees follow.
 fn seen<'a>(facts: &'a Facts<'a>) -> impl Iterator<Item = (&'a NodeAddr, Copied)> {
-    let copied = |node: &NodeAddr| {
-        let seen = &facts.sightings[node];
-        Copied { run: seen.run.clone(), history: seen.history.clone() }
+    let renamed = published_master(facts).map(|it| &it.history.replid);
+    let copied = move |node: &'a NodeAddr| {
+        let seen = facts.fresh(node, None)?;
+        let up = matches!(seen.role, Role::Replica { link: Link::Up, .. });
+        let follows = receives(facts, node) || (up && renamed == Some(&seen.history.replid));
+        follows.then(|| (node, Copied { run: seen.run.clone(), history: as_recorded(facts, &seen.history) }))
     };
-    facts.record.nodes().filter(|node| receives(facts, node)).map(move |node| (node, copied(node)))
+    facts.record.nodes().filter_map(copied)
+}
+
+/// The published master, where it was seen as one in its recorded run.
+fn published_master<'a>(facts: &'a Facts<'a>) -> Option<&'a Sighting> {
+    let record = facts.record;
+    let master = facts.fresh(&record.master, None).filter(|it| it.role.is_master());
+    master.filter(|it| record.master_run.as_ref() == Some(&it.run))
+}
+
+/// The published master's history by the name that is recorded of it.
+///
+/// A master that kept no backlog takes another name when its first replica comes, and as long as that can't be recorded
+/// nobody could tell later what the name stands for.
+fn as_recorded(facts: &Facts<'_>, history: &History) -> History {
+    match facts.record.lineages.current() {
+        Some(current) if current.replid != history.replid => {
+            History { replid: current.replid.clone(), offset: history.offset, previous: None }
+        }
+        Some(_) | None => history.clone(),
+    }
 }
 
 /// The members that this monitor does not reach, and that the published master feeds.
 fn told_of_by_the_master<'a>(facts: &'a Facts<'a>) -> impl Iterator<Item = (&'a NodeAddr, Copied)> {
     let record = facts.record;
-    let master = facts.fresh(&record.master, None).filter(|it| it.role.is_master());
-    let is_published = master.is_some_and(|it| record.master_run.as_ref() == Some(&it.run));
-    let master = facts.sightings.get(&record.master).filter(|_| is_published);
+    let master = published_master(facts);
     let own = facts.electorate.own;
     let reached = |node: &NodeAddr| own.get(node).is_some_and(|ballot| ballot.vote == Vote::Up);
     let fed = move |node: &&NodeAddr| master.is_some_and(|it| it.feeds.contains(node)) && !reached(node);
     let copied =
-        move |_: &NodeAddr| master.map(|it| Copied { run: RunId::UNKNOWN, history: it.history.clone() });
-    record.nodes().filter(fed).filter_map(move |node| Some((node, copied(node)?)))
+        move || master.map(|it| Copied { run: RunId::UNKNOWN, history: as_recorded(facts, &it.history) });
+    record.nodes().filter(fed).filter_map(move |node| Some((node, copied()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::event::{Event, Observation};
+    use crate::names::{Epoch, ReplId};
+    use crate::policy::Policy;
+    use crate::position::{Lineage, Lineages};
+    use crate::topology::{Found, Member, Phase, Version, Versioned};
+    use crate::view::Ballot;
+
+    const AT: Instant = Instant::from_millis(10_000);
+
+    fn node(name: &str) -> NodeAddr {
+        NodeAddr::new(name, 1)
+    }
+
+    /// The master is m with history q since 100 of p; a was the master before, and is not known to have followed since.
+    fn record() -> Topology {
+        let lineage = |replid: &str, epoch, start, parent: Option<&str>| Lineage {
+            replid: ReplId(replid.into()),
+            epoch: Epoch(epoch),
+            start,
+            parent: parent.map(|it| ReplId(it.into())),
+        };
+        Topology {
+            epoch: Epoch(2),
+            phase: Phase::Steady,
+            master: node("m"),
+            master_run: Some(RunId("m".into())),
+            discovered: BTreeSet::new(),
+            synced: [(node("a"), RunId("a".into()))].into(),
+            reached: [(node("a"), (ReplId("p".into()), 100))].into(),
+            diverged: BTreeMap::new(),
+            fenced: false,
+            left: BTreeSet::new(),
+            unclosed: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            pause: None,
+            members: ["m", "a"].map(|name| Member { addr: node(name), ok: true }).into(),
+            lineages: Lineages::new(vec![lineage("p", 1, 0, None), lineage("q", 2, 100, Some("p"))]),
+            monitors: BTreeSet::new(),
+            policy: Policy::default(),
+            min_replicas_to_write: 0,
+        }
+    }
+
+    fn seen(run: &str, role: Role, replid: &str, offset: u64) -> Sighting {
+        let history = History { replid: ReplId(replid.into()), offset, previous: None };
+        let asked = AT + std::time::Duration::from_millis(5);
+        let (run, guarded, good_replicas, feeds) = (RunId(run.into()), false, 0, Vec::new());
+        Sighting { asked, run, role, history, guarded, good_replicas, feeds }
+    }
+
+    /// What is remembered of a after this was seen, and then that all are dead.
+    fn remembered(master: Sighting, replica: Sighting) -> Option<History> {
+        let mut decider = Decider::new("m1".parse().expect("an id"), Vec::new(), Policy::default(), AT);
+        let found = Found::Record(Box::new(record()));
+        decider.handle(AT, Event::TopologyRead(Versioned { version: Version::default(), found }));
+        let ballot = |vote| Ballot { vote, since: AT };
+        let all = |vote| ["m", "a"].map(|name| (node(name), ballot(vote))).into();
+        let sightings: BTreeMap<_, _> = [(node("m"), master), (node("a"), replica)].into();
+        let observed = Observation { ballots: all(Vote::Up), sightings, troubles: BTreeMap::new() };
+        decider.handle(AT, Event::Observed(observed));
+        let lost = Observation { ballots: all(Vote::Refused), ..Observation::default() };
+        decider.handle(AT, Event::Observed(lost));
+        decider.followed.remove(&node("a")).map(|copied| copied.history)
+    }
+
+    #[test]
+    fn who_follows_a_master_under_a_name_that_is_not_recorded_yet_is_remembered_by_the_recorded_one() {
+        let master = |run, replid| seen(run, Role::Master { replicas: 1 }, replid, 107);
+        let replica =
+            |link, replid| seen("a", Role::Replica { of: Some(node("m")), link, received: 107 }, replid, 107);
+        let by_its_name = History { replid: ReplId("q".into()), offset: 107, previous: None };
+        assert_eq!(remembered(master("m", "q"), replica(Link::Up, "q")), Some(by_its_name.clone()));
+        assert_eq!(remembered(master("m", "x"), replica(Link::Up, "x")), Some(by_its_name));
+        assert_eq!(remembered(master("m", "x"), replica(Link::Up, "y")), None, "it receives something else");
+        assert_eq!(remembered(master("m", "x"), replica(Link::Down { seconds: 0 }, "x")), None);
+        assert_eq!(
+            remembered(master("another", "x"), replica(Link::Up, "x")),
+            None,
+            "who knows what that has"
+        );
+    }
 }
