@@ -555,6 +555,10 @@ mod tests {
             let (node, sighting) = seen(name, replica("m:1", link), history(held, 100));
             let mut record = record(Policy::default());
             record.unclosed.insert(node.clone(), RunId(name.into()));
+            // That leader counted what it holds beyond, too.
+            let divergence =
+                Divergence { run: RunId(name.into()), left: None, bytes: None, keeping: Keeping::Discarded };
+            record.diverged.extend((held == "x").then(|| (node.clone(), divergence)));
             gather_of(&record, Instant::from_millis(0), progress, &[(node, sighting)]).0
         };
         let waiting = || Progress { evidence: [frozen("h:2", "x", 5)].into(), ..Progress::default() };
