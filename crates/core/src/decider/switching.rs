@@ -62,8 +62,17 @@ impl Decider {
         let begun = self.switched.begun.filter(|(of, _)| *of == id).map(|(_, until)| until);
         let until = begun.unwrap_or(now + wanted.timeout);
         self.switched.begun = Some((id, until));
+        let is_known = self.record().is_some_and(|record| record.master_run.is_some());
         match diagnosis {
-            Some(Diagnosis::Healthy) => {}
+            Some(Diagnosis::Healthy) if is_known => {}
+            // It is recorded with the next step: until then nobody could tell who holds what it held, if this leader
+            // is lost on the way.
+            Some(Diagnosis::Healthy) if now < until => return Ok(None),
+            Some(Diagnosis::Healthy) => {
+                return Err(Answer::Refused(format!(
+                    "the life and the history of {master} are not known yet"
+                )));
+            }
             Some(diagnosis) if now >= until => return Err(Answer::Refused(diagnosis.to_string())),
             Some(Diagnosis::MasterIsolated(_)) => {
                 return Err(Answer::Refused(format!("{master} is out of our reach")));
