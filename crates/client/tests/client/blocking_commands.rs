@@ -130,9 +130,9 @@ async fn what_blocks_can_be_let_go_by_name() -> RedisResult<()> {
         let let_go = cmd("CLIENT").arg(&["UNBLOCK", &id, how]).query_async::<i64>(&mut con).await?;
         assert_eq!(let_go, 1);
         match (how, popping.await.expect("no panic")) {
-            ("TIMEOUT", popped) => assert_eq!(popped?, None),
-            (_, popped) => {
-                let error = popped.expect_err("it is an error");
+            ("TIMEOUT", reply) => assert_eq!(reply?, None),
+            (_, reply) => {
+                let error = reply.expect_err("it is an error");
                 assert_eq!((error.code(), outcome(&error)), (Some("UNBLOCKED"), Outcome::NotExecuted));
             }
         }
