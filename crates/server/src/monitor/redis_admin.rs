@@ -19,8 +19,8 @@ use crate::redis_link::{LinkError, RedisLink, text};
 pub(super) use ceding::{cede, hold_writes, resume_writes};
 pub(super) use persisting::persist;
 use replies::{
-    SECTIONS, config_number, forbidden, info, is_forbidden, last, listed, tell_forbidden, tell_no_config,
-    tell_unfenced,
+    SECTIONS, config_number, forbidden, info, is_forbidden, is_never_allowed, last, listed, tell_forbidden,
+    tell_no_config, tell_unfenced,
 };
 pub(super) use snapshot::save;
 
@@ -296,16 +296,15 @@ pub(super) async fn fence(
     }
     set_min_replicas(&mut commands, number);
     lead.check()?;
-    match link.ask(&commands).await?.into_iter().find(|reply| matches!(reply, Value::ServerError(_))) {
-        Some(Value::ServerError(error)) => match RedisError::from(error) {
-            // As where it may not even be asked for: no master is fenced here, and nobody is to wait for it.
-            error if is_forbidden(&error) => {
-                tell_forbidden(&error);
-                Ok(())
-            }
-            error => Err(error.into()),
-        },
-        _ => Ok(()),
+    let refusal = link.ask(&commands).await?.into_iter().find_map(|reply| match reply {
+        Value::ServerError(error) => Some(error),
+        _ => None,
+    });
+    match refusal {
+        // As where it may not even be asked for: no master is fenced here, and nobody is to wait for it.
+        Some(error) if is_never_allowed(&error) => Ok(()),
+        Some(error) => Err(RedisError::from(error).into()),
+        None => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is read from the servers' replies to administrative commands. It sends nothing.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{ErrorKind, RedisError, ServerError, ServerErrorKind, Value};
 
 use super::AdminError;
 use crate::info::Info;
@@ -49,6 +49,11 @@ pub(super) fn is_forbidden(error: &RedisError) -> bool {
         && !causes.iter().any(|(_, cause)| passes(cause.code()))
 }
 
+/// Whether a command is refused for good: this user may not call it, or the server does not have it.
+pub(super) fn is_never_allowed(error: &ServerError) -> bool {
+    error.code() == "NOPERM" || error.details().is_some_and(|it| it.contains("unknown"))
+}
+
 /// Nobody, where a server does not let us name or list connections; any other refusal is an error.
 pub(super) fn forbidden(replies: Vec<Value>) -> Result<Vec<u64>, AdminError> {
     let refusals = replies.into_iter().filter_map(|reply| match reply {
@@ -56,8 +61,7 @@ pub(super) fn forbidden(replies: Vec<Value>) -> Result<Vec<u64>, AdminError> {
         _ => None,
     });
     for error in refusals {
-        let never = error.code() == "NOPERM" || error.details().is_some_and(|it| it.contains("unknown"));
-        if !never {
+        if !is_never_allowed(&error) {
             return Err(RedisError::from(error).into());
         }
         tell_unfenced(&RedisError::from(error).to_string());
