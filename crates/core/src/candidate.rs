@@ -399,13 +399,11 @@ fn most<'a>(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::names::{Epoch, ReplId, RunId};
     use crate::policy::Policy;
     use crate::position::History;
-    use crate::topology::{Member, Phase};
+    use crate::topology::Member;
     use crate::view::{Link, Role};
 
     fn node(name: &str) -> NodeAddr {
@@ -416,24 +414,11 @@ mod tests {
     fn record() -> Topology {
         let lineage = Lineage { replid: ReplId("r".into()), epoch: Epoch(1), start: 0, parent: None };
         Topology {
-            epoch: Epoch(1),
-            phase: Phase::Steady,
-            master: node("a"),
             master_run: Some(RunId("1".into())),
-            discovered: BTreeSet::new(),
             synced: ["b", "c"].map(|name| (node(name), RunId("1".into()))).into(),
-            reached: BTreeMap::new(),
-            diverged: BTreeMap::new(),
-            fenced: false,
-            left: BTreeSet::new(),
-            unclosed: BTreeMap::new(),
-            orders: BTreeMap::new(),
-            pause: None,
             members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
             lineages: Lineages::new(vec![lineage]),
-            monitors: BTreeSet::new(),
-            policy: Policy::default(),
-            min_replicas_to_write: 0,
+            ..Topology::new(Epoch(1), node("a"), Policy::default())
         }
     }
 

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::names::{Epoch, MonitorId, ReplId, RunId};
     use crate::policy::Policy;
-    use crate::position::{History, Lineages};
+    use crate::position::History;
     use crate::topology::Member;
     use crate::view::{Ballot, Ballots, Link, Peer, Peers, Role};
 
@@ -226,24 +226,10 @@ mod tests {
     ) -> Diagnosis {
         let id = |name: &str| name.parse::<MonitorId>().expect("an id");
         let record = Topology {
-            epoch: Epoch(1),
-            phase: Phase::Steady,
-            master: node("a"),
             master_run: Some(RunId("1".into())),
-            discovered: BTreeSet::new(),
-            synced: BTreeMap::new(),
-            reached: BTreeMap::new(),
-            diverged: BTreeMap::new(),
-            fenced: false,
-            left: BTreeSet::new(),
-            unclosed: BTreeMap::new(),
-            orders: BTreeMap::new(),
-            pause: None,
             members: ["a", "b"].map(|host| Member { addr: node(host), ok: true }).into(),
-            lineages: Lineages::default(),
             monitors: BTreeSet::from(["m1", "m2", "m3"].map(id)),
-            policy: Policy::default(),
-            min_replicas_to_write: 0,
+            ..Topology::new(Epoch(1), node("a"), Policy::default())
         };
         let vote = |vote| Ballot { vote, since: at(10) };
         let own = Ballots::from([(node("a"), vote(own)), (node("b"), vote(Vote::Up))]);

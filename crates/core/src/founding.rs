@@ -8,7 +8,7 @@ use crate::policy::{Fencing, Policy};
 use crate::position::{Lineage, Lineages};
 use crate::start::{StartRefusal, name_master};
 use crate::step::{Purpose, Step};
-use crate::topology::{Member, Phase, Topology, Version};
+use crate::topology::{Member, Topology, Version};
 use crate::view::{Evidence, Peers};
 
 /// What a first record is made of.
@@ -86,28 +86,16 @@ impl Founding<'_> {
         let mut monitors: BTreeSet<_> = self.peers.keys().cloned().collect();
         monitors.insert(self.me.clone());
         Topology {
-            epoch,
-            phase: Phase::Steady,
-            master,
             master_run: said.map(|evidence| evidence.run.clone()),
             members,
-            discovered: BTreeSet::new(),
-            synced: BTreeMap::new(),
-            reached: BTreeMap::new(),
-            diverged: BTreeMap::new(),
-            fenced: false,
-            left: BTreeSet::new(),
-            unclosed: BTreeMap::new(),
-            orders: BTreeMap::new(),
-            pause: None,
             lineages: Lineages::new(said.map(lineage).into_iter().collect()),
             monitors,
-            policy: self.policy.clone(),
             min_replicas_to_write: said
                 .and_then(|evidence| evidence.min_replicas_to_write)
                 // A 1 is the fence's, from when the group had another record.
                 .filter(|it| *it != CLOSED && (*it != 1 || self.policy.fencing() == Fencing::Off))
                 .unwrap_or(0),
+            ..Topology::new(epoch, master, self.policy.clone())
         }
     }
 }

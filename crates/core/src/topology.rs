@@ -46,8 +46,8 @@ pub struct Topology {
     pub min_replicas_to_write: u32,
     /// Whether the published master takes writes only while a replica follows it.
     pub fenced: bool,
-    /// The replicas without which the master was let go on, and that have not been seen to follow it since: they may
-    /// lack any number of writes.
+    /// The nodes without which the master was let go on, was published, or went on while others followed, and that have
+    /// not been seen in step with it since: they may lack any number of writes.
     pub left: BTreeSet<NodeAddr>,
     /// The former masters that gave up their role in this life of their process, and whose clients were not cut off
     /// since. What these wait for it must never answer as a master again.
@@ -60,6 +60,35 @@ pub struct Topology {
 }
 
 impl Topology {
+    /// A group without members in which nothing has happened yet.
+    pub fn new(epoch: Epoch, master: NodeAddr, policy: Policy) -> Self {
+        let (master_run, pause, phase) = (None, None, Phase::Steady);
+        let (fenced, min_replicas_to_write) = (false, 0);
+        let (members, lineages, monitors) = Default::default();
+        let (discovered, synced, reached, diverged) = Default::default();
+        let (left, unclosed, orders) = Default::default();
+        Self {
+            epoch,
+            phase,
+            master,
+            master_run,
+            members,
+            discovered,
+            synced,
+            reached,
+            diverged,
+            lineages,
+            monitors,
+            policy,
+            min_replicas_to_write,
+            fenced,
+            left,
+            unclosed,
+            orders,
+            pause,
+        }
+    }
+
     /// The nodes' addresses in the operator's order.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeAddr> {
         self.members.iter().map(|member| &member.addr)

@@ -1,11 +1,10 @@
 //! A master and its replicas of one test, all its own. No client is known here.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
-use redis_failover_core::{Epoch, Leadership, Lineages, Member, Phase, Policy, RunId, Topology};
+use redis_failover_core::{Epoch, Leadership, Member, Policy, RunId, Topology};
 use redis_failover_lab::{Flavour, Redis, RedisBuilder, Reply, Traffic, ensure_eq, eventually};
 use redis_failover_store::{Campaign, Embedded, EmbeddedSession, Store, ZooKeeper};
 
@@ -227,24 +226,10 @@ pub(crate) async fn publish(session: &ZooKeeper, path: &str, nodes: &Nodes) {
     let addr = |node: &Redis| node.addr().parse().expect("an address");
     let member = |node: &Redis| Member { addr: addr(node), ok: true };
     let topology = Topology {
-        epoch: Epoch(1),
-        phase: Phase::Steady,
-        master: addr(&nodes.master),
         master_run: Some(RunId(run(&nodes.master))),
         members: std::iter::once(&nodes.master).chain(&nodes.replicas).map(member).collect(),
-        discovered: std::collections::BTreeSet::new(),
-        synced: std::collections::BTreeMap::new(),
-        reached: std::collections::BTreeMap::new(),
-        diverged: std::collections::BTreeMap::new(),
-        fenced: false,
-        left: std::collections::BTreeSet::new(),
-        unclosed: BTreeMap::new(),
-        orders: BTreeMap::new(),
-        pause: None,
-        lineages: Lineages::default(),
         monitors: ["m1".parse().expect("an id")].into(),
-        policy: Policy::default(),
-        min_replicas_to_write: 0,
+        ..Topology::new(Epoch(1), addr(&nodes.master), Policy::default())
     };
     campaign.commit(term, version, &topology, None).await.expect("it leads");
 }

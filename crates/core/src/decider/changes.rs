@@ -79,24 +79,9 @@ mod tests {
             Decider::new("m".parse().expect("an id"), vec![node.clone()], Policy::default(), at(0));
         for (order, (second, epoch)) in (1..).zip(published) {
             let record = Topology {
-                epoch: Epoch(*epoch),
-                phase: Phase::Steady,
-                master: node.clone(),
-                master_run: None,
                 members: vec![Member { addr: node.clone(), ok: true }],
-                discovered: std::collections::BTreeSet::new(),
-                synced: std::collections::BTreeMap::new(),
-                reached: std::collections::BTreeMap::new(),
-                diverged: std::collections::BTreeMap::new(),
-                fenced: false,
-                left: std::collections::BTreeSet::new(),
-                unclosed: std::collections::BTreeMap::new(),
-                orders: std::collections::BTreeMap::new(),
-                pause: None,
                 lineages: crate::position::Lineages::default(),
-                monitors: std::collections::BTreeSet::new(),
-                policy: Policy::default(),
-                min_replicas_to_write: 0,
+                ..Topology::new(Epoch(*epoch), node.clone(), Policy::default())
             };
             let version = Version { order, document: 0, state: Some(0) };
             decider.read(at(*second), Versioned { version, found: Found::Record(Box::new(record)) });

@@ -106,14 +106,12 @@ fn told_of_by_the_master<'a>(facts: &'a Facts<'a>) -> impl Iterator<Item = (&'a 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::event::{Event, Observation};
     use crate::names::{Epoch, ReplId};
     use crate::policy::Policy;
     use crate::position::{Lineage, Lineages};
-    use crate::topology::{Found, Member, Phase, Version, Versioned};
+    use crate::topology::{Found, Member, Version, Versioned};
     use crate::view::Ballot;
 
     const AT: Instant = Instant::from_millis(10_000);
@@ -131,24 +129,12 @@ mod tests {
             parent: parent.map(|it| ReplId(it.into())),
         };
         Topology {
-            epoch: Epoch(2),
-            phase: Phase::Steady,
-            master: node("m"),
             master_run: Some(RunId("m".into())),
-            discovered: BTreeSet::new(),
             synced: [(node("a"), RunId("a".into()))].into(),
             reached: [(node("a"), (ReplId("p".into()), 100))].into(),
-            diverged: BTreeMap::new(),
-            fenced: false,
-            left: BTreeSet::new(),
-            unclosed: BTreeMap::new(),
-            orders: BTreeMap::new(),
-            pause: None,
             members: ["m", "a"].map(|name| Member { addr: node(name), ok: true }).into(),
             lineages: Lineages::new(vec![lineage("p", 1, 0, None), lineage("q", 2, 100, Some("p"))]),
-            monitors: BTreeSet::new(),
-            policy: Policy::default(),
-            min_replicas_to_write: 0,
+            ..Topology::new(Epoch(2), node("m"), Policy::default())
         }
     }
 

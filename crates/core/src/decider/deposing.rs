@@ -34,15 +34,13 @@ impl Decider {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
     use super::*;
     use crate::event::Event;
     use crate::names::{Epoch, MonitorId, NodeAddr, ReplId, Term};
     use crate::policy::Policy;
     use crate::position::{Lineage, Lineages};
     use crate::step::Outcome;
-    use crate::topology::{Found, Member, Phase, Topology, Version, Versioned};
+    use crate::topology::{Found, Member, Topology, Version, Versioned};
     use crate::view::{Ballot, LeadBallot, Peer, Vote};
 
     const LOST: LeadBallot = LeadBallot {
@@ -62,24 +60,10 @@ mod tests {
     fn follower() -> Decider {
         let lineage = Lineage { replid: ReplId("r".into()), epoch: Epoch(1), start: 0, parent: None };
         let record = Topology {
-            epoch: Epoch(1),
-            phase: Phase::Steady,
-            master: NodeAddr::new("a", 1),
-            master_run: None,
-            discovered: BTreeSet::new(),
-            synced: BTreeMap::new(),
-            reached: BTreeMap::new(),
-            diverged: BTreeMap::new(),
-            fenced: false,
-            left: BTreeSet::new(),
-            unclosed: BTreeMap::new(),
-            orders: BTreeMap::new(),
-            pause: None,
             members: vec![Member { addr: NodeAddr::new("a", 1), ok: true }],
             lineages: Lineages::new(vec![lineage]),
             monitors: ["m1", "m2", "m3"].map(id).into(),
-            policy: Policy::default(),
-            min_replicas_to_write: 0,
+            ..Topology::new(Epoch(1), NodeAddr::new("a", 1), Policy::default())
         };
         let mut decider = Decider::new(id("m2"), Vec::new(), Policy::default(), at(0));
         let version = Version { order: 1, document: 1, state: Some(1) };

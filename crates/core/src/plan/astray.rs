@@ -388,15 +388,13 @@ impl Planner<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::diagnosis::Facts;
     use crate::names::{Epoch, ReplId};
     use crate::plan::Progress;
     use crate::policy::Policy;
     use crate::position::{History, Lineage, Lineages};
-    use crate::topology::{Member, Phase, Version};
+    use crate::topology::{Member, Version};
     use crate::verdict::Electorate;
     use crate::view::{Ballot, Ballots, Peers};
 
@@ -415,24 +413,10 @@ mod tests {
             parent: parent.map(|it| ReplId(it.into())),
         };
         Topology {
-            epoch: Epoch(2),
-            phase: Phase::Steady,
-            master: node("m:1"),
             master_run: Some(RunId("m:1".into())),
-            discovered: BTreeSet::new(),
-            synced: BTreeMap::new(),
-            reached: BTreeMap::new(),
-            diverged: BTreeMap::new(),
-            fenced: false,
-            left: BTreeSet::new(),
-            unclosed: BTreeMap::new(),
-            orders: BTreeMap::new(),
-            pause: None,
             members: ["m:1", "h:1", "h:2", "h:3", "g:1"].map(|it| Member { addr: node(it), ok: true }).into(),
             lineages: Lineages::new(vec![lineage("p", 1, 0, None), lineage("q", 2, 100, Some("p"))]),
-            monitors: BTreeSet::new(),
-            policy,
-            min_replicas_to_write: 0,
+            ..Topology::new(Epoch(2), node("m:1"), policy)
         }
     }
 

@@ -1,10 +1,6 @@
 //! What can only be tested from inside: a stalled thread, and the server's own "no".
 
-use std::collections::BTreeMap;
-
-use redis_failover_core::{
-    Epoch, Leadership, Lineages, Member, MonitorId, Phase, Policy, Report, Term, Topology, Version,
-};
+use redis_failover_core::{Epoch, Leadership, Member, MonitorId, Policy, Report, Term, Topology, Version};
 use redis_failover_lab as lab;
 
 use super::*;
@@ -35,24 +31,9 @@ async fn within_a_runtime_a_thread_that_is_not_granted_is_no_panic() {
 fn record() -> Topology {
     let master: redis_failover_core::NodeAddr = "h:1".parse().unwrap();
     Topology {
-        epoch: Epoch(1),
-        phase: Phase::Steady,
         members: vec![Member { addr: master.clone(), ok: true }],
-        master,
-        master_run: None,
-        discovered: std::collections::BTreeSet::new(),
-        synced: std::collections::BTreeMap::new(),
-        reached: std::collections::BTreeMap::new(),
-        diverged: std::collections::BTreeMap::new(),
-        fenced: false,
-        left: std::collections::BTreeSet::new(),
-        unclosed: BTreeMap::new(),
-        orders: BTreeMap::new(),
-        pause: None,
-        lineages: Lineages::default(),
         monitors: ["m1".parse().unwrap()].into(),
-        policy: Policy::default(),
-        min_replicas_to_write: 0,
+        ..Topology::new(Epoch(1), master, Policy::default())
     }
 }
 

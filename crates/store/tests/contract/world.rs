@@ -1,12 +1,10 @@
 //! What the cases share: names, records, reports, and how a group comes to be led.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Epoch, Found, Leadership, Lineages, Member, MonitorId, Phase, Policy, Report, Term, Topology, Version,
-    Versioned, Vote,
+    Epoch, Found, Leadership, Member, MonitorId, Policy, Report, Term, Topology, Version, Versioned, Vote,
 };
 use redis_failover_store::{Contact, GroupPath, Sight};
 
@@ -76,26 +74,12 @@ pub(crate) async fn seen(group: &impl Group, what: &str, wanted: impl Fn(&Found)
 }
 
 pub(crate) fn record(epoch: u64) -> Topology {
-    let master = member("h1:1", true);
+    let members = vec![member("h1:1", true), member("h2:2", true)];
+    let master = members[0].addr.clone();
     Topology {
-        epoch: Epoch(epoch),
-        phase: Phase::Steady,
-        master: master.addr.clone(),
-        members: vec![master, member("h2:2", true)],
-        master_run: None,
-        discovered: std::collections::BTreeSet::new(),
-        synced: std::collections::BTreeMap::new(),
-        reached: std::collections::BTreeMap::new(),
-        diverged: std::collections::BTreeMap::new(),
-        fenced: false,
-        left: std::collections::BTreeSet::new(),
-        unclosed: BTreeMap::new(),
-        orders: BTreeMap::new(),
-        pause: None,
-        lineages: Lineages::default(),
+        members,
         monitors: [id("m1")].into(),
-        policy: Policy::default(),
-        min_replicas_to_write: 0,
+        ..Topology::new(Epoch(epoch), master, Policy::default())
     }
 }
 

@@ -1,11 +1,11 @@
 //! Each finding, provoked by what it takes and by nothing else, on facts written by hand. No server runs here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Discover, Epoch, Fencing, Lineages, Member, NodeAddr, OnDivergence, Orders, Phase, Policy, Topology,
+    Discover, Epoch, Fencing, Member, NodeAddr, OnDivergence, Orders, Policy, Topology,
 };
 use redis_failover_store::Examination;
 
@@ -66,24 +66,10 @@ fn sound() -> Facts {
     Facts {
         place: crate::cli::status::tests::place(),
         record: Topology {
-            epoch: Epoch(7),
-            phase: Phase::Steady,
-            master: node("a"),
-            master_run: None,
             members: names.map(|name| Member { addr: node(name), ok: true }).into(),
-            discovered: BTreeSet::new(),
-            synced: BTreeMap::new(),
-            reached: BTreeMap::new(),
-            diverged: BTreeMap::new(),
-            lineages: Lineages::default(),
             monitors: monitors.map(|id| id.parse().expect("an id")).into(),
-            policy: Policy::default(),
-            min_replicas_to_write: 0,
             fenced: true,
-            left: BTreeSet::new(),
-            unclosed: BTreeMap::new(),
-            orders: BTreeMap::new(),
-            pause: None,
+            ..Topology::new(Epoch(7), node("a"), Policy::default())
         },
         alive: monitors
             .map(|id| {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis_failover_core::{
-    Change, Discover, Divergence, Dropped, Epoch, Found, Intent, Keeping, Lineages, Member, NodeAddr, Orders,
-    Pause, Phase, Policy, Reason, ReplId, Report, RunId, Term, Topology, Version, Versioned, Vote, Wait,
+    Change, Discover, Divergence, Dropped, Epoch, Found, Intent, Keeping, Member, NodeAddr, Orders, Pause,
+    Phase, Policy, Reason, ReplId, Report, RunId, Term, Topology, Version, Versioned, Vote, Wait,
 };
 use redis_failover_store::{Leader, wire};
 use serde_json::Value;
@@ -54,24 +54,10 @@ fn sound() -> Group {
         clock: None,
     };
     let record = Topology {
-        epoch: Epoch(7),
-        phase: Phase::Steady,
-        master: node("a"),
-        master_run: None,
         members: names.map(|name| Member { addr: node(name), ok: true }).into(),
-        discovered: BTreeSet::new(),
-        synced: BTreeMap::new(),
-        reached: BTreeMap::new(),
-        diverged: BTreeMap::new(),
-        lineages: Lineages::default(),
         monitors: ids.map(|id| id.parse().expect("an id")).into(),
-        policy: Policy::default(),
-        min_replicas_to_write: 0,
         fenced: true,
-        left: BTreeSet::new(),
-        unclosed: BTreeMap::new(),
-        orders: BTreeMap::new(),
-        pause: None,
+        ..Topology::new(Epoch(7), node("a"), Policy::default())
     };
     let leader = Leader {
         monitor: "m1".to_owned(),

@@ -1,8 +1,6 @@
 //! Which messages the difference of two looks makes.
 
-use redis_failover_core::{
-    Change, Epoch, Intent, Lineages, Member, Policy, Reason, ReplId, RunId, Topology, Verdict,
-};
+use redis_failover_core::{Change, Epoch, Intent, Member, Policy, Reason, ReplId, RunId, Topology, Verdict};
 
 use super::super::view::Sentinel;
 use super::*;
@@ -15,24 +13,11 @@ fn node(name: &str) -> NodeAddr {
 /// A group of three with which nothing is wrong; `a` leads.
 fn sound() -> View {
     let record = Topology {
-        epoch: Epoch(7),
-        phase: Phase::Steady,
-        master: node("a"),
         master_run: Some(RunId("r1".into())),
         members: ["a", "b", "c"].map(|name| Member { addr: node(name), ok: true }).into(),
-        discovered: BTreeSet::new(),
-        synced: BTreeMap::new(),
-        reached: BTreeMap::new(),
-        diverged: BTreeMap::new(),
-        lineages: Lineages::default(),
         monitors: ["m1", "m2", "m3"].map(|id| id.parse().expect("an id")).into(),
-        policy: Policy::default(),
-        min_replicas_to_write: 0,
         fenced: true,
-        left: BTreeSet::new(),
-        unclosed: BTreeMap::new(),
-        orders: BTreeMap::new(),
-        pause: None,
+        ..Topology::new(Epoch(7), node("a"), Policy::default())
     };
     let sentinel =
         |id: &str| (id.to_owned(), Sentinel { address: NodeAddr::new(id, 26379), heard: Instant::now() });
