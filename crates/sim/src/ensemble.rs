@@ -195,11 +195,7 @@ impl World {
                 model.depose(group, term);
                 self.send_down(m, connection, 0, Down::Finished(id, Outcome::Deposed));
             }
-            Up::Stand(stands) => {
-                let Ensemble { model, sessions, .. } = &mut self.ensemble;
-                model.stand(sessions[m].campaign, stands);
-                model.attend(sessions[m].session, instant(now));
-            }
+            Up::Stand(stands) => self.monitor_stands(m, stands),
             Up::Leave => self.monitor_leaves(m, connection),
             Up::Bye => self.monitor_is_gone(m),
             Up::Answer(id, term, request, answer) => {

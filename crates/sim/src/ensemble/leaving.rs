@@ -1,5 +1,5 @@
-//! What `ZooKeeper` does for a monitor that leaves its group: it orders the deletions of those that leave at the same
-//! time, so that one of them is the last.
+//! What `ZooKeeper` does for a monitor that stands aside, or leaves its group: it orders the deletions of those that leave
+//! at the same time, so that one of them is the last.
 
 use super::instant;
 use crate::ensemble::{Down, Ensemble};
@@ -14,6 +14,14 @@ impl World {
             self.monitors.iter().any(|it| it.alive && !(it.stopped_until.is_none() && it.zk.is_in_touch()));
         let stands = gone.any(|monitor| standing.contains(&monitor.id));
         self.ensemble.orphans.is_empty() && self.somebody_leads() && !stands && !hindered
+    }
+
+    /// A monitor stands for the lead again, or lets others have it.
+    pub(super) fn monitor_stands(&mut self, m: usize, stands: bool) {
+        let now = instant(self.queue.now());
+        let Ensemble { model, sessions, .. } = &mut self.ensemble;
+        model.stand(sessions[m].campaign, stands);
+        model.attend(sessions[m].session, now);
     }
 
     /// A monitor takes its report back, and is told whose stand after that.
