@@ -69,7 +69,13 @@ pub(super) fn all() -> Vec<Script> {
         script(
             "the-lead-is-lost-at-the-cede",
             Swarm { delay: (30 * MS, 60 * MS), session: 8 * S, ..calm(3) },
-            vec![switch(6 * S, 1), step(6 * S, Switching::LoseLeadAtCede)],
+            // Whether the leader hears of it in time is chance.
+            (0..4)
+                .flat_map(|n| {
+                    let at = (6 + 8 * n) * S;
+                    [switch(at, usize::from(n % 2 == 0)), step(at, Switching::LoseLeadAtCede)]
+                })
+                .collect(),
         ),
     ]
 }
