@@ -240,7 +240,7 @@ impl World {
     /// The faults are over, or are about to be: all is looked at until it is well.
     pub(crate) fn calm(&mut self) {
         if self.is_ending() {
-            if self.all_have_left() {
+            if self.is_left() {
                 self.check_all_left();
                 self.checks.is_well = true;
                 return;

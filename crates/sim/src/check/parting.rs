@@ -6,13 +6,19 @@ use std::collections::BTreeSet;
 use redis_failover_core::{Phase, Purpose, Step};
 
 use crate::nodes::Process;
+use crate::queue::{Micros, S};
 use crate::world::World;
+
+/// Who was told to follow by the last one that left does so after this time.
+const SETTLES: Micros = 3 * S;
 
 /// What is remembered of those that leave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Partings {
     /// Whether somebody said at the end that all is in order.
     said: bool,
+    /// When the latest one was gone.
+    gone: Micros,
 }
 
 impl World {
@@ -46,6 +52,7 @@ impl World {
         let due = monitor.real(leaving.until).max(monitor.awake_since);
         let late = real.saturating_sub(due);
         let last = self.is_last(Some(m));
+        self.checks.partings.gone = real;
         self.checks.counts.left.0 += 1;
         self.checks.counts.left.1 += u64::from(last);
         self.checks.counts.left.2 += u64::from(last && !in_order);
@@ -72,6 +79,12 @@ impl World {
             let detail = format!("m{m} says so, and {}", self.how_it_is_left());
             self.violate("what-is-left-is-named", &detail);
         }
+    }
+
+    /// Whether all have left at the end, and who was told to follow does, or has had the time for it.
+    pub(crate) fn is_left(&mut self) -> bool {
+        let late = self.queue.now() >= self.checks.partings.gone + SETTLES;
+        self.all_have_left() && (late || self.all_is_well())
     }
 
     /// All have left at the end, and nothing hindered them.
@@ -110,4 +123,4 @@ impl World {
 }
 
 /// So much later than it may a monitor is gone, in microseconds: its clock counts milliseconds.
-const LATE: crate::queue::Micros = 2_000;
+const LATE: Micros = 2_000;
