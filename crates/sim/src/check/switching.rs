@@ -66,6 +66,8 @@ struct Ceded {
     node: usize,
     run: RunId,
     at: Micros,
+    /// It was a master until then: no operator had made it a replica before.
+    led: bool,
     replid: ReplId,
     offset: u64,
     writes: Writes,
@@ -156,7 +158,8 @@ impl World {
         let its = |owner: Owner| matches!(owner, Owner::Client(_));
         let clients = self.wires.all(|it| it.node == n && its(it.owner) && !it.is_closed(End::Server));
         let (replid, offset) = (server.replid().clone(), server.offset());
-        let ceded = Ceded { node: n, run: run.clone(), at, replid, offset, writes: server.writes.clone() };
+        let (led, writes) = (server.is_master(), server.writes.clone());
+        let ceded = Ceded { node: n, run: run.clone(), at, led, replid, offset, writes };
         self.checks.switchings.ceded = Some(ceded);
         self.checks.switchings.clients.insert(n, (run, at, clients));
     }
@@ -255,14 +258,15 @@ impl World {
         !holds
     }
 
-    /// Where a switchover failed: whether the old master was chosen, or was not reached.
+    /// Where a switchover failed: whether the old master was chosen, or was not reached. One that an operator had made
+    /// a replica before it gave up its role is chosen like any other.
     fn leads_on(&self, m: usize, chosen: usize, ceded: &Ceded) -> bool {
         let server = &self.nodes[ceded.node].server;
         let addr: &NodeAddr = &server.addr;
         let reached = self.monitors[m].held.get(&ceded.node).is_some_and(|held| held.said.run == ceded.run)
             && self.monitors[m].judged.get(addr) == Some(&Verdict::Up)
             && server.priority > 0;
-        !reached || chosen == ceded.node
+        !ceded.led || !reached || chosen == ceded.node
     }
 
     /// A node was made a master by a monitor: nobody is connected any more who was when it gave up that role.
