@@ -130,8 +130,9 @@ impl Ranking {
 /// master's zone, then the address.
 ///
 /// Where no member is eligible there may be nothing better to wait for: the recorded master wins if it came back with
-/// its keys, or if all members are there and all are empty; where all are there and those that hold keys share one
-/// history, the one of them wins that has most of it.
+/// the keys of an append-only file, or if all members are there and all are empty; where all are there and those that
+/// hold keys share one history, the one of them wins that has most of it. Where the master is missing and all others
+/// follow on under a name that it took while nobody led, the one of them wins that has most of that.
 pub fn rank_candidates(
     record: &Topology,
     evidence: &BTreeMap<NodeAddr, Evidence>,
@@ -153,7 +154,7 @@ pub fn rank_candidates(
             (None, _) => Err(Dropped::NotFrozen),
             (Some(_), Some(Reason::Unusable)) => Err(Dropped::Unusable),
             (Some(_), Some(_)) => Err(Dropped::OutOfReach),
-            (Some(_), None) => judge(node, record, evidence, &lineages),
+            (Some(_), None) => judge(node, record, evidence, down, &lineages),
         };
         match judged {
             Ok(position) => drop(ranking.positions.insert(node.clone(), position)),
@@ -204,6 +205,7 @@ fn judge(
     node: &NodeAddr,
     record: &Topology,
     all: &BTreeMap<NodeAddr, Evidence>,
+    down: &BTreeMap<NodeAddr, Reason>,
     lineages: &Lineages,
 ) -> Result<Position, Dropped> {
     let evidence = &all[node];
@@ -211,7 +213,7 @@ fn judge(
     let restarted = known_run.is_some_and(|run| *run != evidence.run);
     let located = lineages.locate(&evidence.history);
     let keys_elsewhere = all.values().any(|other| other.keys > 0);
-    let missing = record.nodes().any(|other| !all.contains_key(other));
+    let is_there = |other: &NodeAddr| all.contains_key(other) && !down.contains_key(other);
     if record.is_drained(node) {
         return Err(Dropped::Drained);
     }
@@ -228,22 +230,26 @@ fn judge(
         return Err(Dropped::HalfSynced);
     }
     let emptied = keys_elsewhere && !was_cleared(node, record, all, lineages);
-    if evidence.keys == 0 && (emptied || (restarted && missing)) {
+    let all_there = record.nodes().all(is_there);
+    if evidence.keys == 0 && (emptied || (restarted && !all_there)) {
         return Err(Dropped::Empty);
     }
-    let master = all.get(&record.master);
+    let master = all.get(&record.master).filter(|_| is_there(&record.master));
     let is_missing = *node != record.master && master.is_none();
-    if restarted && (is_missing || (located.is_some() && is_beside_unknown(node, record, all, lineages))) {
-        return Err(Dropped::Restarted);
-    }
-    // Where the master is there, too, it has more, or has lost it.
-    if record.left.contains(node) && master.is_none() {
-        return Err(Dropped::LeftBehind);
+    let is_left = record.left.contains(node);
+    let beside_unknown = || located.is_some() && is_beside_unknown(node, record, all, lineages);
+    if (restarted || is_left) && (is_missing || beside_unknown()) {
+        return Err(if restarted { Dropped::Restarted } else { Dropped::LeftBehind });
     }
     let position = located.ok_or(Dropped::UnknownHistory)?;
-    let mut missing = record.nodes().filter(|other| !all.contains_key(*other));
-    if restarted && missing.any(|other| may_be_ahead(other, position, record, lineages)) {
+    let missing = || record.nodes().filter(|other| !is_there(other));
+    let ahead = |other: &NodeAddr| may_be_ahead(other, position, record, lineages);
+    if restarted && missing().any(ahead) {
         return Err(Dropped::Behind);
+    }
+    // Whoever followed to the end has what this one lacks.
+    if is_left && missing().any(|other| !record.left.contains(other) && ahead(other)) {
+        return Err(Dropped::LeftBehind);
     }
     Ok(position)
 }
@@ -497,6 +503,9 @@ mod tests {
         // An append-only file brings all keys back, and a new name for them.
         assert_eq!(rank(&[("b", again(1)), ("a", said("x", 0, 1001))]).chosen, Some(node("a")));
         assert_eq!(rank(&[("b", again(1)), ("c", said("r", 4, 1))]).chosen, Some(node("c")));
+        let (said, silent) = ([(node("a"), said("r", 9, 2)), (node("b"), again(1))], Reason::Silent);
+        let ranking = rank_candidates(&record(), &said.into(), &[(node("a"), silent)].into());
+        assert_eq!(ranking.dropped[&node("b")], Dropped::Restarted, "only one monitor reaches the master");
     }
 
     #[test]
@@ -558,6 +567,29 @@ mod tests {
         );
         let never_down = rank(&[("b", log), ("c", said("r", 5, 1))]);
         assert_eq!(never_down.chosen, Some(node("c")));
+    }
+
+    #[test]
+    fn who_was_left_behind_does_not_lead_before_the_master_tells_what_it_holds() {
+        let left = Topology { left: ["b", "c"].map(node).into(), ..record() };
+        let rank = |master: Option<Evidence>, down: &[&str]| {
+            let said = [("a", master), ("b", Some(said("r", 5, 1)))];
+            let said = said.into_iter().filter_map(|(name, it)| Some((node(name), it?))).collect();
+            let down = down.iter().map(|name| (node(name), Reason::Silent)).collect();
+            rank_candidates(&left, &said, &down)
+        };
+        let back = |keys| Some(Evidence { run: RunId("2".into()), ..said("x", 0, keys) });
+        let waits = |it: &Ranking| it.dropped.get(&node("b")) == Some(&Dropped::LeftBehind);
+        assert!(waits(&rank(None, &[])));
+        assert_eq!(
+            rank(Some(said("r", 4, 1)), &[]).chosen,
+            Some(node("b")),
+            "the master has lost what it took"
+        );
+        assert_eq!(rank(back(0), &[]).chosen, Some(node("b")), "all of it");
+        assert_eq!(rank(back(9), &[]).chosen, Some(node("a")), "its file may hold it all");
+        let out_of_reach = rank(Some(said("r", 9, 1)), &["a"]);
+        assert!(out_of_reach.chosen.is_none() && waits(&out_of_reach), "only one monitor reaches it");
     }
 
     #[test]

@@ -307,7 +307,7 @@ impl World {
 
     /// Whether all are back, and nobody can tell which of several histories is the better one: some hold keys under
     /// names that the record does not know, and neither the recorded master's word counts nor that of one that never
-    /// stopped; or they hold some and another, in a history that it does know, is empty, so that the keys may have been
+    /// stopped and was not left behind; or they hold some and another, in a history that it does know, is empty, so that the keys may have been
     /// deleted.
     fn is_for_an_operator(&self) -> bool {
         let founders =
@@ -324,7 +324,8 @@ impl World {
             let server = &node.server;
             let stayed = record.run_of(&server.addr).is_none_or(|run| *run == server.run());
             let has_all = stayed || server.persistence == Persistence::Log;
-            if known(node) { stayed } else { server.addr == record.master && has_all }
+            let followed = stayed && !record.left.contains(&server.addr);
+            if known(node) { followed } else { server.addr == record.master && has_all }
         };
         let deleted = self.nodes.iter().any(|node| node.server.writes.is_empty() && known(&node));
         let ambiguous = names.len() > 1 || (deleted && !names.is_empty());

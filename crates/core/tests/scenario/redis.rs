@@ -187,6 +187,13 @@ impl Redis {
         self.restart(name, false);
     }
 
+    /// A new life with all keys, which an append-only file holds without the name of their history.
+    pub(super) fn restart_from_a_log(&mut self, name: &str) {
+        let keys = self.keys;
+        self.restart(name, true);
+        self.keys = keys;
+    }
+
     /// Begins a snapshot, or says how far it is.
     pub(super) fn save(&mut self, file: &str, begun: bool) -> Saving {
         match self.saves {

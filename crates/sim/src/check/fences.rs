@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redis_failover_core::{NodeAddr, RunId, Term, Topology};
+use redis_failover_core::{Evidence, NodeAddr, RunId, Term, Topology};
 
 use crate::queue::{MS, Micros, S};
 use crate::redis::{WriteId, Writes};
@@ -156,11 +156,12 @@ impl World {
         self.checks.fences.without = absent;
     }
 
-    /// An epoch is opened while the master is missing: the chosen one does not lack what that took when it was let go
-    /// on alone. Yields whether that broke.
+    /// An epoch is opened while the master is missing, or is back with keys under a name that is not in the record: the
+    /// chosen one does not lack what that took when it was let go on alone. Yields whether that broke.
     pub(super) fn check_left(&mut self, m: usize, chosen: usize, old: &Topology) -> bool {
         let Some(master) = self.node_of(&old.master).filter(|it| *it != chosen) else { return false };
-        if self.monitors[m].held.contains_key(&master) {
+        let tells = |it: &Evidence| it.keys == 0 || old.lineages.locate(&it.history).is_some();
+        if self.monitors[m].held.get(&master).is_some_and(|it| tells(&it.said)) {
             return false;
         }
         let held = &self.nodes[chosen].server.writes;

@@ -47,8 +47,8 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "who-may-hold-more-is-waited-for",
-        what: "a node that was restarted does not lead while a missing one holds, in memory or on its disk, \
-               acknowledged writes that it lacks",
+        what: "a node that was restarted or left behind does not lead while a missing one holds, in memory or on its \
+               disk, acknowledged writes that it lacks",
     },
     Invariant {
         name: "published-is-promoted",
@@ -74,7 +74,8 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "who-was-left-does-not-lead",
-        what: "while a master that was let go on alone is missing, nobody leads who lacks what it took alone",
+        what: "while a master that was let go on alone is missing, or is back with keys under a name that is not \
+               recorded, nobody leads who lacks what it took alone; nor who was not there when it was chosen",
     },
     Invariant {
         name: "counted-before-replaced",

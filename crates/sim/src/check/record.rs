@@ -192,19 +192,25 @@ impl World {
         }
     }
 
-    /// A node that was restarted does not lead while one that is missing, or is back under a name that nobody knows,
-    /// holds acknowledged writes that it lacks, be it in its memory or on its disk. Yields whether that broke.
+    /// A node that was restarted, or was left behind, does not lead while one that is missing, or is back under a name
+    /// that nobody knows, holds acknowledged writes that it lacks, be it in its memory or on its disk. Yields whether that
+    /// broke.
     fn check_waited(&mut self, m: usize, chosen: usize, old: &Topology, new: &Topology) -> bool {
         let it = &self.nodes[chosen].server;
         let known = old.run_of(&it.addr);
         // A master with an append-only file comes back with all, under a name that nobody knows, and need not wait.
         let is_unknown = |server: &Server| old.lineages.locate(&server.history()).is_none();
         let unknown = is_unknown(it);
-        if (unknown && it.persistence == Persistence::Log) || known.is_none_or(|run| *run == it.run()) {
+        let in_its_run = known.is_none_or(|run| *run == it.run());
+        let was_left = old.left.contains(&it.addr) && !self.is_as_good(m, chosen, old);
+        if (unknown && it.persistence == Persistence::Log) || (in_its_run && !was_left) {
             return false;
         }
         for n in (0..self.nodes.len()).filter(|n| *n != chosen) {
             let node = &self.nodes[n];
+            if in_its_run && old.left.contains(&node.server.addr) {
+                continue;
+            }
             let restarted = old.run_of(&node.server.addr).is_some_and(|run| *run != node.server.run());
             let compared = unknown || !(is_unknown(&node.server) && restarted);
             if self.monitors[m].held.contains_key(&n) && compared {
@@ -230,6 +236,16 @@ impl World {
             }
         }
         false
+    }
+
+    /// Whether one that is there, was not restarted and was not left behind has no more than the chosen one.
+    fn is_as_good(&self, m: usize, chosen: usize, old: &Topology) -> bool {
+        let writes = &self.nodes[chosen].server.writes;
+        self.monitors[m].held.iter().any(|(n, held)| {
+            let it = &self.nodes[*n].server;
+            let sound = old.run_of(&it.addr) == Some(&held.said.run) && !old.left.contains(&it.addr);
+            *n != chosen && sound && it.writes.without(writes).next().is_none()
+        })
     }
 
     /// The leader begins to freeze the nodes: a quorum lately found the published master down, in truth, or it is no

@@ -96,6 +96,7 @@ impl World {
             }
             ("restart", []) => redis.restart(name, false),
             ("restart", ["empty"]) => redis.restart(name, true),
+            ("restart", ["unnamed"]) => redis.restart_from_a_log(name),
             ("save", []) => redis.saved = Some((redis.replid.clone(), redis.offset, redis.keys)),
             ("restart", ["saved"]) => redis.restart_from_snapshot(name),
             ("isolate", []) => redis.door = Door::Unreachable,
