@@ -1,10 +1,12 @@
-//! All nodes of a group die and come back in every order, whatever they had saved.
+//! All nodes of a group are gone, and come back in every order, whatever they had saved.
 //!
 //! One monitor watches each group: that several agree is tested elsewhere, and six groups run here at a time.
 
-use redis_failover_lab::{Redis, Reply, ensure_eq, eventually};
+use redis_failover_lab::{Flavour, Redis, Reply, ensure_eq, eventually};
 use serde_json::Value;
 
+use crate::operator::{assert_says, operator};
+use crate::recovery::{in_status, recovers};
 use crate::world::{DEADLINE, Group, Servers};
 
 /// Every order in which three nodes can come back; node 0 was the master.
@@ -74,6 +76,53 @@ fn with_append_only_files_the_master_leads_again_with_everything() {
     in_every_order(&APPEND_ONLY_FILES);
 }
 
+/// Redis 6.2 never reads the name of the history that a snapshot holds: nobody can tell which of them is older.
+#[test]
+fn with_snapshots_that_tell_no_history_none_is_overwritten_until_an_operator_names_one() {
+    let servers = Servers::start();
+    let mut group = group(&servers, "/redis/nameless", Flavour::Redis62, &[]);
+    (SNAPSHOTS.write)(&group);
+    all_die(&mut group);
+    for redis in &mut group.redis {
+        redis.restart();
+    }
+    await_waiting(&servers, &group, &[0, 1, 2], &[]);
+    for (node, held) in [&["a"][..], &["a", "b"], &["a", "b", "c"]].into_iter().enumerate() {
+        assert_eq!(keys_of(&group.redis[node]), held, "node {node} has what it saved");
+    }
+    let third = group.address(2);
+    let named = operator(&servers, &group, &["failover", "--to", &third, "--accept-loss", "--yes"]);
+    assert_says(&named, 0, &[&format!("done: {third} is the master")]);
+    group.await_steady(&servers, 2);
+    for (node, redis) in group.redis.iter().enumerate() {
+        assert_eq!(keys_of(redis), ["a", "b", "c"], "node {node}");
+    }
+}
+
+/// The old master stood still as the other took over: it lacks all that was written since.
+#[test]
+fn of_two_nodes_the_one_that_was_away_does_not_lead_without_what_the_other_took() {
+    let servers = Servers::start();
+    let files = [("appendonly", "yes"), ("appendfsync", "always")];
+    let start = |_| files.iter().fold(Redis::builder(), |it, (name, value)| it.option(*name, *value)).start();
+    let mut group = Group::of("/redis/two", (0..2).map(start).collect());
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    group.redis[0].stop();
+    assert_eq!(group.await_successor(&servers, 0), 1);
+    eventually(DEADLINE, "the new master takes writes alone", || group.redis[1].set("a", "held"));
+    group.redis[1].kill();
+    group.redis[0].cont();
+    recovers(in_status(&servers), &mut group, &["left-behind", "nobody-may-take-over"], |group| {
+        assert_eq!(group.status(&servers).expect("a status")["epoch"], 2);
+        group.redis[1].restart();
+    });
+    group.await_steady(&servers, 1);
+    for (node, redis) in group.redis.iter().enumerate() {
+        assert_eq!(keys_of(redis), ["a"], "node {node}");
+    }
+}
+
 fn in_every_order(persistence: &Persistence) {
     let servers = Servers::start();
     std::thread::scope(|scope| {
@@ -85,25 +134,11 @@ fn in_every_order(persistence: &Persistence) {
 }
 
 fn play(servers: &Servers, persistence: &Persistence, order: [usize; 3]) {
-    let start = |_| {
-        let options = persistence.options.iter();
-        let builder = Redis::builder().option("repl-diskless-sync-delay", "0");
-        options.fold(builder, |builder, (name, value)| builder.option(*name, *value)).start()
-    };
     let [first, second, third] = order;
     let path = format!("/redis/{}-{first}{second}{third}", persistence.name);
-    let mut group = Group::of(&path, (0..3).map(start).collect());
-    // Some writes wait for the disk, and a busy disk may take longer than a second: that would be another fault.
-    group.flags = vec!["--down-after", "10s"];
-    group.start_monitor(servers, "m1");
-    group.await_steady(servers, 0);
+    let mut group = group(servers, &path, Flavour::Installed, persistence.options);
     (persistence.write)(&group);
-    // For the monitor they die in one moment: it would begin a failover between two of them.
-    group.monitors["m1"].stop();
-    for redis in &mut group.redis {
-        redis.kill();
-    }
-    group.monitors["m1"].cont();
+    all_die(&mut group);
     for (index, node) in order.into_iter().enumerate() {
         group.redis[node].restart();
         let (back, missing) = order.split_at(index + 1);
@@ -115,11 +150,37 @@ fn play(servers: &Servers, persistence: &Persistence, order: [usize; 3]) {
     assert_eq!(leader, persistence.leader.unwrap_or(leader), "{path}");
     group.await_steady(servers, leader);
     for (node, redis) in group.redis.iter().enumerate() {
-        for key in ["a", "b", "c", "d"] {
-            let held = redis.get(key).expect("it answers").is_some();
-            assert_eq!(held, persistence.keys.contains(&key), "{path}: key {key} on node {node}");
-        }
+        assert_eq!(keys_of(redis), persistence.keys, "{path}: node {node}");
     }
+}
+
+/// Three fresh servers with these options and one monitor, synced.
+fn group(servers: &Servers, path: &str, flavour: Flavour, options: &[(&str, &str)]) -> Group {
+    let start = |_| {
+        let builder = Redis::builder().flavour(flavour).option("repl-diskless-sync-delay", "0");
+        options.iter().fold(builder, |builder, (name, value)| builder.option(*name, *value)).start()
+    };
+    let mut group = Group::of(path, (0..3).map(start).collect());
+    // Some writes wait for the disk, and a busy disk may take longer than a second: that would be another fault.
+    group.flags = vec!["--down-after", "10s"];
+    group.start_monitor(servers, "m1");
+    group.await_steady(servers, 0);
+    group
+}
+
+/// For the monitor they die in one moment: it would begin a failover between two of them.
+fn all_die(group: &mut Group) {
+    group.monitors["m1"].stop();
+    for redis in &mut group.redis {
+        redis.kill();
+    }
+    group.monitors["m1"].cont();
+}
+
+/// Which of the keys that are written here a node has.
+fn keys_of(redis: &Redis) -> Vec<&'static str> {
+    let held = |key: &&str| redis.get(key).expect("it answers").is_some();
+    ["a", "b", "c", "d"].into_iter().filter(held).collect()
 }
 
 /// Writes each key and waits until both replicas have it.
