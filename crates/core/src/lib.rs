@@ -7,6 +7,7 @@
 //! [`nodes`](Decider::nodes) names whom to watch. [`Observer`] turns the outcomes of probes into the votes that
 //! the decider counts. The same facts always lead to the same actions.
 
+mod aside;
 pub mod candidate;
 pub mod commands;
 pub mod decider;
@@ -39,6 +40,7 @@ pub mod topology;
 pub mod verdict;
 pub mod view;
 
+pub use aside::Aside;
 pub use candidate::{Dropped, Ranking};
 pub use decider::{Decider, Grounds, Loss, Status};
 pub use diagnosis::Diagnosis;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis_failover_core::{
-    Ballots, Decider, Epoch, Event as Fact, Instant, LeadBallot, Leadership, MonitorId, NodeAddr,
+    Aside, Ballots, Decider, Epoch, Event as Fact, Instant, LeadBallot, Leadership, MonitorId, NodeAddr,
     Observation, Observer, Outcome, Peers, Report, RunId, Term, Verdict,
 };
 
@@ -77,7 +77,7 @@ pub(crate) struct Monitor {
     /// The watch over who leads.
     pub(crate) lead: lead::Lead,
     /// Until when it leaves the lead to others, because they can do more.
-    pub(crate) aside: Option<Instant>,
+    pub(crate) aside: Aside,
     /// It is about to leave its group.
     pub(crate) leaving: Option<leaving::Leaving>,
     /// It has left: its process runs, without this group.
@@ -148,7 +148,7 @@ impl Monitor {
             reread_at: 0,
             reported: None,
             lead: lead::Lead::default(),
-            aside: None,
+            aside: Aside::default(),
             leaving: None,
             has_left: false,
             writings: BTreeMap::new(),

@@ -133,6 +133,7 @@ impl Decider {
                 self.progress.opened = None;
                 self.progress.fence = None;
                 self.progress.told.clear();
+                self.progress.bars.clear();
                 let master = self.record().map(|it| (it.master.clone(), it.master_run.clone()));
                 if let Some((node, run)) = master {
                     // A better one was there, and leads: the operator is told so.

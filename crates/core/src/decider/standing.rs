@@ -2,36 +2,41 @@
 
 use super::Decider;
 use crate::event::Leadership;
+use crate::names::NodeAddr;
 use crate::time::Instant;
 use crate::topology::Phase;
 use crate::verdict::Verdict;
 use crate::view::{Ballot, Vote};
 
 impl Decider {
-    /// Whether this leader has found the published master out of reach for longer than others may need to find and say
-    /// so, while another monitor still reaches it and no quorum finds it down.
+    /// The node for whose sake this leader had better leave the lead to another monitor, if there is one: that one
+    /// reaches it, and this one has found it out of reach for longer than others may need to find and say so, though no
+    /// quorum finds it down.
     ///
-    /// Such a leader replaces nobody and repairs nothing: a master that has lost its last replica would stay closed for
-    /// as long as it leads. The other one can let it go on. Sooner the votes of a quorum may be on their way, and
-    /// nobody may lead while they arrive.
-    pub fn is_out_of_touch(&self, now: Instant) -> bool {
-        let Some(facts) = self.facts(now).filter(|_| matches!(self.leadership, Leadership::Leading(_)))
-        else {
-            return false;
-        };
+    /// It is the published master, while nothing is under way: a leader that does not reach it replaces nobody and
+    /// repairs nothing, and a master that has lost its last replica would stay closed for as long as that one leads.
+    /// Or it is one that might take over, where none of those that this leader reaches may. Sooner the votes of a quorum
+    /// may be on their way, and nobody may lead while they arrive.
+    pub fn out_of_touch(&self, now: Instant) -> Option<&NodeAddr> {
+        let leads = matches!(self.leadership, Leadership::Leading(_)) && self.progress.switch.is_none();
+        let facts = self.facts(now).filter(|_| leads)?;
         let record = facts.record;
-        let at_rest = record.phase == Phase::Steady && self.progress.switch.is_none();
         let patience = record.policy.down_after() + record.policy.link_grace();
-        let own = facts.electorate.own.get(&record.master);
-        let blind = own.is_some_and(|own| own.vote != Vote::Up && now.since(own.since) >= patience);
-        let lost = matches!(facts.verdict(&record.master), Verdict::Down(_));
-        at_rest && blind && !lost && self.is_master_reached_by_others()
+        let is_far = |node: &&NodeAddr| {
+            let own = facts.electorate.own.get(*node);
+            let blind = own.is_some_and(|own| own.vote != Vote::Up && now.since(own.since) >= patience);
+            let lost = matches!(facts.verdict(node), Verdict::Down(_));
+            blind && !lost && self.is_reached_by_others(node)
+        };
+        let master = Some(&record.master).filter(|_| record.phase == Phase::Steady).filter(is_far);
+        let may_lead = |node: &&NodeAddr| !record.is_drained(node) && !record.only_watches(node);
+        let others = || record.nodes().filter(may_lead).find(is_far);
+        master.or_else(|| self.stuck.as_ref().and_then(|_| others()))
     }
 
-    /// Whether another monitor that is alive reaches the published master.
-    pub fn is_master_reached_by_others(&self) -> bool {
-        let Some(record) = self.record() else { return false };
+    /// Whether another monitor that is alive reaches this node.
+    pub fn is_reached_by_others(&self, node: &NodeAddr) -> bool {
         let up = |ballot: &Ballot| ballot.vote == Vote::Up;
-        self.peers.values().any(|peer| peer.ballots.get(&record.master).is_some_and(up))
+        self.peers.values().any(|peer| peer.ballots.get(node).is_some_and(up))
     }
 }

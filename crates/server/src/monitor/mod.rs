@@ -184,9 +184,6 @@ impl<S: Store> Monitor<S> {
                 () = sleep_until(wake) => {}
             }
             self.follow_record();
-            if self.candidacy.tick(Instant::now(), self.decider.is_master_reached_by_others()) {
-                self.stand();
-            }
             self.tick();
             if self.lead.is_news() {
                 self.decide(Event::LeaderWatched(self.lead.said()));
@@ -233,7 +230,7 @@ impl<S: Store> Monitor<S> {
         let next = others.into_iter().flatten().fold(self.observer.poll_timeout(), Ord::min);
         let ends = [
             self.leaving.as_ref().map(|leaving| leaving.until),
-            self.candidacy.again().map(Moment::from_std),
+            self.candidacy.aside.poll_timeout().map(|at| self.clock.moment(at)),
         ];
         ends.into_iter().flatten().fold(self.clock.moment(next), Ord::min)
     }
@@ -301,7 +298,7 @@ impl<S: Store> Monitor<S> {
         let unwritten = [Outcome::NotCommitted, Outcome::CommitRefused, Outcome::CommitUnknown];
         let reread = unwritten.contains(&outcome);
         if outcome == Outcome::CommitRefused {
-            self.stand_aside(false);
+            self.stand_aside(None);
         }
         self.decide(Event::Finished(id, outcome));
         if reread {

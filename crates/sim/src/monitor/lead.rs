@@ -2,8 +2,6 @@
 //! one question after the other to the monitor that holds the lock. A question is lost where the way is cut; a process
 //! that is gone refuses it at once.
 
-use std::time::Duration;
-
 use redis_failover_core::{Event as Fact, Instant, LeadBallot, LeadWatch, Leadership, NodeAddr, Probe, Term};
 use redis_failover_store::{Contact, Leader};
 
@@ -12,9 +10,6 @@ use crate::bugs::Bug;
 use crate::ensemble::Up;
 use crate::wires::Host;
 use crate::world::Event;
-
-/// For how long a monitor that can't do a leader's work leaves it to others.
-const ASIDE: Duration = Duration::from_secs(30);
 
 /// One monitor's watch over who leads.
 #[derive(Clone, Debug, Default)]
@@ -61,14 +56,12 @@ impl World {
     /// Leaves the lead to others for a while where they can do more, as `server/src/monitor/candidacy.rs` does.
     pub(super) fn may_stand_aside(&mut self, m: usize, now: Instant) {
         let monitor = &mut self.monitors[m];
-        let reached = monitor.decider.is_master_reached_by_others();
-        let stands_again = monitor.aside.take_if(|until| *until <= now || !reached).is_some();
-        let leaves = monitor.aside.is_none()
-            && monitor.decider.is_out_of_touch(now)
-            && self.bug != Some(Bug::LeadsOnBlind);
+        let stands_again = monitor.aside.tick(now, |node| monitor.decider.is_reached_by_others(node));
+        let node = monitor.decider.out_of_touch(now).filter(|_| monitor.aside.may_leave(now)).cloned();
+        let leaves = node.is_some() && self.bug != Some(Bug::LeadsOnBlind);
         if leaves {
+            monitor.aside.leave(now, node);
             self.say(|| format!("m{m} stands aside"));
-            self.monitors[m].aside = Some(now + ASIDE);
             // It follows from here on, and then its lock goes.
             self.lead(m, Leadership::Following);
         }

@@ -142,7 +142,7 @@ impl World {
                     self.monitors[m].observed = true;
                     let zk = &mut self.monitors[m].zk;
                     zk.alive = zk.alive.max(zk.hello_at);
-                    let stands = self.monitors[m].aside.is_none();
+                    let stands = !self.monitors[m].aside.is_aside();
                     self.send_up(m, Up::Stand(stands));
                     self.look_who_stays(m);
                 }
@@ -162,7 +162,7 @@ impl World {
     pub(super) fn take_in(&mut self, m: usize, snapshot: Snapshot) {
         let Snapshot { at, leadership, leader, record, reports, requests } = snapshot;
         // Who stands aside does not look who leads, and does not lead, whatever it had asked before.
-        let stands = self.monitors[m].aside.is_none();
+        let stands = !self.monitors[m].aside.is_aside();
         self.lead(m, if stands { leadership } else { Leadership::Following });
         self.watch_leader(m, leader.filter(|_| stands));
         let monitor = &mut self.monitors[m];

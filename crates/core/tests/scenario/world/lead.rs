@@ -87,9 +87,9 @@ impl World {
         }
     }
 
-    /// Leaves the lead to another, where that can do more about the master.
+    /// Leaves the lead to another, where that can do more.
     pub(super) fn may_stand_aside(&mut self, name: &str) {
-        if self.monitors[name].decider.is_out_of_touch(self.instant()) {
+        if self.monitors[name].decider.out_of_touch(self.instant()).is_some() {
             self.say(&format!("{name} stands aside"));
             self.depose(Term(self.term));
         }
