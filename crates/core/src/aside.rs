@@ -2,57 +2,61 @@
 
 use std::time::Duration;
 
-use crate::names::NodeAddr;
 use crate::time::Instant;
 
-/// For how long a monitor leaves the lead to others. Where none of them can do more, each leads in its turn.
-const ASIDE: Duration = Duration::from_secs(30);
+/// For how long a monitor does not stand whose writing the store refuses. Where it refuses all, each leads in its turn.
+const REFUSED: Duration = Duration::from_secs(30);
+
+/// For how long one does not stand that is out of touch: then it stands behind the others.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// For how long it leads on, though it is out of touch, where the lead came back to it within [`SOON`]: those to whom
+/// it left the lead can do no more, and only who leads answers operators.
+const TURN: Duration = Duration::from_secs(10);
+
+const SOON: Duration = Duration::from_secs(30);
 
 /// What is remembered of it. Of another life nothing is.
 #[derive(Clone, Debug, Default)]
 pub struct Aside {
     until: Option<Instant>,
-    /// The node that the others reach and this monitor does not, if it is for that.
-    node: Option<NodeAddr>,
-    /// It was aside, and the others did no better: until then it leads on if it leads.
+    /// When it stood again last.
+    back: Option<Instant>,
     turn: Option<Instant>,
 }
 
 impl Aside {
-    /// Leaves the lead to others from `now` on, for the sake of `node`, which they reach, or because the store refuses
-    /// what this monitor writes.
-    pub fn leave(&mut self, now: Instant, node: Option<NodeAddr>) {
-        (self.until, self.node) = (Some(now + ASIDE), node);
+    /// The store has refused what this monitor wrote.
+    pub fn refused(&mut self, now: Instant) {
+        self.until = Some(now + REFUSED);
     }
 
-    /// Whether it does.
+    /// Leaves the lead to others that are in touch with what this monitor does not reach, unless it is its turn. To be
+    /// asked for a monitor that leads; yields whether it leaves.
+    pub fn leave(&mut self, now: Instant) -> bool {
+        if self.back.take().is_some_and(|back| now.since(back) < SOON) {
+            self.turn = Some(now + TURN);
+        }
+        let leaves = !self.is_aside() && self.turn.is_none_or(|until| until <= now);
+        self.until = if leaves { Some(now + AWAY) } else { self.until };
+        leaves
+    }
+
+    /// Whether it does not stand for the lead.
     pub fn is_aside(&self) -> bool {
         self.until.is_some()
     }
 
-    /// Whether it may leave the lead for a node that it does not reach. Not as soon as it is back from that: whom it left
-    /// the lead to may be one that cannot lead, and only who leads answers operators.
-    pub fn may_leave(&self, now: Instant) -> bool {
-        !self.is_aside() && self.turn.is_none_or(|until| until <= now)
-    }
-
-    /// When it stands again, if nothing else comes first.
+    /// When it stands again.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.until
     }
 
-    /// Ends it when the others have had their time, or no longer reach the node for which it was; yields whether it was
-    /// ended.
-    pub fn tick(&mut self, now: Instant, reached: impl FnOnce(&NodeAddr) -> bool) -> bool {
-        let over = self.until.is_some_and(|until| until <= now);
-        let useless = self.is_aside() && self.node.as_ref().is_some_and(|node| !reached(node));
-        if over {
-            self.turn = Some(now + ASIDE);
-        }
-        if over || useless {
-            (self.until, self.node) = (None, None);
-        }
-        over || useless
+    /// Has it stand again when the others have had their time; yields whether that was so.
+    pub fn tick(&mut self, now: Instant) -> bool {
+        let over = self.until.take_if(|until| *until <= now).is_some();
+        self.back = if over { Some(now) } else { self.back };
+        over
     }
 }
 
@@ -64,31 +68,31 @@ mod tests {
         Instant::from_millis(seconds * 1000)
     }
 
-    fn node() -> NodeAddr {
-        NodeAddr::new("a", 1)
+    #[test]
+    fn who_is_out_of_touch_stands_again_behind_the_others() {
+        let mut aside = Aside::default();
+        assert!(aside.leave(at(0)) && aside.is_aside());
+        assert_eq!(aside.poll_timeout(), Some(at(1)));
+        assert!(!aside.tick(Instant::from_millis(999)) && aside.is_aside());
+        assert!(aside.tick(at(1)) && !aside.is_aside());
+        assert!(!aside.tick(at(2)), "it stands already");
     }
 
     #[test]
-    fn others_have_their_time_and_then_this_one_has_its_turn() {
+    fn who_has_the_lead_back_soon_has_a_turn_and_leaves_it_again_after_that() {
         let mut aside = Aside::default();
-        assert!(aside.may_leave(at(0)));
-        aside.leave(at(0), Some(node()));
-        assert!(!aside.tick(at(29), |_| true) && aside.is_aside() && !aside.may_leave(at(29)));
-        assert_eq!(aside.poll_timeout(), Some(at(30)));
-        assert!(aside.tick(at(30), |_| true) && !aside.is_aside());
-        assert!(!aside.may_leave(at(59)), "they did no better");
-        assert!(aside.may_leave(at(60)));
+        assert!(aside.leave(at(0)) && aside.tick(at(1)));
+        assert!(!aside.leave(at(5)), "the others did no better");
+        assert!(!aside.leave(at(14)));
+        assert!(aside.leave(at(15)) && aside.tick(at(16)));
+        assert!(aside.leave(at(46)), "another has led meanwhile");
     }
 
     #[test]
-    fn where_nobody_reaches_the_node_any_more_it_is_no_reason() {
+    fn who_is_not_let_write_leaves_it_to_others_for_longer() {
         let mut aside = Aside::default();
-        aside.leave(at(0), Some(node()));
-        assert!(aside.tick(at(1), |it| *it != node()) && !aside.is_aside());
-        assert!(aside.may_leave(at(1)), "its time was not over");
-        aside.leave(at(2), None);
-        assert!(!aside.tick(at(3), |_| false), "it was for no node");
-        assert!(aside.tick(at(32), |_| false));
-        assert!(!aside.tick(at(33), |_| false), "it was not aside");
+        aside.refused(at(0));
+        assert!(!aside.leave(at(1)) && !aside.tick(at(29)));
+        assert!(aside.tick(at(30)) && !aside.is_aside());
     }
 }

@@ -50,6 +50,12 @@ impl Topology {
         *node != self.master && self.orders.get(node).is_some_and(|orders| orders.drained)
     }
 
+    /// Whether an operator, or the policy, has said that this node is not to lead.
+    pub fn never_leads(&self, node: &NodeAddr) -> bool {
+        let never = self.orders.get(node).is_some_and(|orders| orders.priority == Some(0));
+        never || self.is_drained(node) || self.only_watches(node)
+    }
+
     /// Where the node is, if an operator has said so.
     pub fn zone(&self, node: &NodeAddr) -> Option<&str> {
         self.orders.get(node)?.zone.as_deref()

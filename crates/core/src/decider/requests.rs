@@ -223,8 +223,9 @@ impl Decider {
                 let diagnosis = self.facts(now).map(|facts| diagnose(&facts));
                 matches!(diagnosis, Some(MasterLost(_) | AwaitingVotes(_) | AwaitingWitness(_)))
             };
+            // A new leader has not looked yet whether anybody may take over.
             let goes_on =
-                accepted && (record.phase != Phase::Steady || self.progress.frozen || may_be_lost());
+                accepted && (record.phase != Phase::Steady || self.progress.frozen) || may_be_lost();
             // Else the master is back, and nobody takes over from it.
             self.progress.accepted.take_if(|(of, _)| *of == id && !goes_on);
             return goes_on.then_some(Ok(None));

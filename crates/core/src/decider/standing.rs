@@ -9,9 +9,9 @@ use crate::verdict::Verdict;
 use crate::view::{Ballot, Vote};
 
 impl Decider {
-    /// The node for whose sake this leader had better leave the lead to another monitor, if there is one: that one
-    /// reaches it, and this one has found it out of reach for longer than others may need to find and say so, though no
-    /// quorum finds it down.
+    /// A node that this leader had better leave the lead to another monitor for, if there is one: that one reaches it,
+    /// and this one has found it out of reach for longer than others may need to find and say so, though no quorum finds
+    /// it down.
     ///
     /// It is the published master, while nothing is under way: a leader that does not reach it replaces nobody and
     /// repairs nothing, and a master that has lost its last replica would stay closed for as long as that one leads.
@@ -29,13 +29,13 @@ impl Decider {
             blind && !lost && self.is_reached_by_others(node)
         };
         let master = Some(&record.master).filter(|_| record.phase == Phase::Steady).filter(is_far);
-        let may_lead = |node: &&NodeAddr| !record.is_drained(node) && !record.only_watches(node);
+        let may_lead = |node: &&NodeAddr| !record.left.contains(*node) && !record.never_leads(node);
         let others = || record.nodes().filter(may_lead).find(is_far);
         master.or_else(|| self.stuck.as_ref().and_then(|_| others()))
     }
 
     /// Whether another monitor that is alive reaches this node.
-    pub fn is_reached_by_others(&self, node: &NodeAddr) -> bool {
+    fn is_reached_by_others(&self, node: &NodeAddr) -> bool {
         let up = |ballot: &Ballot| ballot.vote == Vote::Up;
         self.peers.values().any(|peer| peer.ballots.get(node).is_some_and(up))
     }

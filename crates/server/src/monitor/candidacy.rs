@@ -1,6 +1,6 @@
 //! Whether a monitor stands for the lead, or aside for one that can do a leader's work. It takes and gives up no lock.
 
-use redis_failover_core::{Aside, NodeAddr, Topology};
+use redis_failover_core::{Aside, Topology};
 use redis_failover_store::{Campaign, Store};
 
 use super::Monitor;
@@ -33,31 +33,36 @@ impl<S: Store> Monitor<S> {
         self.campaign.stand(self.candidacy.stands());
     }
 
-    /// Leaves the lead to others for a while, where there are any: who is alone tries on.
-    pub(super) fn stand_aside(&mut self, node: Option<NodeAddr>) {
-        let others = |record: &Topology| record.monitors.iter().any(|id| *id != self.setup.id);
-        if self.decider.record().is_some_and(others) {
-            self.candidacy.aside.leave(self.clock.now(), node);
+    /// Leaves the lead to others where the store refuses what this one writes.
+    pub(super) fn refused(&mut self) {
+        if self.has_peers() {
+            self.candidacy.aside.refused(self.clock.now());
             self.stand();
         }
     }
 
-    /// Leaves the lead to a monitor that can do more, and stands again once that has had its time.
+    /// Leaves the lead to a monitor that can do more, and stands again behind it.
     pub(super) fn may_stand_aside(&mut self) {
         let now = self.clock.now();
-        if self.candidacy.aside.tick(now, |node| self.decider.is_reached_by_others(node)) {
+        if self.candidacy.aside.tick(now) {
             self.stand();
         }
-        let node = self.decider.out_of_touch(now).filter(|_| self.candidacy.aside.may_leave(now)).cloned();
-        if let Some(node) = node {
+        let Some(node) = self.decider.out_of_touch(now).cloned() else { return };
+        if self.candidacy.aside.leave(now) {
             tracing::warn!(
                 event = "out-of-touch",
                 group = %self.setup.group,
                 node = %node,
                 "this monitor does not reach {node}, and another one does: it leaves the lead to that"
             );
-            self.stand_aside(Some(node));
+            self.stand();
         }
+    }
+
+    /// Whether others are registered: who is alone tries on.
+    fn has_peers(&self) -> bool {
+        let others = |record: &Topology| record.monitors.iter().any(|id| *id != self.setup.id);
+        self.decider.record().is_some_and(others)
     }
 
     /// Stands for the lead only once no monitor of the predecessor is alive: neither's lock excludes the other. One

@@ -298,7 +298,7 @@ impl<S: Store> Monitor<S> {
         let unwritten = [Outcome::NotCommitted, Outcome::CommitRefused, Outcome::CommitUnknown];
         let reread = unwritten.contains(&outcome);
         if outcome == Outcome::CommitRefused {
-            self.stand_aside(None);
+            self.refused();
         }
         self.decide(Event::Finished(id, outcome));
         if reread {

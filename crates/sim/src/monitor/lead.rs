@@ -56,11 +56,10 @@ impl World {
     /// Leaves the lead to others for a while where they can do more, as `server/src/monitor/candidacy.rs` does.
     pub(super) fn may_stand_aside(&mut self, m: usize, now: Instant) {
         let monitor = &mut self.monitors[m];
-        let stands_again = monitor.aside.tick(now, |node| monitor.decider.is_reached_by_others(node));
-        let node = monitor.decider.out_of_touch(now).filter(|_| monitor.aside.may_leave(now)).cloned();
-        let leaves = node.is_some() && self.bug != Some(Bug::LeadsOnBlind);
+        let stands_again = monitor.aside.tick(now);
+        let is_out = self.bug != Some(Bug::LeadsOnBlind) && monitor.decider.out_of_touch(now).is_some();
+        let leaves = is_out && monitor.aside.leave(now);
         if leaves {
-            monitor.aside.leave(now, node);
             self.say(|| format!("m{m} stands aside"));
             // It follows from here on, and then its lock goes.
             self.lead(m, Leadership::Following);
