@@ -213,7 +213,9 @@ fn judge(
     let restarted = known_run.is_some_and(|run| *run != evidence.run);
     let located = lineages.locate(&evidence.history);
     let keys_elsewhere = all.values().any(|other| other.keys > 0);
-    let is_there = |other: &NodeAddr| all.contains_key(other) && !down.contains_key(other);
+    // One that is unusable tells what it holds all the same.
+    let is_gone = |other: &NodeAddr| down.get(other).is_some_and(|reason| *reason != Reason::Unusable);
+    let is_there = |other: &NodeAddr| all.contains_key(other) && !is_gone(other);
     if record.is_drained(node) {
         return Err(Dropped::Drained);
     }
@@ -242,14 +244,12 @@ fn judge(
         return Err(if restarted { Dropped::Restarted } else { Dropped::LeftBehind });
     }
     let position = located.ok_or(Dropped::UnknownHistory)?;
-    let missing = || record.nodes().filter(|other| !is_there(other));
-    let ahead = |other: &NodeAddr| may_be_ahead(other, position, record, lineages);
-    if restarted && missing().any(ahead) {
-        return Err(Dropped::Behind);
-    }
-    // Whoever followed to the end has what this one lacks.
-    if is_left && missing().any(|other| !record.left.contains(other) && ahead(other)) {
-        return Err(Dropped::LeftBehind);
+    let has_more = |other: &NodeAddr| match all.get(other) {
+        Some(it) => lineages.locate(&it.history).is_some_and(|it| it > position),
+        None => may_be_ahead(other, position, record, lineages),
+    };
+    if (restarted || is_left) && record.nodes().any(|other| !is_there(other) && has_more(other)) {
+        return Err(if restarted { Dropped::Behind } else { Dropped::LeftBehind });
     }
     Ok(position)
 }
@@ -295,7 +295,7 @@ fn is_beside_unknown(
     })
 }
 
-/// Whether `node`, which is missing, may hold more than one that stands at `position` after a restart.
+/// Whether `node`, which is missing, may hold more than one that stands at `position`, restarted or left behind.
 ///
 /// A node that never followed holds nothing of the group's.
 fn may_be_ahead(node: &NodeAddr, position: Position, record: &Topology, lineages: &Lineages) -> bool {
@@ -571,7 +571,8 @@ mod tests {
 
     #[test]
     fn who_was_left_behind_does_not_lead_before_the_master_tells_what_it_holds() {
-        let left = Topology { left: ["b", "c"].map(node).into(), ..record() };
+        let reached = |offset| BTreeMap::from([(node("c"), (ReplId("r".into()), offset))]);
+        let left = Topology { left: ["b", "c"].map(node).into(), reached: reached(5), ..record() };
         let rank = |master: Option<Evidence>, down: &[&str]| {
             let said = [("a", master), ("b", Some(said("r", 5, 1)))];
             let said = said.into_iter().filter_map(|(name, it)| Some((node(name), it?))).collect();
@@ -588,6 +589,12 @@ mod tests {
         );
         assert_eq!(rank(back(0), &[]).chosen, Some(node("b")), "all of it");
         assert_eq!(rank(back(9), &[]).chosen, Some(node("a")), "its file may hold it all");
+        let all = [(node("a"), back(0).expect("it is there")), (node("b"), said("r", 5, 1))].into();
+        let further = Topology { reached: reached(6), ..left.clone() };
+        assert!(
+            waits(&rank_candidates(&further, &all, &BTreeMap::new())),
+            "c holds more, though it was left, too"
+        );
         let out_of_reach = rank(Some(said("r", 9, 1)), &["a"]);
         assert!(out_of_reach.chosen.is_none() && waits(&out_of_reach), "only one monitor reaches it");
     }

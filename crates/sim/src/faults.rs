@@ -329,7 +329,12 @@ impl World {
         };
         let deleted = self.nodes.iter().any(|node| node.server.writes.is_empty() && known(&node));
         let ambiguous = names.len() > 1 || (deleted && !names.is_empty());
-        let unknown = !holders.iter().all(known);
+        let is_back = |node: &crate::nodes::Node| {
+            let server = &node.server;
+            let restarted = record.run_of(&server.addr).is_some_and(|run| *run != server.run());
+            restarted || server.addr == record.master
+        };
+        let unknown = holders.iter().any(|node| !known(node) && is_back(node));
         self.active == 0 && ambiguous && unknown && !holders.iter().any(decides)
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redis_failover_core::{Evidence, NodeAddr, RunId, Term, Topology};
+use redis_failover_core::{Evidence, NodeAddr, Reason, RunId, Term, Topology, Verdict};
 
 use crate::queue::{MS, Micros, S};
 use crate::redis::{WriteId, Writes};
@@ -161,7 +161,10 @@ impl World {
     pub(super) fn check_left(&mut self, m: usize, chosen: usize, old: &Topology) -> bool {
         let Some(master) = self.node_of(&old.master).filter(|it| *it != chosen) else { return false };
         let tells = |it: &Evidence| it.keys == 0 || old.lineages.locate(&it.history).is_some();
-        if self.monitors[m].held.get(&master).is_some_and(|it| tells(&it.said)) {
+        let judged = &self.monitors[m].judged;
+        let reached =
+            !matches!(judged.get(&old.master), Some(Verdict::Down(reason)) if *reason != Reason::Unusable);
+        if reached && self.monitors[m].held.get(&master).is_some_and(|it| tells(&it.said)) {
             return false;
         }
         let held = &self.nodes[chosen].server.writes;

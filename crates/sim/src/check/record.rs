@@ -208,9 +208,6 @@ impl World {
         }
         for n in (0..self.nodes.len()).filter(|n| *n != chosen) {
             let node = &self.nodes[n];
-            if in_its_run && old.left.contains(&node.server.addr) {
-                continue;
-            }
             let restarted = old.run_of(&node.server.addr).is_some_and(|run| *run != node.server.run());
             let compared = unknown || !(is_unknown(&node.server) && restarted);
             if self.monitors[m].held.contains_key(&n) && compared {
@@ -238,13 +235,20 @@ impl World {
         false
     }
 
-    /// Whether one that is there, was not restarted and was not left behind has no more than the chosen one.
+    /// Whether one that may lead, was not restarted and was not left behind has no more than the chosen one.
     fn is_as_good(&self, m: usize, chosen: usize, old: &Topology) -> bool {
         let writes = &self.nodes[chosen].server.writes;
         self.monitors[m].held.iter().any(|(n, held)| {
             let it = &self.nodes[*n].server;
-            let sound = old.run_of(&it.addr) == Some(&held.said.run) && !old.left.contains(&it.addr);
-            *n != chosen && sound && it.writes.without(writes).next().is_none()
+            let may_lead = self.monitors[m].judged.get(&it.addr) == Some(&Verdict::Up)
+                && it.priority > 0
+                && !old.never_leads(&it.addr);
+            let stayed = old.run_of(&it.addr) == Some(&held.said.run) && !old.left.contains(&it.addr);
+            *n != chosen
+                && may_lead
+                && stayed
+                && !it.writes.is_empty()
+                && it.writes.without(writes).next().is_none()
         })
     }
 
