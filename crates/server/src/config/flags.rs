@@ -119,7 +119,8 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     refusal_waits: bool,
 
-    /// How long a replica's link may be down before the replica is published as KO [default: 5s].
+    /// How long a replica's link may be down before the replica is published as KO, and how long beyond --down-after a
+    /// leader that does not reach the master keeps the lead where others reach it [default: 5s].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     link_grace: Option<Duration>,
 

@@ -218,8 +218,9 @@ pub(super) const KEYS: [Key; 46] = [
         place: Place::Shared,
         kind: "time",
         default: Ok("\"5s\""),
-        about: "How long a replica's link may be down before the replica is published as KO. It seeds the group's \
-                policy.",
+        about: "How long a replica's link may be down before the replica is published as KO, and how long beyond \
+                `down_after` a leader that does not reach the master keeps the lead where others reach it. It seeds \
+                the group's policy.",
     },
     Key {
         name: "third_failover_waits",
