@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use redis_failover_lab::{Reply, ensure_eq, eventually};
 
 use crate::network::{MONITORS, begin, monitors, monitors_and_replicas, replicas};
-use crate::world::{DEADLINE, Group, Servers, source_of_node};
+use crate::world::{DEADLINE, Group, Servers, source_of_monitor, source_of_node};
 use crate::writer::Balance;
 
 /// As on a crash: see the module `faults`.
@@ -157,4 +157,26 @@ fn a_replica_held_behind_by_its_link_is_not_chosen() {
     for redis in &group.redis {
         assert_eq!(redis.get("big").expect("it answers").map(|value| value.len()), Some(MEGABYTE));
     }
+}
+
+#[test]
+fn a_leader_that_keeps_only_the_master_leaves_the_lead_to_one_that_reaches_its_replicas() {
+    let servers = Servers::start();
+    let mut group = Group::linked("/redis/parted");
+    group.start_monitors(&servers);
+    group.await_steady(&servers, 0);
+    let leader = group.leader(&servers);
+    let others: Vec<_> = MONITORS.into_iter().filter(|id| *id != leader).collect();
+    let parted = || {
+        let far =
+            group.redis[1..].iter().map(|it| it.link().of([source_of_monitor(&leader), source_of_node(0)]));
+        far.chain([monitors(&group, &others), replicas(&group)])
+    };
+    parted().for_each(|traffic| traffic.hold());
+    let master = group.await_successor(&servers, 0);
+    assert_eq!(group.logged_by(&leader, "event=\"out-of-touch\""), 1);
+    eventually(DEADLINE, "the new master takes writes", || group.redis[master].set("after", "the cut"));
+    parted().for_each(|traffic| traffic.release());
+    group.await_steady(&servers, master);
+    assert_eq!(group.redis[0].get("after").expect("it answers").as_deref(), Some("the cut"));
 }
