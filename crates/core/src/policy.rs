@@ -231,8 +231,8 @@ impl Policy {
         self.parallel_syncs
     }
 
-    /// How long a replica's link may be down before it is published as `KO`; and how long, beyond `down_after`, a leader
-    /// that does not reach the master keeps the lead where other monitors reach it.
+    /// How long a replica's link may be down before it is published as `KO`; and how long, beyond `down_after`, a
+    /// leader that does not reach the master keeps the lead where other monitors reach it.
     pub fn link_grace(&self) -> Duration {
         self.link_grace
     }

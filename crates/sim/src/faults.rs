@@ -307,8 +307,8 @@ impl World {
 
     /// Whether all are back, and nobody can tell which of several histories is the better one: some hold keys under
     /// names that the record does not know, and neither the recorded master's word counts nor that of one that never
-    /// stopped and was not left behind; or they hold some and another, in a history that it does know, is empty, so that the keys may have been
-    /// deleted.
+    /// stopped and was not left behind; or they hold some and another, in a history that it does know, is empty, so
+    /// that the keys may have been deleted.
     fn is_for_an_operator(&self) -> bool {
         let founders =
             self.nodes.iter().filter(|node| node.server.is_master() && !node.server.writes.is_empty());

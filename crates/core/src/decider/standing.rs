@@ -9,14 +9,14 @@ use crate::verdict::Verdict;
 use crate::view::{Ballot, Vote};
 
 impl Decider {
-    /// A node that this leader had better leave the lead to another monitor for, if there is one: that one reaches it,
-    /// and this one has found it out of reach for longer than others may need to find and say so, though no quorum finds
-    /// it down.
+    /// A node for which this leader had better leave the lead to another monitor, if there is one: that one reaches it,
+    /// and this one has found it out of reach for longer than others may need to find and say so, though no quorum
+    /// finds it down.
     ///
     /// It is the published master, while nothing is under way: a leader that does not reach it replaces nobody and
     /// repairs nothing, and a master that has lost its last replica would stay closed for as long as that one leads.
-    /// Or it is one that might take over, where none of those that this leader reaches may. Sooner the votes of a quorum
-    /// may be on their way, and nobody may lead while they arrive.
+    /// Or it is one that might take over, where none of those that this leader reaches may. Sooner the votes of a
+    /// quorum may be on their way, and nobody may lead while they arrive.
     pub fn out_of_touch(&self, now: Instant) -> Option<&NodeAddr> {
         let leads = matches!(self.leadership, Leadership::Leading(_)) && self.progress.switch.is_none();
         let facts = self.facts(now).filter(|_| leads)?;

@@ -193,8 +193,8 @@ impl World {
     }
 
     /// A node that was restarted, or was left behind, does not lead while one that is missing, or is back under a name
-    /// that nobody knows, holds acknowledged writes that it lacks, be it in its memory or on its disk. Yields whether that
-    /// broke.
+    /// that nobody knows, holds acknowledged writes that it lacks, be it in its memory or on its disk. Yields whether
+    /// that broke.
     fn check_waited(&mut self, m: usize, chosen: usize, old: &Topology, new: &Topology) -> bool {
         let it = &self.nodes[chosen].server;
         let known = old.run_of(&it.addr);

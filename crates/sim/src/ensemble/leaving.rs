@@ -1,5 +1,5 @@
-//! What `ZooKeeper` does for a monitor that stands aside, or leaves its group: it orders the deletions of those that leave
-//! at the same time, so that one of them is the last.
+//! What `ZooKeeper` does for a monitor that stands aside, or leaves its group: it orders the deletions of those that
+//! leave at the same time, so that one of them is the last.
 
 use super::instant;
 use crate::ensemble::{Down, Ensemble};
