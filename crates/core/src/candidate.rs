@@ -524,6 +524,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_frozen_node_says_is_compared_though_it_is_not_to_lead() {
+        let again = |offset| Evidence { run: RunId("2".into()), ..said("r", offset, 1) };
+        let rank = |master: Evidence, other: Evidence, (down, reason): (&str, Reason)| {
+            let said = [(node("a"), master), (node("b"), again(5)), (node("c"), other)].into();
+            rank_candidates(&record(), &said, &[(node(down), reason)].into())
+        };
+        let emptied = || Evidence { run: RunId("2".into()), ..said("x", 0, 0) };
+        let out = ("c", Reason::Silent);
+        assert_eq!(
+            rank(emptied(), said("r", 6, 1), out).dropped[&node("b")],
+            Dropped::Behind,
+            "c holds more"
+        );
+        assert_eq!(rank(emptied(), said("r", 5, 1), out).chosen, Some(node("b")), "and no more than b here");
+        let unusable = rank(said("r", 5, 1), again(4), ("a", Reason::Unusable));
+        assert_eq!(unusable.chosen, Some(node("b")), "the master holds no more, and is there");
+    }
+
+    #[test]
     fn a_replica_from_which_all_was_deleted_is_no_worse_for_that() {
         let behind = || said("r", 4, 1);
         assert_eq!(rank(&[("b", said("r", 9, 0)), ("c", behind())]).chosen, Some(node("b")));
